@@ -1,0 +1,37 @@
+"""Draw a heat map over its prepared image; the same picture on the workstation and on the device."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+OPACITY = 0.6  # of the hottest point
+
+
+def normalise(heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Keep positive evidence and divide by its maximum: float (h, w) -> float32 (h, w) in 0..1; no evidence: zeros."""
+    positive = np.maximum(np.asarray(heatmap, np.float32), 0)
+    peak = positive.max()
+    return positive / peak if peak > 0 else positive
+
+
+def enlarge(heatmap: NDArray[np.floating], size: int) -> NDArray[np.float32]:
+    """Bilinear enlargement of a heat map, float (h, w) -> float32 (size, size)."""
+    return cv2.resize(np.asarray(heatmap, np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def blend(image: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Lay a heat map over a prepared image, more opaque where it is hotter; black surround stays black.
+
+    Viridis, perceptually uniform, is told apart from the orange of a fundus.
+
+    Args:
+        image: uint8 RGB (S, S, 3).
+        heatmap: float (h, w) of any scale; positive values are evidence for the class.
+
+    Returns:
+        uint8 RGB (S, S, 3).
+    """
+    heat = enlarge(normalise(heatmap), image.shape[0])
+    colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
+    opacity = OPACITY * heat[..., None] * (image.max(axis=2, keepdims=True) > 0)
+    return np.rint(image * (1 - opacity) + colours * opacity).astype(np.uint8)
