@@ -61,11 +61,11 @@ def parse_grade(text: str) -> int:
     Raises:
         KerasDrError: the text is neither.
     """
-    folded = "".join(c for c in text.lower() if c.isalnum() or c == ".")
+    folded = "".join(c for c in text.lower() if c.isalnum())
     if folded in _SPELLINGS:
         return _SPELLINGS[folded]
     try:
-        number = float(folded)
+        number = float(text)
     except ValueError:
         number = -1.0
     if number not in range(len(ICDR)):
@@ -73,6 +73,17 @@ def parse_grade(text: str) -> int:
             "an ICDR grade, 0 to 4 or one of " + ", ".join(ICDR), repr(text), "Correct the label or leave that row out."
         )
     return int(number)
+
+
+def find_task(name: str) -> Task:
+    """The task of this name.
+
+    Raises:
+        KerasDrError: there is none.
+    """
+    if name not in TASKS:
+        raise KerasDrError(f"a task among {', '.join(TASKS)}", repr(name), "Correct --task.")
+    return TASKS[name]
 
 
 def task_of_classes(classes: Sequence[str]) -> Task:

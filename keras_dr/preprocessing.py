@@ -233,9 +233,16 @@ def _ben_graham(image: Image) -> Image:
 ENHANCEMENTS: dict[str, Callable[[Image], Image]] = {"clahe": _clahe, "green": _green, "ben-graham": _ben_graham}
 
 
-def prepare(data: bytes, spec: Preprocessing) -> tuple[Image, Fundus | None]:
-    """As `prepare_image`, and the circle that was found in the photograph (None: the whole photograph was used)."""
-    photograph = decode_rgb(data)
+def prepare_decoded(photograph: Image, spec: Preprocessing) -> tuple[Image, Fundus | None]:
+    """What `prepare_image` does after decoding.
+
+    Args:
+        photograph: uint8 RGB (H, W, 3).
+        spec: what to do.
+
+    Returns:
+        uint8 RGB (S, S, 3), and the circle that was found in the photograph (None: the whole photograph was used).
+    """
     fundus = find_fundus(photograph)
     image = crop_square(photograph, fundus, spec.size)
     for name in spec.enhance.split("+"):
@@ -259,4 +266,4 @@ def prepare_image(data: bytes, spec: Preprocessing) -> Image:
     Raises:
         KerasDrError: the bytes are no photograph.
     """
-    return prepare(data, spec)[0]
+    return prepare_decoded(decode_rgb(data), spec)[0]

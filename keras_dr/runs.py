@@ -61,6 +61,16 @@ def write_json(file: Path, value: Any) -> None:
     write_bytes(file, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
+def read_json(file: Path) -> Any:
+    """The JSON value in a file of our own making."""
+    return json.loads(file.read_bytes())
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and what is in it, if it exists."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     """The JSON manifest of a result folder.
 

@@ -1,0 +1,306 @@
+"""The command line: each command parses, calls one library function, and prints where its result lies.
+
+TensorFlow takes seconds to import, so commands import what they need when they run.
+"""
+
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_dr import __version__
+from keras_dr.errors import KerasDrError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Source = Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")]
+PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
+OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set than the run's own.")]
+RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
+BundleFolder = Annotated[Path, typer.Argument(help="Folder that export wrote.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
+Split = Annotated[str, typer.Option(help="train, val, test or all.")]
+Seed = Annotated[int, typer.Option(min=0)]
+
+
+class _Options:
+    """What the global options say."""
+
+    quiet = False
+    debug = False
+
+
+@app.callback(help=f"Grade diabetic retinopathy on fundus photographs (keras_dr {__version__}). Research use only.")
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Take the global options."""
+    _Options.quiet, _Options.debug = quiet, debug
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("demo"),
+    count: Annotated[int, typer.Option(min=100, help="Synthetic photographs.")] = 400,
+    seed: Seed = 42,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run everything on synthetic photographs: prepare, train, evaluate, explain, export, profile, report."""
+    _load_tensorflow()
+    from keras_dr.demo import run_demo
+
+    summary = run_demo(out, count, seed, overwrite, stage=_bar)
+    _say(f"Quadratic kappa {summary['quadratic_kappa']:.3f} on {summary['photographs']} synthetic test photographs.")
+    _done(out / "report.html", "python cli.py prepare --help")
+
+
+@app.command()
+def prepare(
+    source: Source,
+    prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
+    dataset: Annotated[str, typer.Option(help="auto, idrid, csv or folder.")] = "auto",
+    task: Annotated[str, typer.Option(help="icdr (five grades) or referable (grade 2 and above).")] = "icdr",
+    size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 224 to 768.")] = 224,
+    enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
+    val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
+    seed: Seed = 42,
+    overwrite: Overwrite = False,
+) -> None:
+    """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
+    from keras_dr import prepared as library
+    from keras_dr.datasets import read_records
+    from keras_dr.grades import find_task
+    from keras_dr.preprocessing import Preprocessing
+    from keras_dr.splits import SplitShares
+
+    label_space, spec, shares = find_task(task), Preprocessing(size, enhance), SplitShares(val, test)
+    name, records = read_records(source, dataset)
+    with _bar("prepare") as progress:
+        about = library.prepare(
+            records,
+            source,
+            prepared,
+            spec,
+            dataset=name,
+            task=label_space.name,
+            shares=shares,
+            seed=seed,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    _say(f"Read as {name}.")
+    for split, counts in about["counts"].items():
+        _say(f"  {split:5} {sum(counts.values()):6}   " + "  ".join(f"{key} {n}" for key, n in counts.items()))
+    if about["rejected"]:
+        _say(f"{about['rejected']} photographs could not be used; rejected.csv lists them with the reason.")
+    if about["fundus_not_found"]:
+        _say(f"{about['fundus_not_found']} photographs show no fundus circle; the whole image was used.")
+    if about["duplicates"]:
+        _say(f"{about['duplicates']} photographs are pixel for pixel the same as another one; see group_id.")
+    if about["leaks"]:
+        _say(f"Warning: {about['leaks']} photographs of the official test split also lie in train or val.")
+    _done(prepared, _command("train", prepared, "RUN"))
+
+
+@app.command()
+def train(
+    prepared: PreparedFolder,
+    run: Annotated[Path, typer.Argument(help="Folder to write.")],
+    recipe: Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
+    weights: Annotated[str | None, typer.Option(help="imagenet, none, or a file.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
+    from keras_dr.config import load_recipe
+    from keras_dr.prepared import load
+
+    chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
+    resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
+    _load_tensorflow()
+    from keras_dr import training
+
+    with _bar("train") as progress:
+        about = training.train(data, run, resolved, overwrite, progress)
+    for phase, result in about["phases"].items():
+        value = result[resolved.monitor]
+        best = "not run" if value is None else f"best {resolved.monitor} {value:.3f} in epoch {result['epoch']}"
+        _say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
+    _say(f"Kept: {about['kept']} (better on validation).")
+    _done(run, _command("evaluate", run))
+
+
+@app.command()
+def evaluate(
+    run: RunFolder, prepared: OtherPrepared = None, split: Split = "test", overwrite: Overwrite = False
+) -> None:
+    """Measure a run on the photographs of a split; another prepared set means external validation."""
+    _load_tensorflow()
+    from keras_dr import evaluation
+    from keras_dr.report import metrics_text
+    from keras_dr.trained import load_run
+
+    grader = load_run(run)
+    data = grader.prepared_set(prepared).split(split)
+    with _bar("evaluate") as progress:
+        folder, figures = evaluation.evaluate(grader, data, f"{data.name}-{split}", overwrite, progress)
+    _say(metrics_text(figures))
+    _done(folder, _command("explain", run))
+
+
+@app.command()
+def explain(
+    run: RunFolder,
+    prepared: OtherPrepared = None,
+    split: Split = "test",
+    n: Annotated[int, typer.Option("-n", min=1, help="Photographs on the board.")] = 12,
+    method: Annotated[list[str] | None, typer.Option(help="grad-cam or grad-cam++; may be repeated.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
+    _load_tensorflow()
+    from keras_dr import explain as explaining
+    from keras_dr.report import explanation_text
+    from keras_dr.trained import load_run
+
+    grader = load_run(run)
+    data = grader.prepared_set(prepared).split(split)
+    target = run / "explanations" / f"{data.name}-{split}"
+    with _bar("explain") as progress:
+        scores = explaining.explain(
+            grader.model(),
+            data,
+            target,
+            n=n,
+            methods=tuple(method or ("grad-cam",)),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    _say(explanation_text(scores))
+    _done(target, _command("export", run, "BUNDLE"))
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
+    variants: Annotated[str, typer.Option(help="Joined by commas: float32, int8.")] = "float32,int8",
+    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Keep variants that fail parity.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
+    _load_tensorflow()
+    from export.bundle import export_run
+    from keras_dr.report import bundle_text
+
+    with _bar("export") as progress:
+        about = export_run(run, bundle, variants.split(","), overwrite, allow_drift, progress)
+    _say(bundle_text(about, about["figures"]))
+    _done(bundle, _command("profile", bundle))
+
+
+@app.command()
+def profile(
+    bundle: BundleFolder,
+    out: Annotated[Path | None, typer.Option(help="Folder for profile.json; default: the bundle.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn one.")] = None,
+    threads: Annotated[str, typer.Option(help="Joined by commas.")] = "1,2",
+    repeats: Annotated[int, typer.Option(min=1)] = 50,
+) -> None:
+    """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
+    from edge_demo import profiler
+
+    counts = [int(count) for count in threads.split(",")]
+    measurements = profiler.profile(bundle, None, counts, image.read_bytes() if image else None, repeats)
+    _say(profiler.table(measurements))
+    file = (out or bundle) / "profile.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    profiler.write_json(file, measurements)
+    _done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[..., None]]:
+    """A progress bar with its remaining time on a terminal; yields progress(done, total, text="")."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times: tuple[Any, ...] = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    disabled = _Options.quiet or not console.is_terminal
+    with Progress(*columns, *times, console=console, disable=disabled) as bar:
+        row = bar.add_task(label, total=None)
+        yield lambda done, total, text="": bar.update(
+            row, completed=done, total=total, description=f"{label} {text}".strip()
+        )
+
+
+def _load_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages; they are shown if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as messages:
+        stderr = os.dup(2)
+        os.dup2(messages.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            tf.zeros(())
+        except BaseException:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _command(*words: str | Path) -> str:
+    return shlex.join(["python", "cli.py", *map(str, words)])
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _done(result: Path, following: str) -> None:
+    _say(f"Result: {result}")
+    _say(f"Next:   {following}")
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except (KerasDrError, OSError) as error:
+        if _Options.debug:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. The same command goes on from here.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

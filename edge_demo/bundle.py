@@ -1,0 +1,136 @@
+"""The bundle that a device holds: its manifest, and its models once their content is verified."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.runs import read_manifest, sha256_of
+
+PREFERRED = ("int8", "float32", "float16", "dynamic")  # default variant: the first of these that a bundle holds
+EXPORT_AGAIN = "Copy the bundle again, or make it anew with cli.py export."
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One exported variant as the bundle's manifest describes it.
+
+    Attributes:
+        file: name inside the bundle folder.
+        sha256: hexadecimal digest of the file.
+        size_bytes: its size.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What `cli.py export` made: models for a device, and everything needed to read their outputs.
+
+    Attributes:
+        folder: where it lies.
+        task: name of the label space.
+        classes: C class names in the order of the model's outputs.
+        referable: indices of the classes that are sent to an ophthalmologist.
+        preprocessing: how a photograph becomes the model's input.
+        threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
+        heatmaps: what the heat maps mean, in words.
+        models: variant name -> file.
+    """
+
+    folder: Path
+    task: str
+    classes: tuple[str, ...]
+    referable: tuple[int, ...]
+    preprocessing: Preprocessing
+    threshold: float
+    heatmaps: str
+    models: dict[str, ModelFile] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read and check a bundle's manifest; the models themselves are not touched.
+
+        Raises:
+            KerasDrError: no bundle there, or a key of bundle.json that is missing or of the wrong kind.
+        """
+        manifest = read_manifest(folder, "bundle")
+        where = str(folder / "bundle.json")
+        spec = _value(manifest, "preprocessing", dict, where)
+        models = _value(manifest, "models", dict, where)
+        bundle = cls(
+            folder=folder,
+            task=_value(manifest, "task", str, where),
+            classes=tuple(_list(manifest, "classes", str, where)),
+            referable=tuple(_list(manifest, "referable", int, where)),
+            preprocessing=Preprocessing(_value(spec, "size", int, where), _value(spec, "enhance", str, where)),
+            threshold=float(_value(manifest, "threshold", (int, float), where)),
+            heatmaps=_value(manifest, "heatmaps", str, where),
+            models={name: _model_file(models, name, where) for name in models},
+        )
+        bundle._check(where)
+        return bundle
+
+    def _check(self, where: str) -> None:
+        if not all(0 <= index < len(self.classes) for index in self.referable):
+            expected = f"referable class indices from 0 to {len(self.classes) - 1} in {where}"
+            raise KerasDrError(expected, str(list(self.referable)), EXPORT_AGAIN)
+        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+            raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
+
+    def default_variant(self) -> str:
+        """The first of `PREFERRED` that the bundle holds, else its first."""
+        return next((name for name in PREFERRED if name in self.models), next(iter(self.models)))
+
+    def model_path(self, variant: str) -> Path:
+        """Path of a variant's model, once its SHA-256 has been found to be the manifest's.
+
+        Raises:
+            KerasDrError: no such variant, its file is missing, or its content is not what was exported.
+        """
+        if variant not in self.models:
+            raise KerasDrError(f"a variant among {', '.join(self.models)}", repr(variant), "Choose one of these.")
+        model = self.models[variant]
+        path = self.folder / model.file
+        if not path.is_file():
+            raise KerasDrError(f"the model file {path}", "no such file", EXPORT_AGAIN)
+        digest = sha256_of(path)
+        if digest != model.sha256.lower():
+            expected = f"SHA-256 {model.sha256} for {path}"
+            raise KerasDrError(expected, f"{digest} ({path.stat().st_size} bytes)", EXPORT_AGAIN)
+        return path
+
+
+def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """content[key], checked to be of `kind`; a bool is no number here."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    expected = f"{' or '.join(k.__name__ for k in kinds)} {key!r} in {where}"
+    if key not in content:
+        raise KerasDrError(expected, "no such key", EXPORT_AGAIN)
+    value = content[key]
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise KerasDrError(expected, repr(value)[:80], EXPORT_AGAIN)
+    if kind in (list, dict) and not value:
+        raise KerasDrError(expected, "an empty one", EXPORT_AGAIN)
+    return value
+
+
+def _list(content: dict[str, Any], key: str, kind: type, where: str) -> list[Any]:
+    """content[key], checked to be a list that is not empty and holds only `kind`."""
+    values = _value(content, key, list, where)
+    if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
+        raise KerasDrError(f"a list of {kind.__name__} as {key!r} in {where}", repr(values)[:80], EXPORT_AGAIN)
+    return values
+
+
+def _model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
+    entry = _value(models, name, dict, where)
+    file = _value(entry, "file", str, where)
+    if Path(file).name != file:
+        raise KerasDrError(f"a file name without folders for {name!r} in {where}", repr(file), EXPORT_AGAIN)
+    return ModelFile(file, _value(entry, "sha256", str, where), _value(entry, "size_bytes", int, where))

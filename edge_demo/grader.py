@@ -1,0 +1,180 @@
+"""Bundle + photograph -> Grading.
+
+    grader = Grader(Bundle.load(Path("bundle")))
+    grading = grader.grade(Path("left.jpg").read_bytes(), "left.jpg")
+
+`Grader.grade` is decode -> prepare -> invoke -> conclude; the profiler times these same methods.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_demo.bundle import EXPORT_AGAIN, Bundle
+from keras_dr import overlay
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Fundus, Image, decode_rgb, prepare_decoded
+from keras_dr.runs import write_bytes
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+
+
+@dataclass(frozen=True, eq=False)
+class Grading:
+    """The result for one photograph.
+
+    Attributes:
+        path: the name under which the caller gave the photograph.
+        grade: name of the most probable class.
+        probabilities: class name -> probability 0..1, calibrated, in the order of the bundle's classes.
+        p_referable: their sum over the referable classes.
+        referred: whether `p_referable` reaches the bundle's threshold.
+        fundus_found: False where no fundus circle was found and the whole photograph was graded.
+        heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
+        prepared: uint8 RGB (S, S, 3), what the model saw.
+    """
+
+    path: str
+    grade: str
+    probabilities: dict[str, float]
+    p_referable: float
+    referred: bool
+    fundus_found: bool
+    heatmap: NDArray[np.float32] = field(repr=False)
+    prepared: Image = field(repr=False)
+
+    @property
+    def image_id(self) -> str:
+        """The photograph's name without folders and without the suffix of an image file."""
+        path = Path(self.path)
+        return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary for JSON, without the arrays."""
+        names = ("image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found")
+        return {name: getattr(self, name) for name in names}
+
+    def overlay(self) -> Image:
+        """The heat map over the prepared photograph, uint8 RGB (S, S, 3)."""
+        return overlay.blend(self.prepared, self.heatmap)
+
+    def save_overlay(self, path: Path) -> None:
+        """Write `overlay()` as a PNG file, whole or not at all.
+
+        Raises:
+            KerasDrError: the name does not end in .png, or nothing can be written there.
+        """
+        if path.suffix.lower() != ".png":
+            raise KerasDrError("a heat map's file name that ends in .png", path.name, "Choose another name.")
+        _, png = cv2.imencode(".png", cv2.cvtColor(self.overlay(), cv2.COLOR_RGB2BGR))
+        try:
+            write_bytes(path, png.tobytes())
+        except OSError as error:
+            remedy = "Choose a folder that exists, may be written and has room."
+            raise KerasDrError(f"to write the heat map {path}", error.strerror or str(error), remedy) from error
+
+
+class Grader:
+    """One loaded model of a bundle. Not for several threads at once."""
+
+    def __init__(self, bundle: Bundle, variant: str | None = None, threads: int | None = None) -> None:
+        """Verify and load a model.
+
+        Args:
+            bundle: what to grade with.
+            variant: which of its models; None takes `bundle.default_variant()`.
+            threads: processor threads of the model, 1 or more; None leaves the number to the runtime.
+
+        Raises:
+            KerasDrError: unknown variant, or a model file that is missing, altered or not as the bundle describes.
+        """
+        if threads is not None and threads < 1:
+            raise KerasDrError("one thread or more", str(threads), "Choose another number of threads.")
+        self.bundle = bundle
+        self.variant = variant or bundle.default_variant()
+        path = bundle.model_path(self.variant)
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._model = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner()
+        except (ValueError, RuntimeError) as error:
+            raise KerasDrError(f"a TFLite model with one signature in {path}", str(error), EXPORT_AGAIN) from error
+        self._check_signature(path)
+
+    def _check_signature(self, path: Path) -> None:
+        size, count = self.bundle.preprocessing.size, len(self.bundle.classes)
+        wanted = {
+            "image": ((1, size, size, 3), np.uint8),
+            "probabilities": ((1, count), np.float32),
+            "heatmaps": ((1, None, None, count), np.float32),
+        }
+        details = {**self._model.get_input_details(), **self._model.get_output_details()}
+        for name, (shape, dtype) in wanted.items():
+            expected = f"{name!r} {np.dtype(dtype)} {shape} in the signature of {path}".replace("None", "any")
+            if name not in details:
+                raise KerasDrError(expected, f"only {', '.join(details)}", EXPORT_AGAIN)
+            found = tuple(int(length) for length in details[name]["shape"])
+            same = len(found) == len(shape) and all(w in (None, f) for w, f in zip(shape, found, strict=True))
+            if not same or details[name]["dtype"] != dtype:
+                raise KerasDrError(expected, f"{np.dtype(details[name]['dtype'])} {found}", EXPORT_AGAIN)
+
+    def decode(self, photograph: bytes) -> Image:
+        """Image file -> uint8 RGB (H, W, 3).
+
+        Raises:
+            KerasDrError: the bytes are no photograph.
+        """
+        return decode_rgb(photograph)
+
+    def prepare(self, photograph: Image) -> tuple[Image, Fundus | None]:
+        """uint8 RGB (H, W, 3) -> the model's input, uint8 RGB (S, S, 3), and the fundus circle that was found."""
+        return prepare_decoded(photograph, self.bundle.preprocessing)
+
+    def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""
+        outputs = self._model(image=image[None])
+        return outputs["probabilities"][0], outputs["heatmaps"][0]
+
+    def conclude(
+        self,
+        name: str,
+        prepared: tuple[Image, Fundus | None],
+        outputs: tuple[NDArray[np.float32], NDArray[np.float32]],
+    ) -> Grading:
+        """The result from what `prepare` and `invoke` returned.
+
+        Raises:
+            KerasDrError: a probability is not a finite number.
+        """
+        (image, fundus), (probabilities, heatmaps) = prepared, outputs
+        if not np.isfinite(probabilities).all():
+            raise KerasDrError("finite probabilities", str(probabilities.tolist()), "Choose another variant.")
+        best = int(probabilities.argmax())
+        p_referable = float(probabilities[list(self.bundle.referable)].sum(dtype=np.float64))
+        return Grading(
+            path=name,
+            grade=self.bundle.classes[best],
+            probabilities=dict(zip(self.bundle.classes, probabilities.tolist(), strict=True)),
+            p_referable=p_referable,
+            referred=p_referable >= self.bundle.threshold,
+            fundus_found=fundus is not None,
+            heatmap=heatmaps[..., best],
+            prepared=image,
+        )
+
+    def grade(self, photograph: bytes, name: str) -> Grading:
+        """Grade one photograph.
+
+        Args:
+            photograph: the bytes of its file.
+            name: what to call it in the result.
+
+        Raises:
+            KerasDrError: the bytes are no photograph.
+        """
+        prepared = self.prepare(self.decode(photograph))
+        return self.conclude(name, prepared, self.invoke(prepared[0]))

@@ -1,0 +1,262 @@
+"""Latency, memory and size of a bundle's models on this machine; one fresh process a measurement."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_demo.bundle import Bundle
+from edge_demo.measurement import MARK, STAGES
+from keras_dr.errors import KerasDrError
+from keras_dr.runs import write_json as _write_json
+
+SYNTHETIC = "synthetic disc, JPEG 1072x712"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long something took over the counted rounds, in milliseconds.
+
+    Attributes:
+        p50_ms, p90_ms, p99_ms: percentiles.
+        iqr_ms: third minus first quartile.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    iqr_ms: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it was measured.
+
+    Attributes:
+        cpu: the processor's name, or the board's where the processor has none.
+        cores: logical cores of the machine.
+        usable_cores: those that this process may use.
+        architecture: such as "x86_64" or "aarch64".
+        system, python, runtime, opencv: operating system; versions of Python, ai-edge-litert and OpenCV.
+    """
+
+    cpu: str
+    cores: int
+    usable_cores: int
+    architecture: str
+    system: str
+    python: str
+    runtime: str
+    opencv: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One model with one number of threads.
+
+    Attributes:
+        variant: name of the model in the bundle.
+        threads: processor threads of the model and of OpenCV.
+        size_mib: the model's file.
+        load_ms: manifest, import of the runtime, SHA-256 of the file, model into memory.
+        first_result_ms: from the start of loading to the first grading.
+        stages: of one grading: decode (the file), prepare (the model's input), invoke (the model), overlay (result
+            and picture of the heat map, in memory).
+        total: all four together.
+        baseline_rss_mib: resident memory before loading: Python, NumPy, OpenCV.
+        peak_rss_mib: the process's largest resident memory, baseline included.
+        repeats: counted rounds.
+        pid: the process that measured.
+        image: what was graded.
+        load_average: the machine's over the minute before, in runnable processes; None where it is not known.
+        machine: where.
+    """
+
+    variant: str
+    threads: int
+    size_mib: float
+    load_ms: float
+    first_result_ms: float
+    stages: dict[str, Timing]
+    total: Timing
+    baseline_rss_mib: float
+    peak_rss_mib: float
+    repeats: int
+    pid: int
+    image: str
+    load_average: float | None
+    machine: Machine
+
+
+def profile(
+    bundle_folder: Path,
+    variants: Sequence[str] | None = None,
+    threads: Sequence[int] = (1, 2),
+    image: bytes | None = None,
+    repeats: int = 50,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[Measurement]:
+    """Measure every variant with every number of threads, one after the other, each in a fresh process.
+
+    Args:
+        bundle_folder: the bundle.
+        variants: names of its models; None takes all.
+        threads: numbers of threads, each 1 or more.
+        image: a photograph's file; None takes `synthetic_photograph()`, and `Measurement.image` says so.
+        repeats: counted rounds a measurement, 1 or more; a few rounds before them warm up.
+        progress: is told what is measured next.
+
+    Raises:
+        KerasDrError: no bundle, an unknown variant, an altered model, no photograph, or a process that died.
+    """
+    bundle = Bundle.load(bundle_folder)
+    names = list(bundle.models) if variants is None else list(variants)
+    if repeats < 1 or any(count < 1 for count in threads):
+        raise KerasDrError("1 or more threads and repeats", f"{list(threads)} and {repeats}", "Choose other numbers.")
+    for name in names:
+        bundle.model_path(name)
+    where = machine()
+    shown = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
+    data = synthetic_photograph() if image is None else image
+    measurements = []
+    for name in names:
+        for count in threads:
+            progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
+            load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+            request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
+            result = _measure_apart(request, data)
+            result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
+            result["total"] = Timing(**result["total"])
+            measurements.append(Measurement(**result, image=shown, load_average=load_average, machine=where))
+    return measurements
+
+
+def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
+    """What a fresh process answers to a request.
+
+    Raises:
+        KerasDrError: the one that was raised there, or that the process died or did not end.
+    """
+    root = str(Path(__file__).resolve().parents[1])
+    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    what = f"a measurement of {request['variant']} with {request['threads']} threads"
+    remedy = "Grade one photograph with this variant to see whether it runs, and look at the free memory."
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_demo.measurement", json.dumps(request)],
+            input=image,
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": search},
+            timeout=120 + 30 * request["repeats"],
+        )
+    except subprocess.TimeoutExpired as error:
+        raise KerasDrError(what, f"no end after {error.timeout:.0f} s", remedy) from error
+    answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(MARK)]
+    if done.returncode != 0 or not answers:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+        raise KerasDrError(what, f"a process that ended with {done.returncode}: {last[0]}", remedy)
+    answer = json.loads(answers[-1][len(MARK) :])
+    if "error" in answer:
+        raise KerasDrError(*answer["error"])
+    return answer["result"]
+
+
+def synthetic_photograph() -> bytes:
+    """A plain stand-in for a fundus photograph: an orange disc with vessels, disc and noise on black, JPEG 1072x712.
+
+    For timing only; its grade means nothing.
+    """
+    image = np.zeros((712, 1072, 3), np.uint8)  # BGR
+    centre, radius = (536, 356), 340
+    cv2.circle(image, centre, radius, (40, 90, 190), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(image, (740, 340), 48, (150, 210, 250), cv2.FILLED, cv2.LINE_AA)
+    for angle in range(0, 360, 45):
+        x, y = cv2.polarToCart(np.array([260.0]), np.array([float(angle)]), angleInDegrees=True)
+        end = (536 + round(x.item()), 356 + round(y.item()))
+        cv2.line(image, (740, 340), end, (25, 50, 130), 7, cv2.LINE_AA)
+    noise = np.random.default_rng(0).normal(0, 4, image.shape)
+    inside = image.any(axis=2, keepdims=True)
+    image = np.clip(image + noise * inside, 0, 255).astype(np.uint8)
+    return cv2.imencode(".jpg", image)[1].tobytes()
+
+
+def machine() -> Machine:
+    """This machine."""
+    try:
+        runtime = version("ai-edge-litert")
+    except PackageNotFoundError:
+        runtime = "unknown"
+    cores = os.cpu_count() or 1
+    return Machine(
+        cpu=_cpu_name(),
+        cores=cores,
+        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        architecture=platform.machine(),
+        system=platform.platform(),
+        python=platform.python_version(),
+        runtime=runtime,
+        opencv=cv2.__version__,
+    )
+
+
+def _cpu_name() -> str:
+    """From /proc/cpuinfo (x86), the device tree (ARM boards) or the platform module, whichever knows."""
+    for file, pattern in (("/proc/cpuinfo", r"^model name\s*:\s*(.+)$"), ("/proc/device-tree/model", r"^([^\0]+)")):
+        try:
+            name = re.search(pattern, Path(file).read_text(errors="replace"), re.MULTILINE)
+        except OSError:
+            continue
+        if name:
+            return name[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """The measurements as lines of text: medians a stage, percentiles of the total, memory; then where and what."""
+    headings = ("variant", "threads", "MiB", "load", "first", *STAGES, "total", "p90", "p99", "IQR", "peak MiB")
+    rows: list[tuple[str, ...]] = [headings]
+    for m in measurements:
+        times = (m.load_ms, m.first_result_ms, *(m.stages[name].p50_ms for name in STAGES), *asdict(m.total).values())
+        sizes = f"{m.size_mib:.2f}", f"{m.peak_rss_mib:.0f}"
+        rows.append((m.variant, str(m.threads), sizes[0], *(f"{time:.1f}" for time in times), sizes[1]))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
+    lines = [
+        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
+    lines.append("Times in milliseconds; load, first once; stages and total medians; p90, p99, IQR of the total.")
+    if measurements:
+        last = measurements[-1]
+        load = max((m.load_average for m in measurements if m.load_average is not None), default=float("nan"))
+        place = last.machine
+        lines.append(f"{last.repeats} repeats a row, each row a fresh process. Image: {last.image}.")
+        lines.append(
+            f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
+            f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row {load:.2f}."
+        )
+    return "\n".join(lines)
+
+
+def write_json(file: Path, measurements: Sequence[Measurement]) -> None:
+    """Write the measurements and the machine as JSON, whole or not at all.
+
+    Raises:
+        KerasDrError: nothing can be written there.
+    """
+    rows = [{key: value for key, value in asdict(m).items() if key != "machine"} for m in measurements]
+    place = asdict(measurements[0].machine) if measurements else None
+    try:
+        _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows})
+    except OSError as error:
+        remedy = "Choose a folder that exists and may be written."
+        raise KerasDrError(f"to write {file}", error.strerror or str(error), remedy) from error

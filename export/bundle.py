@@ -1,0 +1,233 @@
+"""Writes the Bundle: the variants of a grader, verified, with everything a device needs to read their outputs."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from export import parity
+from export.graph import build_graph
+from export.variants import check_variants, convert, pick_calibration
+from keras_dr import runs
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import Task
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.trained import load_run
+
+HEATMAPS = (
+    "float32 (1, h, w, C): evidence for each class at each place of the feature map, in logits, unnormalised and not "
+    "divided by the temperature. The spatial mean plus the bias of the class is its logit. Positive values speak for "
+    "the class; the positive part is Grad-CAM at the pooled feature map."
+)
+LICENCE = (
+    "Apache-2.0. For research: not a medical device, not for decisions about patients. Pretrained weights and "
+    "photographs keep the terms of those who published them."
+)
+
+
+CALIBRATION_SEED = 42
+
+
+def export_run(
+    run_folder: Path,
+    target: Path,
+    variants: Sequence[str] = ("float32", "int8"),
+    overwrite: bool = False,
+    allow_drift: bool = False,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Export a Run, calibrated on its training photographs and compared on its validation photographs.
+
+    Args:
+        run_folder: the Run; its Prepared set must be where it was.
+        target, variants, overwrite, allow_drift: as for `export_bundle`.
+        progress: called with (steps done, steps, what is going on).
+
+    Returns:
+        The content of bundle.json, and under "figures" that of parity.json.
+
+    Raises:
+        KerasDrError: no Run there, its Prepared set is gone, or as for `export_bundle`.
+    """
+    runs.check_target(target, overwrite)
+    check_variants(list(variants))
+    run = load_run(run_folder)
+    data = run.prepared_set()
+    train, val = data.split("train"), data.split("val")
+    picked = pick_calibration(train.labels(), seed=CALIBRATION_SEED)
+    steps = iter(range(2 * len(variants)))
+    return export_bundle(
+        run.model(),
+        target,
+        task=run.task,
+        spec=run.preprocessing,
+        threshold=run.threshold,
+        temperature=run.temperature,
+        weights=Path(run.recipe.weights).name,
+        model_sha256=run.about["model_sha256"],
+        calibration_images=train.images(picked),
+        calibration_seed=CALIBRATION_SEED,
+        validation=(val.images(), val.labels()),
+        variants=variants,
+        overwrite=overwrite,
+        allow_drift=allow_drift,
+        progress=(lambda text: progress(next(steps), 2 * len(variants), text)) if progress else None,
+    )
+
+
+def export_bundle(
+    model: keras.Model,
+    target: Path,
+    *,
+    task: Task,
+    spec: Preprocessing,
+    threshold: float,
+    temperature: float,
+    weights: str,
+    model_sha256: str,
+    calibration_images: NDArray[np.uint8],
+    calibration_seed: int,
+    validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
+    variants: Sequence[str] = ("float32", "int8"),
+    overwrite: bool = False,
+    allow_drift: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Convert a grader, compare each variant with it, and write the Bundle; an interrupted export goes on.
+
+    Args:
+        model: the trained grader, from `keras_dr.model.build_model`.
+        target: folder to write.
+        task: label space, C classes.
+        spec: preprocessing of its photographs, side S.
+        threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
+        temperature: > 0, chosen on validation.
+        weights: what the backbone started from ("imagenet", "none", a file's name), for bundle.json.
+        model_sha256: of the run's model.keras.
+        calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `variants.pick_calibration`).
+        calibration_seed: with which they were picked.
+        validation: photographs uint8 RGB (m, S, S, 3) and class indices int (m,), m >= 1, for the comparison.
+        variants: keys of `VARIANTS`.
+        overwrite: replace an existing `target`.
+        allow_drift: write variants that fail their gate as well; bundle.json tells of the failure.
+        progress: called with a line of text before each step.
+
+    Returns:
+        The content of bundle.json, and under "figures" each variant's figures, as in parity.json.
+
+    Raises:
+        KerasDrError: unknown variant, photographs of another size than the model's, `target` exists, or a variant
+            fails its gate (then nothing is left of this export).
+    """
+    names = list(dict.fromkeys(variants))
+    check_variants(names)
+    _check_photographs(model, spec, calibration_images, validation[0])
+    plan = {
+        "model_sha256": model_sha256,
+        "temperature": temperature,
+        "variants": names,
+        "calibration_sha256": hashlib.sha256(np.ascontiguousarray(calibration_images)).hexdigest(),
+        "versions": runs.versions(),
+    }
+    with runs.growing_folder(target, plan, overwrite) as folder:
+        _write_models(model, temperature, folder, names, calibration_images, progress)
+        figures = _measure(model, temperature, folder, names, validation, task, progress)
+        checked = _gate(figures, allow_drift, folder)
+        about = {
+            "task": task.name,
+            "classes": list(task.classes),
+            "referable": list(task.referable),
+            "preprocessing": spec.to_dict(),
+            "threshold": float(threshold),
+            "temperature": float(temperature),
+            "heatmaps": HEATMAPS,
+            "backbone": model.name,
+            "weights": weights,
+            "models": {name: _describe(folder / f"{name}.tflite") for name in names},
+            "calibration": {"images": len(calibration_images), "seed": calibration_seed, "split": "train"},
+            "run": {"model_sha256": model_sha256},
+            "parity": checked,
+            "licence": LICENCE,
+        }
+        measured = {name: figure.to_dict() for name, figure in figures.items()}
+        runs.write_json(folder / "parity.json", {**checked, "figures": measured})
+        runs.write_manifest(folder, "bundle", **about)
+    return {**about, "figures": measured}
+
+
+def _check_photographs(model: keras.Model, spec: Preprocessing, *photographs: NDArray[np.uint8]) -> None:
+    shape = (spec.size, spec.size, 3)
+    for images in photographs:
+        if not len(images) or images.dtype != np.uint8 or images.shape[1:] != shape:
+            found = f"{images.dtype} {images.shape}"
+            raise KerasDrError(f"photographs, uint8 (n, {spec.size}, {spec.size}, 3)", found, "Prepare the set again.")
+    if model.input_shape[1:] != shape:
+        remedy = "Export with the Prepared set of the run."
+        raise KerasDrError(f"a model for photographs of {spec.size} pixels", str(model.input_shape), remedy)
+
+
+def _write_models(
+    model: keras.Model,
+    temperature: float,
+    folder: Path,
+    names: list[str],
+    calibration: NDArray[np.uint8],
+    progress: Callable[[str], None] | None,
+) -> None:
+    """Write VARIANT.tflite each; those that an interrupted export left under the same plan are kept."""
+    graph = build_graph(model, temperature)
+    for name in names:
+        file = folder / f"{name}.tflite"
+        if not file.is_file():
+            if progress:
+                progress(f"converting to {name}")
+            runs.write_bytes(file, convert(name, graph, calibration))
+
+
+def _measure(
+    model: keras.Model,
+    temperature: float,
+    folder: Path,
+    names: list[str],
+    validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
+    task: Task,
+    progress: Callable[[str], None] | None,
+) -> dict[str, parity.Parity]:
+    """Variant -> its figures against the float model."""
+    images, labels = validation
+    reference = parity.float_outputs(model, temperature, images)
+    figures = {}
+    for name in names:
+        if progress:
+            progress(f"comparing {name} with the float model on {len(images)} photographs")
+        outputs = parity.variant_outputs((folder / f"{name}.tflite").read_bytes(), images)
+        figures[name] = parity.compare(reference, outputs, labels, task)
+    return figures
+
+
+def _gate(figures: dict[str, parity.Parity], allow_drift: bool, folder: Path) -> dict[str, Any]:
+    """The limits used, and variant -> reasons of those that fail.
+
+    Raises:
+        KerasDrError: one fails and `allow_drift` is false; `folder` is gone then.
+    """
+    limits = {name: dict(parity.LIMITS[name]) for name in figures}
+    failed = {name: reasons for name in figures if (reasons := parity.failures(figures[name], limits[name]))}
+    if failed and not allow_drift:
+        shutil.rmtree(folder)
+        found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
+        remedy = "Leave that variant out of --variants, calibrate with more photographs, or pass --allow-drift."
+        raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
+    return {
+        "limits": {n: {k: list(limit) for k, limit in one.items()} for n, one in limits.items()},
+        "failures": failed,
+    }
+
+
+def _describe(file: Path) -> dict[str, Any]:
+    return {"file": file.name, "sha256": runs.sha256_of(file), "size_bytes": file.stat().st_size}

@@ -1,0 +1,50 @@
+"""The inference graph of a trained grader: uint8 photograph -> probabilities and heat maps.
+
+    image -> cast -> backbone -> features F -> 1x1 convolution with the head's kernel -> heat maps
+                                               heat maps -> spatial sum -> dense -> softmax -> probabilities
+
+The head is linear, so the heat maps' spatial mean plus the bias is the logit. The graph computes the logits that way:
+heat maps and probabilities agree in every variant, whatever the rounding before them.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_dr.errors import KerasDrError
+from keras_dr.model import feature_layer, head_weights
+
+# TFLite operations after the heat maps, which `variants` leaves in float: an int8 softmax knows 256 probabilities.
+# Sum and dense, not mean and addition, because no backbone uses these two: they can be told apart by their type.
+TAIL = ("SUM", "FULLY_CONNECTED", "SOFTMAX")
+
+
+def build_graph(model: keras.Model, temperature: float) -> keras.Model:
+    """The graph to convert.
+
+    Args:
+        model: a grader from `keras_dr.model.build_model`, trained.
+        temperature: > 0; the logits are divided by it before the softmax.
+
+    Returns:
+        Model from `image` uint8 RGB (1, S, S, 3) to a dictionary: `probabilities` float32 (1, C), rows summing to 1;
+        `heatmaps` float32 (1, h, w, C), class evidence in logits, unnormalised.
+
+    Raises:
+        KerasDrError: the temperature is not a positive number.
+    """
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise KerasDrError("a temperature above 0", str(temperature), "Train or calibrate the run again.")
+    kernel, bias = head_weights(model)
+    classes = len(bias)
+    # Names are given to all that would otherwise count up, so that one process writes the same bytes twice.
+    backbone = keras.Model(model.inputs[0], feature_layer(model).output, name="backbone")
+    image = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="image")
+    evidence = layers.Conv2D(classes, 1, use_bias=False, name="heatmaps")
+    logits = layers.Dense(classes, name="scaled_logits")
+    heatmaps = evidence(backbone(keras.ops.cast(image, "float32"), training=False))
+    probabilities = keras.ops.softmax(logits(keras.ops.sum(heatmaps, axis=(1, 2))))
+    pixels = heatmaps.shape[1] * heatmaps.shape[2]
+    evidence.set_weights([kernel[None, None]])
+    logits.set_weights([np.eye(classes) / (pixels * temperature), bias / temperature])
+    return keras.Model(image, {"probabilities": probabilities, "heatmaps": heatmaps}, name="grader")

@@ -1,0 +1,146 @@
+"""How far a variant is from the float model on photographs, and the gate that it has to pass."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import metrics
+from keras_dr.grades import Task
+from keras_dr.model import feature_layer, head_weights, softmax
+
+_BATCH = 16
+# Figure -> (bound, value). Float differs by the order of additions only; int8 may move photographs between two grades.
+LIMITS: dict[str, dict[str, tuple[str, float]]] = {
+    "float32": {"largest_probability_difference": ("at most", 1e-4)},
+    "int8": {"grade_agreement": ("at least", 0.97), "heatmap_correlation": ("at least", 0.9)},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a model says of n photographs.
+
+    Attributes:
+        probabilities: float (n, C), 0..1, rows summing to 1.
+        heatmaps: float32 (n, h, w, C), class evidence, unnormalised.
+    """
+
+    probabilities: NDArray[np.floating]
+    heatmaps: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """A variant against the float model.
+
+    Attributes:
+        photographs: n.
+        largest_probability_difference, mean_probability_difference: absolute, over photographs and classes, 0..1.
+        grade_agreement: share 0..1 of photographs to which both give the same class.
+        heatmap_correlation: mean over photographs of Pearson's r, -1..1, between both raw maps of the class that the
+            float model predicts; photographs with a constant map are left out, None where all are.
+        quadratic_kappa_float, quadratic_kappa_variant: against the labels; None where undefined.
+        auroc_float, auroc_variant: of referable DR, against the labels; None where undefined.
+    """
+
+    photographs: int
+    largest_probability_difference: float
+    mean_probability_difference: float
+    grade_agreement: float
+    heatmap_correlation: float | None
+    quadratic_kappa_float: float | None
+    quadratic_kappa_variant: float | None
+    auroc_float: float | None
+    auroc_variant: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary for JSON."""
+        return asdict(self)
+
+
+def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uint8]) -> Outputs:
+    """What the trained grader says, by Keras.
+
+    Args:
+        model: the grader, float32 (n, S, S, 3) -> logits (n, C).
+        temperature: > 0.
+        images: uint8 RGB (n, S, S, 3).
+    """
+    both = keras.Model(model.inputs[0], [model.output, feature_layer(model).output])
+    kernel, _ = head_weights(model)
+    parts = []
+    for start in range(0, len(images), _BATCH):
+        logits, features = both.predict_on_batch(images[start : start + _BATCH].astype(np.float32))
+        parts.append((logits, features @ kernel))
+    logits, heatmaps = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Outputs(softmax(logits, temperature), heatmaps)
+
+
+def variant_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
+    """What a TFLite file says, by ai-edge-litert.
+
+    Args:
+        content: the file, as `variants.convert` makes it.
+        images: uint8 RGB (n, S, S, 3).
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_content=content).get_signature_runner("serving_default")
+    answers = [runner(image=image[None]) for image in images]
+    return Outputs(*(np.concatenate([a[name] for a in answers]) for name in ("probabilities", "heatmaps")))
+
+
+def compare(reference: Outputs, variant: Outputs, labels: NDArray[np.integer], task: Task) -> Parity:
+    """Figures of a variant against the float model, on the same n >= 1 photographs.
+
+    Args:
+        reference: of the float model.
+        variant: of the variant.
+        labels: int (n,), true class indices.
+        task: the label space.
+    """
+    difference = np.abs(reference.probabilities - variant.probabilities)
+    grades = reference.probabilities.argmax(axis=1)
+    grades_of_variant = variant.probabilities.argmax(axis=1)
+    positive = np.isin(labels, task.referable)
+    classes = len(task.classes)
+    return Parity(
+        photographs=len(labels),
+        largest_probability_difference=float(difference.max()),
+        mean_probability_difference=float(difference.mean()),
+        grade_agreement=float((grades == grades_of_variant).mean()),
+        heatmap_correlation=_correlation(reference.heatmaps, variant.heatmaps, grades),
+        quadratic_kappa_float=metrics.quadratic_kappa(labels, grades, classes),
+        quadratic_kappa_variant=metrics.quadratic_kappa(labels, grades_of_variant, classes),
+        auroc_float=metrics.auroc(positive, metrics.p_referable(reference.probabilities, task)),
+        auroc_variant=metrics.auroc(positive, metrics.p_referable(variant.probabilities, task)),
+    )
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: NDArray[np.int64]) -> float | None:
+    """Mean Pearson's r of the maps of class grades[i]; None where every photograph has a constant map."""
+    index = np.arange(len(grades))
+    a, b = (maps[index, ..., grades].reshape(len(grades), -1).astype(np.float64) for maps in (one, other))
+    varied = (np.ptp(a, axis=1) > 0) & (np.ptp(b, axis=1) > 0)
+    if not varied.any():
+        return None
+    return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(a[varied], b[varied], strict=True)]))
+
+
+def failures(parity: Parity, limits: Mapping[str, tuple[str, float]]) -> list[str]:
+    """Why a variant fails its gate; empty if it passes. A figure that does not exist (None) fails nothing.
+
+    Args:
+        parity: its figures.
+        limits: name of a figure -> ("at most" or "at least", value), as in `LIMITS`.
+    """
+    reasons = []
+    for name, (bound, limit) in limits.items():
+        value = getattr(parity, name)
+        if value is not None and not (value <= limit if bound == "at most" else value >= limit):
+            reasons.append(f"{name} {value:.4g}, {bound} {limit:g} allowed")
+    return reasons

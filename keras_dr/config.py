@@ -1,0 +1,161 @@
+"""The recipe: everything that determines a training, validated, immutable, read from YAML and saved with each run."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from keras_dr.errors import KerasDrError
+
+Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(_Section):
+    """Random changes of training photographs, drawn anew each epoch from the seed."""
+
+    flip: bool = True  # left-right and up-down, each with probability 1/2
+    quarter_turns: bool = True  # 0, 90, 180 or 270 degrees
+    rotation: float = Field(0.0, ge=0, le=180)  # degrees, uniform in [-rotation, rotation]
+    zoom: float = Field(0.0, ge=0, lt=1)  # scale uniform in [1 - zoom, 1 + zoom]
+    brightness: float = Field(0.1, ge=0, lt=1)  # factor uniform in [1 - brightness, 1 + brightness]
+    contrast: float = Field(0.1, ge=0, lt=1)  # factor about the image's mean, likewise
+    saturation: float = Field(0.0, ge=0, lt=1)  # factor about each pixel's grey, likewise
+
+
+class Phase(_Section):
+    """One phase of training."""
+
+    epochs: int = Field(ge=0)
+    learning_rate: float = Field(gt=0)  # at its highest
+    warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
+    schedule: Literal["constant", "cosine"] = "constant"  # cosine: down to 0 at the last epoch
+    weight_decay: float = Field(0.0, ge=0)  # decoupled (AdamW), not on biases and norms
+    patience: int = Field(7, ge=1)  # epochs without a better monitor before the phase stops
+    augment: bool = True
+
+
+class Finetune(Phase):
+    """The second phase."""
+
+    unfreeze: Literal["all", "last-block"] | int = "all"  # an integer: that many last layers
+    train_batch_norm: bool = False  # else batch norms keep their statistics, scale and offset
+
+
+class OperatingPoint(_Section):
+    """How the threshold on the probability of referable DR is chosen on validation photographs."""
+
+    rule: Literal["specificity", "sensitivity"] = "specificity"  # reach the target, then best on the other
+    target: float = Field(0.85, gt=0, le=1)
+
+
+class Recipe(_Section):
+    """One experiment."""
+
+    backbone: str = "mobilenetv2"
+    weights: str = "imagenet"  # "imagenet", "none", or a file
+    seed: int = Field(42, ge=0)
+    batch_size: int = Field(16, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    class_weights: Literal["none", "balanced", "sqrt"] = "none"  # n / (classes * count), or its square root
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of a label spread over all classes
+    ordinal_smoothing: float = Field(0.0, ge=0)  # > 0: labels softmax(-|i - label| / value), see `pipeline`
+    monitor: Monitor = "val_quadratic_kappa"
+    augmentation: Augmentation = Augmentation()
+    frozen: Phase = Phase(epochs=10, learning_rate=1e-3)
+    finetune: Finetune = Finetune(
+        epochs=20, learning_rate=5e-5, warmup_epochs=2, schedule="cosine", weight_decay=1e-4, patience=7
+    )
+    operating_point: OperatingPoint = OperatingPoint()
+
+
+def load_recipe(file: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """A recipe from YAML (None: the defaults), with settings replaced.
+
+    Args:
+        file: YAML file.
+        overrides: "key=value", nested keys with dots ("finetune.learning_rate=1e-4"), values as in YAML.
+
+    Raises:
+        KerasDrError: no such file, no YAML, an unknown key (the nearest known one is named), a value out of range.
+    """
+    values = _read_yaml(file) if file else {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise KerasDrError("key=value after --set", repr(override), "For example --set finetune.epochs=20.")
+        _put(values, key.split("."), _parse(text))
+    return recipe_from_dict(values)
+
+
+def recipe_from_dict(values: dict[str, Any]) -> Recipe:
+    """A recipe from a dictionary; sections may be partial, missing values are the defaults'.
+
+    Raises:
+        KerasDrError: an unknown key or a value out of range.
+    """
+    try:
+        return Recipe.model_validate(_merge(Recipe().model_dump(), values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"] if not str(part).startswith(("literal", "int"))]
+        if first["type"] == "extra_forbidden":
+            raise _unknown_key(place) from error
+        raise KerasDrError(
+            f"in the recipe, for {'.'.join(place)}: {first['msg'][0].lower()}{first['msg'][1:]}",
+            repr(first["input"]),
+            "Correct the recipe or --set.",
+        ) from error
+
+
+def _unknown_key(place: list[str]) -> KerasDrError:
+    section: Any = Recipe()
+    for part in place[:-1]:
+        section = getattr(section, part)
+    known = list(type(section).model_fields)
+    near = difflib.get_close_matches(place[-1], known, 1)
+    remedy = f"Did you mean {'.'.join([*place[:-1], *near])}?" if near else "Remove it."
+    return KerasDrError(f"a recipe key among {', '.join(known)}", ".".join(place), remedy)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise KerasDrError(f"a recipe at {file}", "no such file", "See recipes/ for some.")
+    try:
+        values = yaml.safe_load(file.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise KerasDrError(f"YAML in {file}", str(error), "Correct the file.") from error
+    if not isinstance(values, dict):
+        raise KerasDrError(f"keys and values in {file}", type(values).__name__, "See recipes/ for an example.")
+    return values
+
+
+def _parse(text: str) -> Any:
+    """A value as in YAML, with 1e-4 a number as well (YAML 1.1 wants 1.0e-4)."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise KerasDrError(f"a section at {key}", repr(inner), "Correct the recipe or --set.")
+        values = inner
+    values[keys[-1]] = value
+
+
+def _merge(defaults: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for key, value in values.items():
+        inner = merged.get(key)
+        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return merged

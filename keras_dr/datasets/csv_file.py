@@ -1,0 +1,72 @@
+"""Any CSV with an image column, a grade column and, if it has them, patient, eye and split columns.
+
+SOURCE is the CSV itself or the folder that holds one CSV; images are sought beside it and in the folders there. Lesion
+masks, where there are any, lie in masks/<lesion>/<image name without folder and suffix>.png.
+"""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image, pick_column, read_table
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import parse_grade
+from keras_dr.records import SPLITS, Record, safe_id
+
+NAME = "csv"
+IMAGE = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
+GRADE = ("grade", "level", "diagnosis", "label", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")
+PATIENT = ("patient_id", "patient", "subject_id")
+EYE = ("eye", "laterality", "side")
+SPLIT = ("split", "set", "subset")
+_SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_EYE_NAMES = {"l": "left", "os": "left", "left": "left", "r": "right", "od": "right", "right": "right"}
+
+
+def recognises(source: Path) -> bool:
+    """A CSV file, or a folder that holds exactly one."""
+    return _table_of(source) is not None
+
+
+def _table_of(source: Path) -> Path | None:
+    if source.is_file():
+        return source if source.suffix.lower() == ".csv" else None
+    tables = sorted(source.glob("*.csv"))
+    return tables[0] if len(tables) == 1 else None
+
+
+def read(source: Path) -> list[Record]:
+    """The CSV's records.
+
+    Raises:
+        KerasDrError: no CSV, or several; a needed column is missing; a grade or split is unknown; a name leads out.
+    """
+    file = _table_of(source)
+    if file is None:
+        raise KerasDrError(f"one CSV file at {source}", "none or several", "Name the CSV file itself as SOURCE.")
+    rows = read_table(file)
+    image, grade = pick_column(file, rows, IMAGE), pick_column(file, rows, GRADE)
+    patient, eye, split = (pick_column(file, rows, names, needed=False) for names in (PATIENT, EYE, SPLIT))
+    folders = [file.parent, *sorted(path for path in file.parent.iterdir() if path.is_dir() and path.name != "masks")]
+    masks = sorted(path for path in file.parent.glob("masks/*") if path.is_dir())
+    records = []
+    for row in rows:
+        path = find_image(folders, row[image])
+        found = {lesion.name: lesion / f"{path.stem}.png" for lesion in masks}
+        records.append(
+            Record(
+                image_id=safe_id(Path(row[image]).with_suffix("").name if Path(row[image]).suffix else row[image]),
+                path=path,
+                grade=parse_grade(row[grade]),
+                patient_id=row.get(patient, ""),
+                eye=_EYE_NAMES.get(row.get(eye, "").lower(), ""),
+                split=_split(row.get(split, "")),
+                masks={lesion: mask for lesion, mask in found.items() if mask.is_file()},
+            )
+        )
+    return records
+
+
+def _split(text: str) -> str:
+    name = _SPLIT_NAMES.get(text.lower(), text.lower())
+    if name and name not in SPLITS:
+        raise KerasDrError(f"a split among {', '.join(SPLITS)} or none", repr(text), "Correct that row.")
+    return name

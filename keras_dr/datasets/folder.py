@@ -1,0 +1,50 @@
+"""Class folders `<class>/*.jpg`, or with train/, val/ and test/ above them. A class is a grade's number or name."""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import IMAGE_SUFFIXES
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import parse_grade
+from keras_dr.records import Record, safe_id
+
+NAME = "folder"
+_SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+_SPLIT_FOLDERS |= {"test": "test", "testing": "test"}
+
+
+def recognises(source: Path) -> bool:
+    """A folder whose subfolders are classes (every one with photographs names a grade) or splits of classes."""
+    if not source.is_dir():
+        return False
+    classes = _class_folders(source)
+    try:
+        return bool([parse_grade(folder.name) for _, folder in classes])
+    except KerasDrError:
+        return False
+
+
+def _class_folders(source: Path) -> list[tuple[str, Path]]:
+    """(split or "", class folder), of folders that hold something."""
+    folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
+    splits = [(path, _SPLIT_FOLDERS[path.name.lower()]) for path in folders if path.name.lower() in _SPLIT_FOLDERS]
+    if splits:
+        return [(split, folder) for path, split in splits for folder in sorted(path.iterdir()) if folder.is_dir()]
+    return [("", folder) for folder in folders]
+
+
+def read(source: Path) -> list[Record]:
+    """The folders' records.
+
+    Raises:
+        KerasDrError: a class folder is empty, or its name is no grade.
+    """
+    records = []
+    for split, folder in _class_folders(source):
+        grade = parse_grade(folder.name)
+        photographs = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        if not photographs:
+            raise KerasDrError(f"photographs in the class folder {folder}", "none", "Fill it or remove it.")
+        for path in photographs:
+            image_id = "_".join(filter(None, (split, folder.name, path.stem)))
+            records.append(Record(image_id=safe_id(image_id), path=path, grade=grade, split=split))
+    return records

@@ -1,0 +1,48 @@
+"""IDRiD, part B (disease grading): official training and testing sets, no patient ids.
+
+P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018. Ids repeat across the two
+sets, so image ids carry the set's name.
+"""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image, pick_column, read_table
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import parse_grade
+from keras_dr.records import Record
+
+NAME = "idrid"
+_GRADING = "B. Disease Grading"
+_SETS = {
+    "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
+    "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
+}
+
+
+def recognises(source: Path) -> bool:
+    """The folder of IDRiD, or its part "B. Disease Grading"."""
+    return (_part(source) / "2. Groundtruths").is_dir()
+
+
+def _part(source: Path) -> Path:
+    return source / _GRADING if (source / _GRADING).is_dir() else source
+
+
+def read(source: Path) -> list[Record]:
+    """The grading part's records: 413 in the training set, 103 in the testing set.
+
+    Raises:
+        KerasDrError: a label file is missing.
+    """
+    part = _part(source)
+    records = []
+    for split, (folder, labels) in _SETS.items():
+        file = part / "2. Groundtruths" / labels
+        if not file.is_file():
+            raise KerasDrError(f"IDRiD's label file {file}", "none", "Unpack the data set again.")
+        rows = read_table(file)
+        image, grade = pick_column(file, rows, ("Image name",)), pick_column(file, rows, ("Retinopathy grade",))
+        for row in filter(lambda row: row[image], rows):
+            path = find_image([part / "1. Original Images" / folder], row[image])
+            records.append(Record(f"{split}_{row[image]}", path, parse_grade(row[grade]), split=split))
+    return records

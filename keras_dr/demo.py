@@ -1,0 +1,156 @@
+"""The whole of it on synthetic photographs, in minutes, ending in one report."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from keras_dr import prepared, report, runs
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.datasets import read_records
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.report import Picture, Section, Table
+from keras_dr.splits import SplitShares
+from keras_dr.synthetic import write_dataset
+
+SIZE = 160
+Stage = Callable[[str], AbstractContextManager[Callable[..., None]]]
+
+
+def demo_recipe() -> Recipe:
+    """A small network from random weights: the frozen phase can do little, the second does the work."""
+    return recipe_from_dict(
+        {
+            "backbone": "tiny",
+            "weights": "none",
+            "dropout": 0.1,
+            "ordinal_smoothing": 0.3,
+            "frozen": {"epochs": 2, "learning_rate": 1e-2},
+            "finetune": {
+                "epochs": 30,
+                "learning_rate": 4e-3,
+                "warmup_epochs": 1,
+                "train_batch_norm": True,
+                "patience": 30,
+            },
+            "augmentation": {"brightness": 0.15, "contrast": 0.15},
+        }
+    )
+
+
+def run_demo(
+    out: Path, count: int = 400, seed: int = 42, overwrite: bool = False, stage: Stage | None = None
+) -> dict[str, Any]:
+    """Make photographs, prepare, train, evaluate, explain, export, profile, and write OUT/report.html.
+
+    A stage whose result is there already is not done again, so an interrupted demo goes on.
+
+    Args:
+        out: folder to write.
+        count: synthetic photographs.
+        seed: of the photographs and the training.
+        overwrite: start anew.
+        stage: context manager that is given a stage's name and yields its progress function.
+
+    Returns:
+        What metrics.json says of the test split.
+
+    Raises:
+        KerasDrError: `out` holds something that is no demo, or a finished one and `overwrite` is false.
+    """
+    from edge_demo import profiler
+    from export.bundle import export_run
+    from keras_dr import evaluation, explain, training
+    from keras_dr.trained import load_run
+
+    stage = stage or (lambda name: nullcontext(lambda done, total, text="": None))
+    photographs, data, run, bundle = (out / name for name in ("photographs", "prepared", "run", "bundle"))
+    _check_folder(out, {"count": count, "seed": seed}, overwrite)
+    if not (photographs / "labels.csv").is_file():
+        with stage("draw photographs") as progress:
+            write_dataset(photographs, count, seed, progress=lambda done: progress(done, count))
+    if not data.exists():
+        _, records = read_records(photographs, "csv")
+        with stage("prepare") as progress:
+            spec, shares = Preprocessing(SIZE), SplitShares(0.15, 0.2)
+            prepared.prepare(
+                records, photographs, data, spec, dataset="csv", shares=shares, seed=seed, progress=progress
+            )
+    if not run.exists():
+        with stage("train") as progress:
+            training.train(prepared.load(data), run, demo_recipe(), progress=progress)
+    grader = load_run(run)
+    test = grader.prepared_set().split("test")
+    name = f"{test.name}-test"
+    if not (run / "evaluation" / name).exists():
+        with stage("evaluate") as progress:
+            evaluation.evaluate(grader, test, name, progress=progress)
+    if not (run / "explanations" / name).exists():
+        with stage("explain") as progress:
+            explain.explain(grader.model(), test, run / "explanations" / name, n=10, progress=progress)
+    if not bundle.exists():
+        with stage("export") as progress:
+            export_run(run, bundle, ("float32", "int8"), progress=progress)
+    with stage("profile"):
+        image = (photographs / "images" / f"{test.rows[0]['image_id']}.jpg").read_bytes()
+        profiler.write_json(bundle / "profile.json", profiler.profile(bundle, None, [1, 2], image))
+    _write_report(out, run / "evaluation" / name, run / "explanations" / name, count)
+    return runs.read_json(run / "evaluation" / name / "metrics.json")
+
+
+def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:
+    """Begin a demo in `out`, or recognise an unfinished one with the same plan."""
+    plan_file = out / "demo.json"
+    if overwrite and plan_file.is_file():
+        runs.remove_folder(out)
+    if (out / "report.html").is_file():
+        raise KerasDrError(f"no finished demo yet in {out}", "one", f"Open {out / 'report.html'}, or pass --overwrite.")
+    if out.exists() and any(out.iterdir()) and not (plan_file.is_file() and runs.read_json(plan_file) == plan):
+        raise KerasDrError(
+            f"an empty folder at {out}, or an unfinished demo of {plan}", "something else", "Name another."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    runs.write_json(plan_file, plan)
+
+
+def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> None:
+    figures = runs.read_json(evaluated / "metrics.json")
+    scores = runs.read_json(explained / "scores.json")
+    bundle = runs.read_manifest(out / "bundle", "bundle")
+    figures_of_variants = runs.read_json(out / "bundle" / "parity.json")["figures"]
+    profile = runs.read_json(out / "bundle" / "profile.json")
+    about = runs.read_manifest(out / "prepared", "prepared")
+    splits = Table(
+        ("split", *about["classes"]), [(split, *counts.values()) for split, counts in about["counts"].items()]
+    )
+    sections = [
+        Section(
+            "The photographs",
+            [
+                f"{count} drawn photographs, two eyes a patient; patients, not photographs, are split.",
+                splits,
+                Picture(out / "prepared" / "preview.png", "Prepared photographs, a line a grade"),
+            ],
+        ),
+        Section("Training", [Picture(out / "run" / "curves.png", "Frozen backbone, then the whole network")]),
+        Section(
+            "Evaluation on the test split",
+            [
+                "The threshold was chosen on the validation split.",
+                report.summary_table(figures),
+                report.class_table(figures),
+                Picture(evaluated / "confusion.png", "Confusion matrix"),
+                Picture(evaluated / "roc-pr.png", "Referable DR: grade 2 and above"),
+            ],
+        ),
+        Section(
+            "Explanation",
+            [
+                report.explanation_table(scores),
+                Picture(explained / "board.png", "Grad-CAM of the predicted grade: original beside overlay"),
+            ],
+        ),
+        Section("On the device", [report.bundle_table(bundle, figures_of_variants), report.profile_table(profile)]),
+    ]
+    report.write_html(out / "report.html", "keras_dr on synthetic photographs", sections)

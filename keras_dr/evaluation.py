@@ -1,0 +1,83 @@
+"""Run x Prepared set -> predictions, figures and plots in RUN/evaluation/<set>-<split>/."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import metrics, plots, runs
+from keras_dr.model import softmax
+from keras_dr.pipeline import Photographs
+from keras_dr.prepared import PreparedSet
+from keras_dr.trained import Run
+
+
+def predict(
+    run: Run, model: keras.Model, data: PreparedSet, progress: Any | None = None, batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Probabilities of every photograph, float64 (n, C)."""
+    batches = Photographs(data.image_files(), run.preprocessing.size).batches(batch_size)
+    steps = -(-len(data.rows) // batch_size)
+    tick = keras.callbacks.LambdaCallback(
+        on_predict_batch_end=lambda step, logs: progress(step + 1, steps, "predict") if progress else None
+    )
+    return softmax(model.predict(batches, verbose=0, callbacks=[tick]), run.temperature)
+
+
+def evaluate(
+    run: Run, data: PreparedSet, name: str, overwrite: bool = False, progress: Any | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Measure a run on photographs and write metrics.json, predictions.csv, confusion.png, roc-pr.png.
+
+    Args:
+        run: the grader, with the threshold chosen on validation.
+        data: the photographs of one split.
+        name: of the result, "<set>-<split>".
+        overwrite: replace an existing result.
+        progress: called with (batches done, batches, "predict").
+
+    Returns:
+        The folder, and what metrics.json says.
+
+    Raises:
+        KerasDrError: the result exists already.
+    """
+    target = run.folder / "evaluation" / name
+    labels = data.labels()
+    plan = {"model": run.about["model_sha256"], "images": [row["image_id"] for row in data.rows]}
+    with runs.growing_folder(target, plan, overwrite) as folder:
+        probabilities = predict(run, run.model(), data, progress)
+        figures = {
+            "schema_version": runs.SCHEMA_VERSION,
+            "set": data.name,
+            "model_sha256": run.about["model_sha256"],
+            **metrics.evaluate(labels, probabilities, run.task, run.threshold),
+        }
+        _write_predictions(folder / "predictions.csv", data, probabilities, run)
+        plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
+        if figures["auroc_referable"] is not None:
+            positive = np.isin(labels, run.task.referable)
+            scores = metrics.p_referable(probabilities, run.task)
+            plots.plot_roc_pr(folder / "roc-pr.png", positive, scores, figures["operating_point"], run.task)
+        runs.write_json(folder / "metrics.json", figures)
+    return target, figures
+
+
+def _write_predictions(file: Path, data: PreparedSet, probabilities: NDArray[np.float64], run: Run) -> None:
+    classes = run.task.classes
+    scores = metrics.p_referable(probabilities, run.task)
+    known = ("image_id", "patient_id", "split", "label")
+    # a dictionary, because a class may itself be called "referable": then both columns are one
+    columns = dict.fromkeys([*known, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred"])
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row, p, score in zip(data.rows, probabilities, scores, strict=True):
+        figures = {f"p_{name}": f"{value:.6f}" for name, value in zip(classes, p, strict=True)}
+        figures |= {"p_referable": f"{score:.6f}", "referred": str(int(score >= run.threshold))}
+        writer.writerow({**row, "prediction": classes[int(p.argmax())], **figures})
+    runs.write_bytes(file, text.getvalue().encode())

@@ -1,0 +1,111 @@
+"""Plots of trainings and evaluations as PNG files, drawn without a display."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from keras_dr.grades import Task
+
+_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1670c", "#8a8a8a"
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Any]]:
+    figure = Figure((width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = [figure.add_subplot(1, columns, number + 1) for number in range(columns)]
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+        one.grid(alpha=0.25)
+    return figure, axes
+
+
+def _save(figure: Figure, file: Path) -> None:
+    temporary = file.with_name(f".{file.name}")
+    figure.savefig(temporary, format="png", metadata={"Software": None})
+    temporary.replace(file)
+
+
+def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> None:
+    """Loss, accuracy and the monitor by epoch, the two phases side by side on one axis.
+
+    Args:
+        file: PNG to write.
+        history: a row an epoch, as in history.csv.
+        monitor: name of the third panel's figure.
+    """
+    third = monitor if monitor not in ("val_loss", "val_accuracy") else "val_quadratic_kappa"
+    figure, axes = _figure(13, 4, 3)
+    epochs = np.arange(1, len(history) + 1)
+    frozen = sum(row["phase"] == "frozen" for row in history)
+    for one, names in zip(axes, (("loss", "val_loss"), ("accuracy", "val_accuracy"), (third,)), strict=True):
+        for name in names:
+            colour, label = (_ORANGE, "validation") if name.startswith("val_") else (_BLUE, "training")
+            one.plot(epochs, [row[name] for row in history], "o-", ms=3, color=colour, label=label)
+        if 0 < frozen < len(history):
+            one.axvline(frozen + 0.5, color=_GREY, ls="--", lw=1)
+            one.text(frozen + 0.6, 0.02, "unfrozen", color=_GREY, transform=one.get_xaxis_transform(), va="bottom")
+        one.set(xlabel="epoch", ylabel=names[0].removeprefix("val_").replace("_", " "))
+        one.xaxis.get_major_locator().set_params(integer=True)
+        one.legend(frameon=False)
+    _save(figure, file)
+
+
+def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    """Confusion matrix with counts; shading is the share of the true class.
+
+    Args:
+        file: PNG to write.
+        matrix: int (C, C), rows true, columns predicted.
+        classes: C names.
+    """
+    counts = np.asarray(matrix)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, (axes,) = _figure(5.6, 4.8)
+    axes.grid(False)
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(count), ha="center", va="center", color=colour)
+    names = [name.replace("_", " ") for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true")
+    figure.colorbar(shown, ax=axes, label="share of the true class")
+    _save(figure, file)
+
+
+def plot_roc_pr(
+    file: Path, positive: NDArray[np.bool_], scores: NDArray[np.float64], point: dict[str, Any], task: Task
+) -> None:
+    """ROC and precision-recall curves of referable DR with the operating point chosen on validation.
+
+    Args:
+        file: PNG to write.
+        positive: bool (n,), both kinds present.
+        scores: float (n,), p_referable.
+        point: "threshold", and "sensitivity" and "specificity" measured at it.
+        task: the label space, for the title.
+    """
+    figure, (left, right) = _figure(10, 4.6, 2)
+    false_alarms, sensitivity, _ = roc_curve(positive, scores)
+    left.plot(false_alarms, sensitivity, color=_BLUE, lw=2)
+    left.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
+    left.plot(1 - point["specificity"], point["sensitivity"], "o", color=_ORANGE, ms=8, label="operating point")
+    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, referable DR (n = {len(positive)})")
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    right.plot(recall, precision, color=_BLUE, lw=2)
+    right.axhline(positive.mean(), color=_GREY, ls=":", lw=1)
+    referred = scores >= point["threshold"]
+    if referred.any():
+        right.plot(point["sensitivity"], positive[referred].mean(), "o", color=_ORANGE, ms=8, label="operating point")
+    right.set(xlabel="recall (sensitivity)", ylabel="precision", title=f"Precision-recall, task {task.name}")
+    for axes in (left, right):
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+        axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
+    _save(figure, file)

@@ -1,0 +1,198 @@
+"""Reports made from saved results alone: tables for the terminal, and one HTML file that needs nothing else."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_dr import runs
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column names, and rows of as many cells; numbers are set to the right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file and what it shows."""
+
+    file: Path
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and below it text, tables and pictures in the order given."""
+
+    title: str
+    parts: Sequence[str | Table | Picture]
+
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1d2530; --paper: #fff; --line: #d5dae1; --soft: #f4f6f9; --accent: #1f5fa8 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e8ee; --paper: #14181f; --line: #343c48; --soft: #1d232c; --accent: #7fb2ea } }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem;
+  margin: 2rem auto; padding: 0 1.2rem }
+h1 { font-size: 1.7rem } h2 { font-size: 1.2rem; margin-top: 2.4rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left }
+th { color: var(--accent); font-weight: 600 } td.number { text-align: right }
+figure { margin: 1.2rem 0 } img { max-width: 100%; background: #fff; border: 1px solid var(--line) }
+figcaption, footer { font-size: .9rem; opacity: .8 } footer { margin: 3rem 0; border-top: 1px solid var(--line) }
+.scroll { overflow-x: auto }
+@media print { body { margin: 0; max-width: none } h2 { break-after: avoid } figure, table { break-inside: avoid } }
+"""
+
+NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
+
+
+def write_html(file: Path, title: str, sections: Sequence[Section]) -> None:
+    """Write a self-contained page: pictures inside, no script, light and dark, printable; all text is escaped."""
+    body = "\n".join(_section(section) for section in sections)
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<link rel="icon" href="data:,"><style>{_STYLE}</style></head>\n'
+        f"<body><h1>{html.escape(title)}</h1>\n{body}\n<footer>{NOTICE}</footer></body></html>\n"
+    )
+    runs.write_bytes(file, page.encode())
+
+
+def _section(section: Section) -> str:
+    return "\n".join([f"<h2>{html.escape(section.title)}</h2>", *map(_part, section.parts)])
+
+
+def _part(part: str | Table | Picture) -> str:
+    if isinstance(part, Table):
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in part.columns)
+        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in part.rows)
+        return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    if isinstance(part, Picture):
+        data = base64.b64encode(part.file.read_bytes()).decode()
+        caption = html.escape(part.caption)
+        image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
+    return f"<p>{html.escape(part)}</p>"
+
+
+def _cell(value: Any) -> str:
+    kind = ' class="number"' if isinstance(value, int | float) else ""
+    return f"<td{kind}>{html.escape(show(value))}</td>"
+
+
+def show(value: Any) -> str:
+    """A cell's text: fractions with three decimals, "-" for a figure that does not exist."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def text_table(table: Table) -> str:
+    """A table for the terminal."""
+    cells = [list(table.columns), *([show(value) for value in row] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  ".join([row[0].ljust(widths[0]), *others]))
+    return "\n".join(lines)
+
+
+def summary_table(figures: dict[str, Any]) -> Table:
+    """The main figures of metrics.json."""
+    point = figures["operating_point"]
+    rows = [
+        ("photographs", figures["photographs"]),
+        ("quadratic kappa", figures["quadratic_kappa"]),
+        ("accuracy", figures["accuracy"]),
+        ("macro F1", figures["macro"]["f1"]),
+        ("AUROC, referable DR", figures["auroc_referable"]),
+        ("AUPRC, referable DR", figures["auprc_referable"]),
+        (f"sensitivity at threshold {point['threshold']:.3f}", point["sensitivity"]),
+        (f"specificity at threshold {point['threshold']:.3f}", point["specificity"]),
+    ]
+    return Table(("figure", "value"), rows)
+
+
+def class_table(figures: dict[str, Any]) -> Table:
+    """The classification report of metrics.json, a row a class and the two averages."""
+    named = {**figures["classes"], "macro average": figures["macro"], "weighted average": figures["weighted"]}
+    columns = ("precision", "recall", "f1", "support")
+    rows = [(name.replace("_", " "), *(values[column] for column in columns)) for name, values in named.items()]
+    return Table(("class", *columns), rows)
+
+
+def metrics_text(figures: dict[str, Any]) -> str:
+    """Both tables of metrics.json for the terminal."""
+    return text_table(summary_table(figures)) + "\n\n" + text_table(class_table(figures))
+
+
+_SCORES = {
+    "share_inside_fundus": "heat inside the fundus",
+    "share_on_lesions": "heat on lesions",
+    "enrichment": "heat on lesions / their area",
+    "share_on_optic_disc": "heat on the optic disc",
+}
+
+
+def explanation_table(scores: dict[str, Any]) -> Table:
+    """The summary of an explanation's scores.json: means with 95 % intervals, and a uniform map's."""
+    rows = []
+    for method, summary in scores["summary"].items():
+        for name, title in _SCORES.items():
+            values = summary[name]
+            if values["n"]:
+                interval = f"{show(values['low'])} to {show(values['high'])}"
+                rows.append((method, title, values["mean"], interval, values["uniform_mean"], values["n"]))
+    return Table(("method", "score", "mean", "95 % interval", "uniform map", "photographs"), rows)
+
+
+def explanation_text(scores: dict[str, Any]) -> str:
+    """`explanation_table` for the terminal."""
+    return text_table(explanation_table(scores))
+
+
+def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
+    """The models of bundle.json, and how far each is from the float model on validation photographs."""
+    columns = ("model", "MiB", "grades agree", "largest difference", "heat-map r", "kappa", "AUROC", "gate")
+    rows = []
+    for name, model in bundle["models"].items():
+        one = figures[name]
+        rows.append(
+            (
+                name,
+                model["size_bytes"] / 2**20,
+                one["grade_agreement"],
+                f"{one['largest_probability_difference']:.1g}",
+                one["heatmap_correlation"],
+                f"{show(one['quadratic_kappa_float'])} -> {show(one['quadratic_kappa_variant'])}",
+                f"{show(one['auroc_float'])} -> {show(one['auroc_variant'])}",
+                "failed" if name in bundle["parity"]["failures"] else "passed",
+            )
+        )
+    return Table(columns, rows)
+
+
+def bundle_text(bundle: dict[str, Any], figures: dict[str, Any]) -> str:
+    """`bundle_table` for the terminal."""
+    return text_table(bundle_table(bundle, figures))
+
+
+def profile_table(profile: dict[str, Any]) -> Table:
+    """The measurements of profile.json: medians of each stage, 90th percentile of the whole, peak memory."""
+    stages = ("decode", "prepare", "invoke", "overlay")
+    columns = ("model", "threads", "load ms", *(f"{stage} ms" for stage in stages), "all ms", "p90 ms", "peak MiB")
+    rows = []
+    for one in profile["measurements"]:
+        medians = (one["stages"][stage]["p50_ms"] for stage in stages)
+        total = one["total"]
+        figures = (one["load_ms"], *medians, total["p50_ms"], total["p90_ms"], one["peak_rss_mib"])
+        rows.append((one["variant"], one["threads"], *(round(value, 1) for value in figures)))
+    return Table(columns, rows)

@@ -1,0 +1,114 @@
+"""Who goes into which split: photographs of one patient and identical photographs stay together."""
+
+import warnings
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.errors import KerasDrError
+
+_CANDIDATES = 20  # seeded ways to cut that are tried; the one nearest to the wanted share and grade mix is kept
+
+
+@dataclass(frozen=True)
+class SplitShares:
+    """Share of the photographs for validation and for test, each in 0..1, where the data set has no such split."""
+
+    val: float = 0.2
+    test: float = 0.2
+
+    def __post_init__(self) -> None:
+        if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
+            found = f"--val {self.val} and --test {self.test}"
+            raise KerasDrError("two shares above 0 that leave something for training", found, "Choose smaller ones.")
+
+
+def group_photographs(*keys: Sequence[Hashable]) -> list[int]:
+    """Number groups of photographs linked, directly or through others, by an equal key.
+
+    Args:
+        keys: sequences of one length n, e.g. patient ids, hashes of files, hashes of pixels; "" and None link nothing.
+
+    Returns:
+        n group numbers, counted from 0 in the order of first appearance.
+    """
+    parent = list(range(len(keys[0])))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for sequence in keys:
+        first: dict[Hashable, int] = {}
+        for index, key in enumerate(sequence):
+            if key not in ("", None):
+                parent[root(index)] = root(first.setdefault(key, index))
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(index), len(numbers)) for index in range(len(parent))]
+
+
+def assign_splits(
+    official: Sequence[str], labels: Sequence[int], groups: Sequence[int], shares: SplitShares, seed: int
+) -> list[str]:
+    """Keep official splits; cut what is missing (test, then val) out of the rest, stratified by label, by group.
+
+    Args:
+        official: "train", "val", "test" or "" a photograph.
+        labels: class index a photograph.
+        groups: group number a photograph; a group is never divided.
+        shares: of the photographs to be divided, how many for each missing split.
+        seed: of the shuffle.
+
+    Returns:
+        "train", "val" or "test" a photograph.
+
+    Raises:
+        KerasDrError: too few groups to fill every split.
+    """
+    splits = np.array([split or "train" for split in official], dtype="<U5")
+    label_array, group_array = np.asarray(labels), np.asarray(groups)
+    for name, share in (("test", shares.test), ("val", shares.val / (1 if "test" in official else 1 - shares.test))):
+        if name not in official:
+            pool = np.flatnonzero(splits == "train")
+            splits[pool[_cut(label_array[pool], group_array[pool], share, seed)]] = name
+    for name in ("train", "val", "test"):
+        if name not in splits:
+            found = f"{len(set(groups))} patients or groups in all"
+            raise KerasDrError(
+                f"photographs for the {name} split", found, "Add photographs, or change --val and --test."
+            )
+    return splits.tolist()
+
+
+def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed: int) -> NDArray[np.bool_]:
+    """bool (n,): the part to cut out, whole groups, as near as can be to `share` of each label's photographs.
+
+    A share of 1/5 is one fold of five, of 3/10 three folds of ten (scikit-learn's StratifiedGroupKFold).
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    fraction = Fraction(share).limit_denominator(10)
+    taken, folds = max(1, fraction.numerator), max(2, fraction.denominator)
+    wanted = {label: count * share for label, count in Counter(labels.tolist()).items()}
+    best, best_cost = np.zeros(len(labels), bool), np.inf
+    for attempt in range(_CANDIDATES):
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The least populated class")
+                parts = [part for _, part in splitter.split(labels, labels, groups)]
+        except ValueError:  # fewer photographs or groups than folds: the caller says so
+            return best
+        for first in range(0, folds - taken + 1):
+            chosen = np.isin(np.arange(len(labels)), np.concatenate(parts[first : first + taken]))
+            counts = Counter(labels[chosen].tolist())
+            cost = sum(abs(counts[label] - goal) for label, goal in wanted.items())
+            if cost < best_cost:
+                best, best_cost = chosen, cost
+    return best

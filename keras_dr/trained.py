@@ -1,0 +1,89 @@
+"""Reads a Run folder: the trained grader and how its photographs must be prepared."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_dr import prepared, runs
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import Task, task_of_classes
+from keras_dr.prepared import PreparedSet
+from keras_dr.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained grader, read.
+
+    Attributes:
+        folder: where it lies.
+        about: what run.json says.
+        task: its label space.
+        preprocessing: what its photographs went through.
+        recipe: what it was trained by.
+    """
+
+    folder: Path
+    about: dict[str, Any]
+    task: Task
+    preprocessing: Preprocessing
+    recipe: Recipe
+
+    @property
+    def threshold(self) -> float:
+        """Refer where p_referable >= threshold; chosen on validation photographs."""
+        return self.about["operating_point"]["value"]
+
+    @property
+    def temperature(self) -> float:
+        """Logits are divided by it before the softmax."""
+        return self.about["temperature"]
+
+    def model(self) -> keras.Model:
+        """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
+
+        Raises:
+            KerasDrError: model.keras is gone, changed, or not readable.
+        """
+        file = self.folder / "model.keras"
+        if not file.is_file() or runs.sha256_of(file) != self.about["model_sha256"]:
+            found = "another file" if file.is_file() else "no file"
+            raise KerasDrError(f"{file} as train wrote it (sha256 in run.json)", found, "Train again.")
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+
+    def prepared_set(self, folder: Path | None = None) -> PreparedSet:
+        """The Prepared set at `folder`, or without it the one that the run was trained on.
+
+        Raises:
+            KerasDrError: none there, or prepared in another way than the run's, or of other classes.
+        """
+        home = prepared.load(folder or (self.folder.resolve() / self.about["data"]["prepared"]).resolve())
+        if home.preprocessing != self.preprocessing:
+            raise KerasDrError(
+                f"photographs prepared as the run's ({self.preprocessing})",
+                f"{home.preprocessing} in {home.folder}",
+                f"Prepare them with --size {self.preprocessing.size} --enhance {self.preprocessing.enhance}.",
+            )
+        if home.task != self.task:
+            found = f"{home.task.name} in {home.folder}"
+            raise KerasDrError(f"the run's task, {self.task.name}", found, f"Prepare with --task {self.task.name}.")
+        return home
+
+
+def load_run(folder: Path) -> Run:
+    """Read a Run folder (its model is read by `Run.model`).
+
+    Raises:
+        KerasDrError: not a Run folder.
+    """
+    about = runs.read_manifest(folder, "run")
+    return Run(
+        folder,
+        about,
+        task_of_classes(about["classes"]),
+        Preprocessing.from_dict(about["preprocessing"]),
+        recipe_from_dict(about["recipe"]),
+    )

@@ -1,0 +1,84 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dr import evaluation, prepared
+from keras_dr.datasets import read_records
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.trained import load_run
+
+
+@pytest.fixture
+def run(run_folder: Path, prepared_folder: Path, tmp_path: Path):
+    """A copy of the run that evaluations may be written into; its data set lies where it was."""
+    target = run_folder.parent / tmp_path.name
+    shutil.copytree(run_folder, target)
+    return load_run(target)
+
+
+def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
+    data = run.prepared_set().split("test")
+    folder, figures = evaluation.evaluate(run, data, "small-test")
+    with (folder / "predictions.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert figures == json.loads((folder / "metrics.json").read_bytes())
+    assert figures["accuracy"] == np.mean([row["label"] == row["prediction"] for row in rows])
+    assert {row["split"] for row in rows} == {"test"}
+    for row in rows:
+        classes = [float(row[f"p_{name}"]) for name in run.task.classes]
+        assert sum(classes) == pytest.approx(1, abs=1e-5)
+        assert float(row["p_referable"]) == pytest.approx(sum(classes[2:]), abs=1e-5)
+        assert row["prediction"] == run.task.classes[int(np.argmax(classes))]
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.json",
+        "predictions.csv",
+        "confusion.png",
+        "roc-pr.png",
+    }
+
+
+def test_predictions_equal_the_model_on_the_photographs(run) -> None:
+    data, model = run.prepared_set().split("test"), run.model()
+    logits = model.predict(data.images().astype(np.float32), verbose=0)
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    assert evaluation.predict(run, model, data) == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
+    data = run.prepared_set().split("test")
+    evaluation.evaluate(run, data, "again")
+    with pytest.raises(KerasDrError, match="--overwrite"):
+        evaluation.evaluate(run, data, "again")
+    evaluation.evaluate(run, data, "again", overwrite=True)
+
+
+def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
+    _, records = read_records(photographs)
+    prepared.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=1)
+    with pytest.raises(KerasDrError, match="--size 32"):
+        run.prepared_set(tmp_path / "other")
+    spec = Preprocessing(32)
+    prepared.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=1)
+    with pytest.raises(KerasDrError, match="--task icdr"):
+        run.prepared_set(tmp_path / "two")
+
+
+def test_a_changed_or_missing_model_is_refused(run) -> None:
+    file = run.folder / "model.keras"
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(KerasDrError, match="another file"):
+        run.model()
+    file.unlink()
+    with pytest.raises(KerasDrError, match="no file"):
+        run.model()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"cli\.py train"):
+        load_run(tmp_path)

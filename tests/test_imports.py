@@ -1,0 +1,57 @@
+"""What must run without TensorFlow runs without it, also through the modules that it imports."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PURE = [
+    "keras_dr",
+    "keras_dr.config",
+    "keras_dr.datasets",
+    "keras_dr.errors",
+    "keras_dr.grades",
+    "keras_dr.metrics",
+    "keras_dr.overlay",
+    "keras_dr.plots",
+    "keras_dr.prepared",
+    "keras_dr.preprocessing",
+    "keras_dr.records",
+    "keras_dr.report",
+    "keras_dr.runs",
+    "keras_dr.splits",
+    "keras_dr.synthetic",
+    "edge_demo.__main__",
+    "edge_demo.profiler",
+    "cli",
+]
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_pure_modules_never_import_tensorflow() -> None:
+    blocked = "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = sys.modules['tf_keras_vis'] = None\n"
+    done = run(blocked + "import " + ", ".join(PURE))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_device_needs_no_other_package() -> None:
+    names = ("tensorflow", "keras", "sklearn", "matplotlib", "pydantic", "typer", "yaml")
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({names}))\n"
+    done = run(blocked + "import edge_demo.__main__, edge_demo.grader, edge_demo.measurement")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["cli.py"])
+def test_help_answers_at_once(command: str) -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, command, "--help"], cwd=ROOT, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(3)) < 0.4

@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import SIZE
+
+from keras_dr import prepared
+from keras_dr.config import Augmentation, recipe_from_dict
+from keras_dr.pipeline import Photographs, augmented, class_weights, target_matrix, training_batches
+
+STILL = {"flip": False, "quarter_turns": False, "brightness": 0, "contrast": 0}
+
+
+@pytest.fixture(scope="module")
+def loaded(prepared_folder) -> Photographs:
+    return Photographs(prepared.load(prepared_folder).image_files(), SIZE)
+
+
+def batches(loaded: Photographs, epoch: int, augment: bool = True, **settings: object) -> list:
+    labels = np.arange(len(loaded)) % 5
+    return list(training_batches(loaded, labels, 5, recipe_from_dict(settings), epoch, augment))
+
+
+def images(result: list) -> np.ndarray:
+    return np.concatenate([batch[0] for batch in result])
+
+
+def test_batches_hold_the_prepared_pixels_in_order(loaded: Photographs, prepared_folder) -> None:
+    data = prepared.load(prepared_folder)
+    got = np.concatenate(list(loaded.batches(16).as_numpy_iterator()))
+    assert got.dtype == np.float32
+    assert np.array_equal(got, [data.image(index) for index in range(len(data.rows))])
+
+
+def test_reading_from_disk_equals_reading_from_memory(loaded: Photographs, monkeypatch) -> None:
+    monkeypatch.setattr("keras_dr.pipeline._MEMORY_BYTES", 0)
+    on_disk = Photographs(loaded.files, SIZE)
+    assert np.array_equal(images(batches(on_disk, 0)), images(batches(loaded, 0)))
+    assert np.array_equal(on_disk.array(), loaded.array())
+
+
+def test_an_epoch_can_be_repeated_and_the_next_differs(loaded: Photographs) -> None:
+    first, again, following = (images(batches(loaded, epoch)) for epoch in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, following)
+
+
+def test_each_photograph_comes_once_an_epoch_with_its_own_label(loaded: Photographs) -> None:
+    result = batches(loaded, 0, augment=False)
+    shown, labels = images(result), np.concatenate([batch[1] for batch in result]).argmax(axis=1)
+    originals = loaded.array()
+    order = [int(np.flatnonzero((originals == one).all(axis=(1, 2, 3)))[0]) for one in shown]
+    assert sorted(order) == list(range(len(loaded)))
+    assert labels.tolist() == [index % 5 for index in order]
+
+
+def test_augmentation_keeps_the_surround_black_and_the_range(loaded: Photographs) -> None:
+    strong = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "rotation": 180, "zoom": 0.2}
+    shown = images(batches(loaded, 0, augmentation=strong))
+    assert shown.min() == 0 and 200 < shown.max() <= 255
+    assert not shown[:, 0, 0].any() and not shown[:, -1, -1].any()
+
+
+def test_flips_and_turns_give_the_eight_symmetries() -> None:
+    image = np.arange(12, dtype=np.float32).reshape(2, 2, 3) + 1
+    settings = Augmentation(brightness=0, contrast=0)
+    seen = {augmented(tf.constant(image), settings, tf.constant([seed, 7])).numpy().tobytes() for seed in range(80)}
+    turns = [np.rot90(one, k) for one in (image, image[::-1]) for k in range(4)]
+    assert seen == {np.ascontiguousarray(turn).tobytes() for turn in turns}
+
+
+def test_rotation_turns_about_the_centre() -> None:
+    image = np.zeros((33, 33, 3), np.float32)
+    image[16, 16] = 200
+    image[4:9, 16] = 100
+    settings = Augmentation(**STILL, rotation=180)
+    for seed in range(5):
+        turned = augmented(tf.constant(image), settings, tf.constant([seed, 1])).numpy()
+        assert turned[16, 16, 0] == pytest.approx(200, abs=1)
+        y, x = (axis.mean() - 16 for axis in np.nonzero(turned[..., 0] * (np.hypot(*np.mgrid[-16:17, -16:17]) > 4)))
+        assert np.hypot(y, x) == pytest.approx(10, abs=1.5)
+
+
+def test_balanced_weights_equal_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0] * 6 + [1] * 3 + [2])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert class_weights(labels, 3, "balanced") == pytest.approx(expected)
+    assert class_weights(labels, 3, "none") == pytest.approx([1, 1, 1])
+    assert class_weights(labels, 3, "sqrt")[labels].mean() == pytest.approx(1)
+
+
+def test_targets_by_hand() -> None:
+    assert target_matrix(3, recipe_from_dict({})).tolist() == np.eye(3).tolist()
+    assert target_matrix(4, recipe_from_dict({"label_smoothing": 0.2}))[1] == pytest.approx([0.05, 0.85, 0.05, 0.05])
+    near, far = np.exp(-2), np.exp(-4)
+    soft = target_matrix(3, recipe_from_dict({"ordinal_smoothing": 0.5}))
+    assert soft[0] == pytest.approx(np.array([1, near, far]) / (1 + near + far))

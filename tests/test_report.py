@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import numpy as np
+
+from keras_dr import metrics, report
+from keras_dr.grades import TASKS
+from keras_dr.plots import plot_confusion
+
+
+def figures() -> dict:
+    labels = np.array([0, 1, 2, 3, 4, 4])
+    return metrics.evaluate(labels, np.eye(5)[[0, 0, 2, 3, 4, 4]], TASKS["icdr"], 0.5)
+
+
+def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    plot_confusion(tmp_path / "a.png", [[1, 0], [2, 3]], ["x", "y"])
+    evil = "<script>alert(1)</script>"
+    table = report.Table((evil, "n"), [(evil, 1)])
+    parts = [evil, table, report.Picture(tmp_path / "a.png", f'"{evil}')]
+    report.write_html(tmp_path / "report.html", evil, [report.Section(evil, parts)])
+    page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+    assert page.count("data:image/png;base64,") == 1
+    assert "Not a medical device" in page
+
+
+def test_tables_line_up_and_show_what_does_not_exist() -> None:
+    lines = report.text_table(report.Table(("name", "value"), [("a", 0.12345), ("long name", None)])).splitlines()
+    assert lines == ["name       value", "a          0.123", "long name      -"]
+
+
+def test_metrics_text_tells_each_class_and_the_operating_point() -> None:
+    text = report.metrics_text(figures())
+    assert "sensitivity at threshold 0.500" in text and "proliferative" in text and "weighted average" in text
+    assert next(line for line in text.splitlines() if line.startswith("mild")).split()[1:] == ["0.000"] * 3 + ["1"]

@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from keras_dr import runs
+from keras_dr.errors import KerasDrError
+
+
+def test_folder_is_absent_until_it_is_whole(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {}) as folder:
+        (folder / "x").write_text("1")
+        raise RuntimeError
+    assert not (tmp_path / "a").exists()
+
+
+def test_interrupted_folder_is_found_again_for_the_same_plan(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+        (folder / "x").write_text("1")
+        raise RuntimeError
+    with runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+        assert (folder / "x").read_text() == "1"
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
+
+
+def test_interrupted_folder_of_another_plan_is_dropped(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+        (folder / "x").write_text("1")
+        raise RuntimeError
+    with runs.growing_folder(tmp_path / "a", {"n": 2}) as folder:
+        assert not (folder / "x").exists()
+
+
+def test_existing_result_is_kept_unless_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").write_text("1")
+    with pytest.raises(KerasDrError, match="overwrite"), runs.growing_folder(tmp_path / "a", {}):
+        pass
+    assert (tmp_path / "a" / "old").exists()
+    with runs.growing_folder(tmp_path / "a", {}, overwrite=True):
+        assert (tmp_path / "a" / "old").exists()
+    assert not (tmp_path / "a" / "old").exists()
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
+    runs.write_json(tmp_path / "a.json", {"x": 1})
+    with pytest.raises(ValueError):
+        runs.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert runs.read_json(tmp_path / "a.json") == {"x": 1}
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", json.dumps({"schema_version": 99})])
+def test_manifest_that_cannot_be_read_is_named(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(KerasDrError, match=r"run\.json"):
+        runs.read_manifest(tmp_path, "run")

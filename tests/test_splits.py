@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from keras_dr.errors import KerasDrError
+from keras_dr.splits import SplitShares, assign_splits, group_photographs
+
+
+def test_groups_are_linked_through_others() -> None:
+    patients, hashes = ["a", "a", "b", "c", "d"], ["1", "2", "2", "3", "4"]
+    assert group_photographs(patients, hashes) == [0, 0, 0, 1, 2]
+
+
+def test_empty_keys_link_nothing() -> None:
+    assert group_photographs(["", "", ""], [None, None, None]) == [0, 1, 2]
+
+
+@pytest.fixture
+def cohort() -> tuple[list[int], list[int]]:
+    rng = np.random.default_rng(1)
+    labels = rng.choice(5, 600, p=[0.45, 0.05, 0.3, 0.12, 0.08])
+    return labels.tolist(), np.repeat(np.arange(300), 2).tolist()
+
+
+def test_patients_stay_on_one_side(cohort: tuple) -> None:
+    labels, groups = cohort
+    splits = assign_splits([""] * 600, labels, groups, SplitShares(0.2, 0.2), 0)
+    assert all(splits[i] == splits[i + 1] for i in range(0, 600, 2))
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.2, 0.2), (0.1, 0.1), (0.3, 0.1)])
+def test_shares_are_met_for_every_label(cohort: tuple, val: float, test: float) -> None:
+    labels, groups = cohort
+    splits = np.array(assign_splits([""] * 600, labels, groups, SplitShares(val, test), 0))
+    for name, share in (("val", val), ("test", test)):
+        assert (splits == name).mean() == pytest.approx(share, abs=0.02)
+        for label in range(5):
+            assert (splits[np.array(labels) == label] == name).mean() == pytest.approx(share, abs=0.06)
+
+
+def test_same_seed_same_splits_and_others_differ(cohort: tuple) -> None:
+    labels, groups = cohort
+    first, again, other = (assign_splits([""] * 600, labels, groups, SplitShares(), seed) for seed in (0, 0, 99))
+    assert first == again != other
+
+
+def test_official_splits_are_kept_and_val_comes_out_of_train(cohort: tuple) -> None:
+    labels, groups = cohort
+    official = ["train"] * 500 + ["test"] * 100
+    splits = assign_splits(official, labels, groups, SplitShares(0.2, 0.2), 0)
+    assert splits[500:] == ["test"] * 100 and "test" not in splits[:500]
+    assert splits.count("val") == pytest.approx(100, abs=6)
+
+
+def test_too_few_photographs_are_refused() -> None:
+    with pytest.raises(KerasDrError, match="split"):
+        assign_splits(["", ""], [0, 1], [0, 1], SplitShares(), 0)
+
+
+@pytest.mark.parametrize("shares", [(0, 0.2), (0.2, 1), (0.6, 0.5)])
+def test_impossible_shares_are_refused(shares: tuple[float, float]) -> None:
+    with pytest.raises(KerasDrError, match="shares"):
+        SplitShares(*shares)

@@ -1,0 +1,113 @@
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dr import prepared, runs, training
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.errors import KerasDrError
+
+
+def weights_of(folder: Path, name: str = "model.keras") -> list[np.ndarray]:
+    return keras.saving.load_model(folder / name, compile=False).get_weights()
+
+
+def test_run_folder_holds_what_the_design_says(run_folder: Path) -> None:
+    names = {path.name for path in run_folder.iterdir()}
+    assert names >= {"run.json", "model.keras", "frozen.keras", "history.csv", "curves.png", "logs"}
+    assert not names & {"checkpoints", "plan.json", "finetune.keras"}
+    about = runs.read_manifest(run_folder, "run")
+    assert about["model_sha256"] == runs.sha256_of(run_folder / "model.keras")
+
+
+def test_history_has_a_row_an_epoch(run_folder: Path) -> None:
+    with (run_folder / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["phase"], row["epoch"]) for row in rows] == [("frozen", "1"), ("finetune", "1"), ("finetune", "2")]
+
+
+def test_frozen_phase_leaves_the_backbone_alone(run_folder: Path, recipe: Recipe) -> None:
+    from keras_dr.model import build_model
+
+    keras.utils.set_random_seed(recipe.seed)
+    fresh = build_model("tiny", 32, 5, dropout=recipe.dropout)
+    trained = keras.saving.load_model(run_folder / "frozen.keras", compile=False)
+    for layer in fresh.layers:
+        same = all(
+            np.array_equal(a, b)
+            for a, b in zip(layer.get_weights(), trained.get_layer(layer.name).get_weights(), strict=True)
+        )
+        assert same == (layer.name != "logits")
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5, 8])
+def test_interrupted_training_ends_with_the_same_weights(
+    run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
+) -> None:
+    calls = 0
+
+    def stop(done: int, total: int, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise KeyboardInterrupt
+
+    data = prepared.load(prepared_folder)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(data, tmp_path / "run", recipe, progress=stop)
+    assert not (tmp_path / "run").exists()
+    training.train(data, tmp_path / "run", recipe)
+    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(one, other)
+    assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
+
+
+def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: Path) -> None:
+    phase = {"epochs": 6, "learning_rate": 1e-12, "patience": 2}  # nothing is learned: the first epoch stays the best
+    recipe = recipe_from_dict(
+        {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
+    )
+    about = training.train(prepared.load(prepared_folder), tmp_path / "run", recipe)
+    assert about["phases"]["frozen"]["epochs"] == 3
+    assert about["kept"] == "frozen"
+
+
+def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> None:
+    values = {
+        "backbone": "tiny",
+        "weights": "none",
+        "monitor": "val_loss",
+        "frozen": {"epochs": 1, "learning_rate": 1e-3},
+        "finetune": {"epochs": 1, "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant"},
+    }
+    about = training.train(prepared.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+    assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
+    assert about["kept"] == "frozen"
+    for one, other in zip(weights_of(tmp_path / "run"), weights_of(tmp_path / "run", "frozen.keras"), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_remedy(prepared_folder: Path, tmp_path: Path) -> None:
+    phase = {"epochs": 1, "learning_rate": 1e38}
+    values = {"backbone": "tiny", "weights": "none", "batch_size": 2, "frozen": phase}
+    with pytest.raises(KerasDrError, match=r"Lower frozen\.learning_rate"):
+        training.train(prepared.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+
+
+def test_existing_run_is_refused_before_any_work(run_folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
+    with pytest.raises(KerasDrError, match="--overwrite"):
+        training.train(prepared.load(prepared_folder), run_folder, recipe)
+
+
+def test_schedule_by_hand() -> None:
+    schedule = training.WarmupSchedule(1.0, warmup_steps=4, total_steps=12, cosine=True)
+    rates = [float(schedule(step)) for step in (0, 3, 4, 8, 12)]
+    assert rates == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.0], abs=1e-6)
+    assert float(training.WarmupSchedule(0.5, 0, 10, cosine=False)(9)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
+def test_goodness_orders_monitors(monitor: str, better: float, worse: float) -> None:
+    assert training.goodness(better, monitor) > training.goodness(worse, monitor)
