@@ -264,6 +264,7 @@ def _load_tensorflow() -> None:
         try:
             import tensorflow as tf
 
+            tf.get_logger().setLevel("ERROR")  # it warns of retracing, which a few models in a row bring with them
             tf.config.list_physical_devices()
             tf.zeros(())
         except BaseException:

@@ -124,7 +124,18 @@ def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> No
     splits = Table(
         ("split", *about["classes"]), [(split, *counts.values()) for split, counts in about["counts"].items()]
     )
+    kappa, agreed = figures["quadratic_kappa"], figures_of_variants["int8"]["grade_agreement"]
     sections = [
+        Section(
+            "Summary",
+            [
+                f"A small network learned to grade drawn photographs by diabetic retinopathy, 0 to 4. On "
+                f"{figures['photographs']} test photographs of patients that it never saw, quadratic kappa is "
+                f"{kappa:.3f} and accuracy {figures['accuracy']:.3f}. Its int8 file for a device gives the same grade "
+                f"on {agreed:.1%} of the validation photographs. Drawn photographs are far easier than patients': "
+                "these figures show that everything runs, and nothing about a clinic."
+            ],
+        ),
         Section(
             "The photographs",
             [

@@ -83,8 +83,9 @@ def _part(part: str | Table | Picture) -> str:
 
 
 def _cell(value: Any) -> str:
-    kind = ' class="number"' if isinstance(value, int | float) else ""
-    return f"<td{kind}>{html.escape(show(value))}</td>"
+    text = show(value)
+    kind = ' class="number"' if text[:1].isdigit() else ""
+    return f"<td{kind}>{html.escape(text)}</td>"
 
 
 def show(value: Any) -> str:
@@ -194,5 +195,5 @@ def profile_table(profile: dict[str, Any]) -> Table:
         medians = (one["stages"][stage]["p50_ms"] for stage in stages)
         total = one["total"]
         figures = (one["load_ms"], *medians, total["p50_ms"], total["p90_ms"], one["peak_rss_mib"])
-        rows.append((one["variant"], one["threads"], *(round(value, 1) for value in figures)))
+        rows.append((one["variant"], one["threads"], *(f"{value:.1f}" for value in figures)))
     return Table(columns, rows)
