@@ -19,6 +19,7 @@ from keras_dr.errors import KerasDrError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 Source = Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")]
 PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
 OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set than the run's own.")]
@@ -298,9 +299,10 @@ def main() -> None:
             raise
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. The same command goes on from here.", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("Interrupted. The same command goes on from here.", err=True)
+        raise
 
 
 if __name__ == "__main__":

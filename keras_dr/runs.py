@@ -133,6 +133,8 @@ def growing_folder(target: Path, plan: Any, overwrite: bool = False) -> Iterator
     if growing.exists() and not (plan_file.is_file() and plan_file.read_text("utf-8") == text):
         shutil.rmtree(growing)
     growing.mkdir(parents=True, exist_ok=True)
+    for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
+        unfinished.unlink()
     if not plan_file.is_file():
         write_bytes(plan_file, text.encode())
     yield growing

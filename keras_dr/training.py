@@ -108,6 +108,7 @@ def train(
                 "manifest_sha256": about["manifest_sha256"],
                 "photographs": {split: sum(about["counts"][split].values()) for split in ("train", "val")},
             },
+            "weights_sha256": runs.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
             "parameters": model.count_params(),
             "backend": keras.backend.backend(),
             "phases": state.finished,

@@ -23,6 +23,15 @@ def test_interrupted_folder_is_found_again_for_the_same_plan(tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
 
 
+def test_a_file_cut_short_by_a_kill_does_not_stay(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {}) as folder:
+        (folder / ".x.png.77.tmp").write_text("1")
+        raise RuntimeError
+    with runs.growing_folder(tmp_path / "a", {}):
+        pass
+    assert not list((tmp_path / "a").iterdir())
+
+
 def test_interrupted_folder_of_another_plan_is_dropped(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
         (folder / "x").write_text("1")
