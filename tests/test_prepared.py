@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import SIZE
 
-from keras_dr import prepared, preprocessing
+from keras_dr import prepared, preparing, preprocessing
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
@@ -16,7 +16,7 @@ from keras_dr.preprocessing import Preprocessing
 
 def prepare(source: Path, target: Path, **settings: object) -> dict:
     name, records = read_records(source)
-    return prepared.prepare(records, source, target, Preprocessing(SIZE), dataset=name, **{"workers": 1} | settings)
+    return preparing.prepare(records, source, target, Preprocessing(SIZE), dataset=name, **{"workers": 1} | settings)
 
 
 def content(folder: Path) -> dict[str, str]:
