@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from keras_dr.splits import group_photographs
 
 MOST_BITS = 40  # of 256, apart: pairs nearer than that are compared pixel by pixel
-MOST_BITS_UNSEEN = 24  # where the images cannot be compared, being enhanced in different ways
+MOST_BITS_UNSEEN = 32  # where the images cannot be compared, being enhanced in different ways
 LEAST_CORRELATION = 0.88
 COLUMNS = ("group_id", "copy_of", "image_id", "split", "grade", "kind", "conflict")
 _SIDE = 64  # of the square on which copies are recognised, in pixels
