@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_dr import runs
-from keras_dr.duplicates import count_copies, group_copies, list_copies
+from keras_dr.duplicates import comparable, count_copies, group_copies, list_copies
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
 from keras_dr.prepared import PreparedSet
@@ -60,7 +60,7 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
         [row["pixels_sha256"] for row in rows],
         [row["perceptual_hash"] for row in rows],
         lambda index: places[index][0].image(places[index][1]),
-        lambda one, other: places[one][0].preprocessing.enhance == places[other][0].preprocessing.enhance,
+        lambda one, other: comparable(places[one][0].preprocessing, places[other][0].preprocessing),
     )
     listed = list_copies(
         [row | {"copies": number} for row, number in zip(rows, copies, strict=True)],

@@ -25,9 +25,9 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("external")
     source = Path(shutil.copytree(photographs, folder / "source"))
     for file in (source / "images").iterdir():
-        cv2.imwrite(str(file), cv2.imread(str(file)), (cv2.IMWRITE_JPEG_QUALITY, 80))
+        cv2.imwrite(str(file), cv2.imread(str(file)), (cv2.IMWRITE_JPEG_QUALITY, 92))
     labels = source / "labels.csv"
-    labels.write_text(labels.read_text().replace("p0001_left.jpg,4,", "p0001_left.jpg,3,"))
+    labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
     name, records = read_records(source)
     spec = Preprocessing(SIZE, "clahe")
     preparing.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=1)
@@ -47,6 +47,7 @@ def test_one_clean_set_has_no_copies(home: PreparedSet) -> None:
 def test_copies_across_sets_are_found_however_prepared(found: Audit) -> None:
     assert found.photographs == 120
     assert found.counts["duplicate_groups"] == found.counts["near_duplicates"] == 60
+    assert found.counts["conflicting_groups"] == 1
 
 
 def test_shared_sides_and_leaks_are_counted(found: Audit, home: PreparedSet, external: PreparedSet) -> None:
