@@ -25,7 +25,7 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("external")
     source = Path(shutil.copytree(photographs, folder / "source"))
     for file in (source / "images").iterdir():
-        cv2.imwrite(str(file), cv2.imread(str(file)), (cv2.IMWRITE_JPEG_QUALITY, 92))
+        cv2.imwrite(str(file), cv2.imread(str(file)), (cv2.IMWRITE_JPEG_QUALITY, 99))
     labels = source / "labels.csv"
     labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
     name, records = read_records(source)
