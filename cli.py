@@ -74,19 +74,23 @@ def prepare(
     val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
     seed: Seed = 42,
+    keep_leaks: Annotated[
+        bool, typer.Option("--keep-leaks", help="Keep official training photographs that are copies of test ones.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
-    from keras_dr import prepared as library
+    from keras_dr import preparing
     from keras_dr.datasets import read_records
     from keras_dr.grades import find_task
+    from keras_dr.listings import prepared_text
     from keras_dr.preprocessing import Preprocessing
     from keras_dr.splits import SplitShares
 
     label_space, spec, shares = find_task(task), Preprocessing(size, enhance), SplitShares(val, test)
     name, records = read_records(source, dataset)
     with _bar("prepare") as progress:
-        about = library.prepare(
+        about = preparing.prepare(
             records,
             source,
             prepared,
@@ -97,20 +101,51 @@ def prepare(
             seed=seed,
             workers=workers,
             overwrite=overwrite,
+            keep_leaks=keep_leaks,
             progress=progress,
         )
     _say(f"Read as {name}.")
-    for split, counts in about["counts"].items():
-        _say(f"  {split:5} {sum(counts.values()):6}   " + "  ".join(f"{key} {n}" for key, n in counts.items()))
-    if about["rejected"]:
-        _say(f"{about['rejected']} photographs could not be used; rejected.csv lists them with the reason.")
-    if about["fundus_not_found"]:
-        _say(f"{about['fundus_not_found']} photographs show no fundus circle; the whole image was used.")
-    if about["duplicates"]:
-        _say(f"{about['duplicates']} photographs are pixel for pixel the same as another one; see group_id.")
-    if about["leaks"]:
-        _say(f"Warning: {about['leaks']} photographs of the official test split also lie in train or val.")
+    _say(prepared_text(about))
     _done(prepared, _command("train", prepared, "RUN"))
+
+
+@app.command()
+def audit(
+    prepared: Annotated[list[Path], typer.Argument(help="Folders that prepare wrote.")],
+    show: Annotated[int, typer.Option("-n", min=0, help="Photographs to list.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the whole list.")] = None,
+) -> None:
+    """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
+    from keras_dr import audit as auditing
+    from keras_dr.listings import audit_text
+    from keras_dr.prepared import load
+
+    found = auditing.audit([load(folder) for folder in prepared])
+    _say(audit_text(found, show))
+    if out:
+        auditing.write_copies(out, found)
+        _say(f"Result: {out}")
+
+
+@app.command()
+def show(
+    prepared: PreparedFolder,
+    image_id: Annotated[str, typer.Argument(help="From manifest.csv.")],
+    out: Annotated[Path | None, typer.Option(help="PNG file to write; IMAGE_ID.png without it.")] = None,
+) -> None:
+    """Draw one photograph: the original with the circle that was found, what became of it, and its masks."""
+    from keras_dr import pictures, runs
+    from keras_dr.files import encode_png
+    from keras_dr.listings import quality_text
+    from keras_dr.prepared import load
+
+    data, file = load(prepared), out or Path(f"{image_id}.png")
+    picture, missing = pictures.draw_photograph(data, image_id)
+    runs.write_bytes(file, encode_png(picture))
+    _say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))
+    if missing:
+        _say(missing)
+    _say(f"Result: {file}")
 
 
 @app.command()

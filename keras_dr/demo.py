@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from keras_dr import prepared, report, runs
+from keras_dr import prepared, preparing, report, runs
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
@@ -74,7 +74,7 @@ def run_demo(
         _, records = read_records(photographs, "csv")
         with stage("prepare") as progress:
             spec, shares = Preprocessing(SIZE), SplitShares(0.15, 0.2)
-            prepared.prepare(
+            preparing.prepare(
                 records, photographs, data, spec, dataset="csv", shares=shares, seed=seed, progress=progress
             )
     if not run.exists():

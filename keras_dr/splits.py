@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -27,11 +27,12 @@ class SplitShares:
             raise KerasDrError("two shares above 0 that leave something for training", found, "Choose smaller ones.")
 
 
-def group_photographs(*keys: Sequence[Hashable]) -> list[int]:
-    """Number groups of photographs linked, directly or through others, by an equal key.
+def group_photographs(*keys: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
+    """Number groups of photographs linked, directly or through others, by an equal key or as a pair.
 
     Args:
         keys: sequences of one length n, e.g. patient ids, hashes of files, hashes of pixels; "" and None link nothing.
+        pairs: indices of photographs that belong together.
 
     Returns:
         n group numbers, counted from 0 in the order of first appearance.
@@ -49,8 +50,34 @@ def group_photographs(*keys: Sequence[Hashable]) -> list[int]:
         for index, key in enumerate(sequence):
             if key not in ("", None):
                 parent[root(index)] = root(first.setdefault(key, index))
+    for one, other in pairs:
+        parent[root(other)] = root(one)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(index), len(numbers)) for index in range(len(parent))]
+
+
+def find_leaks(official: Sequence[str], copies: Sequence[int]) -> dict[int, int]:
+    """Photographs that official splits put on the training side although a copy of them serves to judge the training.
+
+    Args:
+        official: "train", "val", "test" or "" a photograph; "" counts as train.
+        copies: number a photograph; copies of one have the same.
+
+    Returns:
+        Index of each such photograph (train where a copy is in val or test, val where one is in test) -> index of
+        that copy, in test rather than in val.
+    """
+    judging: dict[int, int] = {}
+    for split in ("test", "val"):
+        for index, (name, number) in enumerate(zip(official, copies, strict=True)):
+            if name == split:
+                judging.setdefault(number, index)
+    rank = {"": 0, "train": 0, "val": 1, "test": 2}
+    return {
+        index: judging[number]
+        for index, (name, number) in enumerate(zip(official, copies, strict=True))
+        if number in judging and rank[name] < rank[official[judging[number]]]
+    }
 
 
 def assign_splits(

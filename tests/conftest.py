@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dr import prepared
+from keras_dr import prepared, preparing
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.datasets import read_records
 from keras_dr.preprocessing import Preprocessing
@@ -47,7 +47,7 @@ def prepared_folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory)
     """A Prepared set of 32-pixel images of these photographs."""
     folder = tmp_path_factory.mktemp("prepared") / "small"
     name, records = read_records(photographs)
-    prepared.prepare(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=1)
+    preparing.prepare(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=1)
     return folder
 
 

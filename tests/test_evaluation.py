@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import evaluation, prepared
+from keras_dr import evaluation, preparing
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
@@ -60,11 +60,11 @@ def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
 
 def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
-    prepared.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=1)
+    preparing.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=1)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
     spec = Preprocessing(32)
-    prepared.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=1)
+    preparing.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=1)
     with pytest.raises(KerasDrError, match="--task icdr"):
         run.prepared_set(tmp_path / "two")
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import datasets, prepared, synthetic
+from keras_dr import datasets, prepared, preparing, synthetic
 from keras_dr.errors import KerasDrError
 from keras_dr.explain import explain, heatmaps
 from keras_dr.explain.boards import BoardRow, write_board
@@ -41,7 +41,7 @@ def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     synthetic.write_dataset(folder / "source", count=24, seed=5, size=(96, 128), workers=1)
     name, records = datasets.read_records(folder / "source")
     target = folder / "fundus"
-    prepared.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=1)
+    preparing.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=1)
     return prepared.load(target).split("all")
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_dr.errors import KerasDrError
-from keras_dr.splits import SplitShares, assign_splits, group_photographs
+from keras_dr.splits import SplitShares, assign_splits, find_leaks, group_photographs
 
 
 def test_groups_are_linked_through_others() -> None:
@@ -60,3 +60,17 @@ def test_too_few_photographs_are_refused() -> None:
 def test_impossible_shares_are_refused(shares: tuple[float, float]) -> None:
     with pytest.raises(KerasDrError, match="shares"):
         SplitShares(*shares)
+
+
+def test_leaks_are_training_photographs_with_a_copy_that_judges() -> None:
+    official = ["train", "test", "val", "test", "train", "val", "", "train"]
+    copies = [0, 0, 1, 1, 2, 2, 1, 3]
+    assert find_leaks(official, copies) == {0: 1, 2: 3, 4: 5, 6: 3}
+
+
+def test_without_official_splits_nothing_leaks() -> None:
+    assert find_leaks(["", "", ""], [0, 0, 0]) == {}
+
+
+def test_pairs_link_groups() -> None:
+    assert group_photographs(["a", "b", "c", "c"], pairs=[(0, 3)]) == [0, 1, 0, 0]

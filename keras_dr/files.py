@@ -1,0 +1,25 @@
+"""The two kinds of file that a Prepared set is made of, as bytes: CSV and PNG."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def encode_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """A table in UTF-8 with a header; what rows hold beside these columns is left out."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of uint8 (S, S) or RGB (S, S, 3)."""
+    encoded = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]
+    return encoded.tobytes()

@@ -1,0 +1,72 @@
+"""What prepare and audit found, as text for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_dr.audit import COLUMNS, Audit
+from keras_dr.quality import MEASURES
+
+
+def table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
+    """Columns of equal width, the first to the left, the others to the right."""
+    lines = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    cells = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
+    return "\n".join("  " + "  ".join(line).rstrip() for line in cells)
+
+
+def prepared_text(about: Mapping[str, Any]) -> str:
+    """Classes before and after preparing, and what stood out, from prepared.json."""
+    counts = {"source": about["source_counts"], **about["counts"]}
+    prepared = {name: sum(split[name] for split in about["counts"].values()) for name in about["classes"]}
+    rows = [(name, *split.values(), sum(split.values())) for name, split in (counts | {"prepared": prepared}).items()]
+    lines = [table(("", *about["classes"], "all"), rows)]
+    dropped = 0 if about["leaks_kept"] else about["leaks"]
+    notes = {
+        "photographs could not be used; rejected.csv lists them with the reason.": about["rejected"] - dropped,
+        "photographs show no fundus circle; the whole image was used.": about["fundus_not_found"],
+        "photographs are pixel for pixel the same as another one.": about["duplicates"],
+        "photographs are near copies of another one: re-encoded, resized, brightened.": about["near_duplicates"],
+        "groups of copies, which stay on one side; duplicates.csv lists them.": about["duplicate_groups"],
+        "groups of copies have different grades (conflict in duplicates.csv).": about["conflicting_groups"],
+        "photographs stand out as hard to grade (gradable in manifest.csv).": about["not_gradable"],
+    }
+    lines += [f"{count} {note}" for note, count in notes.items() if count]
+    if about["leaks"]:
+        done = "kept, as you asked: figures will be too good" if about["leaks_kept"] else "left out; see rejected.csv"
+        lines.append(
+            f"Warning: {about['leaks']} official training photographs are copies of ones that judge it: {done}."
+        )
+    return "\n".join(lines)
+
+
+def audit_text(found: Audit, most: int) -> str:
+    """Counts, where groups of copies lie, and the copies themselves, `most` at most, leaks and conflicts first."""
+    counts = found.counts
+    lines = [
+        f"{found.photographs} photographs: {counts['duplicates']} identical, {counts['near_duplicates']} near copies "
+        f"in {counts['duplicate_groups']} groups, {counts['conflicting_groups']} of them with different grades."
+    ]
+    if found.shared:
+        rows = [
+            (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if _is_leak(one[1], other[1]) else "")
+            for (one, other), count in found.shared.items()
+        ]
+        lines += ["Groups of copies that lie on both of two sides:", table(("sides", "groups", ""), rows)]
+    listed = sorted(found.copies, key=lambda row: (row["leak"] == "no", row["conflict"] == "no"))[:most]
+    if listed:
+        lines += ["Copies:", table(COLUMNS, [[row[key] for key in COLUMNS] for row in listed])]
+        if len(found.copies) > most:
+            lines.append(f"  and {len(found.copies) - most} more; --out FILE writes them all.")
+    leaks = f"Warning: {found.leaks} test photographs have a copy in train or val."
+    return "\n".join([*lines, leaks if found.leaks else "No test photograph has a copy in train or val."])
+
+
+def quality_text(row: Mapping[str, str]) -> str:
+    """The quality columns of a manifest row."""
+    measures = ", ".join(f"{name} {row[name]}" for name in MEASURES)
+    return f"{measures}; gradable: {row['gradable']}" + (f" ({row['reasons']})" if row["reasons"] else "")
+
+
+def _is_leak(one: str, other: str) -> bool:
+    return "test" in (one, other) and one != other

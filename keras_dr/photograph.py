@@ -1,0 +1,120 @@
+"""One photograph of a Prepared set: read, checked, prepared, measured and written, in a worker process."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import preprocessing, quality, runs
+from keras_dr.duplicates import perceptual_hash
+from keras_dr.errors import KerasDrError
+from keras_dr.files import encode_png
+from keras_dr.preprocessing import Fundus, Preprocessing
+from keras_dr.records import Record
+
+Row = dict[str, Any]
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
+# In a JPEG's compressed data, 0xFF is followed by 0 or by a restart mark; anything else ends it.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_FILLING = 128  # the grey with which JPEG decoders fill what is missing
+_FILLED_ROWS = 8  # of the photograph: a block's height
+
+
+class _UnusableError(Exception):
+    """Why a photograph cannot be used."""
+
+
+def prepare_photograph(record: Record, *, source: Path, folder: Path, spec: Preprocessing) -> Row:
+    """Write one photograph's PNG and masks below `folder`.
+
+    Returns:
+        What the manifest says of it, or its image_id, source and the reason why it cannot be used.
+
+    Raises:
+        OSError: the result cannot be written.
+    """
+    row: Row = {"image_id": record.image_id, "source": source_name(record.path, source)}
+    try:
+        data, photograph = _read(record)
+        image, fundus = preprocessing.prepare_decoded(photograph, spec)
+        masks = _prepare_masks(record, photograph.shape[:2], fundus, spec.size)
+        plain = image if spec.enhance == "none" else preprocessing.crop_square(photograph, fundus, spec.size)
+    except (_UnusableError, MemoryError, cv2.error) as error:
+        return row | {"reason": str(error) or type(error).__name__}
+    runs.write_bytes(folder / "images" / f"{record.image_id}.png", encode_png(image))
+    for lesion, mask in masks.items():
+        (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
+        runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
+    inside = preprocessing.circle_mask(spec.size) if fundus else np.ones((spec.size, spec.size), bool)
+    return row | {
+        "source_sha256": hashlib.sha256(data).hexdigest(),
+        "pixels_sha256": hashlib.sha256(repr(photograph.shape).encode() + photograph.tobytes()).hexdigest(),
+        "perceptual_hash": perceptual_hash(plain),
+        "fundus_x": f"{fundus.x:.2f}" if fundus else "",
+        "fundus_y": f"{fundus.y:.2f}" if fundus else "",
+        "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
+        **quality.measure(plain, inside),
+    }
+
+
+def source_name(path: Path, source: Path) -> str:
+    """A photograph's path relative to the data set's folder, or to that of its CSV file."""
+    return Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix()
+
+
+def is_truncated(data: bytes) -> bool:
+    """Whether a JPEG or PNG file ends before its image does; decoders fill up with grey and say nothing."""
+    if data.startswith(_PNG):
+        return b"IEND" not in data[-64:]
+    return data.startswith(_JPEG) and not _reaches_end(data)
+
+
+def _reaches_end(data: bytes) -> bool:
+    """Whether the end marker follows upon the last scan (a thumbnail within has one of its own, in a segment)."""
+    at = 2
+    while found := _MARKER.search(data, at):
+        marker = data[found.end() - 1]
+        if marker == 0xD9:
+            return True
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return False
+
+
+def _read(record: Record) -> tuple[bytes, NDArray[np.uint8]]:
+    """The file's bytes and uint8 RGB (H, W, 3)."""
+    try:
+        data = record.path.read_bytes()
+        if is_truncated(data):
+            raise _UnusableError(f"truncated: the file ends within the image, after {len(data)} bytes")
+        photograph = preprocessing.decode_rgb(data)
+    except OSError as error:
+        raise _UnusableError(error.strerror or str(error)) from error
+    except KerasDrError as error:
+        raise _UnusableError(error.found) from error
+    grey = data.startswith(_JPEG) and (photograph[-_FILLED_ROWS:] == _FILLING).all()
+    if grey and not (photograph == _FILLING).all():
+        raise _UnusableError("truncated: its lower part is the grey that stands for missing data")
+    return data, photograph
+
+
+def _prepare_masks(
+    record: Record, shape: tuple[int, int], fundus: Fundus | None, size: int
+) -> dict[str, NDArray[np.uint8]]:
+    """Lesion -> uint8 (S, S), 255 where the lesion covers the whole pixel."""
+    masks = {}
+    for lesion, file in record.masks.items():
+        try:
+            mask = (preprocessing.decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
+        except OSError as error:
+            raise _UnusableError(f"mask {file.name}: {error.strerror or error}") from error
+        except KerasDrError as error:
+            raise _UnusableError(f"mask {file.name}: {error.found}") from error
+        if mask.shape != shape:
+            raise _UnusableError(f"mask {file.name} is {mask.shape}, the photograph {shape}")
+        masks[lesion] = preprocessing.crop_square(mask, fundus, size)
+    return masks

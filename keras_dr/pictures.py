@@ -1,0 +1,112 @@
+"""Pictures of a Prepared set: a contact sheet of its classes, and one photograph beside what became of it."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import preprocessing
+from keras_dr.errors import KerasDrError
+from keras_dr.prepared import PreparedSet
+
+Image = NDArray[np.uint8]
+_PREVIEWED = 6  # photographs a class
+_TITLE = 28  # height in pixels of the line above a panel
+_LEAST_SIDE = 320  # of a panel, so that its title can be read
+_WHITE = (255, 255, 255)
+# Colours that the eye tells apart on orange and on black, RGB; the lesions take them in turn.
+_COLOURS = ((0, 114, 255), (0, 230, 118), (255, 64, 200), (255, 235, 59), (0, 229, 255), (255, 255, 255))
+
+
+def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Sequence[str], size: int) -> Image:
+    """A line of photographs a class, its name before them, from `folder`/images; uint8 RGB (H, W, 3)."""
+    side = min(size, 160)
+    lines = []
+    for name in classes:
+        label = np.zeros((side, side, 3), np.uint8)
+        cv2.putText(label, name, (6, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 320, _WHITE, 1, cv2.LINE_AA)
+        chosen = [row for row in rows if row["label"] == name][:_PREVIEWED]
+        files = [folder / "images" / f"{row['image_id']}.png" for row in chosen]
+        images = [preprocessing.decode_rgb(file.read_bytes()) for file in files]
+        tiles = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
+        tiles += [np.zeros_like(label)] * (_PREVIEWED - len(tiles))
+        lines.append(np.hstack([label, *tiles]))
+    return np.vstack(lines)
+
+
+def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
+    """The original with the fundus circle that was found, the prepared image, and its masks, side by side.
+
+    Args:
+        data: the Prepared set.
+        image_id: which of its photographs.
+
+    Returns:
+        uint8 RGB (H, W, 3), and why the original is not on it ("" where it is).
+
+    Raises:
+        KerasDrError: the set has no such photograph.
+    """
+    index = _find(data, image_id)
+    row, image, masks = data.rows[index], data.image(index), data.masks(index)
+    side = max(_LEAST_SIDE, image.shape[0])
+    panels, missing = [], ""
+    try:
+        panels.append(_panel(f"{image_id}: original", _original(data, row, side)))
+    except (OSError, KerasDrError) as error:
+        missing = f"The original {data.source / row['source']} is not shown: {error}"
+    about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row.get("reasons") else "")
+    panels.append(_panel(about, _enlarge(image, side)))
+    if masks:
+        panels.append(_panel("masks", _draw_masks(image, masks, side)))
+    return np.hstack(panels), missing
+
+
+def _find(data: PreparedSet, image_id: str) -> int:
+    ids = [row["image_id"] for row in data.rows]
+    if image_id not in ids:
+        near = ", ".join(difflib.get_close_matches(image_id, ids) or ids[:3])
+        raise KerasDrError(f"an image_id of {data.folder}", repr(image_id), f"There are e.g. {near}; see manifest.csv.")
+    return ids.index(image_id)
+
+
+def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
+    """The published photograph, `height` pixels high, the fundus circle drawn upon it."""
+    photograph = preprocessing.decode_rgb((data.source / row["source"]).read_bytes())
+    scale = height / photograph.shape[0]
+    shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    shown = cv2.resize(photograph, (max(1, round(photograph.shape[1] * scale)), height), interpolation=shrinking)
+    if row["fundus_radius"]:
+        x, y = (round((float(row[key]) + 0.5) * scale - 0.5) for key in ("fundus_x", "fundus_y"))
+        cv2.circle(shown, (x, y), round(float(row["fundus_radius"]) * scale), _COLOURS[1], 2, cv2.LINE_AA)
+    return shown
+
+
+def _enlarge(image: NDArray[Any], side: int) -> NDArray[Any]:
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_NEAREST) if image.shape[0] < side else image
+
+
+def _draw_masks(image: Image, masks: Mapping[str, NDArray[np.float32]], side: int) -> Image:
+    """The prepared image in dim grey, each lesion in its colour, and a legend."""
+    grey = cv2.cvtColor(cv2.cvtColor(_enlarge(image, side), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    shown = grey.astype(np.float32) * np.float32(0.5)
+    colours = {lesion: _COLOURS[number % len(_COLOURS)] for number, lesion in enumerate(masks)}
+    for lesion, mask in masks.items():
+        cover = _enlarge(mask, side)[..., None]
+        shown = shown * (1 - cover) + cover * np.array(colours[lesion], np.float32)
+    drawn = np.rint(shown).astype(np.uint8)
+    for number, (lesion, colour) in enumerate(colours.items()):
+        place = (6, side - 8 - 16 * (len(colours) - 1 - number))
+        cv2.putText(drawn, lesion, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+    return drawn
+
+
+def _panel(title: str, image: Image) -> Image:
+    """The image with its title above and a small black margin to the right."""
+    bar = np.zeros((_TITLE, image.shape[1], 3), np.uint8)
+    cv2.putText(bar, title, (6, 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _WHITE, 1, cv2.LINE_AA)
+    return np.pad(np.vstack([bar, image]), ((0, 0), (0, 6), (0, 0)))

@@ -1,0 +1,250 @@
+"""Writes a Prepared set from the records of a published one; see `prepared` for what it holds.
+
+Photographs are made ready in processes that never import TensorFlow. A call that was killed goes on where it stopped,
+and ends with the bytes of one that was not. What grows with the number of photographs is their manifest rows alone.
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from keras_dr import duplicates, preprocessing, quality, runs
+from keras_dr.errors import KerasDrError
+from keras_dr.files import encode_csv, encode_png
+from keras_dr.grades import TASKS, Task
+from keras_dr.photograph import Row, prepare_photograph, source_name
+from keras_dr.pictures import draw_preview
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.records import SPLITS, Record
+from keras_dr.splits import SplitShares, assign_splits, find_leaks, group_photographs
+from keras_dr.workers import map_surviving
+
+COLUMNS = (
+    *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
+    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
+)
+REJECTED_COLUMNS = ("image_id", "source", "reason")
+_DIED = "the process died over it: a fault of the decoder, or memory ran out"
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    records: Sequence[Record],
+    source: Path,
+    target: Path,
+    spec: Preprocessing,
+    *,
+    dataset: str,
+    task: str = "icdr",
+    shares: SplitShares | None = None,
+    seed: int = 42,
+    workers: int | None = None,
+    overwrite: bool = False,
+    keep_leaks: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write a Prepared set.
+
+    Args:
+        records: the photographs.
+        source: folder to which the manifest's `source` column is relative.
+        target: folder to write.
+        spec: preprocessing of every photograph.
+        dataset: name of the adapter, for prepared.json.
+        task: key of `TASKS`.
+        shares: sizes of the splits that the data set lacks.
+        seed: of these splits.
+        workers: processes; None: as many as cores; 1: this one, which a photograph that kills its process takes along.
+        overwrite: replace an existing `target`.
+        keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
+        progress: called with (photographs done, photographs in all).
+
+    Returns:
+        What prepared.json says: counts by split and class, number rejected, duplicates, leaks, quality.
+
+    Raises:
+        KerasDrError: `target` exists, a class or split stays empty, no photograph is readable, or the disk is full.
+    """
+    shares = shares or SplitShares()
+    plan = {
+        "records": hashlib.sha256(repr(records).encode()).hexdigest(),
+        "preprocessing": spec.to_dict(),
+        "columns": COLUMNS,
+        "schema_version": runs.SCHEMA_VERSION,
+    }
+    with _room_for(target), runs.growing_folder(target, plan, overwrite) as folder:
+        outcomes = _prepare_images(records, source, folder, spec, workers or os.cpu_count() or 1, progress)
+        rejected = [row for row in outcomes if "reason" in row]
+        if len(rejected) == len(records):
+            found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
+            raise KerasDrError(f"readable photographs in {source}", found, "Check SOURCE.")
+        kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
+        rows, leaks, copies = _divide(kept, folder, TASKS[task], shares, seed, keep_leaks)
+        rejected += [] if keep_leaks else leaks
+        limits = quality.find_limits([row for row in rows if row["split"] == "train"])
+        rows = [row | quality.judge(row, limits) for row in rows]
+        settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
+        settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
+        about = settings | _describe(records, rows, TASKS[task])
+        about |= {
+            "rejected": len(rejected),
+            **duplicates.count_copies(copies),
+            "leaks": len(leaks),
+            "quality_limits": limits,
+        }
+        runs.write_bytes(folder / "rejected.csv", encode_csv(REJECTED_COLUMNS, rejected))
+        runs.write_bytes(folder / "duplicates.csv", encode_csv(duplicates.COLUMNS, copies))
+        runs.write_bytes(folder / "manifest.csv", encode_csv(COLUMNS, rows))
+        about["manifest_sha256"] = runs.sha256_of(folder / "manifest.csv")
+        runs.write_bytes(folder / "preview.png", encode_png(draw_preview(folder, rows, TASKS[task].classes, spec.size)))
+        runs.write_manifest(folder, "prepared", **about)
+        _sweep(folder, {f"{row['image_id']}.png" for row in rows})
+        (folder / "progress.jsonl").unlink()
+    return about
+
+
+@contextmanager
+def _room_for(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        remedy = "Free some; the same command then goes on from here."
+        raise KerasDrError(f"room on the disk of {target}", f"none: {error.strerror}", remedy) from error
+
+
+def _relative_source(source: Path, target: Path) -> str:
+    base = source if source.is_dir() else source.parent
+    return Path(os.path.relpath(base.resolve(), target.resolve())).as_posix()
+
+
+def _prepare_images(
+    records: Sequence[Record],
+    source: Path,
+    folder: Path,
+    spec: Preprocessing,
+    workers: int,
+    progress: Progress | None,
+) -> list[Row]:
+    """A row a record, in order; those that progress.jsonl tells of are not made again."""
+    journal, images = folder / "progress.jsonl", folder / "images"
+    images.mkdir(exist_ok=True)
+    rows = _read_journal(journal, {entry.name for entry in os.scandir(images)})
+    missing = [record for record in records if record.image_id not in rows]
+    work = partial(prepare_photograph, source=source, folder=folder, spec=spec)
+    with journal.open("a", encoding="utf-8") as stream:
+        stream.write("\n")  # ends the line that was being written when an earlier call was killed
+        for record, row in map_surviving(work, missing, workers):
+            if row is None:
+                name = source_name(record.path, source)
+                row = {"image_id": record.image_id, "source": name, "reason": _DIED}
+            rows[record.image_id] = row
+            if "reason" not in row:  # what could not be used may have been mended when the call is repeated
+                stream.write(json.dumps(row) + "\n")
+                stream.flush()
+            if progress:
+                progress(len(rows), len(records))
+    return [rows[record.image_id] for record in records]
+
+
+def _read_journal(journal: Path, images: set[str]) -> dict[str, Row]:
+    """Rows by image_id of the photographs that an interrupted call wrote."""
+    rows: dict[str, Row] = {}
+    if journal.is_file():
+        with journal.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    row = json.loads(line)
+                except ValueError:  # the line being written when the call was interrupted
+                    continue
+                if f"{row['image_id']}.png" in images:
+                    rows[row["image_id"]] = row
+    return rows
+
+
+def _divide(
+    kept: Sequence[tuple[Record, Row]], folder: Path, task: Task, shares: SplitShares, seed: int, keep_leaks: bool
+) -> tuple[list[Row], list[Row], list[Row]]:
+    """Rows of the manifest (leaks left out, unless kept), of leaks for rejected.csv, and of duplicates.csv."""
+    rows = [row for _, row in kept]
+    copies = duplicates.group_copies(
+        [row["pixels_sha256"] for row in rows],
+        [row["perceptual_hash"] for row in rows],
+        lambda index: preprocessing.decode_rgb((folder / "images" / f"{rows[index]['image_id']}.png").read_bytes()),
+    )
+    groups = group_photographs([record.patient_id for record, _ in kept], copies)
+    labels = [task.label(record.grade) for record, _ in kept]
+    official = [record.split for record, _ in kept]
+    leaking = find_leaks(official, copies)
+    leaks = [
+        rows[index] | {"reason": f"copy of {official[of]} photograph {rows[of]['image_id']}"}
+        for index, of in leaking.items()
+    ]
+    staying = [index for index in range(len(kept)) if keep_leaks or index not in leaking]
+    chosen = assign_splits(
+        [official[index] for index in staying],
+        [labels[index] for index in staying],
+        [groups[index] for index in staying],
+        shares,
+        seed,
+    )
+    splits = dict(zip(staying, chosen, strict=True))
+    rows = [
+        row
+        | {
+            "patient_id": record.patient_id,
+            "eye": record.eye,
+            "grade": record.grade,
+            "label": task.classes[label],
+            "split": splits.get(index, record.split or "train"),
+            "group_id": group,
+        }
+        for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True))
+    ]
+    return [rows[index] for index in staying], leaks, duplicates.list_copies(rows, copies)
+
+
+def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dict[str, Any]:
+    """What prepared.json counts."""
+    published = Counter(task.label(record.grade) for record in records)
+    return {
+        "task": task.name,
+        "classes": list(task.classes),
+        "source_counts": {name: published[index] for index, name in enumerate(task.classes)},
+        "counts": _count(rows, task),
+        "fundus_not_found": sum(not row["fundus_radius"] for row in rows),
+        "not_gradable": sum(row["gradable"] == "no" for row in rows),
+    }
+
+
+def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
+    """Split -> class -> photographs.
+
+    Raises:
+        KerasDrError: a class has no photograph in the training split.
+    """
+    pairs = Counter((row["split"], row["label"]) for row in rows)
+    counts = {split: {name: pairs[split, name] for name in task.classes} for split in SPLITS}
+    empty = [name for name, count in counts["train"].items() if not count]
+    if empty:
+        remedy = "Add some, or choose another --task."
+        raise KerasDrError("training photographs of every class", f"none of {', '.join(empty)}", remedy)
+    return counts
+
+
+def _sweep(folder: Path, names: set[str]) -> None:
+    """Remove images and masks of photographs that are not in the manifest, and what killed calls left half written."""
+    for part in ("images", "masks"):
+        for file in (folder / part).rglob("*"):
+            if file.is_file() and file.name not in names:
+                file.unlink()
+    for file in folder.glob(".*.tmp"):
+        file.unlink()

@@ -1,0 +1,75 @@
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import SIZE
+
+from keras_dr import preparing
+from keras_dr.audit import Audit, audit, write_copies
+from keras_dr.datasets import read_records
+from keras_dr.errors import KerasDrError
+from keras_dr.listings import audit_text
+from keras_dr.prepared import PreparedSet, load
+from keras_dr.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def home(prepared_folder: Path) -> PreparedSet:
+    return load(prepared_folder)
+
+
+@pytest.fixture(scope="module")
+def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    """The same photographs re-encoded and enhanced, in other splits, one with another grade."""
+    folder = tmp_path_factory.mktemp("external")
+    source = Path(shutil.copytree(photographs, folder / "source"))
+    for file in (source / "images").iterdir():
+        cv2.imwrite(str(file), cv2.imread(str(file)), (cv2.IMWRITE_JPEG_QUALITY, 99))
+    labels = source / "labels.csv"
+    labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
+    name, records = read_records(source)
+    spec = Preprocessing(SIZE, "clahe")
+    preparing.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=1)
+    return load(folder / "external")
+
+
+@pytest.fixture(scope="module")
+def found(home: PreparedSet, external: PreparedSet) -> Audit:
+    return audit([home, external])
+
+
+def test_one_clean_set_has_no_copies(home: PreparedSet) -> None:
+    found = audit([home])
+    assert found.copies == () and found.leaks == 0 and "No test photograph" in audit_text(found, 9)
+
+
+def test_copies_across_sets_are_found_however_prepared(found: Audit) -> None:
+    assert found.photographs == 120
+    assert found.counts["duplicate_groups"] == found.counts["near_duplicates"] == 60
+    assert found.counts["conflicting_groups"] == 1
+
+
+def test_shared_sides_and_leaks_are_counted(found: Audit, home: PreparedSet, external: PreparedSet) -> None:
+    splits = [{row["image_id"]: row["split"] for row in data.rows} for data in (home, external)]
+    pairs = [tuple(sorted((("small", one), ("external", splits[1][name])))) for name, one in splits[0].items()]
+    assert found.shared == {pair: pairs.count(pair) for pair in sorted(set(pairs))}
+    leaks = sum("test" in (one, splits[1][name]) and one != splits[1][name] for name, one in splits[0].items())
+    assert found.leaks == leaks > 0
+
+
+def test_text_names_leaks_and_says_what_it_left_out(found: Audit) -> None:
+    text = audit_text(found, 4)
+    assert "LEAK" in text and "and 116 more" in text and f"{found.leaks} test photographs" in text
+
+
+def test_the_list_is_written(found: Audit, tmp_path: Path) -> None:
+    write_copies(tmp_path / "copies.csv", found)
+    lines = (tmp_path / "copies.csv").read_text().splitlines()
+    assert len(lines) == 121 and lines[0] == "image_id,set,split,grade,kind,conflict,leak,copy_of"
+
+
+def test_a_set_without_hashes_is_refused(home: PreparedSet) -> None:
+    old = PreparedSet(home.folder, home.task, home.preprocessing, ({"image_id": "a"},))
+    with pytest.raises(KerasDrError, match="Prepare the set again"):
+        audit([old])

@@ -1,0 +1,64 @@
+import cv2
+import numpy as np
+import pytest
+
+from keras_dr.preprocessing import circle_mask
+from keras_dr.quality import find_limits, judge, measure
+
+INSIDE = circle_mask(64)
+
+
+def fundus(level: int = 120, noise: int = 20) -> np.ndarray:
+    """uint8 RGB (64, 64, 3): grey noise about a level in a circle."""
+    grey = np.random.default_rng(0).integers(level - noise, level + noise + 1, (64, 64))
+    return np.repeat((grey * INSIDE)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def values(image: np.ndarray) -> dict[str, float]:
+    return {name: float(text) for name, text in measure(image, INSIDE).items()}
+
+
+def test_measures_of_an_even_disc() -> None:
+    found = values(fundus(level=102, noise=0))
+    assert found == {"coverage": 1.0, "illumination": 0.4, "contrast": 0.0, "sharpness": 0.0}
+
+
+def test_contrast_is_the_deviation_by_the_mean() -> None:
+    # integers evenly from 100 to 140: deviation sqrt((41**2 - 1) / 12) = 11.83, mean 120
+    assert values(fundus())["contrast"] == pytest.approx(11.83 / 120, rel=0.02)
+
+
+def test_what_the_sensor_cuts_off_lowers_coverage() -> None:
+    image = fundus()
+    image[:16] = 0
+    share = INSIDE[16:].sum() / INSIDE.sum()
+    assert values(image)["coverage"] == pytest.approx(share, abs=1e-4)
+
+
+def test_blur_lowers_sharpness_and_exposure_does_not() -> None:
+    image = fundus()
+    assert values(cv2.GaussianBlur(image, (0, 0), 1))["sharpness"] < 0.1 * values(image)["sharpness"]
+    assert values(image // 2)["sharpness"] == pytest.approx(values(image)["sharpness"], rel=0.1)
+
+
+def test_a_black_image_has_measures_too() -> None:
+    assert set(values(np.zeros((64, 64, 3), np.uint8)).values()) == {0.0}
+
+
+def test_limits_are_fences_about_the_quartiles() -> None:
+    rows = [dict.fromkeys(("coverage", "illumination", "contrast", "sharpness"), str(2.0**k)) for k in range(5)]
+    # quartiles of log2: 1 and 3; fences 1 - 3 and 3 + 3
+    assert find_limits(rows)["sharpness"] == pytest.approx([0.25, 64])
+
+
+def test_photographs_all_alike_leave_a_tenth() -> None:
+    rows = [dict.fromkeys(("coverage", "illumination", "contrast", "sharpness"), "1")] * 5
+    assert find_limits(rows)["coverage"] == pytest.approx([0.9, 1 / 0.9], abs=1e-4)
+
+
+def test_reasons_are_joined() -> None:
+    limits = {"coverage": [0.5, 1], "illumination": [0.2, 0.6], "contrast": [0.1, 1], "sharpness": [2, 9]}
+    row = {"coverage": "0.9", "illumination": "0.1", "contrast": "0.2", "sharpness": "1"}
+    assert judge(row, limits) == {"gradable": "no", "reasons": "dark;blurred"}
+    assert judge(row | {"illumination": "0.7", "sharpness": "99"}, limits)["reasons"] == "bright"
+    assert judge(row | {"illumination": "0.3", "sharpness": "3"}, limits) == {"gradable": "yes", "reasons": ""}

@@ -1,0 +1,50 @@
+import os
+import signal
+
+import pytest
+
+from keras_dr.errors import KerasDrError
+from keras_dr.workers import map_surviving
+
+
+def double(item: int) -> int:
+    return 2 * item
+
+
+def fragile(item: int) -> int:
+    if item == 7:
+        os._exit(3)
+    if item == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 2 * item
+
+
+def doomed(item: int) -> int:
+    os._exit(1)
+
+
+def full(item: int) -> int:
+    if item == 20:
+        raise OSError(28, "No space left on device")
+    return item
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_item_gets_its_result(workers: int) -> None:
+    assert sorted(map_surviving(double, range(40), workers)) == [(item, 2 * item) for item in range(40)]
+
+
+def test_dead_processes_lose_their_own_item_alone() -> None:
+    results = dict(map_surviving(fragile, range(40), 2))
+    assert results == {item: None if item in (7, 30) else 2 * item for item in range(40)}
+
+
+@pytest.mark.slow
+def test_processes_that_always_die_are_an_error() -> None:
+    with pytest.raises(KerasDrError, match="8 that died"):
+        list(map_surviving(doomed, range(40), 2))
+
+
+def test_what_the_work_raises_ends_it() -> None:
+    with pytest.raises(OSError, match="No space"):
+        list(map_surviving(full, range(40), 2))
