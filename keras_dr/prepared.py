@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from keras_dr import preprocessing, runs
 from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task, task_of_classes
+from keras_dr.grades import Task, choose_task, task_of
 from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import SPLITS, Record
+from keras_dr.records import SPLITS, Record, read_photograph
 from keras_dr.splits import SplitShares, assign_splits, group_photographs
 
 COLUMNS = (
@@ -72,8 +72,19 @@ class PreparedSet:
             raise KerasDrError(f"photographs in the split {name!r} of {self.folder}", found, "Choose another --split.")
         return PreparedSet(self.folder, self.task, self.preprocessing, rows)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the photographs have labels; sets that are published for their lesion masks alone have none."""
+        return all(row["label"] for row in self.rows)
+
     def labels(self) -> NDArray[np.int64]:
-        """int64 (n,), class indices."""
+        """int64 (n,), class indices.
+
+        Raises:
+            KerasDrError: the photographs have no grades.
+        """
+        if not self.labelled:
+            raise KerasDrError(f"graded photographs in {self.folder}", "none", "These can be explained, no more.")
         return np.array([self.task.classes.index(row["label"]) for row in self.rows], np.int64)
 
     def image_files(self) -> list[str]:
@@ -119,7 +130,7 @@ def load(folder: Path) -> PreparedSet:
     gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
     if gone:
         raise KerasDrError(f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again.")
-    return PreparedSet(folder, task_of_classes(about["classes"]), Preprocessing.from_dict(about["preprocessing"]), rows)
+    return PreparedSet(folder, task_of(about), Preprocessing.from_dict(about["preprocessing"]), rows)
 
 
 def prepare(
@@ -129,7 +140,7 @@ def prepare(
     spec: Preprocessing,
     *,
     dataset: str,
-    task: str = "icdr",
+    task: str = "auto",
     shares: SplitShares | None = None,
     seed: int = 42,
     workers: int | None = None,
@@ -144,7 +155,7 @@ def prepare(
         target: folder to write.
         spec: preprocessing of every photograph.
         dataset: name of the adapter, for prepared.json.
-        task: key of `TASKS`.
+        task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits.
         workers: processes; None: as many as cores.
@@ -155,9 +166,11 @@ def prepare(
         What prepared.json says: counts by split and class, number rejected, duplicates.
 
     Raises:
-        KerasDrError: `target` exists, a class or split stays empty, or no photograph is readable.
+        KerasDrError: `target` exists, labels do not fit the task, a class or split stays empty, or no photograph is
+            readable.
     """
-    shares = shares or SplitShares()
+    shares, label_space = shares or SplitShares(), choose_task(task, records)
+    records, left_out = label_space.usable(records)
     plan = {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
@@ -170,14 +183,19 @@ def prepare(
             found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
             raise KerasDrError(f"readable photographs in {source}", found, "Check SOURCE.")
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
-        rows = _manifest_rows(kept, TASKS[task], shares, seed)
+        rows = _manifest_rows(kept, label_space, shares, seed)
+        rejected += [
+            {"image_id": record.image_id, "source": _relative(record.path, source), "reason": reason}
+            for record, reason in left_out
+        ]
         _write_csv(folder / "rejected.csv", REJECTED_COLUMNS, rejected)
         _write_csv(folder / "manifest.csv", COLUMNS, rows)
-        counts = _count(rows, TASKS[task])
+        counts = _count(rows, label_space)
         about = {
             "dataset": dataset,
-            "task": task,
-            "classes": list(TASKS[task].classes),
+            "task": label_space.name,
+            "classes": list(label_space.classes),
+            "referable": list(label_space.referable),
             "preprocessing": spec.to_dict(),
             "seed": seed,
             "counts": counts,
@@ -187,7 +205,7 @@ def prepare(
             "leaks": _count_leaks(rows),
             "manifest_sha256": runs.sha256_of(folder / "manifest.csv"),
         }
-        _write_preview(folder, rows, TASKS[task], spec.size)
+        _write_preview(folder, rows, list(counts["train"]), spec.size)
         runs.write_manifest(folder, "prepared", **about)
         (folder / "progress.jsonl").unlink()
     return about
@@ -237,7 +255,7 @@ def _prepare_one(record: Record, *, source: Path, folder: Path, spec: Preprocess
     """Write one photograph's PNG and masks; its row, or the reason why there is none."""
     row: Row = {"image_id": record.image_id, "source": _relative(record.path, source)}
     try:
-        data = record.path.read_bytes()
+        data = read_photograph(record)
         photograph = preprocessing.decode_rgb(data)
     except (OSError, KerasDrError) as error:
         found = error.found if isinstance(error, KerasDrError) else error.strerror
@@ -272,20 +290,21 @@ def _png(image: NDArray[np.uint8]) -> bytes:
 
 
 def _manifest_rows(kept: Sequence[tuple[Record, Row]], task: Task, shares: SplitShares, seed: int) -> list[Row]:
-    labels = [task.label(record.grade) for record, _ in kept]
+    labels = [task.label(record) for record, _ in kept]
     groups = group_photographs(
         [record.patient_id for record, _ in kept],
         [row["source_sha256"] for _, row in kept],
         [row["pixels_sha256"] for _, row in kept],
     )
-    splits = assign_splits([record.split for record, _ in kept], labels, groups, shares, seed)
+    strata = [-1 if label is None else label for label in labels]
+    splits = assign_splits([record.split for record, _ in kept], strata, groups, shares, seed)
     return [
         row
         | {
             "patient_id": record.patient_id,
             "eye": record.eye,
-            "grade": record.grade,
-            "label": task.classes[label],
+            "grade": "" if record.grade is None else record.grade,
+            "label": "" if label is None else task.classes[label],
             "split": split,
             "group_id": group,
         }
@@ -294,13 +313,14 @@ def _manifest_rows(kept: Sequence[tuple[Record, Row]], task: Task, shares: Split
 
 
 def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
-    """Split -> class -> photographs.
+    """Split -> class ("" in a set without grades) -> photographs.
 
     Raises:
         KerasDrError: a class has no photograph in the training split.
     """
     pairs = Counter((row["split"], row["label"]) for row in rows)
-    counts = {split: {name: pairs[split, name] for name in task.classes} for split in SPLITS}
+    labelled = any(row["label"] for row in rows)
+    counts = {split: {name: pairs[split, name] for name in (task.classes if labelled else ("",))} for split in SPLITS}
     empty = [name for name, count in counts["train"].items() if not count]
     if empty:
         remedy = "Add some, or choose another --task."
@@ -322,11 +342,11 @@ def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     runs.write_bytes(file, text.getvalue().encode())
 
 
-def _write_preview(folder: Path, rows: Sequence[Row], task: Task, size: int) -> None:
+def _write_preview(folder: Path, rows: Sequence[Row], classes: Sequence[str], size: int) -> None:
     """preview.png: a line of photographs a class, its name before them."""
     side = min(size, 160)
     lines = []
-    for name in task.classes:
+    for name in classes:
         label = np.zeros((side, side, 3), np.uint8)
         cv2.putText(label, name, (6, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 320, (255, 255, 255), 1, cv2.LINE_AA)
         chosen = [row for row in rows if row["label"] == name][:_PREVIEWED]
