@@ -1,6 +1,7 @@
 """Record: one photograph of one eye of one patient, and its grade, as a data set publishes it."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -84,8 +85,8 @@ def read_array(path: Path, name: str) -> NDArray[np.generic]:
 @lru_cache(maxsize=1)
 def _read_array(path: Path, name: str, changed_ns: int) -> NDArray[np.generic]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return archive[name]
-    except (ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
         remedy = "Download the file again."
         raise KerasDrError(f"the array {name} in {path}", f"{type(error).__name__}: {error}", remedy) from error
