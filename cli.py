@@ -116,7 +116,8 @@ def prepare(
         _say(f"{about['duplicates']} photographs are pixel for pixel the same as another one; see group_id.")
     if about["leaks"]:
         _say(f"Warning: {about['leaks']} photographs of the official test split also lie in train or val.")
-    _done(prepared, _command("train", prepared, "RUN"))
+    graded = "" not in about["counts"]["train"]
+    _done(prepared, _command("train", prepared, "RUN") if graded else _command("explain", "RUN", prepared))
 
 
 @app.command()

@@ -52,10 +52,15 @@ class Task:
 
         Where none has a grade, all are usable: they cannot be learned from, but the grader's sight can be explained on
         them.
+
+        Raises:
+            KerasDrError: there are grades, but none that has a class.
         """
         if not any(map(_published_class, records)):
             return list(records), []
         left_out = [(record, self._reason(record)) for record in records if self.label(record) is None]
+        if len(left_out) == len(records):
+            raise KerasDrError(f"photographs with a class of the task {self.name}", left_out[0][1], "Change --task.")
         return [record for record in records if self.label(record) is not None], left_out
 
     def _reason(self, record: Record) -> str:

@@ -56,6 +56,11 @@ def test_photographs_without_a_class_are_left_out_with_the_reason() -> None:
     ]
 
 
+def test_nothing_but_ungradable_photographs_is_refused() -> None:
+    with pytest.raises(KerasDrError, match="class of the task referable"):
+        TASKS["referable"].usable(graded(UNGRADABLE))
+
+
 def test_a_set_without_any_grade_is_kept_whole() -> None:
     records = graded(None, None)
     assert choose_task("auto", records).usable(records) == (records, [])
