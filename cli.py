@@ -27,6 +27,9 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 BundleFolder = Annotated[Path, typer.Argument(help="Folder that export wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Split = Annotated[str, typer.Option(help="train, val, test or all.")]
+_TASK_HELP = (
+    "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
+)
 Seed = Annotated[int, typer.Option(min=0)]
 
 
@@ -66,8 +69,8 @@ def demo(
 def prepare(
     source: Source,
     prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
-    dataset: Annotated[str, typer.Option(help="auto, idrid, csv or folder.")] = "auto",
-    task: Annotated[str, typer.Option(help="icdr (five grades) or referable (grade 2 and above).")] = "icdr",
+    dataset: Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")] = "auto",
+    task: Annotated[str, typer.Option(help=_TASK_HELP)] = "auto",
     size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 224 to 768.")] = 224,
     enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
@@ -82,12 +85,12 @@ def prepare(
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
     from keras_dr import preparing
     from keras_dr.datasets import read_records
-    from keras_dr.grades import find_task
+    from keras_dr.grades import check_task
     from keras_dr.listings import prepared_text
     from keras_dr.preprocessing import Preprocessing
     from keras_dr.splits import SplitShares
 
-    label_space, spec, shares = find_task(task), Preprocessing(size, enhance), SplitShares(val, test)
+    task, spec, shares = check_task(task), Preprocessing(size, enhance), SplitShares(val, test)
     name, records = read_records(source, dataset)
     with _bar("prepare") as progress:
         about = preparing.prepare(
@@ -96,7 +99,7 @@ def prepare(
             prepared,
             spec,
             dataset=name,
-            task=label_space.name,
+            task=task,
             shares=shares,
             seed=seed,
             workers=workers,
@@ -104,9 +107,10 @@ def prepare(
             keep_leaks=keep_leaks,
             progress=progress,
         )
-    _say(f"Read as {name}.")
+    _say(f"Read as {name}, task {about['task']}.")
     _say(prepared_text(about))
-    _done(prepared, _command("train", prepared, "RUN"))
+    graded = "" not in about["counts"]["train"]
+    _done(prepared, _command("train", prepared, "RUN") if graded else _command("explain", "RUN", prepared))
 
 
 @app.command()

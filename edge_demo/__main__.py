@@ -168,7 +168,8 @@ def describe(grading: Grading, bundle: Bundle) -> str:
     """Two lines of text, a third where no fundus was found."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
-    lines = [f"{grading.path}: {grading.grade}, referable: {referable}", f"  {probabilities}"]
+    said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
+    lines = [f"{grading.path}: {said}", f"  {probabilities}"]
     if not grading.fundus_found:
         lines.append("  No fundus circle was found: the whole photograph was graded. Look at it before you trust this.")
     return "\n".join(lines)

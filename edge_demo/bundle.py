@@ -36,7 +36,7 @@ class Bundle:
         folder: where it lies.
         task: name of the label space.
         classes: C class names in the order of the model's outputs.
-        referable: indices of the classes that are sent to an ophthalmologist.
+        referable: indices of the classes that are sent to an ophthalmologist; none where the task has no such class.
         preprocessing: how a photograph becomes the model's input.
         threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
         heatmaps: what the heat maps mean, in words.
@@ -67,7 +67,7 @@ class Bundle:
             folder=folder,
             task=_value(manifest, "task", str, where),
             classes=tuple(_list(manifest, "classes", str, where)),
-            referable=tuple(_list(manifest, "referable", int, where)),
+            referable=tuple(_list(manifest, "referable", int, where, or_empty=True)),
             preprocessing=Preprocessing(_value(spec, "size", int, where), _value(spec, "enhance", str, where)),
             threshold=float(_value(manifest, "threshold", (int, float), where)),
             heatmaps=_value(manifest, "heatmaps", str, where),
@@ -120,8 +120,10 @@ def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], whe
     return value
 
 
-def _list(content: dict[str, Any], key: str, kind: type, where: str) -> list[Any]:
-    """content[key], checked to be a list that is not empty and holds only `kind`."""
+def _list(content: dict[str, Any], key: str, kind: type, where: str, or_empty: bool = False) -> list[Any]:
+    """content[key], checked to be a list that holds only `kind`, and is not empty unless it may be."""
+    if or_empty and content.get(key) == []:
+        return []
     values = _value(content, key, list, where)
     if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
         raise KerasDrError(f"a list of {kind.__name__} as {key!r} in {where}", repr(values)[:80], EXPORT_AGAIN)

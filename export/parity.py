@@ -44,7 +44,7 @@ class Parity:
         heatmap_correlation: mean over photographs of Pearson's r, -1..1, between both raw maps of the class that the
             float model predicts; photographs with a constant map are left out, None where all are.
         quadratic_kappa_float, quadratic_kappa_variant: against the labels; None where undefined.
-        auroc_float, auroc_variant: of referable DR, against the labels; None where undefined.
+        auroc_float, auroc_variant: of the positive classes, against the labels; None where undefined.
     """
 
     photographs: int

@@ -48,7 +48,7 @@ def log_loss(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
-    """Probability of referable DR: sum over the task's referable classes. float (n, C) -> float (n,)."""
+    """Probability of referable DR: sum over the task's positive classes. float (n, C) -> float (n,)."""
     return probabilities[:, list(task.referable)].sum(axis=1)
 
 
@@ -109,8 +109,8 @@ def sensitivity_specificity(positive: NDArray[np.bool_], referred: NDArray[np.bo
     }
 
 
-def validation_scores(labels: Labels, probabilities: Probabilities, task: Task) -> dict[str, float]:
-    """What training watches: loss, accuracy, quadratic kappa and AUROC of referable DR, named val_...; NaN where none.
+def validation_scores(labels: Labels, probabilities: Probabilities, task: Task) -> dict[str, float | None]:
+    """What training watches: loss, accuracy, quadratic kappa and AUROC of the positive classes, named val_....
 
     Args:
         labels: int (n,), class indices.
@@ -118,13 +118,11 @@ def validation_scores(labels: Labels, probabilities: Probabilities, task: Task) 
         task: the label space.
     """
     predictions = probabilities.argmax(axis=1)
-    kappa = quadratic_kappa(labels, predictions, len(task.classes))
-    area = auroc(np.isin(labels, task.referable), p_referable(probabilities, task))
     return {
         "val_loss": log_loss(labels, probabilities),
         "val_accuracy": float((labels == predictions).mean()),
-        "val_quadratic_kappa": np.nan if kappa is None else kappa,
-        "val_auroc": np.nan if area is None else area,
+        "val_quadratic_kappa": quadratic_kappa(labels, predictions, len(task.classes)),
+        "val_auroc": auroc(np.isin(labels, task.referable), p_referable(probabilities, task)),
     }
 
 
@@ -138,22 +136,27 @@ def evaluate(labels: Labels, probabilities: Probabilities, task: Task, threshold
         threshold: refer where p_referable >= threshold; chosen elsewhere.
 
     Returns:
-        accuracy, quadratic_kappa, auroc_referable, auprc_referable, operating_point, confusion_matrix (rows true,
-        columns predicted), classes (precision, recall, f1, support each), macro and weighted averages.
+        accuracy, quadratic_kappa, positive (in words, what the next three figures are of), auroc_referable,
+        auprc_referable, operating_point, confusion_matrix (rows true, columns predicted), classes (precision, recall,
+        f1, support each), macro and weighted averages.
     """
     predictions = probabilities.argmax(axis=1)
     positive, scores = np.isin(labels, task.referable), p_referable(probabilities, task)
+    referral = sensitivity_specificity(positive, scores >= threshold)
+    if not task.referable:
+        referral = dict.fromkeys(referral)
     indices = list(range(len(task.classes)))
     report = sk.classification_report(
         labels, predictions, labels=indices, target_names=task.classes, output_dict=True, zero_division=0.0
     )
     return {
         "photographs": len(labels),
+        "positive": task.positive,
         "accuracy": float((labels == predictions).mean()),
         "quadratic_kappa": quadratic_kappa(labels, predictions, len(indices)),
         "auroc_referable": auroc(positive, scores),
         "auprc_referable": average_precision(positive, scores),
-        "operating_point": {"threshold": threshold, **sensitivity_specificity(positive, scores >= threshold)},
+        "operating_point": {"threshold": threshold, **referral},
         "confusion_matrix": sk.confusion_matrix(labels, predictions, labels=indices).tolist(),
         "classes": {name: _class_figures(report[name]) for name in task.classes},
         "macro": _class_figures(report["macro avg"]),

@@ -15,7 +15,7 @@ from keras_dr.duplicates import perceptual_hash
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_png
 from keras_dr.preprocessing import Fundus, Preprocessing
-from keras_dr.records import Record
+from keras_dr.records import Record, read_photograph
 
 Row = dict[str, Any]
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
@@ -88,7 +88,7 @@ def _reaches_end(data: bytes) -> bool:
 def _read(record: Record) -> tuple[bytes, NDArray[np.uint8]]:
     """The file's bytes and uint8 RGB (H, W, 3)."""
     try:
-        data = record.path.read_bytes()
+        data = read_photograph(record)
         if is_truncated(data):
             raise _UnusableError(f"truncated: the file ends within the image, after {len(data)} bytes")
         photograph = preprocessing.decode_rgb(data)

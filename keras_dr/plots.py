@@ -46,7 +46,7 @@ def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> 
     for one, names in zip(axes, (("loss", "val_loss"), ("accuracy", "val_accuracy"), (third,)), strict=True):
         for name in names:
             colour, label = (_ORANGE, "validation") if name.startswith("val_") else (_BLUE, "training")
-            one.plot(epochs, [row[name] for row in history], "o-", ms=3, color=colour, label=label)
+            one.plot(epochs, np.array([row[name] for row in history], float), "o-", ms=3, color=colour, label=label)
         if 0 < frozen < len(history):
             one.axvline(frozen + 0.5, color=_GREY, ls="--", lw=1)
             one.text(frozen + 0.6, 0.02, "unfrozen", color=_GREY, transform=one.get_xaxis_transform(), va="bottom")
@@ -83,11 +83,11 @@ def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
 def plot_roc_pr(
     file: Path, positive: NDArray[np.bool_], scores: NDArray[np.float64], point: dict[str, Any], task: Task
 ) -> None:
-    """ROC and precision-recall curves of referable DR with the operating point chosen on validation.
+    """ROC and precision-recall curves of the positive classes with the operating point chosen on validation.
 
     Args:
         file: PNG to write.
-        positive: bool (n,), both kinds present.
+        positive: bool (n,), truly of a positive class; both kinds present.
         scores: float (n,), p_referable.
         point: "threshold", and "sensitivity" and "specificity" measured at it.
         task: the label space, for the title.
@@ -97,7 +97,7 @@ def plot_roc_pr(
     left.plot(false_alarms, sensitivity, color=_BLUE, lw=2)
     left.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
     left.plot(1 - point["specificity"], point["sensitivity"], "o", color=_ORANGE, ms=8, label="operating point")
-    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, referable DR (n = {len(positive)})")
+    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, {task.positive} (n = {len(positive)})")
     precision, recall, _ = precision_recall_curve(positive, scores)
     right.plot(recall, precision, color=_BLUE, lw=2)
     right.axhline(positive.mean(), color=_GREY, ls=":", lw=1)

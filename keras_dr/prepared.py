@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from keras_dr import preprocessing, runs
 from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task, task_of_classes
+from keras_dr.grades import Task, task_of
 from keras_dr.preprocessing import Preprocessing
 
 
@@ -55,8 +55,19 @@ class PreparedSet:
             raise KerasDrError(f"photographs in the split {name!r} of {self.folder}", found, "Choose another --split.")
         return replace(self, rows=rows)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the photographs have labels; sets that are published for their lesion masks alone have none."""
+        return all(row["label"] for row in self.rows)
+
     def labels(self) -> NDArray[np.int64]:
-        """int64 (n,), class indices."""
+        """int64 (n,), class indices.
+
+        Raises:
+            KerasDrError: the photographs have no grades.
+        """
+        if not self.labelled:
+            raise KerasDrError(f"graded photographs in {self.folder}", "none", "These can be explained, no more.")
         return np.array([self.task.classes.index(row["label"]) for row in self.rows], np.int64)
 
     def image_files(self) -> list[str]:
@@ -102,5 +113,5 @@ def load(folder: Path) -> PreparedSet:
     gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
     if gone:
         raise KerasDrError(f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again.")
-    task, spec = task_of_classes(about["classes"]), Preprocessing.from_dict(about["preprocessing"])
+    task, spec = task_of(about), Preprocessing.from_dict(about["preprocessing"])
     return PreparedSet(folder, task, spec, rows, Path(os.path.normpath(folder.resolve() / about.get("source", ""))))

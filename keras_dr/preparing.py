@@ -18,7 +18,7 @@ from typing import Any
 from keras_dr import duplicates, preprocessing, quality, runs
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
-from keras_dr.grades import TASKS, Task
+from keras_dr.grades import Task, choose_task
 from keras_dr.photograph import Row, prepare_photograph, source_name
 from keras_dr.pictures import draw_preview
 from keras_dr.preprocessing import Preprocessing
@@ -42,7 +42,7 @@ def prepare(
     spec: Preprocessing,
     *,
     dataset: str,
-    task: str = "icdr",
+    task: str = "auto",
     shares: SplitShares | None = None,
     seed: int = 42,
     workers: int | None = None,
@@ -58,7 +58,7 @@ def prepare(
         target: folder to write.
         spec: preprocessing of every photograph.
         dataset: name of the adapter, for prepared.json.
-        task: key of `TASKS`.
+        task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits.
         workers: processes; None: as many as cores; 1: this one, which a photograph that kills its process takes along.
@@ -70,9 +70,11 @@ def prepare(
         What prepared.json says: counts by split and class, number rejected, duplicates, leaks, quality.
 
     Raises:
-        KerasDrError: `target` exists, a class or split stays empty, no photograph is readable, or the disk is full.
+        KerasDrError: `target` exists, labels do not fit the task, a class or split stays empty, no photograph is
+            readable, or the disk is full.
     """
-    shares = shares or SplitShares()
+    shares, label_space = shares or SplitShares(), choose_task(task, records)
+    published, (records, left_out) = records, label_space.usable(records)
     plan = {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
@@ -86,13 +88,17 @@ def prepare(
             found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
             raise KerasDrError(f"readable photographs in {source}", found, "Check SOURCE.")
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
-        rows, leaks, copies = _divide(kept, folder, TASKS[task], shares, seed, keep_leaks)
+        rows, leaks, copies = _divide(kept, folder, label_space, shares, seed, keep_leaks)
         rejected += [] if keep_leaks else leaks
+        rejected += [
+            {"image_id": record.image_id, "source": source_name(record.path, source), "reason": reason}
+            for record, reason in left_out
+        ]
         limits = quality.find_limits([row for row in rows if row["split"] == "train"])
         rows = [row | quality.judge(row, limits) for row in rows]
         settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
         settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
-        about = settings | _describe(records, rows, TASKS[task])
+        about = settings | _describe(published, rows, label_space)
         about |= {
             "rejected": len(rejected),
             **duplicates.count_copies(copies),
@@ -103,7 +109,9 @@ def prepare(
         runs.write_bytes(folder / "duplicates.csv", encode_csv(duplicates.COLUMNS, copies))
         runs.write_bytes(folder / "manifest.csv", encode_csv(COLUMNS, rows))
         about["manifest_sha256"] = runs.sha256_of(folder / "manifest.csv")
-        runs.write_bytes(folder / "preview.png", encode_png(draw_preview(folder, rows, TASKS[task].classes, spec.size)))
+        runs.write_bytes(
+            folder / "preview.png", encode_png(draw_preview(folder, rows, list(about["counts"]["train"]), spec.size))
+        )
         runs.write_manifest(folder, "prepared", **about)
         _sweep(folder, {f"{row['image_id']}.png" for row in rows})
         (folder / "progress.jsonl").unlink()
@@ -181,7 +189,7 @@ def _divide(
         lambda index: preprocessing.decode_rgb((folder / "images" / f"{rows[index]['image_id']}.png").read_bytes()),
     )
     groups = group_photographs([record.patient_id for record, _ in kept], copies)
-    labels = [task.label(record.grade) for record, _ in kept]
+    labels = [task.label(record) for record, _ in kept]
     official = [record.split for record, _ in kept]
     leaking = find_leaks(official, copies)
     leaks = [
@@ -191,7 +199,7 @@ def _divide(
     staying = [index for index in range(len(kept)) if keep_leaks or index not in leaking]
     chosen = assign_splits(
         [official[index] for index in staying],
-        [labels[index] for index in staying],
+        [-1 if (label := labels[index]) is None else label for index in staying],
         [groups[index] for index in staying],
         shares,
         seed,
@@ -202,8 +210,8 @@ def _divide(
         | {
             "patient_id": record.patient_id,
             "eye": record.eye,
-            "grade": record.grade,
-            "label": task.classes[label],
+            "grade": "" if record.grade is None else record.grade,
+            "label": "" if label is None else task.classes[label],
             "split": splits.get(index, record.split or "train"),
             "group_id": group,
         }
@@ -214,10 +222,11 @@ def _divide(
 
 def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dict[str, Any]:
     """What prepared.json counts."""
-    published = Counter(task.label(record.grade) for record in records)
+    published = Counter(task.label(record) for record in records)
     return {
         "task": task.name,
         "classes": list(task.classes),
+        "referable": list(task.referable),
         "source_counts": {name: published[index] for index, name in enumerate(task.classes)},
         "counts": _count(rows, task),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows),
@@ -226,13 +235,14 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dic
 
 
 def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
-    """Split -> class -> photographs.
+    """Split -> class ("" in a set without grades) -> photographs.
 
     Raises:
         KerasDrError: a class has no photograph in the training split.
     """
     pairs = Counter((row["split"], row["label"]) for row in rows)
-    counts = {split: {name: pairs[split, name] for name in task.classes} for split in SPLITS}
+    labelled = any(row["label"] for row in rows)
+    counts = {split: {name: pairs[split, name] for name in (task.classes if labelled else ("",))} for split in SPLITS}
     empty = [name for name, count in counts["train"].items() if not count]
     if empty:
         remedy = "Add some, or choose another --task."

@@ -1,9 +1,17 @@
 """Record: one photograph of one eye of one patient, and its grade, as a data set publishes it."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.errors import KerasDrError
 
 SPLITS = ("train", "val", "test")
 
@@ -14,21 +22,25 @@ class Record:
 
     Attributes:
         image_id: unique in its data set, safe as a file name (letters, digits, ".", "_", "-").
-        path: the photograph's file.
-        grade: ICDR grade 0..4.
+        path: the photograph's file, or the .npz file that holds it.
+        grade: ICDR grade 0..4, 5 (`grades.UNGRADABLE`), or None where the data set gives none.
         patient_id: photographs of one patient share it; the image_id where the data set does not tell.
         eye: "left", "right" or "" where unknown.
         split: "train", "val", "test", or "" where the data set has no official split.
         masks: lesion kind -> mask file.
+        label: the class in the data set's own words, "" where it gives a grade alone, or nothing.
+        member: of an .npz file, the array's name and the photograph's row in it.
     """
 
     image_id: str
     path: Path
-    grade: int
+    grade: int | None
     patient_id: str = ""
     eye: str = ""
     split: str = ""
     masks: Mapping[str, Path] = field(default_factory=dict)
+    label: str = ""
+    member: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.patient_id:
@@ -40,3 +52,41 @@ class Record:
 def safe_id(text: str) -> str:
     """A file name made of letters, digits, ".", "_" and "-" alone; other characters become "-"."""
     return re.sub(r"[^\w.-]", "-", text).lstrip(".") or "-"
+
+
+def read_photograph(record: Record) -> bytes:
+    """The photograph's bytes, as `preprocessing.decode_rgb` takes them.
+
+    One out of an .npz file comes as a binary PGM (grey) or PPM (RGB): a header and the array's own bytes, so that
+    nothing is encoded and the same pixels always have the same hash.
+
+    Raises:
+        OSError: no such file.
+        KerasDrError: the .npz file or its array cannot be read.
+    """
+    if record.member is None:
+        return record.path.read_bytes()
+    name, row = record.member
+    image = read_array(record.path, name)[row]
+    kind = "P5" if image.ndim == 2 else "P6"
+    return f"{kind}\n{image.shape[1]} {image.shape[0]}\n255\n".encode() + image.tobytes()
+
+
+def read_array(path: Path, name: str) -> NDArray[np.generic]:
+    """An array out of an .npz file, pickled objects refused; the last one read is kept, as photographs come in turn.
+
+    Raises:
+        OSError: no such file.
+        KerasDrError: no .npz file, or no such array in it.
+    """
+    return _read_array(path, name, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _read_array(path: Path, name: str, changed_ns: int) -> NDArray[np.generic]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return archive[name]
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile, zlib.error) as error:
+        remedy = "Download the file again."
+        raise KerasDrError(f"the array {name} in {path}", f"{type(error).__name__}: {error}", remedy) from error

@@ -114,8 +114,8 @@ def summary_table(figures: dict[str, Any]) -> Table:
         ("quadratic kappa", figures["quadratic_kappa"]),
         ("accuracy", figures["accuracy"]),
         ("macro F1", figures["macro"]["f1"]),
-        ("AUROC, referable DR", figures["auroc_referable"]),
-        ("AUPRC, referable DR", figures["auprc_referable"]),
+        (f"AUROC, {figures['positive'] or 'no positive class'}", figures["auroc_referable"]),
+        (f"AUPRC, {figures['positive'] or 'no positive class'}", figures["auprc_referable"]),
         (f"sensitivity at threshold {point['threshold']:.3f}", point["sensitivity"]),
         (f"specificity at threshold {point['threshold']:.3f}", point["specificity"]),
     ]

@@ -9,7 +9,7 @@ import keras
 from keras_dr import prepared, runs
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task, task_of_classes
+from keras_dr.grades import Task, task_of
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
 
@@ -68,8 +68,9 @@ class Run:
                 f"Prepare them with --size {self.preprocessing.size} --enhance {self.preprocessing.enhance}.",
             )
         if home.task != self.task:
-            found = f"{home.task.name} in {home.folder}"
-            raise KerasDrError(f"the run's task, {self.task.name}", found, f"Prepare with --task {self.task.name}.")
+            found = f"{home.task.name} ({', '.join(home.task.classes)}) in {home.folder}"
+            expected = f"the run's task, {self.task.name} ({', '.join(self.task.classes)})"
+            raise KerasDrError(expected, found, f"Prepare with --task {self.task.name}.")
         return home
 
 
@@ -83,7 +84,7 @@ def load_run(folder: Path) -> Run:
     return Run(
         folder,
         about,
-        task_of_classes(about["classes"]),
+        task_of(about),
         Preprocessing.from_dict(about["preprocessing"]),
         recipe_from_dict(about["recipe"]),
     )

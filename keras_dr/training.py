@@ -26,6 +26,7 @@ from keras_dr.model import build_model, freeze, softmax
 from keras_dr.pipeline import Photographs, training_batches
 from keras_dr.plots import plot_curves
 from keras_dr.prepared import PreparedSet
+from keras_dr.report import show
 
 PHASES = ("frozen", "finetune")
 Progress = Callable[[int, int, str], None]
@@ -102,6 +103,7 @@ def train(
             "recipe": plan["recipe"],
             "task": prepared.task.name,
             "classes": list(prepared.task.classes),
+            "referable": list(prepared.task.referable),
             "preprocessing": prepared.preprocessing.to_dict(),
             "data": {
                 "prepared": os.path.relpath(prepared.folder.resolve(), target.resolve()),
@@ -130,6 +132,8 @@ class _Training:
 
     def __init__(self, prepared: PreparedSet, recipe: Recipe, progress: Progress | None) -> None:
         size, train_set, val_set = prepared.preprocessing.size, prepared.split("train"), prepared.split("val")
+        if recipe.monitor == "val_auroc" and not prepared.task.referable:
+            raise KerasDrError("a task with a positive class for val_auroc", prepared.task.name, "Set another monitor.")
         keras.utils.set_random_seed(recipe.seed)
         self.model = build_model(recipe.backbone, size, len(prepared.task.classes), recipe.weights, recipe.dropout)
         self.recipe, self.task = recipe, prepared.task
@@ -162,7 +166,7 @@ class _Training:
                 if self._best(state)["epoch"] == row["epoch"]:
                     self._save_model(folder / f"{phase}.keras")
                 with logs.as_default():
-                    for name in row.keys() - {"phase", "epoch"}:
+                    for name in [name for name in row.keys() - {"phase", "epoch"} if row[name] is not None]:
                         tf.summary.scalar(f"{phase}/{name}", row[name], step=state.epoch)
                 self._save(folder, state)
             state.finished[phase] = self._best(state) | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
@@ -207,9 +211,8 @@ class _Training:
         logits = self.trainer.predict(self.val_photographs.batches(self.recipe.batch_size), verbose=0)
         scores = metrics.validation_scores(self.val_labels, softmax(logits), self.task)
         row = {"phase": phase, "epoch": epoch + 1, "loss": logs["loss"][0], "accuracy": logs["accuracy"][0]}
-        self.progress(
-            (overall + 1) * self.steps, total, f"{text} {self.recipe.monitor} {scores[self.recipe.monitor]:.3f}"
-        )
+        watched = f"{self.recipe.monitor} {show(scores[self.recipe.monitor])}"
+        self.progress((overall + 1) * self.steps, total, f"{text} {watched}")
         return row | scores
 
     def _best(self, state: _State) -> dict[str, Any]:
@@ -263,13 +266,15 @@ def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], monitor: str) 
 def _operating_point(
     labels: NDArray[np.int64], logits: NDArray[np.float32], prepared: PreparedSet, recipe: Recipe
 ) -> dict[str, Any]:
+    rule, target = recipe.operating_point.rule, recipe.operating_point.target
+    if not prepared.task.referable:  # nobody is referred: p_referable is 0 throughout
+        return {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
     positive = np.isin(labels, prepared.task.referable)
     if positive.all() or not positive.any():
         found = f"{int(positive.sum())} referable of {len(positive)}"
         raise KerasDrError("referable and other validation photographs", found, "Prepare with a larger --val.")
     scores = metrics.p_referable(softmax(logits), prepared.task)
-    chosen = metrics.choose_threshold(positive, scores, recipe.operating_point.rule, recipe.operating_point.target)
-    return chosen.to_dict()
+    return metrics.choose_threshold(positive, scores, rule, target).to_dict()
 
 
 def _write_history(folder: Path, history: list[dict[str, Any]]) -> None:

@@ -1,22 +1,12 @@
-import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import encode
+from layouts import SHARED, put
 
 from keras_dr.datasets import find_adapter, read_records
 from keras_dr.errors import KerasDrError
-from keras_dr.synthetic import synthesise
-
-SHARED = Path(os.environ.get("KERAS_DR_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PHOTOGRAPH = encode(synthesise(1, 2, size=(64, 80)).image, ".jpg")
-
-
-def put(file: Path, data: bytes | str = PHOTOGRAPH) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(data.encode() if isinstance(data, str) else data)
-    return file
 
 
 @pytest.fixture
@@ -50,7 +40,47 @@ def test_idrid_without_a_label_file_is_refused(idrid: Path) -> None:
         read_records(idrid)
 
 
-@pytest.mark.skipif(not (SHARED / "idrid").is_dir(), reason="IDRiD is not at hand")
+@pytest.fixture
+def segmentation(tmp_path: Path) -> Path:
+    part = tmp_path / "A. Segmentation"
+    for folder, name in (("a. Training Set", "IDRiD_01"), ("b. Testing Set", "IDRiD_55")):
+        put(part / "1. Original Images" / folder / f"{name}.jpg")
+        put(part / "2. All Segmentation Groundtruths" / folder / "5. Optic Disc" / f"{name}_OD.tif")
+    put(part / "2. All Segmentation Groundtruths" / "a. Training Set" / "1. Microaneurysms" / "IDRiD_01_MA.tif")
+    return tmp_path
+
+
+@pytest.mark.parametrize("part", ["", "A. Segmentation"])
+def test_idrid_segmentation_has_masks_and_no_grades(segmentation: Path, part: str) -> None:
+    name, records = read_records(segmentation / part)
+    assert name == "idrid-segmentation"
+    found = [(record.image_id, record.grade, record.split, sorted(record.masks)) for record in records]
+    assert found == [
+        ("IDRiD_01", None, "train", ["microaneurysms", "optic_disc"]),
+        ("IDRiD_55", None, "test", ["optic_disc"]),
+    ]
+
+
+def test_the_whole_idrid_is_read_for_its_grades_unless_named(idrid: Path, segmentation: Path) -> None:
+    assert idrid == segmentation
+    assert find_adapter(idrid) == "idrid"
+    assert len(read_records(idrid, "idrid-segmentation")[1]) == 2
+
+
+needs_idrid = pytest.mark.skipif(not (SHARED / "idrid").is_dir(), reason="IDRiD is not at hand")
+
+
+@needs_idrid
+def test_the_real_segmentation_has_its_published_counts() -> None:
+    name, records = read_records(SHARED / "idrid" / "A. Segmentation")
+    assert name == "idrid-segmentation"
+    assert [sum(record.split == split for record in records) for split in ("train", "test")] == [54, 27]
+    masks = Counter(lesion for record in records for lesion in record.masks)
+    assert masks["microaneurysms"] == masks["hard_exudates"] == masks["optic_disc"] == 81
+    assert (masks["haemorrhages"], masks["soft_exudates"]) == (80, 40)  # Porwal et al. 2018, table 3
+
+
+@needs_idrid
 def test_the_real_idrid_has_its_published_counts() -> None:
     _, records = read_records(SHARED / "idrid")
     assert [sum(record.split == split for record in records) for split in ("train", "test")] == [413, 103]
@@ -68,6 +98,24 @@ def test_class_folders_by_name_or_number(tmp_path: Path, top: str) -> None:
     assert {record.split for record in records} == {top.rstrip("/")}
     assert len({record.image_id for record in records}) == 3
     assert not any(" " in record.image_id for record in records)
+
+
+def test_class_folders_of_any_name(tmp_path: Path) -> None:
+    for folder in ("Normal eye", "Glaucoma"):
+        put(tmp_path / "test" / folder / "a.v1.png")
+    name, records = read_records(tmp_path)
+    assert name == "folder"
+    found = {(record.image_id, record.grade, record.label, record.split) for record in records}
+    assert found == {
+        ("test_Normal-eye_a.v1", None, "Normal eye", "test"),
+        ("test_Glaucoma_a.v1", None, "Glaucoma", "test"),
+    }
+
+
+def test_a_folder_of_photographs_is_no_class_folder(tmp_path: Path) -> None:
+    put(tmp_path / "images" / "a.jpg")
+    with pytest.raises(KerasDrError, match="layout"):
+        read_records(tmp_path)
 
 
 def test_an_empty_class_folder_is_refused(tmp_path: Path) -> None:
@@ -91,6 +139,24 @@ def test_csv_columns_by_their_usual_names(tmp_path: Path) -> None:
     assert [record.path.name for record in records] == ["a.jpg", "b.jpg"]
 
 
+def test_csv_labels_may_be_class_names(tmp_path: Path) -> None:
+    put(tmp_path / "labels.csv", "image,label,,\né ü.jpg,Cardiomegaly,,,,\nb,No_DR,,\n,,,\nc,,,\n")
+    put(tmp_path / "images" / "é ü.jpg")
+    records = read_records(tmp_path)[1]
+    found = [(record.image_id, record.grade, record.label) for record in records]
+    assert found == [("é-ü", None, "Cardiomegaly"), ("b", 0, "No_DR"), ("c", None, "")]
+    assert [record.path.is_file() for record in records] == [True, False, False]  # prepare lists the missing
+
+
+def test_csv_files_of_one_name_in_two_folders_stay_two(tmp_path: Path) -> None:
+    put(tmp_path / "labels.csv", "path,label\nx/a.jpg,0\ny\\a.jpg,1\nx/b.jpg,2\n")
+    for name in ("x/a.jpg", "y/a.jpg", "x/b.jpg"):
+        put(tmp_path / name)
+    records = read_records(tmp_path)[1]
+    assert [record.image_id for record in records] == ["x-a", "y-a", "b"]
+    assert all(record.path.is_file() for record in records)
+
+
 def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
     _, records = read_records(photographs)
     assert len(records) == 60
@@ -103,11 +169,15 @@ def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
     [
         ("name,grade\na,1\n", "a column named image"),
         ("image,score\na,1\n", "a column named grade"),
-        ("image,grade\na,7\n", "ICDR grade"),
         ("image,grade\na,1,9\n", "2 columns"),
         ("image,grade\n", "a column named image"),
         ("image,grade\n../../etc/passwd,1\n", "inside the data set"),
         ("image,grade\n/etc/passwd,1\n", "inside the data set"),
+        ("image,grade\n..\\..\\secret,1\n", "inside the data set"),
+        ("image,grade\nC:\\secret.jpg,1\n", "inside the data set"),
+        ("image,grade\n,1\n", "inside the data set"),
+        ("image,grade\na,1\na.jpg,2\n", "each photograph once"),
+        ("image,grade\nx/a.jpg,1\nx/a.png,2\n", "each photograph once"),
         ("image,grade\na,1\na,2\n", "each photograph once"),
         ("image,grade,split\na,1,holdout\n", "a split among"),
     ],
@@ -130,7 +200,7 @@ def test_unknown_layouts_and_paths_are_refused(tmp_path: Path) -> None:
         read_records(tmp_path)
     with pytest.raises(KerasDrError, match="no such folder"):
         read_records(tmp_path / "none")
-    with pytest.raises(KerasDrError, match="auto, idrid, csv, folder"):
+    with pytest.raises(KerasDrError, match=r"auto, idrid, .*, csv, folder; found kaggle"):
         read_records(tmp_path, "kaggle")
 
 

@@ -1,17 +1,32 @@
 """One small adapter a published data set: a folder on disk -> its records.
 
 An adapter is a module with `NAME`, `recognises(folder) -> bool` and `read(folder) -> list[Record]`. To add one: write
-the module and list it in `DATASETS`, the particular before the general.
+the module and list it in `_ADAPTERS`, the particular before the general.
 """
 
 from pathlib import Path
 from types import ModuleType
 
-from keras_dr.datasets import csv_file, folder, idrid
+from keras_dr.datasets import (
+    aptos,
+    csv_file,
+    deepdrid,
+    eyepacs,
+    folder,
+    idrid,
+    idrid_segmentation,
+    medmnist,
+    messidor2,
+    oia_ddr,
+)
 from keras_dr.errors import KerasDrError
 from keras_dr.records import Record
 
-DATASETS: dict[str, ModuleType] = {"idrid": idrid, "csv": csv_file, "folder": folder}
+_ADAPTERS = (
+    *(idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, deepdrid, medmnist),
+    *(csv_file, folder),
+)
+DATASETS: dict[str, ModuleType] = {adapter.NAME: adapter for adapter in _ADAPTERS}
 
 
 def find_adapter(source: Path) -> str:
@@ -29,7 +44,7 @@ def find_adapter(source: Path) -> str:
     raise KerasDrError(
         f"in {source} the layout of one of: {', '.join(DATASETS)}",
         found or "an empty folder",
-        "Name the folder that holds the CSV or the class folders, or choose with --dataset.",
+        "Name the file, or the folder that holds the CSV or the class folders, or choose with --dataset.",
     )
 
 
@@ -37,7 +52,7 @@ def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]
     """The data set's adapter and its records, ids unique, files not opened.
 
     Raises:
-        KerasDrError: unknown adapter, a layout that it does not read, an unknown grade, no record at all.
+        KerasDrError: unknown adapter, a layout that it does not read, two records of one name, no record at all.
     """
     if dataset != "auto" and dataset not in DATASETS:
         raise KerasDrError(f"a data set among auto, {', '.join(DATASETS)}", dataset, "Correct --dataset.")

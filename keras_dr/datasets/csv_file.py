@@ -1,19 +1,21 @@
-"""Any CSV with an image column, a grade column and, if it has them, patient, eye and split columns.
+"""Any CSV with an image column, a label column and, if it has them, patient, eye and split columns.
 
-SOURCE is the CSV itself or the folder that holds one CSV; images are sought beside it and in the folders there. Lesion
-masks, where there are any, lie in masks/<lesion>/<image name without folder and suffix>.png.
+SOURCE is the CSV itself or the folder that holds one CSV; images are sought beside it and in the folders there. A
+label is a grade, a number or a class name. Lesion masks, where there are any, lie in
+masks/<lesion>/<image name without folder and suffix>.png.
 """
 
+from collections import Counter
 from pathlib import Path
 
-from keras_dr.datasets.tables import find_image, pick_column, read_table
+from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_table
 from keras_dr.errors import KerasDrError
-from keras_dr.grades import parse_grade
+from keras_dr.grades import find_grade
 from keras_dr.records import SPLITS, Record, safe_id
 
 NAME = "csv"
 IMAGE = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
-GRADE = ("grade", "level", "diagnosis", "label", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")
+GRADE = ("grade", "level", "diagnosis", "label", "class", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")
 PATIENT = ("patient_id", "patient", "subject_id")
 EYE = ("eye", "laterality", "side")
 SPLIT = ("split", "set", "subset")
@@ -37,7 +39,7 @@ def read(source: Path) -> list[Record]:
     """The CSV's records.
 
     Raises:
-        KerasDrError: no CSV, or several; a needed column is missing; a grade or split is unknown; a name leads out.
+        KerasDrError: no CSV, or several; a needed column is missing; a split is unknown; a name leads out.
     """
     file = _table_of(source)
     if file is None:
@@ -45,24 +47,33 @@ def read(source: Path) -> list[Record]:
     rows = read_table(file)
     image, grade = pick_column(file, rows, IMAGE), pick_column(file, rows, GRADE)
     patient, eye, split = (pick_column(file, rows, names, needed=False) for names in (PATIENT, EYE, SPLIT))
-    folders = [file.parent, *sorted(path for path in file.parent.iterdir() if path.is_dir() and path.name != "masks")]
+    folders = folders_below(file.parent, depth=1)
     masks = sorted(path for path in file.parent.glob("masks/*") if path.is_dir())
+    ids = _image_ids([row[image] for row in rows])
     records = []
-    for row in rows:
+    for row, image_id in zip(rows, ids, strict=True):
         path = find_image(folders, row[image])
         found = {lesion.name: lesion / f"{path.stem}.png" for lesion in masks}
         records.append(
             Record(
-                image_id=safe_id(Path(row[image]).with_suffix("").name if Path(row[image]).suffix else row[image]),
+                image_id=image_id,
                 path=path,
-                grade=parse_grade(row[grade]),
+                grade=find_grade(row[grade]),
                 patient_id=row.get(patient, ""),
                 eye=_EYE_NAMES.get(row.get(eye, "").lower(), ""),
                 split=_split(row.get(split, "")),
                 masks={lesion: mask for lesion, mask in found.items() if mask.is_file()},
+                label=row[grade],
             )
         )
     return records
+
+
+def _image_ids(names: list[str]) -> list[str]:
+    """The file names without folder and suffix; with the folder where two folders have a file of that name."""
+    stems = [image_stem(name.replace("\\", "/")) for name in names]
+    counts = Counter(Path(stem).name for stem in set(stems))
+    return [safe_id(Path(stem).name if counts[Path(stem).name] == 1 else stem) for stem in stems]
 
 
 def _split(text: str) -> str:

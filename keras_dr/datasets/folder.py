@@ -1,10 +1,10 @@
-"""Class folders `<class>/*.jpg`, or with train/, val/ and test/ above them. A class is a grade's number or name."""
+"""Class folders `<class>/*.jpg`, or with train/, val/ and test/ above them. A class is a grade or any other name."""
 
 from pathlib import Path
 
 from keras_dr.datasets.tables import IMAGE_SUFFIXES
 from keras_dr.errors import KerasDrError
-from keras_dr.grades import parse_grade
+from keras_dr.grades import find_grade
 from keras_dr.records import Record, safe_id
 
 NAME = "folder"
@@ -13,14 +13,17 @@ _SPLIT_FOLDERS |= {"test": "test", "testing": "test"}
 
 
 def recognises(source: Path) -> bool:
-    """A folder whose subfolders are classes (every one with photographs names a grade) or splits of classes."""
+    """A folder whose subfolders, or those of its split folders, are grades, or two or more classes with photographs."""
     if not source.is_dir():
         return False
-    classes = _class_folders(source)
-    try:
-        return bool([parse_grade(folder.name) for _, folder in classes])
-    except KerasDrError:
-        return False
+    folders = [folder for _, folder in _class_folders(source)]
+    if folders and all(find_grade(folder.name) is not None for folder in folders):
+        return True
+    return len({folder.name for folder in folders}) > 1 and all(map(_photographs, folders))
+
+
+def _photographs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _class_folders(source: Path) -> list[tuple[str, Path]]:
@@ -36,15 +39,14 @@ def read(source: Path) -> list[Record]:
     """The folders' records.
 
     Raises:
-        KerasDrError: a class folder is empty, or its name is no grade.
+        KerasDrError: a class folder is empty.
     """
     records = []
     for split, folder in _class_folders(source):
-        grade = parse_grade(folder.name)
-        photographs = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        photographs = _photographs(folder)
         if not photographs:
             raise KerasDrError(f"photographs in the class folder {folder}", "none", "Fill it or remove it.")
         for path in photographs:
-            image_id = "_".join(filter(None, (split, folder.name, path.stem)))
-            records.append(Record(image_id=safe_id(image_id), path=path, grade=grade, split=split))
+            image_id = safe_id("_".join(filter(None, (split, folder.name, path.stem))))
+            records.append(Record(image_id, path, find_grade(folder.name), split=split, label=folder.name))
     return records

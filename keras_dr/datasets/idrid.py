@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_dr.datasets.tables import find_image, pick_column, read_table
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import parse_grade
-from keras_dr.records import Record
+from keras_dr.records import Record, safe_id
 
 NAME = "idrid"
 _GRADING = "B. Disease Grading"
@@ -42,7 +42,7 @@ def read(source: Path) -> list[Record]:
             raise KerasDrError(f"IDRiD's label file {file}", "none", "Unpack the data set again.")
         rows = read_table(file)
         image, grade = pick_column(file, rows, ("Image name",)), pick_column(file, rows, ("Retinopathy grade",))
-        for row in filter(lambda row: row[image], rows):
+        for row in rows:
             path = find_image([part / "1. Original Images" / folder], row[image])
-            records.append(Record(f"{split}_{row[image]}", path, parse_grade(row[grade]), split=split))
+            records.append(Record(safe_id(f"{split}_{row[image]}"), path, parse_grade(row[grade]), split=split))
     return records

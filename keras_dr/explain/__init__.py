@@ -53,8 +53,9 @@ class _Job:
     seed: int
 
     def wrong(self) -> NDArray[np.bool_]:
-        """bool (N,), where the prediction is not the true class."""
-        return self.probabilities.argmax(axis=1) != self.prepared.labels()
+        """bool (N,), where the prediction is not the true class; nowhere if the photographs have no grades."""
+        predictions = self.probabilities.argmax(axis=1)
+        return predictions != self.prepared.labels() if self.prepared.labelled else np.zeros(len(predictions), bool)
 
     def entry(self, index: int) -> dict[str, Any]:
         """What scores.json says of a photograph, without its scores."""
@@ -65,7 +66,7 @@ class _Job:
             "label": row["label"],
             "prediction": prediction,
             "confidence": float(probabilities.max()),
-            "correct": row["label"] == prediction,
+            "correct": row["label"] == prediction if row["label"] else None,
             "on_board": index in self.board,
             "scored": index in self.scored,
         }
@@ -117,8 +118,9 @@ def explain(
     _check(model, prepared, n, methods, probabilities)
     if probabilities is None:
         probabilities = _predict(model, prepared)
-    labels = prepared.labels()
-    board = choose_for_board(labels, probabilities.argmax(axis=1), n, seed)
+    predictions = probabilities.argmax(axis=1)
+    labels = prepared.labels() if prepared.labelled else predictions
+    board = choose_for_board(labels, predictions, n, seed)
     scored = sample_evenly(labels, MOST_SCORED, seed) if score_all else board
     job = _Job(prepared, probabilities, list(dict.fromkeys(methods)), board, scored, seed)
     # A plan that no other call has: nothing that an interrupted call left is used again.
@@ -211,17 +213,17 @@ def _write_pictures(backbone: str, job: _Job, explained: dict[int, _Explained], 
     images = _images(job.prepared, job.board)
     wrong = job.wrong()
     here = f"{wrong[job.board].sum()} of {len(entries)} here, chosen to hold both"
-    note = f"✗ wrong: {here}; {wrong.sum()} of {len(wrong)} in the split"
+    note = f"✗ wrong: {here}; {wrong.sum()} of {len(wrong)} in the split" if job.prepared.labelled else ""
     for method in job.methods:
         suffix = f"-{method}" if len(job.methods) > 1 else ""
         rows = [
             BoardRow(
                 image,
                 explained[index].maps[method],
-                entry["label"],
+                entry["label"] or "not graded",
                 entry["prediction"],
                 entry["confidence"],
-                entry["correct"],
+                entry["correct"] is not False,
                 entry["image_id"],
             )
             for index, image, entry in zip(job.board.tolist(), images, entries, strict=True)
@@ -243,7 +245,11 @@ def _split(prepared: PreparedSet) -> str:
 def _about(model: keras.Model, job: _Job, explained: dict[int, _Explained]) -> dict[str, Any]:
     """The content of scores.json."""
     total, scored = len(job.prepared.rows), [explained[index] for index in job.scored.tolist()]
-    sampling = "whole split" if len(scored) == total else f"{len(scored)} of {total}, evenly by true class"
+    sampling = (
+        "whole split"
+        if len(scored) == total
+        else f"{len(scored)} of {total}, evenly by {'true' if job.prepared.labelled else 'predicted'} class"
+    )
     if len(scored) < total and np.array_equal(job.scored, job.board):
         sampling = f"the {len(scored)} of the board, chosen to hold right and wrong predictions"
     uniform = [one.uniform for one in scored]

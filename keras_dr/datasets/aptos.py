@@ -1,0 +1,34 @@
+"""APTOS 2019 Blindness Detection: 3,662 graded photographs, no patient ids, no official split with labels.
+
+Asia Pacific Tele-Ophthalmology Society, Kaggle, 2019. As published in train_images/, or by class in colored_images/
+(gaussian_filtered_images/) as its mirrors have it; the grade is always train.csv's.
+"""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image, folders_below, pick_column, read_header, read_table
+from keras_dr.grades import parse_grade
+from keras_dr.records import Record, safe_id
+
+NAME = "aptos"
+_FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")
+
+
+def recognises(source: Path) -> bool:
+    """train.csv with the columns id_code and diagnosis, beside one of the folders of photographs."""
+    columns = {"id_code", "diagnosis"}
+    return columns <= set(read_header(source / "train.csv")) and any((source / name).is_dir() for name in _FOLDERS)
+
+
+def read(source: Path) -> list[Record]:
+    """The records of train.csv.
+
+    Raises:
+        KerasDrError: a column is missing, or a grade is unknown.
+    """
+    file = source / "train.csv"
+    rows = read_table(file)
+    image, grade = pick_column(file, rows, ("id_code",)), pick_column(file, rows, ("diagnosis",))
+    tops = [source / name for name in _FOLDERS if (source / name).is_dir()]
+    folders = [folder for top in tops for folder in folders_below(top)]
+    return [Record(safe_id(row[image]), find_image(folders, row[image]), parse_grade(row[grade])) for row in rows]

@@ -1,0 +1,45 @@
+"""EyePACS, as in Kaggle's Diabetic Retinopathy Detection of 2015: both eyes of each patient, 35,126 labels.
+
+EyePACS and California Healthcare Foundation, Kaggle, 2015. The labels of the 53,576 test photographs are
+retinopathy_solution.csv; where it lies beside trainLabels.csv, these are the official test split.
+"""
+
+import re
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
+from keras_dr.grades import parse_grade
+from keras_dr.records import Record, safe_id
+
+NAME = "eyepacs"
+_TRAIN, _TEST = "trainLabels.csv", "retinopathy_solution.csv"
+
+
+def recognises(source: Path) -> bool:
+    """trainLabels.csv with the columns image and level."""
+    return {"image", "level"} <= set(read_header(source / _TRAIN))
+
+
+def read(source: Path) -> list[Record]:
+    """The records of trainLabels.csv, and of retinopathy_solution.csv where it is there.
+
+    Raises:
+        KerasDrError: a column is missing, or a grade is unknown.
+    """
+    official = (source / _TEST).is_file()
+    records = _read(source, source / _TRAIN, "train" if official else "")
+    return records + (_read(source, source / _TEST, "test") if official else [])
+
+
+def _read(source: Path, file: Path, split: str) -> list[Record]:
+    rows = read_table(file)
+    image, grade = pick_column(file, rows, ("image",)), pick_column(file, rows, ("level",))
+    below = folders_below(source)
+    folders = sorted(below, key=lambda folder: folder.name != (split or "train"))  # its own folder first
+    records = []
+    for row in rows:
+        path, name = find_image(folders, row[image]), image_stem(row[image])
+        patient = re.fullmatch(r"(.+)_(left|right)", name)
+        number, eye = (patient[1], patient[2]) if patient else ("", "")
+        records.append(Record(safe_id(name), path, parse_grade(row[grade]), number, eye, split))
+    return records

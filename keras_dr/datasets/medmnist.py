@@ -1,0 +1,65 @@
+"""MedMNIST: one .npz file with train, val and test images and labels, the official splits, no patient ids.
+
+J. Yang et al., "MedMNIST v2", Scientific Data 10:41, 2023. RetinaMNIST's labels are ICDR grades; those of the others
+are class numbers, PneumoniaMNIST's by name.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.errors import KerasDrError
+from keras_dr.records import SPLITS, Record, read_array
+
+NAME = "medmnist"
+_NAMES = {"pneumoniamnist": ("normal", "pneumonia")}
+_GRADED = "retinamnist"
+
+
+def recognises(source: Path) -> bool:
+    """An .npz file, or a folder that holds exactly one."""
+    return _file(source) is not None
+
+
+def _file(source: Path) -> Path | None:
+    if source.is_file():
+        return source if source.suffix.lower() == ".npz" else None
+    files = sorted(source.glob("*.npz"))
+    return files[0] if len(files) == 1 else None
+
+
+def read(source: Path) -> list[Record]:
+    """The file's records.
+
+    Raises:
+        KerasDrError: no such file, or several; arrays that are missing or of another shape or type.
+    """
+    file = _file(source)
+    if file is None:
+        raise KerasDrError(f"one .npz file at {source}", "none or several", "Name the .npz file itself as SOURCE.")
+    kind = file.stem.lower().split("_")[0]  # retinamnist_224 holds larger images
+    records = []
+    for split in SPLITS:
+        for row, number in enumerate(_labels(file, split)):
+            grade = number if kind == _GRADED else None
+            names = _NAMES.get(kind, ())
+            label = "" if kind == _GRADED else names[number] if number < len(names) else str(number)
+            member = (f"{split}_images", row)
+            records.append(Record(f"{split}_{row:05d}", file, grade, split=split, label=label, member=member))
+    return records
+
+
+def _labels(file: Path, split: str) -> list[int]:
+    """The labels of a split, as many as it has images."""
+    labels, images = read_array(file, f"{split}_labels"), read_array(file, f"{split}_images")
+    _check(images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[3:] in ((), (3,)), file, split, images)
+    fitting = labels.shape in ((len(images),), (len(images), 1)) and np.issubdtype(labels.dtype, np.integer)
+    _check(fitting and (not labels.size or int(labels.min()) >= 0), file, split, labels)
+    return labels.ravel().tolist()
+
+
+def _check(fits: bool, file: Path, split: str, array: NDArray[np.generic]) -> None:
+    if not fits:
+        expected = f"{split} images uint8 (n, H, W) or (n, H, W, 3) and integer labels (n, 1), one an image, in {file}"
+        raise KerasDrError(expected, f"{array.dtype} {array.shape}", "Choose a two-dimensional set with one label.")

@@ -1,0 +1,42 @@
+"""Messidor-2 with the adjudicated grades of Google: 1,748 photographs of 874 patients, no official split.
+
+Decencière et al., "Feedback on a publicly distributed image database: the Messidor database", Image Analysis and
+Stereology 33(3), 2014; grades: Krause et al., Ophthalmology 125(8), 2018, messidor_data.csv. That file does not pair
+the two eyes of a patient: unless a patient_id column has been added to it, each photograph counts as a patient of its
+own, so split this set only where that does no harm (external validation takes all of it).
+"""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
+from keras_dr.grades import UNGRADABLE, parse_grade
+from keras_dr.records import Record, safe_id
+
+NAME = "messidor-2"
+_FILE = "messidor_data.csv"
+_IMAGE, _GRADE = ("image_id", "id_code"), ("adjudicated_dr_grade", "diagnosis")
+
+
+def recognises(source: Path) -> bool:
+    """messidor_data.csv with the published column names or those of its mirror."""
+    return all(set(names) & set(read_header(source / _FILE)) for names in (_IMAGE, _GRADE))
+
+
+def read(source: Path) -> list[Record]:
+    """The records of messidor_data.csv; ungradable where it says so or gives no grade.
+
+    Raises:
+        KerasDrError: a column is missing, or a grade is unknown.
+    """
+    file = source / _FILE
+    rows = read_table(file)
+    image, grade = pick_column(file, rows, _IMAGE), pick_column(file, rows, _GRADE)
+    gradable, patient = (pick_column(file, rows, (name,), False) for name in ("adjudicated_gradable", "patient_id"))
+    folders = folders_below(source, depth=3)
+    records = []
+    for row in rows:
+        ungradable = not row[grade] or row.get(gradable, "1") in ("0", "0.0")
+        path, image_id = find_image(folders, row[image]), safe_id(image_stem(row[image]))
+        level = UNGRADABLE if ungradable else parse_grade(row[grade])
+        records.append(Record(image_id, path, level, row.get(patient, "")))
+    return records

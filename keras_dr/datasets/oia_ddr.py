@@ -1,0 +1,47 @@
+"""OIA-DDR, grading part: 13,673 photographs in three official sets, no patient ids; label 5 is ungradable.
+
+T. Li et al., "Diagnostic assessment of deep learning algorithms for diabetic retinopathy screening", Information
+Sciences 501, 2019.
+"""
+
+from pathlib import Path
+
+from keras_dr.datasets.tables import find_image
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import UNGRADABLE
+from keras_dr.records import Record, safe_id
+
+NAME = "oia-ddr"
+_SETS = {"train": "train", "val": "valid", "test": "test"}
+
+
+def recognises(source: Path) -> bool:
+    """A folder, or its DR_grading, with train.txt, valid.txt and test.txt."""
+    return all((_part(source) / f"{name}.txt").is_file() for name in _SETS.values())
+
+
+def _part(source: Path) -> Path:
+    return source / "DR_grading" if (source / "DR_grading").is_dir() else source
+
+
+def read(source: Path) -> list[Record]:
+    """The records of the three lists, lines "name.jpg label".
+
+    Raises:
+        KerasDrError: a list is missing, or a line is no name and a label 0 to 5.
+    """
+    part, records = _part(source), []
+    for split, name in _SETS.items():
+        file = part / f"{name}.txt"
+        if not file.is_file():
+            raise KerasDrError(f"OIA-DDR's list {file}", "none", "Unpack the data set again.")
+        for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), start=1):
+            if not line.strip():
+                continue
+            image, _, label = line.strip().rpartition(" ")
+            if not image or label not in map(str, range(UNGRADABLE + 1)):
+                found = f"{line!r} in line {number} of {file}"
+                raise KerasDrError("a file name and a label 0 to 5", found, "Correct that line.")
+            path = find_image([part / name], image.strip())
+            records.append(Record(safe_id(Path(image.strip()).stem), path, int(label), split=split))
+    return records
