@@ -13,6 +13,9 @@ each: JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, an
 Other preparations: least correlation of copies / most of different eyes at 32 px .967/.902, at 128 px .947/.811, with
 CLAHE .952/.666, with Ben Graham's enhancement .917/.756. No pair of different eyes met either of both
 conditions, save that at 32 px, a size for tests, some correlate too well.
+
+Two photographs of one eye taken in a row may count as near copies too (25 pairs in RetinaMNIST, of equal grade each).
+That is as it should be: the eye belongs on one side. Mirrored copies are not recognised.
 """
 
 from collections import Counter
