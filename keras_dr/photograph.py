@@ -50,10 +50,12 @@ def prepare_photograph(record: Record, *, source: Path, folder: Path, spec: Prep
     for lesion, mask in masks.items():
         (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
         runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
+    pixels = hashlib.sha256(repr(photograph.shape).encode())
+    pixels.update(np.ascontiguousarray(photograph).data)
     inside = preprocessing.circle_mask(spec.size) if fundus else np.ones((spec.size, spec.size), bool)
     return row | {
         "source_sha256": hashlib.sha256(data).hexdigest(),
-        "pixels_sha256": hashlib.sha256(repr(photograph.shape).encode() + photograph.tobytes()).hexdigest(),
+        "pixels_sha256": pixels.hexdigest(),
         "perceptual_hash": perceptual_hash(plain),
         "fundus_x": f"{fundus.x:.2f}" if fundus else "",
         "fundus_y": f"{fundus.y:.2f}" if fundus else "",

@@ -105,9 +105,9 @@ def prepare(
             "leaks": len(leaks),
             "quality_limits": limits,
         }
-        runs.write_bytes(folder / "rejected.csv", encode_csv(REJECTED_COLUMNS, rejected))
-        runs.write_bytes(folder / "duplicates.csv", encode_csv(duplicates.COLUMNS, copies))
-        runs.write_bytes(folder / "manifest.csv", encode_csv(COLUMNS, rows))
+        tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
+        for name, (columns, listed) in (tables | {"manifest": (COLUMNS, rows)}).items():
+            runs.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
         about["manifest_sha256"] = runs.sha256_of(folder / "manifest.csv")
         runs.write_bytes(
             folder / "preview.png", encode_png(draw_preview(folder, rows, list(about["counts"]["train"]), spec.size))

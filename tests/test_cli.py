@@ -47,6 +47,18 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert json.loads((tmp_path / "o.json").read_text())["photographs"][0]["probabilities"]
 
 
+def test_audit_lists_what_two_sets_share(prepared_folder: Path, tmp_path: Path) -> None:
+    done = cli("audit", prepared_folder, prepared_folder, "-n", 2, "--out", tmp_path / "copies.csv")
+    assert done.returncode == 0 and "60 identical" in done.stdout and "and 118 more" in done.stdout, done.stderr
+    assert (tmp_path / "copies.csv").is_file()
+
+
+def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
+    done = cli("show", prepared_folder, "p0001_left", "--out", tmp_path / "o.png")
+    assert done.returncode == 0 and "sharpness" in done.stdout and (tmp_path / "o.png").is_file(), done.stderr
+    failed(cli("show", prepared_folder, "nobody"), "manifest.csv")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -54,6 +66,7 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
         (("prepare", ".", "x", "--size", "9"), "image size"),
         (("prepare", ".", "x", "--task", "five"), "a task among"),
         (("train", "nowhere", "x"), "no such folder"),
+        (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
         (("profile", "nowhere"), "cli.py export"),
     ],
