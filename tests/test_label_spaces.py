@@ -9,7 +9,7 @@ import pytest
 from conftest import SIZE
 from layouts import SHARED
 
-from keras_dr import metrics, prepared, runs
+from keras_dr import metrics, prepared, preparing, runs
 from keras_dr.config import Recipe
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
