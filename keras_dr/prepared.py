@@ -238,16 +238,16 @@ def _prepare_one(record: Record, *, source: Path, folder: Path, spec: Preprocess
     row: Row = {"image_id": record.image_id, "source": _relative(record.path, source)}
     try:
         data = record.path.read_bytes()
-        photograph = preprocessing.decode_rgb(data)
+        photograph = preprocessing.read_photograph(data, spec)
     except (OSError, KerasDrError) as error:
         found = error.found if isinstance(error, KerasDrError) else error.strerror
         return row | {"reason": str(found)}
-    image, fundus = preprocessing.prepare_decoded(photograph, spec)
+    image, fundus = preprocessing.prepare_photograph(photograph, spec)
     runs.write_bytes(folder / "images" / f"{record.image_id}.png", _png(image))
     for lesion, file in record.masks.items():
         mask = (preprocessing.decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
-        if mask.shape != photograph.shape[:2]:
-            return row | {"reason": f"mask {file.name} is {mask.shape}, the photograph {photograph.shape[:2]}"}
+        if mask.shape != photograph.shape:
+            return row | {"reason": f"mask {file.name} is {mask.shape}, the photograph {photograph.shape}"}
         (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
         covered = preprocessing.crop_square(mask, fundus, spec.size)
         runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", _png(covered))
