@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PURE = [
     "keras_dr",
+    "keras_dr.augmentation",
     "keras_dr.config",
     "keras_dr.datasets",
     "keras_dr.decoding",
