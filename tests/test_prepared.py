@@ -12,6 +12,7 @@ from keras_dr import prepared, preprocessing
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
+from keras_dr.records import Record
 
 
 def prepare(source: Path, target: Path, **settings: object) -> dict:
@@ -165,3 +166,18 @@ def test_a_lost_image_is_named(prepared_folder: Path, tmp_path: Path) -> None:
 def test_unknown_split_names_what_there_is(prepared_folder: Path) -> None:
     with pytest.raises(KerasDrError, match="train 3"):
         prepared.load(prepared_folder).split("holdout")
+
+
+def test_masks_fit_a_photograph_that_is_decoded_at_a_reduced_scale(tmp_path: Path) -> None:
+    photograph = cv2.circle(np.zeros((603, 801, 3), np.uint8), (400, 300), 256, (40, 110, 200), -1)
+    mask = cv2.rectangle(np.zeros((603, 801), np.uint8), (400, 44), (656, 300), 255, -1)  # its upper right quarter
+    cv2.imwrite(str(tmp_path / "eye.jpg"), photograph)
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    record = Record("eye", tmp_path / "eye.jpg", 0, masks={"haemorrhages": tmp_path / "mask.png"})
+    (tmp_path / "images").mkdir()
+    row = prepared._prepare_one(record, source=tmp_path, folder=tmp_path, spec=Preprocessing(64))
+    assert [float(row[f"fundus_{name}"]) for name in ("x", "y", "radius")] == pytest.approx([400, 300, 256], abs=3)
+    covered = cv2.imread(str(tmp_path / "masks" / "haemorrhages" / "eye.png"), cv2.IMREAD_GRAYSCALE)
+    expected = np.zeros((64, 64))
+    expected[:32, 32:] = 255
+    assert np.abs(covered - expected).mean() < 4
