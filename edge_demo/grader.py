@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from keras_dr import overlay
+from keras_dr.decoding import Image
 from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Fundus, Image, decode_rgb, prepare_decoded
+from keras_dr.preprocessing import Fundus, Photograph, prepare_photograph, read_photograph
 from keras_dr.runs import write_bytes
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -122,17 +123,17 @@ class Grader:
             if not same or details[name]["dtype"] != dtype:
                 raise KerasDrError(expected, f"{np.dtype(details[name]['dtype'])} {found}", EXPORT_AGAIN)
 
-    def decode(self, photograph: bytes) -> Image:
-        """Image file -> uint8 RGB (H, W, 3).
+    def decode(self, photograph: bytes) -> Photograph:
+        """Image file -> pixels at the scale that the model's input needs, and the fundus circle in them.
 
         Raises:
             KerasDrError: the bytes are no photograph.
         """
-        return decode_rgb(photograph)
+        return read_photograph(photograph, self.bundle.preprocessing)
 
-    def prepare(self, photograph: Image) -> tuple[Image, Fundus | None]:
-        """uint8 RGB (H, W, 3) -> the model's input, uint8 RGB (S, S, 3), and the fundus circle that was found."""
-        return prepare_decoded(photograph, self.bundle.preprocessing)
+    def prepare(self, photograph: Photograph) -> tuple[Image, Fundus | None]:
+        """What `decode` gave -> the model's input, uint8 RGB (S, S, 3), and the fundus circle that was found."""
+        return prepare_photograph(photograph, self.bundle.preprocessing)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import preprocessing, quality, runs
+from keras_dr.decoding import decode_rgb
 from keras_dr.duplicates import perceptual_hash
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_png
-from keras_dr.preprocessing import Fundus, Preprocessing
-from keras_dr.records import Record, read_photograph
+from keras_dr.fundus import Fundus
+from keras_dr.preprocessing import Photograph, Preprocessing
+from keras_dr.records import Record, read_bytes
 
 Row = dict[str, Any]
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
@@ -29,7 +32,7 @@ class _UnusableError(Exception):
     """Why a photograph cannot be used."""
 
 
-def prepare_photograph(record: Record, *, source: Path, folder: Path, spec: Preprocessing) -> Row:
+def write_photograph(record: Record, *, source: Path, folder: Path, spec: Preprocessing) -> Row:
     """Write one photograph's PNG and masks below `folder`.
 
     Returns:
@@ -40,10 +43,10 @@ def prepare_photograph(record: Record, *, source: Path, folder: Path, spec: Prep
     """
     row: Row = {"image_id": record.image_id, "source": source_name(record.path, source)}
     try:
-        data, photograph = _read(record)
-        image, fundus = preprocessing.prepare_decoded(photograph, spec)
-        masks = _prepare_masks(record, photograph.shape[:2], fundus, spec.size)
-        plain = image if spec.enhance == "none" else preprocessing.crop_square(photograph, fundus, spec.size)
+        data, photograph = _read(record, spec)
+        image, fundus = preprocessing.prepare_photograph(photograph, spec)
+        masks = _prepare_masks(record, photograph.shape, fundus, spec.size)
+        plain = preprocessing.prepare_photograph(photograph, replace(spec, enhance="none"))[0]
     except (_UnusableError, MemoryError, cv2.error) as error:
         return row | {"reason": str(error) or type(error).__name__}
     runs.write_bytes(folder / "images" / f"{record.image_id}.png", encode_png(image))
@@ -51,7 +54,7 @@ def prepare_photograph(record: Record, *, source: Path, folder: Path, spec: Prep
         (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
         runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
     pixels = hashlib.sha256(repr(photograph.shape).encode())
-    pixels.update(np.ascontiguousarray(photograph).data)
+    pixels.update(np.ascontiguousarray(photograph.pixels).data)
     inside = preprocessing.circle_mask(spec.size) if fundus else np.ones((spec.size, spec.size), bool)
     return row | {
         "source_sha256": hashlib.sha256(data).hexdigest(),
@@ -87,19 +90,20 @@ def _reaches_end(data: bytes) -> bool:
     return False
 
 
-def _read(record: Record) -> tuple[bytes, NDArray[np.uint8]]:
-    """The file's bytes and uint8 RGB (H, W, 3)."""
+def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
+    """The file's bytes and what is decoded of it."""
     try:
-        data = read_photograph(record)
+        data = read_bytes(record)
         if is_truncated(data):
             raise _UnusableError(f"truncated: the file ends within the image, after {len(data)} bytes")
-        photograph = preprocessing.decode_rgb(data)
+        photograph = preprocessing.read_photograph(data, spec)
     except OSError as error:
         raise _UnusableError(error.strerror or str(error)) from error
     except KerasDrError as error:
         raise _UnusableError(error.found) from error
-    grey = data.startswith(_JPEG) and (photograph[-_FILLED_ROWS:] == _FILLING).all()
-    if grey and not (photograph == _FILLING).all():
+    pixels = photograph.pixels
+    grey = data.startswith(_JPEG) and (pixels[-(_FILLED_ROWS // photograph.reduction) :] == _FILLING).all()
+    if grey and not (pixels == _FILLING).all():
         raise _UnusableError("truncated: its lower part is the grey that stands for missing data")
     return data, photograph
 
@@ -111,7 +115,7 @@ def _prepare_masks(
     masks = {}
     for lesion, file in record.masks.items():
         try:
-            mask = (preprocessing.decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
+            mask = (decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
         except OSError as error:
             raise _UnusableError(f"mask {file.name}: {error.strerror or error}") from error
         except KerasDrError as error:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import preprocessing
+from keras_dr.decoding import decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.prepared import PreparedSet
 
@@ -31,7 +31,7 @@ def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Seque
         cv2.putText(label, name, (6, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 320, _WHITE, 1, cv2.LINE_AA)
         chosen = [row for row in rows if row["label"] == name][:_PREVIEWED]
         files = [folder / "images" / f"{row['image_id']}.png" for row in chosen]
-        images = [preprocessing.decode_rgb(file.read_bytes()) for file in files]
+        images = [decode_rgb(file.read_bytes()) for file in files]
         tiles = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
         tiles += [np.zeros_like(label)] * (_PREVIEWED - len(tiles))
         lines.append(np.hstack([label, *tiles]))
@@ -76,7 +76,7 @@ def _find(data: PreparedSet, image_id: str) -> int:
 
 def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
     """The published photograph, `height` pixels high, the fundus circle drawn upon it."""
-    photograph = preprocessing.decode_rgb((data.source / row["source"]).read_bytes())
+    photograph = decode_rgb((data.source / row["source"]).read_bytes())
     scale = height / photograph.shape[0]
     shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shown = cv2.resize(photograph, (max(1, round(photograph.shape[1] * scale)), height), interpolation=shrinking)

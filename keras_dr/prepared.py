@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import preprocessing, runs
+from keras_dr.decoding import decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
 from keras_dr.preprocessing import Preprocessing
@@ -76,7 +77,7 @@ class PreparedSet:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """One prepared photograph, uint8 RGB (S, S, 3)."""
-        return preprocessing.decode_rgb(Path(self.image_files()[index]).read_bytes())
+        return decode_rgb(Path(self.image_files()[index]).read_bytes())
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.uint8]:
         """The photographs at these indices, or all, uint8 RGB (n, S, S, 3)."""
@@ -85,7 +86,7 @@ class PreparedSet:
     def masks(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Lesion kind -> float32 (S, S), the share 0..1 of each pixel that the lesion covers."""
         files = sorted(self.folder.glob(f"masks/*/{self.rows[index]['image_id']}.png"))
-        grey = {file.parent.name: preprocessing.decode_rgb(file.read_bytes())[..., 0] for file in files}
+        grey = {file.parent.name: decode_rgb(file.read_bytes())[..., 0] for file in files}
         return {lesion: mask.astype(np.float32) / np.float32(255) for lesion, mask in grey.items()}
 
     def fundus(self, index: int) -> NDArray[np.bool_]:

@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keras_dr import duplicates, preprocessing, quality, runs
+from keras_dr import duplicates, quality, runs
+from keras_dr.decoding import decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
 from keras_dr.grades import Task, choose_task
-from keras_dr.photograph import Row, prepare_photograph, source_name
+from keras_dr.photograph import Row, source_name, write_photograph
 from keras_dr.pictures import draw_preview
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS, Record
@@ -147,7 +148,7 @@ def _prepare_images(
     images.mkdir(exist_ok=True)
     rows = _read_journal(journal, {entry.name for entry in os.scandir(images)})
     missing = [record for record in records if record.image_id not in rows]
-    work = partial(prepare_photograph, source=source, folder=folder, spec=spec)
+    work = partial(write_photograph, source=source, folder=folder, spec=spec)
     with journal.open("a", encoding="utf-8") as stream:
         stream.write("\n")  # ends the line that was being written when an earlier call was killed
         for record, row in map_surviving(work, missing, workers):
@@ -186,7 +187,7 @@ def _divide(
     copies = duplicates.group_copies(
         [row["pixels_sha256"] for row in rows],
         [row["perceptual_hash"] for row in rows],
-        lambda index: preprocessing.decode_rgb((folder / "images" / f"{rows[index]['image_id']}.png").read_bytes()),
+        lambda index: decode_rgb((folder / "images" / f"{rows[index]['image_id']}.png").read_bytes()),
     )
     groups = group_photographs([record.patient_id for record, _ in kept], copies)
     labels = [task.label(record) for record, _ in kept]

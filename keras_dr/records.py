@@ -54,8 +54,8 @@ def safe_id(text: str) -> str:
     return re.sub(r"[^\w.-]", "-", text).lstrip(".") or "-"
 
 
-def read_photograph(record: Record) -> bytes:
-    """The photograph's bytes, as `preprocessing.decode_rgb` takes them.
+def read_bytes(record: Record) -> bytes:
+    """The photograph's bytes, as `decoding.decode_rgb` takes them.
 
     One out of an .npz file comes as a binary PGM (grey) or PPM (RGB): a header and the array's own bytes, so that
     nothing is encoded and the same pixels always have the same hash.

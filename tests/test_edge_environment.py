@@ -14,7 +14,7 @@ from edge_demo.profiler import synthetic_photograph
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64
-KERAS_DR = ("__init__.py", "errors.py", "preprocessing.py", "overlay.py", "runs.py")
+KERAS_DR = ("__init__.py", "errors.py", "decoding.py", "fundus.py", "preprocessing.py", "overlay.py", "runs.py")
 
 
 def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:

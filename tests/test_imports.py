@@ -11,11 +11,14 @@ ROOT = Path(__file__).parents[1]
 PURE = [
     "keras_dr",
     "keras_dr.audit",
+    "keras_dr.augmentation",
     "keras_dr.config",
     "keras_dr.datasets",
+    "keras_dr.decoding",
     "keras_dr.duplicates",
     "keras_dr.errors",
     "keras_dr.files",
+    "keras_dr.fundus",
     "keras_dr.grades",
     "keras_dr.listings",
     "keras_dr.metrics",
@@ -33,9 +36,9 @@ PURE = [
     "keras_dr.splits",
     "keras_dr.synthetic",
     "keras_dr.workers",
+    "cli",
     "edge_demo.__main__",
     "edge_demo.profiler",
-    "cli",
 ]
 
 

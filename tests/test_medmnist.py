@@ -7,7 +7,7 @@ from layouts import SHARED, put
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import decode_rgb
-from keras_dr.records import SPLITS, read_photograph
+from keras_dr.records import SPLITS, read_bytes
 
 needs_medmnist = pytest.mark.skipif(not (SHARED / "medmnist").is_dir(), reason="MedMNIST is not at hand")
 
@@ -28,7 +28,7 @@ def test_photographs_are_the_arrays_own_pixels(tmp_path: Path, shape: tuple[int,
     assert [(r.image_id, r.grade, r.split) for r in records[4:6]] == [("val_00000", 0, "val"), ("val_00001", 1, "val")]
     for record in records:
         expected = arrays[f"{record.split}_images"][int(record.image_id[-5:])]
-        decoded = decode_rgb(read_photograph(record))
+        decoded = decode_rgb(read_bytes(record))
         assert np.array_equal(decoded, expected if expected.ndim == 3 else np.dstack([expected] * 3))
 
 
@@ -102,4 +102,4 @@ def test_the_real_files_have_their_official_splits(name: str, sizes: list[int], 
     _, records = read_records(SHARED / "medmnist" / f"{name}.npz")
     assert [sum(record.split == split for record in records) for split in SPLITS] == sizes
     assert {record.label or record.grade for record in records} == labels
-    assert decode_rgb(read_photograph(records[-1])).shape == (28, 28, 3)
+    assert decode_rgb(read_bytes(records[-1])).shape == (28, 28, 3)

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
-from conftest import encode
+from conftest import encode, with_exif
 
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import (
@@ -11,110 +13,11 @@ from keras_dr.preprocessing import (
     crop_square,
     decode_rgb,
     find_fundus,
+    prepare_decoded,
     prepare_image,
+    read_photograph,
 )
 from keras_dr.synthetic import synthesise
-
-
-def exif(jpeg: bytes, orientation: int) -> bytes:
-    """The JPEG with an EXIF orientation tag (TIFF 6.0: one short, tag 0x0112)."""
-    tag = b"\x01\x12\x00\x03\x00\x00\x00\x01" + orientation.to_bytes(2, "big") + b"\x00\x00"
-    body = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + tag + b"\x00\x00\x00\x00"
-    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tiff", ".bmp"])
-def test_decodes_lossless_formats_as_rgb(disc: np.ndarray, suffix: str) -> None:
-    assert np.array_equal(decode_rgb(encode(disc, suffix)), disc)
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
-def test_decodes_lossy_formats_as_rgb(disc: np.ndarray, suffix: str) -> None:
-    assert np.abs(decode_rgb(encode(disc, suffix)).astype(int) - disc).mean() < 3
-
-
-def test_turns_a_jpeg_upright_by_its_exif_orientation(disc: np.ndarray) -> None:
-    marked = disc.copy()
-    marked[:20, :40] = 255
-    turned = exif(encode(np.ascontiguousarray(np.rot90(marked)), ".jpg"), 6)  # 6: turn right by 90 degrees to view
-    assert np.abs(decode_rgb(turned).astype(int) - marked).mean() < 4
-
-
-def test_grey_becomes_three_equal_channels(disc: np.ndarray) -> None:
-    grey = disc[..., 0]
-    assert np.array_equal(decode_rgb(encode(grey)), np.repeat(grey[..., None], 3, axis=2))
-
-
-def test_sixteen_bits_keep_their_upper_eight(disc: np.ndarray) -> None:
-    assert np.array_equal(decode_rgb(encode(disc.astype(np.uint16) * 257)), disc)
-    assert np.array_equal(decode_rgb(encode(disc.astype(np.uint16) * 256, ".tiff")), disc)
-
-
-def test_transparent_pixels_are_laid_on_black() -> None:
-    rgba = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 51]]], np.uint8)
-    assert decode_rgb(encode(rgba)).tolist() == [[[200, 100, 50], [0, 0, 0], [40, 20, 10]]]
-
-
-def test_decodes_a_cmyk_jpeg() -> None:
-    import io
-
-    from PIL import Image
-
-    stream = io.BytesIO()
-    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(stream, "JPEG", quality=95)  # magenta + yellow ink: red
-    red, green, blue = decode_rgb(stream.getvalue())[8, 8].astype(int)
-    assert red > 200 and green < 60 and blue < 60
-
-
-@pytest.mark.parametrize("data", [b"", b"not an image", b"\xff\xd8\xff\xe0broken"])
-def test_refuses_what_no_decoder_reads(data: bytes) -> None:
-    with pytest.raises(KerasDrError, match="photograph"):
-        decode_rgb(data)
-
-
-def test_finds_the_circle_to_a_pixel(disc: np.ndarray) -> None:
-    fundus = find_fundus(disc)
-    assert fundus is not None
-    assert (fundus.x, fundus.y, fundus.radius) == pytest.approx((80, 60, 50.5), abs=1)
-
-
-@pytest.mark.parametrize("eye", ["left", "right"])
-@pytest.mark.parametrize("seed", range(6))
-def test_finds_the_circle_of_synthetic_photographs(seed: int, eye: str) -> None:
-    photograph = synthesise(seed, seed % 5, eye)
-    fundus = find_fundus(photograph.image)
-    assert fundus is not None
-    x, y, radius = photograph.fundus
-    assert (fundus.x, fundus.y, fundus.radius) == pytest.approx((x, y, radius), abs=0.03 * radius)
-
-
-def test_finds_a_disc_that_the_sensor_cuts_at_top_and_bottom() -> None:
-    image = cv2.circle(np.zeros((700, 1000, 3), np.uint8), (500, 350), 450, (180, 90, 40), -1)
-    fundus = find_fundus(image)
-    assert fundus is not None
-    assert (fundus.x, fundus.y, fundus.radius) == pytest.approx((500, 350, 450), abs=5)
-
-
-def test_finds_a_dark_disc() -> None:
-    image = cv2.circle(np.full((400, 500, 3), 4, np.uint8), (240, 200), 150, (28, 16, 9), -1)
-    fundus = find_fundus(image)
-    assert fundus is not None
-    assert (fundus.x, fundus.y, fundus.radius) == pytest.approx((240, 200, 150), abs=3)
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((50, 60, 3), np.uint8),
-        np.full((90, 90, 3), 130, np.uint8),
-        np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8),
-        np.pad(np.full((20, 200, 3), 200, np.uint8), ((40, 40), (10, 10), (0, 0))),
-        np.ones((1, 1, 3), np.uint8),
-    ],
-    ids=["black", "even", "noise", "bar", "one pixel"],
-)
-def test_finds_no_fundus_where_there_is_none(image: np.ndarray) -> None:
-    assert find_fundus(image) is None
 
 
 def test_crop_pads_beyond_the_border_with_black() -> None:
@@ -148,6 +51,53 @@ def test_ben_graham_turns_an_even_disc_grey(disc: np.ndarray) -> None:
 def test_whole_image_is_used_without_a_fundus() -> None:
     image = prepare_image(encode(np.full((30, 60, 3), 90, np.uint8)), Preprocessing(32))
     assert (image[8:24] == 90).all() and not image[:8].any() and not image[24:].any()
+
+
+FULL_SIZE = Path(__file__).parents[2] / "shared" / "data" / "idrid_fullres"  # where a copy lies beside the project
+
+
+def difference(data: bytes, spec: Preprocessing) -> float:
+    """Mean absolute grey levels between the prepared image and the one that a full decode gives."""
+    return float(np.abs(prepare_image(data, spec).astype(int) - prepare_decoded(decode_rgb(data), spec)[0]).mean())
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """A JPEG of 1280 x 960 pixels."""
+    return encode(synthesise(1, 3, "left", (960, 1280)).image, ".jpg")
+
+
+@pytest.mark.parametrize(("size", "reduction"), [(32, 4), (224, 4), (448, 2), (600, 1)])
+def test_a_reduced_decode_gives_what_the_full_one_gives(large: bytes, size: int, reduction: int) -> None:
+    assert read_photograph(large, Preprocessing(size)).reduction == reduction
+    assert difference(large, Preprocessing(size)) <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_to_a_reduced_decode(large: bytes, orientation: int) -> None:
+    data = with_exif(large, orientation)
+    assert read_photograph(data, Preprocessing(224)).shape == decode_rgb(data).shape[:2]
+    assert difference(data, Preprocessing(224)) <= 2
+
+
+def test_the_circle_is_in_pixels_of_the_full_photograph(large: bytes) -> None:
+    full, reduced = find_fundus(decode_rgb(large)), read_photograph(large, Preprocessing(64)).fundus
+    assert full is not None and reduced is not None
+    assert (reduced.x, reduced.y, reduced.radius) == pytest.approx((full.x, full.y, full.radius), abs=2)
+
+
+def test_a_fundus_smaller_than_the_guess_is_decoded_again() -> None:
+    image = cv2.circle(np.zeros((1200, 1600, 3), np.uint8), (700, 500), 300, (200, 110, 40), -1)
+    photograph = read_photograph(encode(image, ".jpg"), Preprocessing(512))
+    assert photograph.reduction == 1 and photograph.pixels.shape == image.shape
+    assert difference(encode(image, ".jpg"), Preprocessing(512)) <= 2
+
+
+@pytest.mark.skipif(not FULL_SIZE.is_dir(), reason="no full-size photographs beside the project")
+@pytest.mark.parametrize("size", [224, 448])
+def test_a_reduced_decode_of_real_photographs_gives_what_the_full_one_gives(size: int) -> None:
+    for file in sorted(FULL_SIZE.glob("*.jpg"))[:4]:
+        assert difference(file.read_bytes(), Preprocessing(size)) <= 2
 
 
 @pytest.mark.parametrize("settings", [{"size": 8}, {"size": 5000}, {"enhance": "sharpen"}, {"enhance": "clahe+"}])

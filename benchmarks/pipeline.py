@@ -1,0 +1,119 @@
+"""Whether training waits for its photographs: an epoch over the pipeline against one over a batch held in memory.
+
+    python benchmarks/pipeline.py [PREPARED] [--backbone NAME] [--size 224] [--batch 16] [--steps 10] [--repeats 7]
+
+Both epochs take the same training steps, with every augmentation switched on in the pipeline's, and take turns, each
+going first every other time. Beside the seconds on the clock stand those that the processors worked for this process,
+in which other programs on the machine show less. Without PREPARED, on synthetic photographs of `--size` pixels.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter, process_time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dr import prepared
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.datasets import read_records
+from keras_dr.model import build_model
+from keras_dr.pipeline import Photographs, training_batches
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.synthetic import write_dataset
+
+SYNTHETIC = 40  # different photographs, repeated to fill an epoch
+GOAL = 1.03
+EVERYTHING = {
+    **{"rotation": 20, "zoom": 0.1, "translation": 0.05, "grayscale": 0.1},
+    **{"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 10},
+}
+
+
+def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
+    """`count` prepared photographs, from a Prepared set or drawn for the purpose."""
+    with tempfile.TemporaryDirectory() as temporary:
+        if folder is None:
+            source, folder = Path(temporary) / "photographs", Path(temporary) / "prepared"
+            write_dataset(source, count=SYNTHETIC, seed=1, size=(size, size * 4 // 3), workers=1)
+            name, records = read_records(source)
+            prepared.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=1)
+        data = prepared.load(folder)
+        return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
+
+
+def compiled(recipe: Recipe, size: int) -> keras.Model:
+    """The network, all of it trainable, as training compiles it."""
+    model = build_model(recipe.backbone, size, 5, recipe.weights, recipe.dropout)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(1e-4), loss, weighted_metrics=[], metrics=["accuracy"])
+    return model
+
+
+def epoch_seconds(model: keras.Model, batches: tf.data.Dataset) -> tuple[float, float]:
+    """Seconds of one epoch, from asking for its first batch to the end of its last step: on the clock, of work."""
+    start, start_work = perf_counter(), process_time()
+    model.fit(batches, epochs=1, verbose=0, shuffle=False)
+    return perf_counter() - start, process_time() - start_work
+
+
+def compare(photographs: Photographs, recipe: Recipe, steps: int, repeats: int) -> np.ndarray:
+    """Seconds, float64 (repeats, 2, 2): over the pipeline, over one batch in memory; on the clock, of work.
+
+    One round before them is not counted.
+    """
+    labels = np.arange(len(photographs), dtype=np.int64) % 5
+    held = next(iter(training_batches(photographs, labels, 5, recipe, 0, augment=True)))
+    model, seconds = compiled(recipe, photographs.size), np.empty((repeats + 1, 2, 2))
+    for repeat in range(repeats + 1):
+        for way in (0, 1) if repeat % 2 else (1, 0):
+            pipeline = training_batches(photographs, labels, 5, recipe, repeat, augment=True)
+            memory = tf.data.Dataset.from_tensors(held).repeat(steps)
+            seconds[repeat, way] = epoch_seconds(model, (pipeline, memory)[way])
+        clock = seconds[repeat, :, 0]
+        print(f"round {repeat}: pipeline {clock[0]:.2f} s, memory {clock[1]:.2f} s", flush=True)
+    return seconds[1:]
+
+
+def alone_ms(photographs: Photographs, recipe: Recipe) -> float:
+    """Milliseconds a photograph that the pipeline takes while nothing trains."""
+    labels = np.zeros(len(photographs), np.int64)
+    start = perf_counter()
+    for _ in training_batches(photographs, labels, 5, recipe, 0, augment=True):
+        pass
+    return (perf_counter() - start) * 1000 / len(photographs)
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("prepared", nargs="?", type=Path)
+    parser.add_argument("--backbone", default="mobilenetv2")
+    for name, default in (("size", 224), ("batch", 16), ("steps", 10), ("repeats", 7)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    settings = {"backbone": given.backbone, "weights": "none", "batch_size": given.batch, "augmentation": EVERYTHING}
+    recipe = recipe_from_dict(settings)
+    photographs = load_photographs(given.prepared, given.size, given.batch * given.steps)
+    print(f"{given.backbone} at {photographs.size}, {given.steps} steps of {given.batch}, {os.cpu_count()} cores")
+    alone = [alone_ms(photographs, recipe) for _ in range(3)]
+    print(f"pipeline alone: {min(alone):.2f} ms a photograph")
+    seconds = compare(photographs, recipe, given.steps, given.repeats)
+    for column, name in enumerate(("on the clock", "of work")):
+        times = seconds[..., column]
+        least, median = times.min(axis=0), np.median(times, axis=0)
+        print(f"pipeline / memory, seconds {name}: shortest epochs {least[0] / least[1]:.3f}", end=", ")
+        print(f"median epochs {median[0] / median[1]:.3f}, median ratio {np.median(times[:, 0] / times[:, 1]):.3f}")
+    print(f"Goal on the clock: at most {GOAL}.")
+
+
+if __name__ == "__main__":
+    main()
