@@ -24,9 +24,7 @@ class Augmentation(_Section):
     quarter_turns: bool = True  # 0, 90, 180 or 270 degrees
     rotation: float = Field(0.0, ge=0, le=180)  # degrees, uniform in [-rotation, rotation]
     zoom: float = Field(0.0, ge=0, lt=1)  # scale uniform in [1 - zoom, 1 + zoom]
-    translation: float = Field(
-        0.0, ge=0, lt=1
-    )  # share of the side, uniform in [-translation, translation] on each axis
+    translation: float = Field(0.0, ge=0, lt=1)  # share of the side, uniform in [-translation, translation] an axis
     grayscale: float = Field(0.0, ge=0, le=1)  # probability of losing all colour
     brightness: float = Field(0.1, ge=0, lt=1)  # factor uniform in [1 - brightness, 1 + brightness]
     contrast: float = Field(0.1, ge=0, lt=1)  # factor about the image's mean, likewise

@@ -23,9 +23,9 @@ from keras_dr.preprocessing import Preprocessing
 SHARED = Path(os.environ.get("KERAS_DR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def prepare(source: Path, target: Path, **settings: object) -> dict:
+def prepare(source: Path, target: Path, size: int = SIZE, **settings: object) -> dict:
     name, records = read_records(source)
-    return preparing.prepare(records, source, target, Preprocessing(SIZE), dataset=name, **{"workers": 1} | settings)
+    return preparing.prepare(records, source, target, Preprocessing(size), dataset=name, **{"workers": 1} | settings)
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -294,7 +294,7 @@ def test_quality_stands_in_the_manifest_and_its_limits_in_prepared_json(photogra
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "idrid").is_dir(), reason="IDRiD is not at hand")
 def test_copies_in_idrid_are_those_of_an_independent_count(tmp_path: Path) -> None:
-    about = prepare(SHARED / "idrid", tmp_path / "set", workers=None)
+    about = prepare(SHARED / "idrid", tmp_path / "set", size=224, workers=None)
     splits: dict[str, list[str]] = {}
     for file in sorted((SHARED / "idrid" / "B. Disease Grading").rglob("*.jpg")):
         pixels = hashlib.sha256(cv2.imread(str(file)).tobytes()).hexdigest()
