@@ -30,7 +30,7 @@ Split = Annotated[str, typer.Option(help="train, val, test or all.")]
 _TASK_HELP = (
     "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
 )
-Seed = Annotated[int, typer.Option(min=0)]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 
 class _Options:
@@ -194,7 +194,7 @@ def evaluate(
     grader = load_run(run)
     data = grader.prepared_set(prepared).split(split)
     with _bar("evaluate") as progress:
-        folder, figures = evaluation.evaluate(grader, data, f"{data.name}-{split}", overwrite, progress)
+        folder, figures = evaluation.evaluate(grader, data, grader.result_name(data, split), overwrite, progress)
     _say(metrics_text(figures))
     _done(folder, _command("explain", run))
 
@@ -216,7 +216,7 @@ def explain(
 
     grader = load_run(run)
     data = grader.prepared_set(prepared).split(split)
-    target = run / "explanations" / f"{data.name}-{split}"
+    target = run / "explanations" / grader.result_name(data, split)
     with _bar("explain") as progress:
         scores = explaining.explain(
             grader.model(),
@@ -236,6 +236,7 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[str, typer.Option(help="Joined by commas: float32, int8.")] = "float32,int8",
+    prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it has moved.")] = None,
     allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Keep variants that fail parity.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -245,7 +246,7 @@ def export(
     from keras_dr.report import bundle_text
 
     with _bar("export") as progress:
-        about = export_run(run, bundle, variants.split(","), overwrite, allow_drift, progress)
+        about = export_run(run, bundle, variants.split(","), overwrite, allow_drift, progress, prepared)
     _say(bundle_text(about, about["figures"]))
     _done(bundle, _command("profile", bundle))
 
@@ -336,7 +337,8 @@ def main() -> None:
     except (KerasDrError, OSError) as error:
         if _Options.debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        advice = " Check the path, its permissions and the room on its disk." if isinstance(error, OSError) else ""
+        typer.echo(f"Error: {error}{advice}", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:

@@ -40,24 +40,26 @@ def export_run(
     overwrite: bool = False,
     allow_drift: bool = False,
     progress: Callable[[int, int, str], None] | None = None,
+    prepared_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Export a Run, calibrated on its training photographs and compared on its validation photographs.
 
     Args:
-        run_folder: the Run; its Prepared set must be where it was.
+        run_folder: the Run.
         target, variants, overwrite, allow_drift: as for `export_bundle`.
         progress: called with (steps done, steps, what is going on).
+        prepared_folder: the Prepared set that it was trained on, if that has moved.
 
     Returns:
         The content of bundle.json, and under "figures" that of parity.json.
 
     Raises:
-        KerasDrError: no Run there, its Prepared set is gone, or as for `export_bundle`.
+        KerasDrError: no Run there, its Prepared set is gone or another, or as for `export_bundle`.
     """
-    runs.check_target(target, overwrite)
+    runs.check_target(target, "bundle", overwrite)
     check_variants(list(variants))
     run = load_run(run_folder)
-    data = run.prepared_set()
+    data = run.own_set(prepared_folder)
     train, val = data.split("train"), data.split("val")
     picked = pick_calibration(train.labels(), seed=CALIBRATION_SEED)
     steps = iter(range(2 * len(variants)))
@@ -134,7 +136,7 @@ def export_bundle(
         "calibration_sha256": hashlib.sha256(np.ascontiguousarray(calibration_images)).hexdigest(),
         "versions": runs.versions(),
     }
-    with runs.growing_folder(target, plan, overwrite) as folder:
+    with runs.growing_folder(target, "bundle", plan, overwrite) as folder:
         _write_models(model, temperature, folder, names, calibration_images, progress)
         figures = _measure(model, temperature, folder, names, validation, task, progress)
         checked = _gate(figures, allow_drift, folder)

@@ -2,11 +2,12 @@
 
 import difflib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
 from keras_dr.errors import KerasDrError
 
@@ -14,7 +15,7 @@ Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Augmentation(_Section):
@@ -47,7 +48,7 @@ class Phase(_Section):
 class Finetune(Phase):
     """The second phase."""
 
-    unfreeze: Literal["all", "last-block"] | int = "all"  # an integer: that many last layers
+    unfreeze: Literal["all", "last-block"] | NonNegativeInt = "all"  # an integer: that many last layers
     train_batch_norm: bool = False  # else batch norms keep their statistics, scale and offset
 
 
@@ -63,7 +64,7 @@ class Recipe(_Section):
 
     backbone: str = "mobilenetv2"
     weights: str = "imagenet"  # "imagenet", "none", or a file
-    seed: int = Field(42, ge=0)
+    seed: int = Field(42, ge=0, lt=2**32)
     batch_size: int = Field(16, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     class_weights: Literal["none", "balanced", "sqrt"] = "none"  # n / (classes * count), or its square root
@@ -141,10 +142,11 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _parse(text: str) -> Any:
     """A value as in YAML, with 1e-4 a number as well (YAML 1.1 wants 1.0e-4)."""
-    try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
-        return text
+    with suppress(ValueError):
+        return int(text) if text.lstrip("-").isdigit() else float(text)
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(text)
+    return text
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:

@@ -82,7 +82,7 @@ def run_demo(
             training.train(prepared.load(data), run, demo_recipe(), progress=progress)
     grader = load_run(run)
     test = grader.prepared_set().split("test")
-    name = f"{test.name}-test"
+    name = grader.result_name(test, "test")
     if not (run / "evaluation" / name).exists():
         with stage("evaluate") as progress:
             evaluation.evaluate(grader, test, name, progress=progress)
@@ -106,7 +106,11 @@ def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:
         runs.remove_folder(out)
     if (out / "report.html").is_file():
         raise KerasDrError(f"no finished demo yet in {out}", "one", f"Open {out / 'report.html'}, or pass --overwrite.")
-    if out.exists() and any(out.iterdir()) and not (plan_file.is_file() and runs.read_json(plan_file) == plan):
+    if (
+        out.exists()
+        and any(out.iterdir())
+        and not (plan_file.is_file() and plan_file.read_bytes() == runs.to_json(plan))
+    ):
         raise KerasDrError(
             f"an empty folder at {out}, or an unfinished demo of {plan}", "something else", "Name another."
         )

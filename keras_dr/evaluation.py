@@ -49,7 +49,7 @@ def evaluate(
     target = run.folder / "evaluation" / name
     labels = data.labels()
     plan = {"model": run.about["model_sha256"], "images": [row["image_id"] for row in data.rows]}
-    with runs.growing_folder(target, plan, overwrite) as folder:
+    with runs.growing_folder(target, "evaluation", plan, overwrite) as folder:
         probabilities = predict(run, run.model(), data, progress)
         figures = {
             "schema_version": runs.SCHEMA_VERSION,

@@ -82,7 +82,7 @@ def prepare(
         "columns": COLUMNS,
         "schema_version": runs.SCHEMA_VERSION,
     }
-    with _room_for(target), runs.growing_folder(target, plan, overwrite) as folder:
+    with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
         outcomes = _prepare_images(records, source, folder, spec, workers or os.cpu_count() or 1, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):

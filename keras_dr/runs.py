@@ -18,7 +18,13 @@ from typing import Any
 from keras_dr.errors import KerasDrError
 
 SCHEMA_VERSION = 1
-MANIFESTS = {"prepared": "prepared.json", "run": "run.json", "bundle": "bundle.json"}
+MANIFESTS = {
+    "prepared": "prepared.json",
+    "run": "run.json",
+    "bundle": "bundle.json",
+    "evaluation": "metrics.json",
+    "explanation": "scores.json",
+}
 _MADE_BY = {"prepared": "cli.py prepare", "run": "cli.py train", "bundle": "cli.py export"}
 _PACKAGES = ("tensorflow", "keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
 
@@ -57,8 +63,13 @@ def write_bytes(file: Path, data: bytes) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON atomically, UTF-8, indented; NaN and infinity are refused with a ValueError."""
-    write_bytes(file, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
+    """Write JSON atomically, as `to_json` makes it."""
+    write_bytes(file, to_json(value))
+
+
+def to_json(value: Any) -> bytes:
+    """JSON, UTF-8, indented; NaN and infinity are refused with a ValueError."""
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(file: Path) -> Any:
@@ -101,36 +112,62 @@ def write_manifest(folder: Path, kind: str, **content: Any) -> None:
     write_json(folder / MANIFESTS[kind], {"schema_version": SCHEMA_VERSION, "versions": versions(), **content})
 
 
-def check_target(target: Path, overwrite: bool) -> None:
-    """Refuse to write over an existing result.
+def check_target(target: Path, kind: str, overwrite: bool) -> None:
+    """Refuse to write over what is there; with `overwrite`, over anything but a result of the same kind.
 
     Raises:
-        KerasDrError: `target` exists and `overwrite` is false.
+        KerasDrError: `target` is a file, exists and `overwrite` is false, or holds something else.
     """
+    if target.exists() and not target.is_dir():
+        raise KerasDrError(f"a folder to write at {target}", "a file", "Choose another name.")
     if target.exists() and not overwrite:
         raise KerasDrError(f"no folder yet at {target}", "one", "Choose another name, or pass --overwrite.")
+    if target.exists() and any(target.iterdir()) and not (target / MANIFESTS[kind]).is_file():
+        found = f"a folder without {MANIFESTS[kind]}"
+        raise KerasDrError(f"an older {kind} to overwrite at {target}", found, "Choose another name.")
+
+
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Refuse to begin a write that the disk has no room for.
+
+    Raises:
+        KerasDrError: less than `needed_bytes` is free there.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        found = f"{free / 2**20:.1f} MiB"
+        remedy = "Free some; the same command then goes on from here."
+        raise KerasDrError(f"{needed_bytes / 2**20:.1f} MiB free on the disk of {folder}", found, remedy)
 
 
 @contextmanager
-def growing_folder(target: Path, plan: Any, overwrite: bool = False) -> Iterator[Path]:
+def growing_folder(
+    target: Path, kind: str, plan: Any, overwrite: bool = False, precious: bool = False
+) -> Iterator[Path]:
     """A folder to fill under a temporary name, which becomes `target` when the block ends without an exception.
 
-    What an interrupted call left is kept and yielded again if its plan was the same, and dropped otherwise.
+    What an interrupted call left is kept and yielded again if its plan was the same, and dropped otherwise; if it is
+    precious, only with `overwrite`.
 
     Args:
         target: the folder to be.
+        kind: key of `MANIFESTS`; the block writes that file.
         plan: JSON value that determines the result (inputs' hashes, settings).
         overwrite: replace an existing `target` at the end.
+        precious: what an interrupted call left took hours.
 
     Raises:
-        KerasDrError: `target` exists and `overwrite` is false.
+        KerasDrError: as `check_target`, or an interrupted call with another plan left something precious.
     """
-    check_target(target, overwrite)
+    check_target(target, kind, overwrite)
     target = target.resolve()
     growing = target.with_name(f".{target.name}.partial")
     plan_file = growing / "plan.json"
     text = json.dumps(plan, indent=1, sort_keys=True)
     if growing.exists() and not (plan_file.is_file() and plan_file.read_text("utf-8") == text):
+        if precious and plan_file.is_file() and not overwrite:
+            remedy = "Give the command as it was then, or pass --overwrite to begin anew."
+            raise KerasDrError(f"the settings and data of the interrupted {kind} at {target}", "others", remedy)
         shutil.rmtree(growing)
     growing.mkdir(parents=True, exist_ok=True)
     for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
@@ -138,7 +175,12 @@ def growing_folder(target: Path, plan: Any, overwrite: bool = False) -> Iterator
     if not plan_file.is_file():
         write_bytes(plan_file, text.encode())
     yield growing
-    plan_file.unlink()
     if target.exists():
-        shutil.rmtree(target)
-    growing.replace(target)
+        old = growing.with_name(f".{target.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        target.replace(old)
+        growing.replace(target)
+        shutil.rmtree(old)
+    else:
+        growing.replace(target)
+    (target / plan_file.name).unlink()

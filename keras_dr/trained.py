@@ -1,5 +1,6 @@
 """Reads a Run folder: the trained grader and how its photographs must be prepared."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class Run:
         task: its label space.
         preprocessing: what its photographs went through.
         recipe: what it was trained by.
+        threshold: refer where p_referable >= threshold; chosen on validation photographs.
+        temperature: logits are divided by it before the softmax.
     """
 
     folder: Path
@@ -31,16 +34,8 @@ class Run:
     task: Task
     preprocessing: Preprocessing
     recipe: Recipe
-
-    @property
-    def threshold(self) -> float:
-        """Refer where p_referable >= threshold; chosen on validation photographs."""
-        return self.about["operating_point"]["value"]
-
-    @property
-    def temperature(self) -> float:
-        """Logits are divided by it before the softmax."""
-        return self.about["temperature"]
+    threshold: float
+    temperature: float
 
     def model(self) -> keras.Model:
         """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
@@ -54,13 +49,35 @@ class Run:
             raise KerasDrError(f"{file} as train wrote it (sha256 in run.json)", found, "Train again.")
         return keras.saving.load_model(file, compile=False, safe_mode=True)
 
+    def result_name(self, data: PreparedSet, split: str) -> str:
+        """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash."""
+        digest = runs.sha256_of(data.folder / "manifest.csv")
+        other = "" if digest == self.about["data"]["manifest_sha256"] else f"-{digest[:8]}"
+        return f"{data.name}{other}-{split}"
+
+    def own_set(self, moved_to: Path | None = None) -> PreparedSet:
+        """The Prepared set that the run was trained on, where it was then or where it lies now.
+
+        Raises:
+            KerasDrError: none there, or one with other photographs or splits.
+        """
+        folder = moved_to or (self.folder.resolve() / self.about["data"]["prepared"]).resolve()
+        if not folder.is_dir():
+            remedy = "Name the folder where it lies now."
+            raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
+        home = prepared.load(folder)
+        if runs.sha256_of(folder / "manifest.csv") != self.about["data"]["manifest_sha256"]:
+            remedy = "Photographs may have changed sides: train again, or prepare it as it was."
+            raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
+        return home
+
     def prepared_set(self, folder: Path | None = None) -> PreparedSet:
         """The Prepared set at `folder`, or without it the one that the run was trained on.
 
         Raises:
             KerasDrError: none there, or prepared in another way than the run's, or of other classes.
         """
-        home = prepared.load(folder or (self.folder.resolve() / self.about["data"]["prepared"]).resolve())
+        home = prepared.load(folder) if folder else self.own_set()
         if home.preprocessing != self.preprocessing:
             raise KerasDrError(
                 f"photographs prepared as the run's ({self.preprocessing})",
@@ -81,10 +98,20 @@ def load_run(folder: Path) -> Run:
         KerasDrError: not a Run folder.
     """
     about = runs.read_manifest(folder, "run")
-    return Run(
-        folder,
-        about,
-        task_of(about),
-        Preprocessing.from_dict(about["preprocessing"]),
-        recipe_from_dict(about["recipe"]),
-    )
+    try:
+        run = Run(
+            folder,
+            about,
+            task_of(about),
+            Preprocessing.from_dict(about["preprocessing"]),
+            recipe_from_dict(about["recipe"]),
+            float(about["operating_point"]["value"]),
+            float(about["temperature"]),
+        )
+        whole = math.isfinite(run.threshold) and run.temperature > 0 and isinstance(about["data"]["prepared"], str)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error
+    if not whole:
+        raise KerasDrError(f"{folder / 'run.json'} as train wrote it", "other values", "Train again.")
+    return run

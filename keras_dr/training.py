@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from keras_dr import metrics, runs
 from keras_dr.config import Finetune, Phase, Recipe
 from keras_dr.errors import KerasDrError
+from keras_dr.grades import Task
 from keras_dr.model import build_model, freeze, softmax
 from keras_dr.pipeline import Photographs, training_batches
 from keras_dr.plots import plot_curves
@@ -89,42 +90,51 @@ def train(
         What run.json says.
 
     Raises:
-        KerasDrError: `target` exists, weights cannot be had, no validation photographs, or the loss is not finite.
+        KerasDrError: `target` exists, weights cannot be had, validation photographs lack a kind, the loss is not
+            finite, the disk is full, or an interrupted training of other settings lies there.
     """
-    runs.check_target(target, overwrite)
-    about = runs.read_manifest(prepared.folder, "prepared")
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": about["manifest_sha256"]}
+    runs.check_target(target, "run", overwrite)
+    data = runs.read_manifest(prepared.folder, "prepared")
+    plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"]}
     training = _Training(prepared, recipe, progress)
-    with runs.growing_folder(target, plan, overwrite) as folder:
-        state = training.run(folder)
-        model, kept = _keep_better(folder, state.finished, recipe.monitor)
-        logits = model.predict(training.val_photographs.batches(recipe.batch_size), verbose=0)
-        content = {
-            "recipe": plan["recipe"],
-            "task": prepared.task.name,
-            "classes": list(prepared.task.classes),
-            "referable": list(prepared.task.referable),
-            "preprocessing": prepared.preprocessing.to_dict(),
-            "data": {
-                "prepared": os.path.relpath(prepared.folder.resolve(), target.resolve()),
-                "manifest_sha256": about["manifest_sha256"],
-                "photographs": {split: sum(about["counts"][split].values()) for split in ("train", "val")},
-            },
-            "weights_sha256": runs.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
-            "parameters": model.count_params(),
-            "backend": keras.backend.backend(),
-            "phases": state.finished,
-            "kept": kept,
-            "temperature": 1.0,
-            "operating_point": _operating_point(training.val_labels, logits, prepared, recipe),
-            "validation": metrics.validation_scores(training.val_labels, softmax(logits), prepared.task),
-            "model_sha256": runs.sha256_of(folder / "model.keras"),
-        }
-        _write_history(folder, state.history)
-        plot_curves(folder / "curves.png", state.history, recipe.monitor)
+    with runs.growing_folder(target, "run", plan, overwrite, precious=True) as folder:
+        if not (folder / "run.json").is_file():
+            state = training.run(folder)
+            relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
+            _write_results(folder, training, state, {"prepared": relative, "manifest_sha256": data["manifest_sha256"]})
+        # last of all: without these, an interrupted call would have to train again
+        (folder / "finetune.keras").unlink(missing_ok=True)
         runs.remove_folder(folder / "checkpoints")
-        runs.write_manifest(folder, "run", **content)
-    return content
+        return runs.read_manifest(folder, "run")
+
+
+def _write_results(folder: Path, training: "_Training", state: "_State", data: dict[str, Any]) -> None:
+    """model.keras, history.csv, curves.png and run.json of a finished training."""
+    recipe, task, photographs = training.recipe, training.task, training.val_photographs
+    model, kept = _keep_better(folder, state.finished, recipe.monitor)
+    logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
+    counts = {"train": len(training.photographs), "val": len(photographs)}
+    _write_history(folder, state.history)
+    plot_curves(folder / "curves.png", state.history, recipe.monitor)
+    runs.write_manifest(
+        folder,
+        "run",
+        recipe=recipe.model_dump(mode="json"),
+        task=task.name,
+        classes=list(task.classes),
+        referable=list(task.referable),
+        preprocessing=training.preprocessing.to_dict(),
+        data={**data, "photographs": counts},
+        weights_sha256=runs.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
+        parameters=model.count_params(),
+        backend=keras.backend.backend(),
+        phases=state.finished,
+        kept=kept,
+        temperature=1.0,
+        operating_point=_operating_point(training.val_labels, logits, task, recipe),
+        validation=metrics.validation_scores(training.val_labels, softmax(logits), task),
+        model_sha256=runs.sha256_of(folder / "model.keras"),
+    )
 
 
 class _Training:
@@ -134,11 +144,13 @@ class _Training:
         size, train_set, val_set = prepared.preprocessing.size, prepared.split("train"), prepared.split("val")
         if recipe.monitor == "val_auroc" and not prepared.task.referable:
             raise KerasDrError("a task with a positive class for val_auroc", prepared.task.name, "Set another monitor.")
+        self.val_labels = val_set.labels()
+        _check_validation(self.val_labels, prepared.task)
         keras.utils.set_random_seed(recipe.seed)
         self.model = build_model(recipe.backbone, size, len(prepared.task.classes), recipe.weights, recipe.dropout)
-        self.recipe, self.task = recipe, prepared.task
+        self.recipe, self.task, self.preprocessing = recipe, prepared.task, prepared.preprocessing
         self.photographs, self.labels = Photographs(train_set.image_files(), size), train_set.labels()
-        self.val_photographs, self.val_labels = Photographs(val_set.image_files(), size), val_set.labels()
+        self.val_photographs = Photographs(val_set.image_files(), size)
         self.steps = math.ceil(len(self.photographs) / recipe.batch_size)
         self.progress = progress or (lambda done, total, text: None)
         self.trainer = self.model
@@ -159,6 +171,7 @@ class _Training:
             started = time.monotonic() - state.seconds
             while state.epoch < settings.epochs and not self._stale(state, settings):
                 first = number * self.recipe.frozen.epochs
+                self._check_room(folder)
                 row = self._epoch(phase, state.epoch, first + state.epoch, settings)
                 state.history.append(row)
                 state.epoch += 1
@@ -226,6 +239,12 @@ class _Training:
     def _stale(self, state: _State, settings: Phase) -> bool:
         return state.epoch - self._best(state)["epoch"] >= settings.patience
 
+    def _check_room(self, folder: Path) -> None:
+        """For a checkpoint with AdamW's two moments beside the one before it, and the best model (HDF5 crashes on a
+        full disk instead of telling)."""
+        size = 4 * self.model.count_params()
+        runs.check_room(folder, 8 * size + (1 << 20))
+
     def _save_model(self, file: Path) -> None:
         temporary = file.with_name(f".{file.name}")
         self.model.save(temporary)
@@ -259,21 +278,25 @@ def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], monitor: str) 
         raise KerasDrError("at least one epoch", "0 in both phases", "Raise frozen.epochs or finetune.epochs.")
     kept = max(reversed(trained), key=lambda phase: goodness(phases[phase][monitor], monitor))
     runs.write_bytes(folder / "model.keras", (folder / f"{kept}.keras").read_bytes())
-    (folder / "finetune.keras").unlink(missing_ok=True)
     return keras.saving.load_model(folder / "model.keras", compile=False), kept
 
 
+def _check_validation(labels: NDArray[np.int64], task: Task) -> None:
+    """Find out before the training that no operating point could be chosen after it."""
+    positive = np.isin(labels, task.referable)
+    if task.referable and (positive.all() or not positive.any()):
+        found = f"{int(positive.sum())} positive of {len(positive)}"
+        raise KerasDrError("positive and negative validation photographs", found, "Prepare with a larger --val.")
+
+
 def _operating_point(
-    labels: NDArray[np.int64], logits: NDArray[np.float32], prepared: PreparedSet, recipe: Recipe
+    labels: NDArray[np.int64], logits: NDArray[np.float32], task: Task, recipe: Recipe
 ) -> dict[str, Any]:
     rule, target = recipe.operating_point.rule, recipe.operating_point.target
-    if not prepared.task.referable:  # nobody is referred: p_referable is 0 throughout
+    if not task.referable:  # nobody is referred: p_referable is 0 throughout
         return {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
-    positive = np.isin(labels, prepared.task.referable)
-    if positive.all() or not positive.any():
-        found = f"{int(positive.sum())} referable of {len(positive)}"
-        raise KerasDrError("referable and other validation photographs", found, "Prepare with a larger --val.")
-    scores = metrics.p_referable(softmax(logits), prepared.task)
+    positive = np.isin(labels, task.referable)
+    scores = metrics.p_referable(softmax(logits), task)
     return metrics.choose_threshold(positive, scores, rule, target).to_dict()
 
 

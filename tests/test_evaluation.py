@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import evaluation, preparing
+from keras_dr import evaluation, prepared, preparing, runs
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
@@ -82,3 +82,36 @@ def test_a_changed_or_missing_model_is_refused(run) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"cli\.py train"):
         load_run(tmp_path)
+
+
+def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared_folder, tmp_path / "set")
+    assert run.own_set(tmp_path / "set").labels().size == 60
+    manifest = tmp_path / "set" / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",val,", ",train,"))
+    about = tmp_path / "set" / "prepared.json"
+    values = json.loads(about.read_bytes()) | {"manifest_sha256": runs.sha256_of(manifest)}
+    about.write_text(json.dumps(values))
+    with pytest.raises(KerasDrError, match="trained on"):
+        run.own_set(tmp_path / "set")
+    assert run.result_name(prepared.load(tmp_path / "set"), "test") == f"set-{values['manifest_sha256'][:8]}-test"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"classes": 3},
+        {"preprocessing": []},
+        {"temperature": 0},
+        {"temperature": "x"},
+        {"operating_point": None},
+        {"operating_point": {"value": float("nan")}},
+        {"recipe": [1]},
+        {"data": 1},
+    ],
+)
+def test_a_run_edited_by_hand_is_refused(run, edit: dict) -> None:
+    file = run.folder / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | edit))
+    with pytest.raises(KerasDrError, match=r"run\.json|recipe"):
+        load_run(run.folder)

@@ -280,6 +280,7 @@ def test_existing_explanation_is_refused(explained: Path, grader: keras.Model, f
 def test_overwrite_replaces_an_explanation(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
+    (tmp_path / "out" / "scores.json").touch()
     explain(grader, fundus_set.split("val"), tmp_path / "out", n=1, score_all=False, overwrite=True)
     assert not (tmp_path / "out" / "old").exists()
 

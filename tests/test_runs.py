@@ -8,47 +8,75 @@ from keras_dr.errors import KerasDrError
 
 
 def test_folder_is_absent_until_it_is_whole(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {}) as folder:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
     assert not (tmp_path / "a").exists()
 
 
 def test_interrupted_folder_is_found_again_for_the_same_plan(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+    with runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         assert (folder / "x").read_text() == "1"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
 
 
 def test_a_file_cut_short_by_a_kill_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {}) as folder:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {}) as folder:
         (folder / ".x.png.77.tmp").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", {}):
+    with runs.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert not list((tmp_path / "a").iterdir())
 
 
 def test_interrupted_folder_of_another_plan_is_dropped(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", {"n": 2}) as folder:
+    with runs.growing_folder(tmp_path / "a", "run", {"n": 2}) as folder:
         assert not (folder / "x").exists()
 
 
 def test_existing_result_is_kept_unless_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "old").write_text("1")
-    with pytest.raises(KerasDrError, match="overwrite"), runs.growing_folder(tmp_path / "a", {}):
+    (tmp_path / "a" / "run.json").write_text("{}")
+    with pytest.raises(KerasDrError, match="overwrite"), runs.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert (tmp_path / "a" / "old").exists()
-    with runs.growing_folder(tmp_path / "a", {}, overwrite=True):
+    with runs.growing_folder(tmp_path / "a", "run", {}, overwrite=True):
         assert (tmp_path / "a" / "old").exists()
     assert not (tmp_path / "a" / "old").exists()
+
+
+@pytest.mark.parametrize("name", ["holiday.jpg", "prepared.json"])
+def test_only_a_result_of_the_same_kind_is_overwritten(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_text("1")
+    with pytest.raises(KerasDrError, match="older run"), runs.growing_folder(tmp_path / "a", "run", {}, overwrite=True):
+        pass
+    with pytest.raises(KerasDrError, match="a file"):
+        runs.check_target(tmp_path / "a" / name, "run", overwrite=True)
+    assert (tmp_path / "a" / name).read_text() == "1"
+
+
+def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+        raise RuntimeError
+    with (
+        pytest.raises(KerasDrError, match="interrupted run"),
+        runs.growing_folder(tmp_path / "a", "run", {"n": 2}, precious=True),
+    ):
+        pass
+    assert folder.exists()
+
+
+def test_a_full_disk_is_told_before_the_write(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match="MiB free"):
+        runs.check_room(tmp_path, 1 << 60)
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -111,3 +112,40 @@ def test_schedule_by_hand() -> None:
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
 def test_goodness_orders_monitors(monitor: str, better: float, worse: float) -> None:
     assert training.goodness(better, monitor) > training.goodness(worse, monitor)
+
+
+def test_a_stop_while_results_are_written_loses_no_phase(
+    run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    data = prepared.load(prepared_folder)
+    for name in ("plot_curves", "_operating_point"):
+        with monkeypatch.context() as patch, pytest.raises(OSError):
+            patch.setattr(training, name, full_disk)
+            training.train(data, tmp_path / "run", recipe)
+    about = training.train(data, tmp_path / "run", recipe)
+    assert about["kept"] == runs.read_manifest(run_folder, "run")["kept"]
+    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_an_interrupted_training_of_other_settings_is_not_dropped(
+    prepared_folder: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    def stop(done: int, total: int, text: str) -> None:
+        raise KeyboardInterrupt
+
+    data = prepared.load(prepared_folder)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(data, tmp_path / "run", recipe, progress=stop)
+    with pytest.raises(KerasDrError, match="interrupted run"):
+        training.train(data, tmp_path / "run", recipe.model_copy(update={"seed": 7}))
+
+
+def test_validation_of_one_kind_is_refused_before_the_training(prepared_folder: Path, recipe: Recipe) -> None:
+    data = prepared.load(prepared_folder)
+    rows = tuple(row for row in data.rows if row["split"] != "val" or row["label"] in data.task.classes[2:])
+    with pytest.raises(KerasDrError, match="validation photographs"):
+        training.train(replace(data, rows=rows), Path("never"), recipe)

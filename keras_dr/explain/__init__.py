@@ -114,7 +114,7 @@ def explain(
     Raises:
         KerasDrError: `out_folder` exists; an unknown method; photographs, classes or probabilities that do not fit.
     """
-    runs.check_target(out_folder, overwrite)
+    runs.check_target(out_folder, "explanation", overwrite)
     _check(model, prepared, n, methods, probabilities)
     if probabilities is None:
         probabilities = _predict(model, prepared)
@@ -124,7 +124,7 @@ def explain(
     scored = sample_evenly(labels, MOST_SCORED, seed) if score_all else board
     job = _Job(prepared, probabilities, list(dict.fromkeys(methods)), board, scored, seed)
     # A plan that no other call has: nothing that an interrupted call left is used again.
-    with runs.growing_folder(out_folder, {"call": uuid.uuid4().hex}, overwrite) as folder:
+    with runs.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
         explained = _write_maps(model, job, folder / "heatmaps", progress)
         _write_pictures(model.name, job, explained, folder)
         about = _about(model, job, explained)
