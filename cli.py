@@ -3,18 +3,17 @@
 TensorFlow takes seconds to import, so commands import what they need when they run.
 """
 
-import os
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from keras_dr import __version__
+from keras_dr.console import load_tensorflow, progress_bar
 from keras_dr.errors import KerasDrError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -57,7 +56,7 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Run everything on synthetic photographs: prepare, train, evaluate, explain, export, profile, report."""
-    _load_tensorflow()
+    load_tensorflow()
     from keras_dr.demo import run_demo
 
     summary = run_demo(out, count, seed, overwrite, stage=_bar)
@@ -168,7 +167,7 @@ def train(
 
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
-    _load_tensorflow()
+    load_tensorflow()
     from keras_dr import training
 
     with _bar("train") as progress:
@@ -186,7 +185,7 @@ def evaluate(
     run: RunFolder, prepared: OtherPrepared = None, split: Split = "test", overwrite: Overwrite = False
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
-    _load_tensorflow()
+    load_tensorflow()
     from keras_dr import evaluation
     from keras_dr.report import metrics_text
     from keras_dr.trained import load_run
@@ -209,7 +208,7 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
-    _load_tensorflow()
+    load_tensorflow()
     from keras_dr import explain as explaining
     from keras_dr.report import explanation_text
     from keras_dr.trained import load_run
@@ -241,7 +240,7 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
-    _load_tensorflow()
+    load_tensorflow()
     from export.bundle import export_run
     from keras_dr.report import bundle_text
 
@@ -271,50 +270,8 @@ def profile(
     _done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
 
 
-@contextmanager
-def _bar(label: str) -> Iterator[Callable[..., None]]:
-    """A progress bar with its remaining time on a terminal; yields progress(done, total, text="")."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times: tuple[Any, ...] = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    disabled = _Options.quiet or not console.is_terminal
-    with Progress(*columns, *times, console=console, disable=disabled) as bar:
-        row = bar.add_task(label, total=None)
-        yield lambda done, total, text="": bar.update(
-            row, completed=done, total=total, description=f"{label} {text}".strip()
-        )
-
-
-def _load_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages; they are shown if the import fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as messages:
-        stderr = os.dup(2)
-        os.dup2(messages.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")  # it warns of retracing, which a few models in a row bring with them
-            tf.config.list_physical_devices()
-            tf.zeros(())
-        except BaseException:
-            messages.seek(0)
-            os.write(stderr, messages.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
+def _bar(label: str) -> AbstractContextManager[Callable[..., None]]:
+    return progress_bar(label, _Options.quiet)
 
 
 def _command(*words: str | Path) -> str:

@@ -13,6 +13,7 @@ PURE = [
     "keras_dr.audit",
     "keras_dr.augmentation",
     "keras_dr.config",
+    "keras_dr.console",
     "keras_dr.datasets",
     "keras_dr.decoding",
     "keras_dr.duplicates",
