@@ -82,6 +82,16 @@ def find_leaks(official: Sequence[str], copies: Sequence[int]) -> dict[int, int]
     }
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that the cut cannot use.
+
+    Raises:
+        KerasDrError: it is not in 0 to `MAX_SEED`.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise KerasDrError(f"a seed from 0 to {MAX_SEED}", str(seed), "Choose another --seed.")
+
+
 def assign_splits(
     official: Sequence[str], labels: Sequence[int], groups: Sequence[int], shares: SplitShares, seed: int
 ) -> list[str]:
@@ -102,8 +112,7 @@ def assign_splits(
     Raises:
         KerasDrError: too few groups to fill every split, or a seed out of range.
     """
-    if not 0 <= seed <= MAX_SEED:
-        raise KerasDrError(f"a seed from 0 to {MAX_SEED}", str(seed), "Choose another --seed.")
+    check_seed(seed)
     judging = {group: name for name in ("val", "test") for group in _groups_of(name, official, groups)}
     splits = np.array(
         [split or judging.get(group, "train") for split, group in zip(official, groups, strict=True)], dtype="<U5"
