@@ -10,3 +10,7 @@ class KerasDrError(Exception):
     def __init__(self, expected: str, found: str, remedy: str) -> None:
         super().__init__(f"Expected {expected}; found {found}. {remedy}")
         self.expected, self.found, self.remedy = expected, found, remedy
+
+    def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, str, str]]:
+        """How worker processes send it: by its three parts, as an exception goes by its message alone otherwise."""
+        return type(self), (self.expected, self.found, self.remedy)

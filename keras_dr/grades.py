@@ -149,7 +149,8 @@ def choose_task(name: str, records: Sequence[Record]) -> Task:
         return _task_of_classes({_published_class(record) for record in records} - {""})
     if named:
         remedy = "Correct the label, leave that row out, or choose --task classes."
-        raise _no_grade(f"{named[0].label!r} at {named[0].image_id}", remedy)
+        place = f" in {named[0].origin}" if named[0].origin else ""
+        raise _no_grade(f"{named[0].label!r} at {named[0].image_id}{place}", remedy)
     return TASKS["icdr" if name == "auto" else name]
 
 

@@ -25,6 +25,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
 # In a JPEG's compressed data, 0xFF is followed by 0 or by a restart mark; anything else ends it.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 _FILLING = 128  # the grey with which JPEG decoders fill what is missing
+_LONGEST_ID = 230  # bytes; file systems hold 255 in a name, and one is written under ".", ".png" and ".<pid>.tmp"
 _FILLED_ROWS = 8  # of the photograph: a block's height
 
 
@@ -36,13 +37,17 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
     """Write one photograph's PNG and masks below `folder`.
 
     Returns:
-        What the manifest says of it, or its image_id, source and the reason why it cannot be used.
+        What the manifest says of it and "stamp", see `source_stamp`; or its image_id, source and the
+        reason why it cannot be used.
 
     Raises:
         OSError: the result cannot be written.
     """
     row: Row = {"image_id": record.image_id, "source": source_name(record.path, source)}
+    stamp = source_stamp(record)
     try:
+        if len(os.fsencode(record.image_id)) > _LONGEST_ID:
+            raise _UnusableError(f"its name is longer than {_LONGEST_ID} bytes")
         data, photograph = _read(record, spec)
         image, fundus = preprocessing.prepare_photograph(photograph, spec)
         masks = _prepare_masks(record, photograph.shape, fundus, spec.size)
@@ -64,7 +69,21 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         "fundus_y": f"{fundus.y:.2f}" if fundus else "",
         "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
         **quality.measure(plain, inside),
+        "stamp": stamp,
     }
+
+
+def source_stamp(record: Record) -> list[list[int]]:
+    """[size in bytes, time of the last change in ns] of the photograph's file and its masks; [] for one not there."""
+    return [_stamp(file) for file in (record.path, *record.masks.values())]
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        status = file.stat()
+    except (OSError, ValueError):
+        return []
+    return [status.st_size, status.st_mtime_ns]
 
 
 def source_name(path: Path, source: Path) -> str:
@@ -97,8 +116,8 @@ def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
         if is_truncated(data):
             raise _UnusableError(f"truncated: the file ends within the image, after {len(data)} bytes")
         photograph = preprocessing.read_photograph(data, spec)
-    except OSError as error:
-        raise _UnusableError(error.strerror or str(error)) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise _UnusableError(getattr(error, "strerror", None) or str(error)) from error
     except KerasDrError as error:
         raise _UnusableError(error.found) from error
     pixels = photograph.pixels

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from keras_dr.augmentation import augmented
 from keras_dr.config import Recipe
-from keras_dr.decoding import Image, decode_rgb
+from keras_dr.decoding import Image
+from keras_dr.prepared import read_image
 
 _MEMORY_BYTES = 4 << 30  # prepared photographs up to this size stay decoded in memory
 
@@ -58,7 +59,7 @@ class Photographs:
         return np.stack([self._decode(index) for index in indices])
 
     def _decode(self, index: int) -> Image:
-        return decode_rgb(Path(self.files[index]).read_bytes())
+        return read_image(Path(self.files[index]), self.size)
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
         """float32 (b, S, S, 3) in 0..255, in order, unchanged."""

@@ -10,15 +10,20 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import preprocessing, runs
-from keras_dr.decoding import decode_rgb
+from keras_dr.decoding import Image, decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
+from keras_dr.photograph import is_truncated
 from keras_dr.preprocessing import Preprocessing
+from keras_dr.records import SPLITS
+
+_AGAIN = "Prepare the set again."
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class PreparedSet:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """One prepared photograph, uint8 RGB (S, S, 3)."""
-        return decode_rgb(Path(self.image_files()[index]).read_bytes())
+        return read_image(Path(self.image_files()[index]), self.preprocessing.size)
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.uint8]:
         """The photographs at these indices, or all, uint8 RGB (n, S, S, 3)."""
@@ -86,7 +91,7 @@ class PreparedSet:
     def masks(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Lesion kind -> float32 (S, S), the share 0..1 of each pixel that the lesion covers."""
         files = sorted(self.folder.glob(f"masks/*/{self.rows[index]['image_id']}.png"))
-        grey = {file.parent.name: decode_rgb(file.read_bytes())[..., 0] for file in files}
+        grey = {file.parent.name: read_image(file, self.preprocessing.size)[..., 0] for file in files}
         return {lesion: mask.astype(np.float32) / np.float32(255) for lesion, mask in grey.items()}
 
     def fundus(self, index: int) -> NDArray[np.bool_]:
@@ -96,13 +101,53 @@ class PreparedSet:
         return preprocessing.circle_mask(size) if found else np.ones((size, size), bool)
 
 
+def read_image(file: Path, size: int) -> Image:
+    """A photograph or mask of a Prepared set, uint8 RGB (S, S, 3).
+
+    Raises:
+        KerasDrError: the file is gone, broken, cut short or of another size.
+    """
+    try:
+        data = file.read_bytes()
+        found = "one cut short" if is_truncated(data) else ""
+        image = decode_rgb(data)
+    except OSError as error:
+        found = error.strerror or str(error)
+    except KerasDrError as error:
+        found = error.found
+    else:
+        if not found and image.shape == (size, size, 3):
+            return image
+        found = found or f"{image.shape[1]} x {image.shape[0]}"
+    raise KerasDrError(f"an image of {size} x {size} pixels in {file}", found, _AGAIN)
+
+
+def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
+    """prepared.json, its task and its preprocessing.
+
+    Raises:
+        KerasDrError: something is missing there, or of another type.
+    """
+    about = runs.read_manifest(folder, "prepared")
+    try:
+        task, spec = task_of(about), Preprocessing.from_dict(about["preprocessing"])
+        for split in SPLITS:
+            sum(about["counts"][split].values())
+        os.fspath(about["manifest_sha256"]), os.fspath(about.get("source", ""))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        found = f"{type(error).__name__}: {error}"
+        expected = f"in {folder / runs.MANIFESTS['prepared']} what prepare writes"
+        raise KerasDrError(expected, found, _AGAIN) from error
+    return about, task, spec
+
+
 def load(folder: Path) -> PreparedSet:
     """Read a Prepared set.
 
     Raises:
         KerasDrError: not a Prepared set, manifest.csv changed since it was written, or a photograph is gone.
     """
-    about = runs.read_manifest(folder, "prepared")
+    about, task, spec = _read_about(folder)
     file = folder / "manifest.csv"
     if not file.is_file() or runs.sha256_of(file) != about["manifest_sha256"]:
         found = "another" if file.is_file() else "no file"
@@ -114,5 +159,4 @@ def load(folder: Path) -> PreparedSet:
     gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
     if gone:
         raise KerasDrError(f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again.")
-    task, spec = task_of(about), Preprocessing.from_dict(about["preprocessing"])
     return PreparedSet(folder, task, spec, rows, Path(os.path.normpath(folder.resolve() / about.get("source", ""))))

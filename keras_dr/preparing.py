@@ -20,11 +20,18 @@ from keras_dr.decoding import decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
 from keras_dr.grades import Task, choose_task
-from keras_dr.photograph import Row, source_name, write_photograph
+from keras_dr.photograph import Row, source_name, source_stamp, write_photograph
 from keras_dr.pictures import draw_preview
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS, Record
-from keras_dr.splits import SplitShares, assign_splits, find_leaks, group_photographs
+from keras_dr.splits import (
+    SplitShares,
+    assign_splits,
+    check_seed,
+    count_straddling,
+    find_leaks,
+    group_photographs,
+)
 from keras_dr.workers import map_surviving
 
 COLUMNS = (
@@ -61,7 +68,7 @@ def prepare(
         dataset: name of the adapter, for prepared.json.
         task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
-        seed: of these splits.
+        seed: of these splits, 0 to `splits.MAX_SEED`.
         workers: processes; None: as many as cores; 1: this one, which a photograph that kills its process takes along.
         overwrite: replace an existing `target`.
         keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
@@ -71,9 +78,10 @@ def prepare(
         What prepared.json says: counts by split and class, number rejected, duplicates, leaks, quality.
 
     Raises:
-        KerasDrError: `target` exists, labels do not fit the task, a class or split stays empty, no photograph is
-            readable, or the disk is full.
+        KerasDrError: `target` exists, a seed out of range, labels do not fit the task, a class or split stays
+            empty, no photograph is readable, or the disk is full.
     """
+    check_seed(seed)
     shares, label_space = shares or SplitShares(), choose_task(task, records)
     published, (records, left_out) = records, label_space.usable(records)
     plan = {
@@ -143,10 +151,15 @@ def _prepare_images(
     workers: int,
     progress: Progress | None,
 ) -> list[Row]:
-    """A row a record, in order; those that progress.jsonl tells of are not made again."""
+    """A row a record, in order; those that progress.jsonl tells of are not made again, unless their files changed."""
     journal, images = folder / "progress.jsonl", folder / "images"
     images.mkdir(exist_ok=True)
     rows = _read_journal(journal, {entry.name for entry in os.scandir(images)})
+    rows = {
+        record.image_id: rows[record.image_id]
+        for record in records
+        if record.image_id in rows and rows[record.image_id].get("stamp") == source_stamp(record)
+    }
     missing = [record for record in records if record.image_id not in rows]
     work = partial(write_photograph, source=source, folder=folder, spec=spec)
     with journal.open("a", encoding="utf-8") as stream:
@@ -230,6 +243,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dic
         "referable": list(task.referable),
         "source_counts": {name: published[index] for index, name in enumerate(task.classes)},
         "counts": _count(rows, task),
+        "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }

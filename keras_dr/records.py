@@ -30,6 +30,7 @@ class Record:
         masks: lesion kind -> mask file.
         label: the class in the data set's own words, "" where it gives a grade alone, or nothing.
         member: of an .npz file, the array's name and the photograph's row in it.
+        origin: where the data set says so, for messages: "line 3 of labels.csv"; the photograph is the same without it.
     """
 
     image_id: str
@@ -41,6 +42,7 @@ class Record:
     masks: Mapping[str, Path] = field(default_factory=dict)
     label: str = ""
     member: tuple[str, int] | None = None
+    origin: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.patient_id:

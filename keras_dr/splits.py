@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from keras_dr.errors import KerasDrError
 
 _CANDIDATES = 20  # seeded ways to cut that are tried; the one nearest to the wanted share and grade mix is kept
+_FOLDS = 200  # at most in all these ways: each costs a pass over all groups
+MAX_SEED = 2**32 - 1 - _CANDIDATES  # NumPy's legacy generator, which scikit-learn seeds, takes 32 bits
 
 
 @dataclass(frozen=True)
@@ -80,25 +82,41 @@ def find_leaks(official: Sequence[str], copies: Sequence[int]) -> dict[int, int]
     }
 
 
+def check_seed(seed: int) -> None:
+    """Refuse a seed that the cut cannot use.
+
+    Raises:
+        KerasDrError: it is not in 0 to `MAX_SEED`.
+    """
+    if not 0 <= seed <= MAX_SEED:
+        raise KerasDrError(f"a seed from 0 to {MAX_SEED}", str(seed), "Choose another --seed.")
+
+
 def assign_splits(
     official: Sequence[str], labels: Sequence[int], groups: Sequence[int], shares: SplitShares, seed: int
 ) -> list[str]:
     """Keep official splits; cut what is missing (test, then val) out of the rest, stratified by label, by group.
+
+    A photograph without a split goes where official rows put its group: into test rather than val, val than train.
 
     Args:
         official: "train", "val", "test" or "" a photograph.
         labels: class index a photograph.
         groups: group number a photograph; a group is never divided.
         shares: of the photographs to be divided, how many for each missing split.
-        seed: of the shuffle.
+        seed: of the shuffle, 0 to `MAX_SEED`.
 
     Returns:
         "train", "val" or "test" a photograph.
 
     Raises:
-        KerasDrError: too few groups to fill every split.
+        KerasDrError: too few groups to fill every split, or a seed out of range.
     """
-    splits = np.array([split or "train" for split in official], dtype="<U5")
+    check_seed(seed)
+    judging = {group: name for name in ("val", "test") for group in _groups_of(name, official, groups)}
+    splits = np.array(
+        [split or judging.get(group, "train") for split, group in zip(official, groups, strict=True)], dtype="<U5"
+    )
     label_array, group_array = np.asarray(labels), np.asarray(groups)
     for name, share in (("test", shares.test), ("val", shares.val / (1 if "test" in official else 1 - shares.test))):
         if name not in official:
@@ -113,6 +131,18 @@ def assign_splits(
     return splits.tolist()
 
 
+def _groups_of(name: str, official: Sequence[str], groups: Sequence[int]) -> set[int]:
+    """The groups of which an official row lies in this split."""
+    return {group for split, group in zip(official, groups, strict=True) if split == name}
+
+
+def count_straddling(splits: Sequence[str], patients: Sequence[str]) -> int:
+    """How many patients have photographs in more than one split, as only official splits leave them."""
+    return sum(
+        count > 1 for count in Counter(patient for _, patient in set(zip(splits, patients, strict=True))).values()
+    )
+
+
 def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed: int) -> NDArray[np.bool_]:
     """bool (n,): the part to cut out, whole groups, as near as can be to `share` of each label's photographs.
 
@@ -120,18 +150,21 @@ def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed:
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    fraction = Fraction(share).limit_denominator(10)
-    taken, folds = max(1, fraction.numerator), max(2, fraction.denominator)
+    taken, folds = _folds(share)
+    # no class needs a photograph in every fold, but scikit-learn refuses more folds than every class has photographs
+    possible = min(len(set(groups.tolist())), max(Counter(labels.tolist()).values(), default=0))
+    if possible < 2:  # the caller says so
+        return np.zeros(len(labels), bool)
+    if possible < folds:
+        folds = possible
+        taken = min(max(1, round(share * folds)), folds - 1)
     wanted = {label: count * share for label, count in Counter(labels.tolist()).items()}
     best, best_cost = np.zeros(len(labels), bool), np.inf
-    for attempt in range(_CANDIDATES):
+    for attempt in range(max(1, min(_CANDIDATES, _FOLDS // folds))):
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The least populated class")
-                parts = [part for _, part in splitter.split(labels, labels, groups)]
-        except ValueError:  # fewer photographs or groups than folds: the caller says so
-            return best
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")
+            parts = [part for _, part in splitter.split(labels, labels, groups)]
         for first in range(0, folds - taken + 1):
             chosen = np.isin(np.arange(len(labels)), np.concatenate(parts[first : first + taken]))
             counts = Counter(labels[chosen].tolist())
@@ -139,3 +172,14 @@ def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed:
             if cost < best_cost:
                 best, best_cost = chosen, cost
     return best
+
+
+def _folds(share: float) -> tuple[int, int]:
+    """(folds taken, folds in all) whose quotient is near `share`; .04 is 1 of 25, .96 is 24 of 25."""
+    if share < 0.1:
+        return 1, round(1 / share)
+    if share > 0.9:
+        folds = round(1 / (1 - share))
+        return folds - 1, folds
+    fraction = Fraction(share).limit_denominator(10)
+    return fraction.numerator, fraction.denominator

@@ -7,6 +7,7 @@ from layouts import SHARED, put
 
 from keras_dr.datasets import find_adapter, read_records
 from keras_dr.errors import KerasDrError
+from keras_dr.grades import choose_task
 
 
 @pytest.fixture
@@ -170,7 +171,10 @@ def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
         ("name,grade\na,1\n", "a column named image"),
         ("image,score\na,1\n", "a column named grade"),
         ("image,grade\na,1,9\n", "2 columns"),
-        ("image,grade\n", "a column named image"),
+        ("image,grade\n", "Fill it"),
+        ("", "Fill it"),
+        ("image,grade\n,\n ,\n", "Fill it"),
+        ("image,grade\na\0b,1\n", "inside the data set"),
         ("image,grade\n../../etc/passwd,1\n", "inside the data set"),
         ("image,grade\n/etc/passwd,1\n", "inside the data set"),
         ("image,grade\n..\\..\\secret,1\n", "inside the data set"),
@@ -186,6 +190,33 @@ def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str)
     put(tmp_path / "labels.csv", text)
     with pytest.raises(KerasDrError, match=message):
         read_records(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["../b,1,", "b,1,holdout", ",1,"])
+def test_what_is_wrong_in_a_csv_is_found_by_its_line(tmp_path: Path, line: str) -> None:
+    file = put(tmp_path / "labels.csv", f"image,grade,split\na,0,train\n,,\n{line}\n")
+    with pytest.raises(KerasDrError, match=f"in line 4 of {file}"):
+        read_records(tmp_path)
+
+
+def test_an_unknown_grade_is_found_by_its_line(tmp_path: Path) -> None:
+    file = put(tmp_path / "labels.csv", "image,grade\na,0\n\nb,seven\n")
+    with pytest.raises(KerasDrError, match=f"'seven' at b in line 4 of {file}"):
+        choose_task("icdr", read_records(tmp_path)[1])
+
+
+def test_an_unknown_grade_of_aptos_is_found_by_its_line(tmp_path: Path) -> None:
+    file = put(tmp_path / "train.csv", "id_code,diagnosis\na,0\nb,7\n")
+    (tmp_path / "train_images").mkdir()
+    with pytest.raises(KerasDrError, match=f"'7' in line 3 of {file}"):
+        read_records(tmp_path)
+
+
+def test_a_name_too_long_for_a_file_is_left_to_prepare(tmp_path: Path) -> None:
+    put(tmp_path / "labels.csv", f"image,grade\n{'a' * 400},1\n")
+    (tmp_path / "masks" / "haemorrhages").mkdir(parents=True)
+    (record,) = read_records(tmp_path)[1]
+    assert record.masks == {}
 
 
 def test_a_csv_in_another_encoding_is_refused(tmp_path: Path) -> None:

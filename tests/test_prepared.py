@@ -1,4 +1,5 @@
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -62,3 +63,24 @@ def test_a_lost_image_is_named(prepared_folder: Path, tmp_path: Path) -> None:
 def test_unknown_split_names_what_there_is(prepared_folder: Path) -> None:
     with pytest.raises(KerasDrError, match="train 3"):
         prepared.load(prepared_folder).split("holdout")
+
+
+@pytest.mark.parametrize("part", ["images", "masks/optic_disc"])
+@pytest.mark.parametrize("fault", ["size", "cut"])
+def test_a_changed_image_is_named(part: str, fault: str, prepared_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared_folder, tmp_path / "set")
+    data = prepared.load(tmp_path / "set")
+    file = tmp_path / "set" / part / f"{data.rows[0]['image_id']}.png"
+    png = cv2.imencode(".png", np.zeros((16, 16), np.uint8))[1].tobytes()
+    file.write_bytes(png if fault == "size" else file.read_bytes()[:-40])
+    with pytest.raises(KerasDrError, match=f"{file}; found .* Prepare the set again"):
+        data.image(0) if part == "images" else data.masks(0)
+
+
+@pytest.mark.parametrize("change", [{"manifest_sha256": None}, {"classes": None}, {"preprocessing": {}}, {"counts": 1}])
+def test_a_wrong_prepared_json_is_named(change: dict, prepared_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared_folder, tmp_path / "set")
+    file = tmp_path / "set" / "prepared.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(KerasDrError, match=r"prepared\.json .* Prepare the set again"):
+        prepared.load(tmp_path / "set")

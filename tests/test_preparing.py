@@ -61,6 +61,51 @@ def test_interrupted_prepare_goes_on_and_ends_with_the_same_bytes(
     assert content(tmp_path / "again") == content(prepared_folder)
 
 
+def test_a_photograph_that_changed_since_the_interruption_is_read_again(photographs: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if done == 25:
+            raise KeyboardInterrupt
+
+    source = copied(photographs, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, tmp_path / "again", progress=stop)
+    images = sorted((source / "images").iterdir())
+    image = cv2.imread(str(images[3]))
+    cv2.imwrite(str(images[3]), image[:, ::-1])
+    seen: list[int] = []
+    prepare(source, tmp_path / "again", progress=lambda done, total: seen.append(done))
+    assert seen[0] == 25
+    prepare(source, tmp_path / "fresh")
+    assert content(tmp_path / "again") == content(tmp_path / "fresh")
+
+
+def test_a_name_too_long_for_a_file_is_listed(photographs: Path, tmp_path: Path) -> None:
+    source = copied(photographs, tmp_path)
+    with (source / "labels.csv").open("a") as stream:
+        stream.write(f"{'a' * 400}.jpg,1,p9,left\n")
+    prepare(source, tmp_path / "set")
+    (row,) = read_csv(tmp_path / "set" / "rejected.csv")
+    assert "longer than 230 bytes" in row["reason"]
+
+
+def test_patients_whom_official_splits_put_on_both_sides_are_counted(photographs: Path, tmp_path: Path) -> None:
+    source = copied(photographs, tmp_path)
+    rows = read_csv(source / "labels.csv")
+    last = rows[-1]["patient_id"]
+    for row in rows:
+        row["split"] = "test" if row["patient_id"] == last else ""
+    rows[0] |= {"patient_id": last, "split": "train"}
+    (source / "labels.csv").write_bytes(encode_csv(tuple(rows[0]), rows))
+    about = prepare(source, tmp_path / "set")
+    assert about["patients_on_both_sides"] == 1
+
+
+def test_a_seed_out_of_range_is_refused_before_any_work(photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match="a seed from 0"):
+        prepare(photographs, tmp_path / "set", seed=2**32)
+    assert not (tmp_path / ".set.partial").exists()
+
+
 def test_unreadable_photographs_are_listed_and_the_rest_is_prepared(photographs: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(photographs, source)

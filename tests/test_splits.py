@@ -1,8 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 
 from keras_dr.errors import KerasDrError
-from keras_dr.splits import SplitShares, assign_splits, find_leaks, group_photographs
+from keras_dr.splits import MAX_SEED, SplitShares, assign_splits, count_straddling, find_leaks, group_photographs
 
 
 def test_groups_are_linked_through_others() -> None:
@@ -74,3 +76,41 @@ def test_without_official_splits_nothing_leaks() -> None:
 
 def test_pairs_link_groups() -> None:
     assert group_photographs(["a", "b", "c", "c"], pairs=[(0, 3)]) == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.04, 0.04), (0.06, 0.2), (0.03, 0.94)])
+def test_small_and_large_shares_are_met(val: float, test: float) -> None:
+    splits = assign_splits([""] * 500, [index % 2 for index in range(500)], range(500), SplitShares(val, test), 0)
+    assert splits.count("val") == pytest.approx(500 * val, abs=6)
+    assert splits.count("test") == pytest.approx(500 * test, abs=6)
+
+
+def test_four_photographs_a_class_are_enough() -> None:
+    splits = assign_splits([""] * 20, [index % 5 for index in range(20)], range(20), SplitShares(), 0)
+    assert [splits.count(name) for name in ("train", "val", "test")] == [10, 5, 5]
+
+
+def test_blank_rows_follow_their_group_into_test_before_val() -> None:
+    official = ["test", "", "val", "", "", "train", "val", "test", ""]
+    groups = [0, 0, 1, 1, 2, 2, 3, 3, 3]
+    expected = ["test", "test", "val", "val", "train", "train", "val", "test", "test"]
+    assert assign_splits(official, [0] * 9, groups, SplitShares(), 0) == expected
+
+
+def test_patients_on_both_sides_are_counted() -> None:
+    assert count_straddling(["train", "test", "train", "train", "val"], ["a", "a", "b", "b", "c"]) == 1
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 2**32])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(KerasDrError, match="a seed from 0"):
+        assign_splits([""] * 20, [0] * 20, range(20), SplitShares(), seed)
+
+
+def test_the_largest_seed_cuts() -> None:
+    assert set(assign_splits([""] * 20, [0] * 20, range(20), SplitShares(), MAX_SEED)) == {"train", "val", "test"}
+
+
+def test_an_error_comes_back_whole_from_another_process() -> None:
+    error = pickle.loads(pickle.dumps(KerasDrError("this", "that", "Mend it.")))
+    assert (str(error), error.remedy) == ("Expected this; found that. Mend it.", "Mend it.")

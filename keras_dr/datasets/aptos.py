@@ -31,4 +31,8 @@ def read(source: Path) -> list[Record]:
     image, grade = pick_column(file, rows, ("id_code",)), pick_column(file, rows, ("diagnosis",))
     tops = [source / name for name in _FOLDERS if (source / name).is_dir()]
     folders = [folder for top in tops for folder in folders_below(top)]
-    return [Record(safe_id(row[image]), find_image(folders, row[image]), parse_grade(row[grade])) for row in rows]
+    records = []
+    for row in rows:
+        with row.named():
+            records.append(Record(safe_id(row[image]), find_image(folders, row[image]), parse_grade(row[grade])))
+    return records

@@ -8,7 +8,7 @@ masks/<lesion>/<image name without folder and suffix>.png.
 from collections import Counter
 from pathlib import Path
 
-from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_table
+from keras_dr.datasets.tables import find_image, folders_below, image_stem, is_file, pick_column, read_table
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import find_grade
 from keras_dr.records import SPLITS, Record, safe_id
@@ -52,7 +52,8 @@ def read(source: Path) -> list[Record]:
     ids = _image_ids([row[image] for row in rows])
     records = []
     for row, image_id in zip(rows, ids, strict=True):
-        path = find_image(folders, row[image])
+        with row.named():
+            path, part = find_image(folders, row[image]), _split(row.get(split, ""))
         found = {lesion.name: lesion / f"{path.stem}.png" for lesion in masks}
         records.append(
             Record(
@@ -61,9 +62,10 @@ def read(source: Path) -> list[Record]:
                 grade=find_grade(row[grade]),
                 patient_id=row.get(patient, ""),
                 eye=_EYE_NAMES.get(row.get(eye, "").lower(), ""),
-                split=_split(row.get(split, "")),
-                masks={lesion: mask for lesion, mask in found.items() if mask.is_file()},
+                split=part,
+                masks={lesion: mask for lesion, mask in found.items() if is_file(mask)},
                 label=row[grade],
+                origin=row.place,
             )
         )
     return records

@@ -59,7 +59,9 @@ def _read(file: Path, split: str) -> list[Record]:
         ((eye, level),) = levels.items()
         # the paths begin with the set's folder and leave out "Images": patient and file are what holds
         inside = PureWindowsPath(row[image]).parts
-        path = find_image([file.parent / "Images", file.parent], "/".join(inside if ".." in inside else inside[-2:]))
-        grade = UNGRADABLE if level in ("5", "5.0") else parse_grade(level)
+        name_inside = "/".join(inside if ".." in inside else inside[-2:])
+        with row.named():
+            path = find_image([file.parent / "Images", file.parent], name_inside)
+            grade = UNGRADABLE if level in ("5", "5.0") else parse_grade(level)
         records.append(Record(safe_id(row[name]), path, grade, row[patient], eye, split))
     return records

@@ -38,8 +38,10 @@ def _read(source: Path, file: Path, split: str) -> list[Record]:
     folders = sorted(below, key=lambda folder: folder.name != (split or "train"))  # its own folder first
     records = []
     for row in rows:
-        path, name = find_image(folders, row[image]), image_stem(row[image])
+        with row.named():
+            path, level = find_image(folders, row[image]), parse_grade(row[grade])
+        name = image_stem(row[image])
         patient = re.fullmatch(r"(.+)_(left|right)", name)
         number, eye = (patient[1], patient[2]) if patient else ("", "")
-        records.append(Record(safe_id(name), path, parse_grade(row[grade]), number, eye, split))
+        records.append(Record(safe_id(name), path, level, number, eye, split))
     return records

@@ -43,6 +43,7 @@ def read(source: Path) -> list[Record]:
         rows = read_table(file)
         image, grade = pick_column(file, rows, ("Image name",)), pick_column(file, rows, ("Retinopathy grade",))
         for row in rows:
-            path = find_image([part / "1. Original Images" / folder], row[image])
-            records.append(Record(safe_id(f"{split}_{row[image]}"), path, parse_grade(row[grade]), split=split))
+            with row.named():
+                path, level = find_image([part / "1. Original Images" / folder], row[image]), parse_grade(row[grade])
+            records.append(Record(safe_id(f"{split}_{row[image]}"), path, level, split=split))
     return records

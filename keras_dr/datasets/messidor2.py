@@ -36,7 +36,8 @@ def read(source: Path) -> list[Record]:
     records = []
     for row in rows:
         ungradable = not row[grade] or row.get(gradable, "1") in ("0", "0.0")
-        path, image_id = find_image(folders, row[image]), safe_id(image_stem(row[image]))
-        level = UNGRADABLE if ungradable else parse_grade(row[grade])
-        records.append(Record(image_id, path, level, row.get(patient, "")))
+        with row.named():
+            path = find_image(folders, row[image])
+            level = UNGRADABLE if ungradable else parse_grade(row[grade])
+        records.append(Record(safe_id(image_stem(row[image])), path, level, row.get(patient, "")))
     return records

@@ -1,7 +1,8 @@
 """CSV tables with labels, and the photographs that they name, for the adapters."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from keras_dr.errors import KerasDrError
@@ -10,13 +11,29 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 
-def read_table(file: Path) -> list[dict[str, str]]:
+class TableRow(dict[str, str]):
+    """A row of a table, column -> value, that knows where it stands."""
+
+    def __init__(self, cells: Mapping[str, str], place: str) -> None:
+        super().__init__(cells)
+        self.place = place
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Name file and line in what is said against the row's values."""
+        try:
+            yield
+        except KerasDrError as error:
+            raise KerasDrError(error.expected, f"{error.found} in {self.place}", error.remedy) from error
+
+
+def read_table(file: Path) -> list[TableRow]:
     """Rows of a CSV file (UTF-8, with or without a byte-order mark) with names and values stripped of spaces.
 
     Rows without any value are dropped, and so are empty cells beyond the header.
 
     Raises:
-        KerasDrError: no text, or a row longer than the header.
+        KerasDrError: no text, a row longer than the header, or no row.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -27,10 +44,14 @@ def read_table(file: Path) -> list[dict[str, str]]:
                 if any(map(str.strip, beyond)):
                     found = f"{len(row) + len(beyond)} in line {reader.line_num}"
                     raise KerasDrError(f"{len(row)} columns in {file}", found, "Correct that line.")
-                rows.append({name.strip(): (value or "").strip() for name, value in row.items()})
-            return [row for row in rows if any(row.values())]
+                cells = {name.strip(): (value or "").strip() for name, value in row.items()}
+                if any(cells.values()):  # Excel leaves rows without any
+                    rows.append(TableRow(cells, f"line {reader.line_num} of {file}"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise KerasDrError(f"a CSV file in UTF-8 at {file}", str(error), "Save it again as UTF-8 CSV.") from error
+    if not rows:
+        raise KerasDrError(f"rows with values below a header in {file}", "none", "Fill it, or name another file.")
+    return rows
 
 
 def read_header(file: Path) -> list[str]:
@@ -42,19 +63,19 @@ def read_header(file: Path) -> list[str]:
         return []
 
 
-def pick_column(file: Path, rows: list[dict[str, str]], names: tuple[str, ...], needed: bool = True) -> str:
+def pick_column(file: Path, rows: list[TableRow], names: tuple[str, ...], needed: bool = True) -> str:
     """The first of these column names that the table has, compared without case; "" if none is and none is needed.
 
     Raises:
         KerasDrError: a needed column is missing.
     """
-    present = {name.lower(): name for name in (rows[0] if rows else {})}
+    present = {name.lower(): name for name in rows[0]}
     for name in names:
         if name.lower() in present:
             return present[name.lower()]
     if not needed:
         return ""
-    found = ", ".join(filter(None, present.values())) or "an empty table"
+    found = ", ".join(filter(None, present.values()))
     raise KerasDrError(f"in {file} a column named {' or '.join(names)}", found, "Rename the column.")
 
 
@@ -64,19 +85,27 @@ def find_image(folders: Iterable[Path], name: str) -> Path:
     A name that no folder has comes back as a path in the first folder: `prepare` lists it as unreadable.
 
     Raises:
-        KerasDrError: no name, or one that leads out of the folders.
+        KerasDrError: no name, one that no file can have, or one that leads out of the folders.
     """
     name = name.replace("\\", "/")
     parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name.startswith("/") or PureWindowsPath(name).drive:
+    if not parts or ".." in parts or name.startswith("/") or PureWindowsPath(name).drive or "\0" in name:
         raise KerasDrError("an image name inside the data set's folder", repr(name), "Correct that row.")
     folders = list(folders)
     stem = image_stem(name)
     for folder in folders:
         for candidate in (name, *(stem + suffix for suffix in _SUFFIXES)):
-            if (folder / candidate).is_file():
+            if is_file(folder / candidate):
                 return folder / candidate
     return folders[0] / name
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name too long for one is no error."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def image_stem(name: str) -> str:
