@@ -37,6 +37,8 @@ def prepared_text(about: Mapping[str, Any]) -> str:
         lines.append(
             f"Warning: {about['leaks']} official training photographs are copies of ones that judge it: {done}."
         )
+    if about["patients_on_both_sides"]:
+        lines.append(f"Warning: {about['patients_on_both_sides']} patients lie on two sides of the official split.")
     return "\n".join(lines)
 
 
