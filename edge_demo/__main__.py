@@ -6,7 +6,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _positives(text: str) -> list[int]:
-    return [_positive(part) for part in text.split(",")]
+def _threads(text: str) -> list[int]:
+    try:
+        return profiler.parse_threads(text)
+    except KerasDrError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _thread_count(text: str) -> int:
+    return _threads(str(_positive(text)))[0]
 
 
 def _names(text: str) -> list[str]:
@@ -44,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("bundle", type=Path, help="folder made by cli.py export")
     grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, or a folder of them")
     grade.add_argument("--variant", help="model of the bundle (default: int8 if it holds one)")
-    grade.add_argument("--threads", type=_positive, metavar="N", help="processor threads (default: the runtime's)")
+    grade.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads (default: the runtime's)")
     grade.add_argument("--heatmap", type=Path, metavar="OUT", help="a .png file for one photograph, else a folder")
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     grade.add_argument("--csv", type=Path, metavar="FILE", help="write the results as a table")
@@ -54,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("bundle", type=Path, help="folder made by cli.py export")
     profile.add_argument("--image", type=Path, metavar="FILE", help="photograph (default: a synthetic disc)")
     profile.add_argument("--variants", type=_names, metavar="A,B", help="models of the bundle (default: all)")
-    profile.add_argument("--threads", type=_positives, default=[1, 2], metavar="1,2", help="numbers of threads")
+    profile.add_argument("--threads", type=_threads, default=[1, 2], metavar="1,2", help="numbers of threads")
     profile.add_argument("--repeats", type=_positive, default=50, metavar="N", help="rounds a row (default: 50)")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
@@ -112,26 +120,57 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
     return files
 
 
-def _check_folders(*files: Path | None) -> None:
-    """Find out before the work that a result has nowhere to go."""
-    for file in files:
-        if file is not None and not file.parent.is_dir():
-            raise KerasDrError(f"a folder {file.parent} for {file.name}", "none", "Make it first.")
+def _check_results(
+    bundle: Path, images: Sequence[Path], tables: Sequence[Path | None], heatmaps: Sequence[Path | None] = ()
+) -> None:
+    """Find out before the work that a result has nowhere to go, or would replace what is no result.
+
+    Raises:
+        KerasDrError: a result that is a folder, a photograph, inside the bundle, or named like another one; a table
+            (JSON or CSV) whose folder is missing. The folder of the heat maps is made when it is needed.
+    """
+    photographs = {image.resolve() for image in images}
+    taken = {file.parent.resolve(): "the folder of the heat maps" for file in heatmaps if file}
+    for file in filter(None, (*heatmaps, *tables)):
+        place = file.resolve()
+        found = "a folder" if place.is_dir() else taken.get(place)
+        if place in photographs:
+            found = "one of the photographs"
+        elif place.is_relative_to(bundle.resolve()):
+            found = f"a place inside the bundle {_printable(bundle)}"
+        if found:
+            expected = f"a file of its own for the result {_printable(file)}"
+            raise KerasDrError(expected, found, "Choose another name or folder for it.")
+        taken[place] = "the name of another result"
+    for table in filter(None, tables):
+        if not table.parent.is_dir():
+            expected = f"a folder {_printable(table.parent)} for {_printable(table)}"
+            raise KerasDrError(expected, "none", "Make it first.")
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "Choose a folder that exists, may be written and has room."
+        raise KerasDrError(f"to write {_printable(target)}", error.strerror or str(error), remedy) from error
 
 
 def _grade(arguments: argparse.Namespace) -> int:
     images = find_images(arguments.images)
     heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else [None] * len(images)
-    _check_folders(arguments.json, arguments.csv)
+    _check_results(arguments.bundle, images, (arguments.json, arguments.csv), heatmaps)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
     grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads)
     if heatmaps[0] is not None:
-        heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
+        with _writing(arguments.heatmap):
+            heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     gradings, failures = [], []
     for image, heatmap in zip(images, heatmaps, strict=True):
         try:
-            grading = grader.grade(_read(image), _printable(image))
+            grading = _grade_one(grader, image)
             gradings.append(grading)
             print(describe(grading, grader.bundle), flush=True)
             if heatmap is not None:
@@ -142,13 +181,24 @@ def _grade(arguments: argparse.Namespace) -> int:
             failures.append({"path": _printable(image), "error": str(error)})
             print(f"error: {_printable(image)}: {error}", file=sys.stderr)
     if arguments.json:
-        write_json(arguments.json, results_json(grader, gradings, failures))
+        with _writing(arguments.json):
+            write_json(arguments.json, results_json(grader, gradings, failures))
     if arguments.csv:
-        write_bytes(arguments.csv, results_csv(grader.bundle, gradings).encode())
+        with _writing(arguments.csv):
+            write_bytes(arguments.csv, results_csv(grader.bundle, gradings).encode())
     for result in filter(None, (arguments.heatmap, arguments.json, arguments.csv)):
         print(f"Wrote {result}")
     print(FOOTER)
     return 1 if failures else 0
+
+
+def _grade_one(grader: Grader, image: Path) -> Grading:
+    """`Grader.grade` of a file; a photograph that OpenCV or the memory cannot hold must not end the others' grading."""
+    try:
+        return grader.grade(_read(image), _printable(image))
+    except (cv2.error, MemoryError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
 
 
 def _printable(path: Path) -> str:
@@ -208,7 +258,8 @@ def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    _check_folders(arguments.json)
+    images = [arguments.image] if arguments.image else []
+    _check_results(arguments.bundle, images, [arguments.json])
     image = _read(arguments.image) if arguments.image else None
     measurements = profiler.profile(
         arguments.bundle,
@@ -240,8 +291,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except Exception as error:
         if arguments.debug:
             raise
-        known = isinstance(error, KerasDrError | OSError)
-        text = str(error) if known else f"{type(error).__name__}: {error}. Pass --debug to see where."
+        text = str(error)
+        if isinstance(error, OSError):
+            text += ". Check the name, the permissions and the room that is left."
+        elif not isinstance(error, KerasDrError):
+            text = f"{type(error).__name__}: {error}. Pass --debug to see where."
         print(f"error: {text}", file=sys.stderr)
         return 1
 

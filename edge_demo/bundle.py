@@ -80,6 +80,9 @@ class Bundle:
         if not all(0 <= index < len(self.classes) for index in self.referable):
             expected = f"referable class indices from 0 to {len(self.classes) - 1} in {where}"
             raise KerasDrError(expected, str(list(self.referable)), EXPORT_AGAIN)
+        for key, values in (("classes", self.classes), ("referable", self.referable)):
+            if len(set(values)) < len(values):
+                raise KerasDrError(f"each of {key!r} once in {where}", repr(list(values))[:80], EXPORT_AGAIN)
         if not (math.isfinite(self.threshold) and self.threshold >= 0):
             raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
 

@@ -21,6 +21,7 @@ from keras_dr.errors import KerasDrError
 from keras_dr.runs import write_json as _write_json
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
+MAX_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for one another, and many thousands crash the runtime
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,28 @@ class Measurement:
     machine: Machine
 
 
+def parse_threads(text: str) -> list[int]:
+    """Numbers of threads from text such as "1,2".
+
+    Raises:
+        KerasDrError: no numbers, or one that is not 1 to `MAX_THREADS`.
+    """
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError as error:
+        expected = "numbers of threads joined by commas"
+        raise KerasDrError(expected, repr(text)[:80], "Write them as in 1,2.") from error
+    _check_threads(counts)
+    return counts
+
+
+def _check_threads(counts: Sequence[int]) -> None:
+    wrong = [count for count in counts if not 1 <= count <= MAX_THREADS]
+    if wrong:
+        expected = f"1 to {MAX_THREADS} threads (at most four for each core)"
+        raise KerasDrError(expected, str(wrong[0]), "Choose another number of threads.")
+
+
 def profile(
     bundle_folder: Path,
     variants: Sequence[str] | None = None,
@@ -111,18 +134,20 @@ def profile(
     Args:
         bundle_folder: the bundle.
         variants: names of its models; None takes all.
-        threads: numbers of threads, each 1 or more.
+        threads: numbers of threads, each 1 to `MAX_THREADS`.
         image: a photograph's file; None takes `synthetic_photograph()`, and `Measurement.image` says so.
         repeats: counted rounds a measurement, 1 or more; a few rounds before them warm up.
         progress: is told what is measured next.
 
     Raises:
-        KerasDrError: no bundle, an unknown variant, an altered model, no photograph, or a process that died.
+        KerasDrError: no bundle, too many threads, an unknown variant, an altered model, no photograph, or a process
+            that died.
     """
     bundle = Bundle.load(bundle_folder)
     names = list(bundle.models) if variants is None else list(variants)
-    if repeats < 1 or any(count < 1 for count in threads):
-        raise KerasDrError("1 or more threads and repeats", f"{list(threads)} and {repeats}", "Choose other numbers.")
+    _check_threads(threads)
+    if repeats < 1:
+        raise KerasDrError("1 or more repeats", str(repeats), "Choose another number.")
     for name in names:
         bundle.model_path(name)
     where = machine()

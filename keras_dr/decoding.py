@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from keras_dr.errors import KerasDrError
 
+# a broken file is told by the KerasDrError; OpenCV's own lines beside it (a source file, a line) help no user
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
 Image = NDArray[np.uint8]
 
 # Four times a 24-megapixel camera, and 300 MB once decoded: a workstation's worker and a phone still hold that, while

@@ -20,6 +20,7 @@ from keras_dr.errors import KerasDrError
 from keras_dr.fundus import THUMBNAIL, Fundus, find_fundus
 
 SIZES = (32, 1024)  # 224 to 768 are meant for use; smaller ones keep tests quick
+ELONGATED = 4  # longer than this many widths, a strip is reduced before it is padded to a square
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,8 @@ def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> N
         uint8 (size, size) or (size, size, C).
     """
     height, width = image.shape[:2]
+    if fundus is None and max(height, width) > max(ELONGATED * min(height, width), size):
+        return _letterbox(image, size)
     whole = Fundus((width - 1) / 2, (height - 1) / 2, max(height, width) / 2)
     circle = fundus or whole
     side = max(1, round(2 * circle.radius))
@@ -90,6 +93,22 @@ def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> N
     below, behind = side - cut.shape[0] - above, side - cut.shape[1] - before
     cut = cv2.copyMakeBorder(cut, above, below, before, behind, cv2.BORDER_CONSTANT, value=(0, 0, 0))
     return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR)
+
+
+def _letterbox(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """`crop_square` of a whole strip, without its square: of 1 x 60,000 pixels that would take 10.8 GB."""
+    scale = size / max(image.shape[:2])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    strip = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    above, before = (size - height) // 2, (size - width) // 2
+    below, behind = size - height - above, size - width - before
+    return cv2.copyMakeBorder(strip, above, below, before, behind, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+def _seek_fundus(pixels: Image) -> Fundus | None:
+    """`find_fundus`, but for strips so thin that their thumbnail has too few rows for a circle, or none at all."""
+    height, width = pixels.shape[:2]
+    return None if max(height, width) > 40 * min(height, width) else find_fundus(pixels)
 
 
 @lru_cache(maxsize=8)
@@ -133,11 +152,11 @@ def read_photograph(data: bytes, spec: Preprocessing) -> Photograph:
     # most fundi are at least as wide as the photograph's shorter side: a guess that saves decoding twice
     reduction = _reduction(header, min(header.height, header.width), spec.size)
     pixels = decode_rgb(data, reduction)
-    fundus = find_fundus(pixels)
+    fundus = _seek_fundus(pixels)
     if reduction > 1 and fundus and 2 * fundus.radius < spec.size:
         reduction = _reduction(header, 2 * fundus.radius * reduction, spec.size)
         pixels = decode_rgb(data, reduction)
-        fundus = find_fundus(pixels)
+        fundus = _seek_fundus(pixels)
     shape = (header.height, header.width) if reduction > 1 else pixels.shape[:2]
     return Photograph(pixels, reduction, shape, fundus and fundus.scaled(reduction))
 
@@ -171,7 +190,7 @@ def prepare_photograph(photograph: Photograph, spec: Preprocessing) -> tuple[Ima
 
 def prepare_decoded(pixels: Image, spec: Preprocessing) -> tuple[Image, Fundus | None]:
     """`prepare_photograph` for a photograph that comes as an array, uint8 RGB (H, W, 3)."""
-    return prepare_photograph(Photograph(pixels, 1, pixels.shape[:2], find_fundus(pixels)), spec)
+    return prepare_photograph(Photograph(pixels, 1, pixels.shape[:2], _seek_fundus(pixels)), spec)
 
 
 def prepare_image(data: bytes, spec: Preprocessing) -> Image:

@@ -155,3 +155,10 @@ def test_only_jpeg_is_reduced(disc: np.ndarray) -> None:
     assert read_header(encode(disc)).reductions == (1,)
     with pytest.raises(ValueError, match="reduction 2"):
         decode_rgb(encode(disc), 2)
+
+
+def test_opencv_says_nothing_beside_our_message(disc: np.ndarray, capfd: pytest.CaptureFixture[str]) -> None:
+    data = encode(disc)
+    with pytest.raises(KerasDrError):
+        decode_rgb(data[: len(data) // 2])
+    assert capfd.readouterr().err == ""

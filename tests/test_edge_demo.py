@@ -205,6 +205,8 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"threshold": True}, "'threshold'"),
         ({"threshold": float("nan")}, "threshold of 0 or more"),
         ({"referable": [5]}, "indices from 0 to 4"),
+        ({"referable": [2, 2, 3, 4]}, "each of 'referable' once"),
+        ({"classes": ["x"] * 5}, "each of 'classes' once"),
         ({"models": {}}, "an empty one"),
         ({"models": {"int8": {"file": "../x", "sha256": "", "size_bytes": 1}}}, "without folders"),
         ({"preprocessing": {"size": SIZE}}, "'enhance'.*no such key"),
@@ -282,6 +284,87 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--json", "photographs/a.jpg"], "one of the photographs"),
+        (["--json", "bundle/bundle.json"], "a place inside the bundle"),
+        (["--csv", "bundle/new.csv"], "a place inside the bundle"),
+        (["--json", "r.x", "--csv", "./r.x"], "the name of another result"),
+        (["--json", "maps/a.png", "--heatmap", "maps"], "the name of another result"),
+        (["--json", "maps", "--heatmap", "maps"], "the folder of the heat maps"),
+        (["--csv", "photographs"], "a folder"),
+    ],
+)
+def test_cli_a_result_never_replaces_anything_else(
+    bundle_folder: Path,
+    photographs: Path,
+    words: list[str],
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(bundle_folder.parent)
+    before = {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()}
+    assert command.main(["grade", "bundle", "photographs", *words]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"; found {found}" in err
+    assert {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("fault", [cv2.error("too\nlarge"), MemoryError("too large")])
+def test_cli_one_photograph_that_cannot_be_held_does_not_end_the_others(
+    bundle_folder: Path,
+    photographs: Path,
+    fault: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grade = Grader.grade
+
+    def fail(grader: Grader, data: bytes, name: str) -> object:
+        if name.endswith("a.jpg"):
+            raise fault
+        return grade(grader, data, name)
+
+    monkeypatch.setattr(Grader, "grade", fail)
+    assert command.main(["grade", str(bundle_folder), str(photographs)]) == 1
+    out, err = capsys.readouterr()
+    assert f"{photographs / 'left' / 'a.JPG'}: proliferative" in out
+    assert f"{photographs / 'a.jpg'}: Expected a photograph that can be prepared here; found" in err
+    assert ": too large. Reduce" in err
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1,", "100000", "9" * 5000])
+def test_threads_that_are_refused(text: str) -> None:
+    with pytest.raises(KerasDrError, match="threads"):
+        profiler.parse_threads(text)
+
+
+def test_threads_are_joined_by_commas() -> None:
+    assert profiler.parse_threads("1,2") == [1, 2]
+
+
+def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"at most four for each core\); found 100000"):
+        profiler.profile(bundle_folder, threads=[100000])
+
+
+def test_cli_profile_of_a_missing_photograph(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["profile", str(bundle_folder), "--image", "nope.jpg"]) == 1
+    assert "photograph nope.jpg; found No such file or directory. Check" in capsys.readouterr().err
+
+
+def test_cli_results_that_cannot_be_written(
+    bundle_folder: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(photographs / "note.txt" / "maps")
+    words = [str(bundle_folder), str(photographs / "a.jpg"), "--heatmap", file]
+    assert command.main(["grade", *words]) == 1
+    assert f"Expected to write {file}; found Not a directory. Choose" in capsys.readouterr().err
+
+
 def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photograph: bytes) -> None:
     change(bundle_folder, classes=["a", "b", "c", "d", "referable"], referable=[4])
     bundle = Bundle.load(bundle_folder)
@@ -290,7 +373,18 @@ def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photogr
     assert row.count("p_referable") == 1
 
 
-@pytest.mark.parametrize("words", [[], ["grade"], ["grade", "bundle"], ["profile", "bundle", "--threads", "0"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["grade"],
+        ["grade", "bundle"],
+        ["grade", "bundle", "eye.jpg", "--threads", "100000"],
+        ["grade", "bundle", "eye.jpg", "--threads", "1,2"],
+        ["profile", "bundle", "--threads", "0"],
+        ["profile", "bundle", "--threads", "1,100000"],
+    ],
+)
 def test_cli_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         command.main(words)

@@ -53,6 +53,20 @@ def test_whole_image_is_used_without_a_fundus() -> None:
     assert (image[8:24] == 90).all() and not image[:8].any() and not image[24:].any()
 
 
+@pytest.mark.parametrize("shape", [(1, 60000), (60000, 1), (40, 30000)])
+def test_a_strip_is_letterboxed_without_a_square_of_its_length(shape: tuple[int, int]) -> None:
+    image = prepare_image(encode(np.full((*shape, 3), 90, np.uint8)), Preprocessing(32))
+    upright = image if shape[0] < shape[1] else image.transpose(1, 0, 2)
+    assert (upright[15] == 90).all()
+    assert not upright[:15].any() and not upright[16:].any()
+
+
+def test_a_strip_reduced_before_padding_is_as_if_padded_first() -> None:
+    strip = np.random.default_rng(0).integers(0, 256, (64, 512), np.uint8)
+    padded = np.pad(strip, ((224, 224), (0, 0)))
+    assert np.array_equal(crop_square(strip, None, 64), crop_square(padded, None, 64))
+
+
 FULL_SIZE = Path(__file__).parents[2] / "shared" / "data" / "idrid_fullres"  # where a copy lies beside the project
 
 
