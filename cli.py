@@ -261,11 +261,11 @@ def profile(
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
 
-    counts = [int(count) for count in threads.split(",")]
-    measurements = profiler.profile(bundle, None, counts, image.read_bytes() if image else None, repeats)
-    _say(profiler.table(measurements))
+    counts = profiler.parse_threads(threads)
     file = (out or bundle) / "profile.json"
     file.parent.mkdir(parents=True, exist_ok=True)
+    measurements = profiler.profile(bundle, None, counts, image.read_bytes() if image else None, repeats)
+    _say(profiler.table(measurements))
     profiler.write_json(file, measurements)
     _done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
 

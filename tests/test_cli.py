@@ -68,7 +68,8 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("train", "nowhere", "x"), "no such folder"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
-        (("profile", "nowhere"), "cli.py export"),
+        (("profile", "nowhere", "--out", "/tmp"), "cli.py export"),
+        (("profile", "nowhere", "--threads", "abc"), "threads"),
     ],
 )
 def test_bad_input_gets_one_message(words: tuple[str, ...], message: str) -> None:
