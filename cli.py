@@ -263,7 +263,8 @@ def profile(
 
     counts = profiler.parse_threads(threads)
     file = (out or bundle) / "profile.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
     measurements = profiler.profile(bundle, None, counts, image.read_bytes() if image else None, repeats)
     _say(profiler.table(measurements))
     profiler.write_json(file, measurements)

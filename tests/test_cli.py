@@ -68,7 +68,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("train", "nowhere", "x"), "no such folder"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
-        (("profile", "nowhere", "--out", "/tmp"), "cli.py export"),
+        (("profile", "nowhere"), "cli.py export"),
         (("profile", "nowhere", "--threads", "abc"), "threads"),
     ],
 )
