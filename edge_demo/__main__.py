@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     grade = commands.add_parser("grade", help="grade photographs", epilog=FOOTER)
     grade.add_argument("bundle", type=Path, help="folder made by cli.py export")
     grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, or a folder of them")
-    grade.add_argument("--variant", help="model of the bundle (default: int8 if it holds one)")
+    grade.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
     grade.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads (default: the runtime's)")
     grade.add_argument("--heatmap", type=Path, metavar="OUT", help="a .png file for one photograph, else a folder")
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")

@@ -41,6 +41,7 @@ class Bundle:
         threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
         heatmaps: what the heat maps mean, in words.
         models: variant name -> file.
+        failed: variants that strayed too far from the float model on validation photographs, and were kept all the same.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Bundle:
     threshold: float
     heatmaps: str
     models: dict[str, ModelFile] = field(repr=False)
+    failed: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
@@ -72,6 +74,7 @@ class Bundle:
             threshold=float(_value(manifest, "threshold", (int, float), where)),
             heatmaps=_value(manifest, "heatmaps", str, where),
             models={name: _model_file(models, name, where) for name in models},
+            failed=_failed(manifest),
         )
         bundle._check(where)
         return bundle
@@ -87,8 +90,9 @@ class Bundle:
             raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
 
     def default_variant(self) -> str:
-        """The first of `PREFERRED` that the bundle holds, else its first."""
-        return next((name for name in PREFERRED if name in self.models), next(iter(self.models)))
+        """The first of `PREFERRED` that the bundle holds and that did not fail, else its first."""
+        sound = [name for name in PREFERRED if name in self.models and name not in self.failed]
+        return sound[0] if sound else next(iter(self.models))
 
     def model_path(self, variant: str) -> Path:
         """Path of a variant's model, once its SHA-256 has been found to be the manifest's.
@@ -107,6 +111,13 @@ class Bundle:
             expected = f"SHA-256 {model.sha256} for {path}"
             raise KerasDrError(expected, f"{digest} ({path.stat().st_size} bytes)", EXPORT_AGAIN)
         return path
+
+
+def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """Names under parity.failures, if the manifest has them."""
+    parity = manifest.get("parity")
+    failures = parity.get("failures") if isinstance(parity, dict) else None
+    return tuple(failures) if isinstance(failures, dict) else ()
 
 
 def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:

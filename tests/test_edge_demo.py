@@ -130,6 +130,13 @@ def test_default_variant_is_int8_where_there_is_one(bundle_folder: Path) -> None
     assert Grader(Bundle.load(bundle_folder)).variant == "float32"
 
 
+def test_default_variant_is_not_one_that_failed_parity(bundle_folder: Path) -> None:
+    file = bundle_folder / "bundle.json"
+    manifest = json.loads(file.read_bytes()) | {"parity": {"failures": {"int8": ["grade_agreement .8"]}}}
+    file.write_text(json.dumps(manifest))
+    assert Bundle.load(bundle_folder).default_variant() == "float32"
+
+
 def test_referred_from_the_threshold_on(bundle_folder: Path, photograph: bytes) -> None:
     p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable
     for threshold, referred in ((p_referable, True), (math.nextafter(p_referable, 2), False)):
