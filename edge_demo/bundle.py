@@ -41,7 +41,7 @@ class Bundle:
         threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
         heatmaps: what the heat maps mean, in words.
         models: variant name -> file.
-        failed: variants that strayed too far from the float model on validation photographs, and were kept all the same.
+        failed: variants kept although they stray from the float model on validation photographs.
     """
 
     folder: Path
