@@ -334,16 +334,3 @@ def test_quality_stands_in_the_manifest_and_its_limits_in_prepared_json(photogra
     row = next(row for row in prepared.load(tmp_path / "set").rows if row["image_id"] == file.stem)
     assert row["gradable"] == "no" and "dark" in row["reasons"] and about["not_gradable"] >= 1
     assert float(row["illumination"]) < about["quality_limits"]["illumination"][0]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "idrid").is_dir(), reason="IDRiD is not at hand")
-def test_copies_in_idrid_are_those_of_an_independent_count(tmp_path: Path) -> None:
-    about = prepare(SHARED / "idrid", tmp_path / "set", size=224, workers=None)
-    splits: dict[str, list[str]] = {}
-    for file in sorted((SHARED / "idrid" / "B. Disease Grading").rglob("*.jpg")):
-        pixels = hashlib.sha256(cv2.imread(str(file)).tobytes()).hexdigest()
-        splits.setdefault(pixels, []).append("test" if "Testing" in str(file) else "train")
-    assert about["duplicates"] == sum(len(found) - 1 for found in splits.values()) == 6
-    assert about["leaks"] == sum(found.count("train") for found in splits.values() if "test" in found) == 1
-    assert about["near_duplicates"] == 1  # 013 and 397: one photograph, the second darkened
