@@ -22,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr import prepared
+from keras_dr import prepared, preparing
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.datasets import read_records
 from keras_dr.model import build_model
@@ -45,7 +45,7 @@ def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
             source, folder = Path(temporary) / "photographs", Path(temporary) / "prepared"
             write_dataset(source, count=SYNTHETIC, seed=1, size=(size, size * 4 // 3), workers=1)
             name, records = read_records(source)
-            prepared.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=1)
+            preparing.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=1)
         data = prepared.load(folder)
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
