@@ -107,5 +107,6 @@ def plot_roc_pr(
     right.set(xlabel="recall (sensitivity)", ylabel="precision", title=f"Precision-recall, task {task.name}")
     for axes in (left, right):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
+        if axes.get_legend_handles_labels()[0]:  # nobody referred: no point on the right
+            axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
     _save(figure, file)

@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_dr import metrics, report
 from keras_dr.grades import TASKS
-from keras_dr.plots import plot_confusion
+from keras_dr.plots import plot_confusion, plot_roc_pr
 
 
 def figures() -> dict:
@@ -33,3 +33,9 @@ def test_metrics_text_tells_each_class_and_the_operating_point() -> None:
     text = report.metrics_text(figures())
     assert "sensitivity at threshold 0.500" in text and "proliferative" in text and "weighted average" in text
     assert next(line for line in text.splitlines() if line.startswith("mild")).split()[1:] == ["0.000"] * 3 + ["1"]
+
+
+def test_curves_are_drawn_also_where_nobody_is_referred(tmp_path: Path) -> None:
+    point = {"threshold": 0.9, "sensitivity": 0.0, "specificity": 1.0}
+    plot_roc_pr(tmp_path / "a.png", np.array([True, False, True]), np.array([0.3, 0.2, 0.1]), point, TASKS["icdr"])
+    assert (tmp_path / "a.png").stat().st_size > 1000
