@@ -1,7 +1,5 @@
 """Run x Prepared set -> predictions, figures and plots in RUN/evaluation/<set>-<split>/."""
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import metrics, plots, runs
+from keras_dr.files import encode_csv
 from keras_dr.model import softmax
 from keras_dr.pipeline import Photographs
 from keras_dr.prepared import PreparedSet
@@ -73,11 +72,9 @@ def _write_predictions(file: Path, data: PreparedSet, probabilities: NDArray[np.
     known = ("image_id", "patient_id", "split", "label")
     # a dictionary, because a class may itself be called "referable": then both columns are one
     columns = dict.fromkeys([*known, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred"])
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+    rows = []
     for row, p, score in zip(data.rows, probabilities, scores, strict=True):
         figures = {f"p_{name}": f"{value:.6f}" for name, value in zip(classes, p, strict=True)}
         figures |= {"p_referable": f"{score:.6f}", "referred": str(int(score >= run.threshold))}
-        writer.writerow({**row, "prediction": classes[int(p.argmax())], **figures})
-    runs.write_bytes(file, text.getvalue().encode())
+        rows.append({**row, "prediction": classes[int(p.argmax())], **figures})
+    runs.write_bytes(file, encode_csv(list(columns), rows))

@@ -1,18 +1,16 @@
 """What prepare and audit found, as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
 from keras_dr.audit import COLUMNS, Audit
 from keras_dr.quality import MEASURES
+from keras_dr.report import Table, text_table
 
 
-def table(header: Sequence[object], rows: Sequence[Sequence[object]]) -> str:
-    """Columns of equal width, the first to the left, the others to the right."""
-    lines = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    cells = [[line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines]
-    return "\n".join("  " + "  ".join(line).rstrip() for line in cells)
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    return indent(text_table(Table(columns, rows)), "  ")
 
 
 def prepared_text(about: Mapping[str, Any]) -> str:
@@ -20,7 +18,7 @@ def prepared_text(about: Mapping[str, Any]) -> str:
     counts = {"source": about["source_counts"], **about["counts"]}
     prepared = {name: sum(split[name] for split in about["counts"].values()) for name in about["classes"]}
     rows = [(name, *split.values(), sum(split.values())) for name, split in (counts | {"prepared": prepared}).items()]
-    lines = [table(("", *about["classes"], "all"), rows)]
+    lines = [_table(("", *about["classes"], "all"), rows)]
     dropped = 0 if about["leaks_kept"] else about["leaks"]
     notes = {
         "photographs could not be used; rejected.csv lists them with the reason.": about["rejected"] - dropped,
@@ -54,10 +52,10 @@ def audit_text(found: Audit, most: int) -> str:
             (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if _is_leak(one[1], other[1]) else "")
             for (one, other), count in found.shared.items()
         ]
-        lines += ["Groups of copies that lie on both of two sides:", table(("sides", "groups", ""), rows)]
+        lines += ["Groups of copies that lie on both of two sides:", _table(("sides", "groups", ""), rows)]
     listed = sorted(found.copies, key=lambda row: (row["leak"] == "no", row["conflict"] == "no"))[:most]
     if listed:
-        lines += ["Copies:", table(COLUMNS, [[row[key] for key in COLUMNS] for row in listed])]
+        lines += ["Copies:", _table(COLUMNS, [[row[key] for key in COLUMNS] for row in listed])]
         if len(found.copies) > most:
             lines.append(f"  and {len(found.copies) - most} more; --out FILE writes them all.")
     leaks = f"Warning: {found.leaks} test photographs have a copy in train or val."

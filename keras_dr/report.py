@@ -102,7 +102,7 @@ def text_table(table: Table) -> str:
     lines = []
     for row in cells:
         others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([row[0].ljust(widths[0]), *others]))
+        lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
     return "\n".join(lines)
 
 

@@ -3,8 +3,6 @@
 RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 """
 
-import csv
-import io
 import math
 import os
 import time
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from keras_dr import metrics, runs
 from keras_dr.config import Finetune, Phase, Recipe
 from keras_dr.errors import KerasDrError
+from keras_dr.files import encode_csv
 from keras_dr.grades import Task
 from keras_dr.model import build_model, freeze, softmax
 from keras_dr.pipeline import Photographs, training_batches
@@ -114,7 +113,7 @@ def _write_results(folder: Path, training: "_Training", state: "_State", data: d
     model, kept = _keep_better(folder, state.finished, recipe.monitor)
     logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
     counts = {"train": len(training.photographs), "val": len(photographs)}
-    _write_history(folder, state.history)
+    runs.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
     plot_curves(folder / "curves.png", state.history, recipe.monitor)
     runs.write_manifest(
         folder,
@@ -298,11 +297,3 @@ def _operating_point(
     positive = np.isin(labels, task.referable)
     scores = metrics.p_referable(softmax(logits), task)
     return metrics.choose_threshold(positive, scores, rule, target).to_dict()
-
-
-def _write_history(folder: Path, history: list[dict[str, Any]]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    runs.write_bytes(folder / "history.csv", text.getvalue().encode())

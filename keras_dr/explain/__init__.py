@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from keras_dr.explain.boards import BoardRow, write_board
 from keras_dr.explain.heatmaps import METHODS, find_method, heatmaps
 from keras_dr.explain.scores import Scores, score_heatmap, summarise, uniform_scores
 from keras_dr.explain.selection import choose_for_board, sample_evenly
+from keras_dr.files import encode_png
 from keras_dr.model import feature_layer, softmax
 from keras_dr.prepared import PreparedSet
 
@@ -232,8 +232,7 @@ def _write_pictures(backbone: str, job: _Job, explained: dict[int, _Explained], 
         write_board(folder / f"board{suffix}.png", rows, title, note)
         for row in rows:
             blended = overlay.blend(row.image, row.heatmap)
-            encoded = cv2.imencode(".png", blended[..., ::-1])[1]
-            runs.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encoded.tobytes())
+            runs.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encode_png(blended))
 
 
 def _split(prepared: PreparedSet) -> str:
