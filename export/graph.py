@@ -12,11 +12,13 @@ import numpy as np
 from keras import layers
 
 from keras_dr.errors import KerasDrError
-from keras_dr.model import feature_layer, head_weights
+from keras_dr.heads import OrdinalHead
+from keras_dr.model import LOGITS, class_evidence, feature_layer, head_weights
 
 # TFLite operations after the heat maps, which `variants` leaves in float: an int8 softmax knows 256 probabilities.
-# Sum and dense, not mean and addition, because no backbone uses these two: they can be told apart by their type.
-TAIL = ("SUM", "FULLY_CONNECTED", "SOFTMAX")
+# Sum and dense, not mean and addition, and tanh for the logistic function, because no backbone uses these: they can be
+# told apart by their type.
+TAIL = ("SUM", "FULLY_CONNECTED", "SOFTMAX", "TANH")
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:
@@ -35,16 +37,30 @@ def build_graph(model: keras.Model, temperature: float) -> keras.Model:
     """
     if not (np.isfinite(temperature) and temperature > 0):
         raise KerasDrError("a temperature above 0", str(temperature), "Train or calibrate the run again.")
-    kernel, bias = head_weights(model)
-    classes = len(bias)
+    kernel, (_, bias) = class_evidence(model), head_weights(model)
+    classes, ordinal = kernel.shape[1], isinstance(model.get_layer(LOGITS), OrdinalHead)
     # Names are given to all that would otherwise count up, so that one process writes the same bytes twice.
     backbone = keras.Model(model.inputs[0], feature_layer(model).output, name="backbone")
     image = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="image")
     evidence = layers.Conv2D(classes, 1, use_bias=False, name="heatmaps")
-    logits = layers.Dense(classes, name="scaled_logits")
+    logits = layers.Dense(len(bias), name="scaled_logits")
     heatmaps = evidence(backbone(keras.ops.cast(image, "float32"), training=False))
-    probabilities = keras.ops.softmax(logits(keras.ops.sum(heatmaps, axis=(1, 2))))
+    scaled = logits(keras.ops.sum(heatmaps, axis=(1, 2)))
+    probabilities = _steps(scaled, classes) if ordinal else keras.ops.softmax(scaled)
     pixels = heatmaps.shape[1] * heatmaps.shape[2]
     evidence.set_weights([kernel[None, None]])
-    logits.set_weights([np.eye(classes) / (pixels * temperature), bias / temperature])
+    # the evidence for the classes above the lowest is that of an ordinal head's steps
+    chosen = np.eye(classes)[:, classes - len(bias) :]
+    logits.set_weights([chosen / (pixels * temperature), bias / temperature])
     return keras.Model(image, {"probabilities": probabilities, "heatmaps": heatmaps}, name="grader")
+
+
+def _steps(logits: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Class probabilities (1, C) of an ordinal head's logits (1, C - 1), as `heads.probabilities` has them."""
+    signs = keras.ops.tanh(logits / 2)  # logistic function: .5 + .5 tanh(x / 2)
+    differences = layers.Dense(classes, name="differences")
+    result = differences(signs)
+    # class k: the probability of passing step k - 1, less that of passing step k
+    one = np.eye(classes)
+    differences.set_weights([(one[1:] - one[:-1]) / 2, (one[0] + one[-1]) / 2])
+    return result

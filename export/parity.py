@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from keras_dr import metrics
 from keras_dr.grades import Task
-from keras_dr.model import feature_layer, head_weights, softmax
+from keras_dr.heads import probabilities
+from keras_dr.model import class_evidence, feature_layer
 
 _BATCH = 16
 # Figure -> (bound, value). Float differs by the order of additions only; int8 may move photographs between two grades.
@@ -66,18 +67,18 @@ def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uin
     """What the trained grader says, by Keras.
 
     Args:
-        model: the grader, float32 (n, S, S, 3) -> logits (n, C).
+        model: the grader, float32 (n, S, S, 3) -> logits.
         temperature: > 0.
         images: uint8 RGB (n, S, S, 3).
     """
     both = keras.Model(model.inputs[0], [model.output, feature_layer(model).output])
-    kernel, _ = head_weights(model)
+    kernel = class_evidence(model)
     parts = []
     for start in range(0, len(images), _BATCH):
         logits, features = both.predict_on_batch(images[start : start + _BATCH].astype(np.float32))
         parts.append((logits, features @ kernel))
     logits, heatmaps = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Outputs(softmax(logits, temperature), heatmaps)
+    return Outputs(probabilities(logits, kernel.shape[1], temperature), heatmaps)
 
 
 def variant_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:

@@ -76,7 +76,9 @@ def find_backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def build_features(name: str, image: keras.KerasTensor, weights: str) -> keras.Model:
+def build_features(
+    name: str, image: keras.KerasTensor, weights: str, stem: str = "imagenet", grey: bool = False
+) -> keras.Model:
     """The backbone over `image` (float (n, S, S, 3) in 0..255), scaling included, flat, weights loaded.
 
     Args:

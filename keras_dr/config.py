@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 
 from keras_dr.errors import KerasDrError
 
+_ALTERNATIVES = ("literal", "int", "bool", "tuple")  # what pydantic adds to the place of a value of several types
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
 
@@ -38,11 +39,30 @@ class Phase(_Section):
 
     epochs: int = Field(ge=0)
     learning_rate: float = Field(gt=0)  # at its highest
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # sgd: Nesterov momentum .9
     warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
-    schedule: Literal["constant", "cosine"] = "constant"  # cosine: down to 0 at the last epoch
-    weight_decay: float = Field(0.0, ge=0)  # decoupled (AdamW), not on biases and norms
+    # cosine: down to 0 at the last epoch; plateau: halved after 3 epochs without a better monitor
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms
+    clip_norm: float | None = Field(None, gt=0)  # of the gradient over all weights; longer ones are shortened to it
+    accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
+    ema: float = Field(0.0, ge=0, lt=1)  # > 0: validate and keep the running mean of the weights, with this momentum
     patience: int = Field(7, ge=1)  # epochs without a better monitor before the phase stops
     augment: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> "Phase":
+        if self.optimizer == "adam" and self.weight_decay:
+            raise ValueError("adam has no weight decay; take optimizer: adamw")
+        if self.schedule == "plateau" and self.warmup_epochs:
+            raise ValueError("schedule plateau has no warm-up; take constant or cosine, or warmup_epochs: 0")
+        return self
+
+
+class Frozen(Phase):
+    """The first phase: the head learns on the backbone's features, computed in inference mode."""
+
+    views: int = Field(0, ge=0)  # > 0: so many augmented views are computed once, and taken in turn
 
 
 class Finetune(Phase):
@@ -50,6 +70,7 @@ class Finetune(Phase):
 
     unfreeze: Literal["all", "last-block"] | NonNegativeInt = "all"  # an integer: that many last layers
     train_batch_norm: bool = False  # else batch norms keep their statistics, scale and offset
+    first_layer_rate: float = Field(1.0, gt=0, le=1)  # share of the learning rate at the first layer; geometric between
 
 
 class OperatingPoint(_Section):
@@ -64,19 +85,33 @@ class Recipe(_Section):
 
     backbone: str = "mobilenetv2"
     weights: str = "imagenet"  # "imagenet", "none", or a file
+    stem: Literal["imagenet", "small"] = "imagenet"  # small: first convolution 3x3/1, no pooling (ResNet-18/34)
+    grey: bool = False  # one input channel, the mean of the three (ResNet-18/34)
     seed: int = Field(42, ge=0, lt=2**32)
     batch_size: int = Field(16, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
+    head: Literal["softmax", "ordinal", "regression"] = "softmax"  # see `heads`
     class_weights: Literal["none", "balanced", "sqrt"] = "none"  # n / (classes * count), or its square root
+    # weight a class with which photographs are drawn, with replacement; "balanced": 1 / count
+    oversampling: Literal["none", "balanced"] | tuple[NonNegativeFloat, ...] = "none"
+    focal_gamma: float = Field(0.0, ge=0)  # > 0: focal loss (Lin et al., ICCV 2017)
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of a label spread over all classes
     ordinal_smoothing: float = Field(0.0, ge=0)  # > 0: labels softmax(-|i - label| / value), see `pipeline`
     monitor: Monitor = "val_quadratic_kappa"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit: bool | Literal["auto"] = "auto"  # XLA; auto: as Keras decides, on GPUs
     augmentation: Augmentation = Augmentation()
-    frozen: Phase = Phase(epochs=10, learning_rate=1e-3)
+    frozen: Frozen = Frozen(epochs=10, learning_rate=1e-3)
     finetune: Finetune = Finetune(
         epochs=20, learning_rate=5e-5, warmup_epochs=2, schedule="cosine", weight_decay=1e-4, patience=7
     )
     operating_point: OperatingPoint = OperatingPoint()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Recipe":
+        if self.head == "regression" and self.focal_gamma:
+            raise ValueError("focal_gamma is for heads softmax and ordinal; regression learns by squared error")
+        return self
 
 
 def load_recipe(file: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
@@ -108,14 +143,13 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as error:
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if not str(part).startswith(("literal", "int"))]
+        place = [str(part) for part in first["loc"] if not str(part).startswith(_ALTERNATIVES)]
         if first["type"] == "extra_forbidden":
             raise _unknown_key(place) from error
-        raise KerasDrError(
-            f"in the recipe, for {'.'.join(place)}: {first['msg'][0].lower()}{first['msg'][1:]}",
-            repr(first["input"]),
-            "Correct the recipe or --set.",
-        ) from error
+        rule = first["msg"].removeprefix("Value error, ")
+        found = "other settings" if isinstance(first["input"], dict) else repr(first["input"])
+        expected = f"in the recipe{', for ' if place else ''}{'.'.join(place)}: {rule[0].lower()}{rule[1:]}"
+        raise KerasDrError(expected, found, "Correct the recipe or --set.") from error
 
 
 def _unknown_key(place: list[str]) -> KerasDrError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from keras_dr import metrics, plots, runs
 from keras_dr.files import encode_csv
-from keras_dr.model import softmax
+from keras_dr.heads import probabilities
 from keras_dr.pipeline import Photographs
 from keras_dr.prepared import PreparedSet
 from keras_dr.trained import Run
@@ -24,7 +24,8 @@ def predict(
     tick = keras.callbacks.LambdaCallback(
         on_predict_batch_end=lambda step, logs: progress(step + 1, steps, "predict") if progress else None
     )
-    return softmax(model.predict(batches, verbose=0, callbacks=[tick]), run.temperature)
+    logits = model.predict(batches, verbose=0, callbacks=[tick])
+    return probabilities(logits, len(run.task.classes), run.temperature)
 
 
 def evaluate(
@@ -49,32 +50,33 @@ def evaluate(
     labels = data.labels()
     plan = {"model": run.about["model_sha256"], "images": [row["image_id"] for row in data.rows]}
     with runs.growing_folder(target, "evaluation", plan, overwrite) as folder:
-        probabilities = predict(run, run.model(), data, progress)
+        likely = predict(run, run.model(), data, progress)
         figures = {
             "schema_version": runs.SCHEMA_VERSION,
             "set": data.name,
             "model_sha256": run.about["model_sha256"],
-            **metrics.evaluate(labels, probabilities, run.task, run.threshold),
+            **metrics.evaluate(labels, likely, run.task, run.threshold, run.decision),
         }
-        _write_predictions(folder / "predictions.csv", data, probabilities, run)
+        _write_predictions(folder / "predictions.csv", data, likely, run)
         plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
         if figures["auroc_referable"] is not None:
             positive = np.isin(labels, run.task.referable)
-            scores = metrics.p_referable(probabilities, run.task)
+            scores = metrics.p_referable(likely, run.task)
             plots.plot_roc_pr(folder / "roc-pr.png", positive, scores, figures["operating_point"], run.task)
         runs.write_json(folder / "metrics.json", figures)
     return target, figures
 
 
-def _write_predictions(file: Path, data: PreparedSet, probabilities: NDArray[np.float64], run: Run) -> None:
+def _write_predictions(file: Path, data: PreparedSet, likely: NDArray[np.float64], run: Run) -> None:
     classes = run.task.classes
-    scores = metrics.p_referable(probabilities, run.task)
+    scores = metrics.p_referable(likely, run.task)
+    predictions = metrics.predicted_classes(likely, run.decision)
     known = ("image_id", "patient_id", "split", "label")
     # a dictionary, because a class may itself be called "referable": then both columns are one
     columns = dict.fromkeys([*known, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred"])
     rows = []
-    for row, p, score in zip(data.rows, probabilities, scores, strict=True):
+    for row, p, score, best in zip(data.rows, likely, scores, predictions.tolist(), strict=True):
         figures = {f"p_{name}": f"{value:.6f}" for name, value in zip(classes, p, strict=True)}
         figures |= {"p_referable": f"{score:.6f}", "referred": str(int(score >= run.threshold))}
-        rows.append({**row, "prediction": classes[int(p.argmax())], **figures})
+        rows.append({**row, "prediction": classes[best], **figures})
     runs.write_bytes(file, encode_csv(list(columns), rows))

@@ -1,5 +1,6 @@
 """Every number of an evaluation, on arrays. A figure that does not exist (one class only, say) is None."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,15 +110,38 @@ def sensitivity_specificity(positive: NDArray[np.bool_], referred: NDArray[np.bo
     }
 
 
-def validation_scores(labels: Labels, probabilities: Probabilities, task: Task) -> dict[str, float | None]:
+def predicted_classes(probabilities: Probabilities, decision: str = "argmax") -> Labels:
+    """The class that each row of probabilities says, int (n,).
+
+    Args:
+        probabilities: float (n, C), rows summing to 1.
+        decision: "argmax", the likeliest; or "median", the first at which the sum up to it reaches 1/2, as ordinal
+            heads predict.
+    """
+    if decision == "argmax":
+        return probabilities.argmax(axis=1)
+    return (np.cumsum(probabilities, axis=1)[:, :-1] < 0.5).sum(axis=1)
+
+
+def goodness(value: float | None, monitor: str) -> float:
+    """A monitor's value turned so that more is better; what does not exist is worst."""
+    if value is None or math.isnan(value):
+        return -math.inf
+    return -value if monitor == "val_loss" else value
+
+
+def validation_scores(
+    labels: Labels, probabilities: Probabilities, task: Task, decision: str = "argmax"
+) -> dict[str, float | None]:
     """What training watches: loss, accuracy, quadratic kappa and AUROC of the positive classes, named val_....
 
     Args:
         labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
+        decision: see `predicted_classes`.
     """
-    predictions = probabilities.argmax(axis=1)
+    predictions = predicted_classes(probabilities, decision)
     return {
         "val_loss": log_loss(labels, probabilities),
         "val_accuracy": float((labels == predictions).mean()),
@@ -126,7 +150,9 @@ def validation_scores(labels: Labels, probabilities: Probabilities, task: Task) 
     }
 
 
-def evaluate(labels: Labels, probabilities: Probabilities, task: Task, threshold: float) -> dict[str, Any]:
+def evaluate(
+    labels: Labels, probabilities: Probabilities, task: Task, threshold: float, decision: str = "argmax"
+) -> dict[str, Any]:
     """All figures of one set of predictions, ready for JSON.
 
     Args:
@@ -134,13 +160,14 @@ def evaluate(labels: Labels, probabilities: Probabilities, task: Task, threshold
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
         threshold: refer where p_referable >= threshold; chosen elsewhere.
+        decision: see `predicted_classes`.
 
     Returns:
         accuracy, quadratic_kappa, positive (in words, what the next three figures are of), auroc_referable,
         auprc_referable, operating_point, confusion_matrix (rows true, columns predicted), classes (precision, recall,
         f1, support each), macro and weighted averages.
     """
-    predictions = probabilities.argmax(axis=1)
+    predictions = predicted_classes(probabilities, decision)
     positive, scores = np.isin(labels, task.referable), p_referable(probabilities, task)
     referral = sensitivity_specificity(positive, scores >= threshold)
     if not task.referable:

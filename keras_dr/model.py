@@ -3,17 +3,30 @@
 The head is linear so that Grad-CAM at the pooled feature map has a closed form, which fits into a TFLite file.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
 from keras_dr.backbones import build_features, find_backbone
+from keras_dr.config import Recipe
+from keras_dr.heads import HEADS, evidence_kernel
+from keras_dr.heads import NAME as LOGITS
 
-HEAD = ("pooling", "dropout", "logits")
+HEAD = ("pooling", "dropout", LOGITS)
 
 
-def build_model(backbone: str, size: int, classes: int, weights: str = "none", dropout: float = 0.2) -> keras.Model:
+def build_model(
+    backbone: str,
+    size: int,
+    classes: int,
+    weights: str = "none",
+    dropout: float = 0.2,
+    head: str = "softmax",
+    **stem: Any,
+) -> keras.Model:
     """Build a grader.
 
     Args:
@@ -22,19 +35,51 @@ def build_model(backbone: str, size: int, classes: int, weights: str = "none", d
         classes: number C of outputs.
         weights: "none", "imagenet" or a file, see `backbones.build_features`.
         dropout: rate before the head, 0..1.
+        head: key of `HEADS`.
+        **stem: `stem` and `grey`, see `backbones.build_features`.
 
     Returns:
-        Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, C).
+        Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, K): C of a softmax, C - 1 of an ordinal
+        head, 1 of a regression.
 
     Raises:
         KerasDrError: unknown backbone, or weights that cannot be had.
     """
     image = keras.Input((size, size, 3), name="image")
-    features = build_features(backbone, image, weights).output
+    features = build_features(backbone, image, weights, **stem).output
     x = layers.GlobalAveragePooling2D(name="pooling")(features)
     x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    logits = HEADS[head].layer(classes)(x)
     return keras.Model(image, logits, name=backbone)
+
+
+def recipe_model(recipe: Recipe, size: int, classes: int, weights: str = "none") -> keras.Model:
+    """The grader that a recipe describes, see `build_model`, whose weights are named here."""
+    return build_model(recipe.backbone, size, classes, weights, recipe.dropout, recipe.head, **_stem(recipe))
+
+
+def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[NDArray[np.float32]]) -> keras.Model:
+    """The grader as it is kept: in float32, a regression as an ordinal head with its cut-points.
+
+    Args:
+        model: what was trained.
+        recipe: by what.
+        classes: number C of classes.
+        head: weights from `heads.finished_head`.
+
+    Returns:
+        Model to logits (n, C) of a softmax or (n, C - 1) of an ordinal head.
+    """
+    kind = "ordinal" if recipe.head == "regression" else recipe.head
+    whole = build_model(recipe.backbone, model.input_shape[1], classes, "none", recipe.dropout, kind, **_stem(recipe))
+    for source, target in zip(model.layers[:-1], whole.layers[:-1], strict=True):
+        target.set_weights(source.get_weights())
+    whole.layers[-1].set_weights(head)
+    return whole
+
+
+def _stem(recipe: Recipe) -> dict[str, Any]:
+    return {"stem": recipe.stem, "grey": recipe.grey}
 
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:
@@ -43,9 +88,14 @@ def feature_layer(model: keras.Model) -> keras.layers.Layer:
 
 
 def head_weights(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Kernel float32 (channels, C) and bias float32 (C,) of the linear head."""
-    kernel, bias = model.get_layer("logits").get_weights()
-    return kernel, bias
+    """Kernel float32 (channels, K) and bias float32 (K,) of the linear head, K logits."""
+    kernel, bias = model.get_layer(LOGITS).get_weights()
+    return np.broadcast_to(kernel, (len(kernel), len(bias))), bias
+
+
+def class_evidence(model: keras.Model) -> NDArray[np.float32]:
+    """What each feature says for each class, float32 (channels, C), see `heads.evidence_kernel`."""
+    return evidence_kernel(model.get_layer(LOGITS))
 
 
 def freeze(model: keras.Model, unfreeze: str | int | None, train_batch_norm: bool = False) -> None:
@@ -65,11 +115,3 @@ def freeze(model: keras.Model, unfreeze: str | int | None, train_batch_norm: boo
             chosen = layer.name.startswith(prefixes)
         is_norm = isinstance(layer, layers.BatchNormalization)
         layer.trainable = chosen and (train_batch_norm or not is_norm)
-
-
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities float64 (n, C) of logits float (n, C) divided by a temperature > 0."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    exponentials = np.exp(scaled)
-    return exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -7,6 +7,7 @@ trains: OpenCV moves and colours a photograph in a tenth of the time that the sa
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from keras_dr.augmentation import augmented
 from keras_dr.config import Recipe
 from keras_dr.decoding import Image
+from keras_dr.errors import KerasDrError
 from keras_dr.prepared import read_image
 
 _MEMORY_BYTES = 4 << 30  # prepared photographs up to this size stay decoded in memory
@@ -80,7 +82,7 @@ def _memory_bytes() -> int:
 
 
 def target_matrix(classes: int, recipe: Recipe) -> NDArray[np.float32]:
-    """Row k: what the network is taught for label k. float32 (C, C), rows summing to 1.
+    """Row k: the classes that label k is said to be, in shares. float32 (C, C), rows summing to 1.
 
     One-hot; with `ordinal_smoothing` t, softmax(-|i - k| / t) over classes i (R. Diaz and A. Marathe, "Soft Labels for
     Ordinal Regression", CVPR 2019); then `label_smoothing` s of it spread evenly (Szegedy et al., CVPR 2016).
@@ -105,22 +107,73 @@ def class_weights(labels: NDArray[np.int64], classes: int, kind: str) -> NDArray
     return (weights * len(labels) / (weights * counts).sum()).astype(np.float32)
 
 
-def training_batches(
-    photographs: Photographs, labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch: int, augment: bool
-) -> tf.data.Dataset:
-    """One epoch: (image float32 (b, S, S, 3) in 0..255, target float32 (b, C), weight float32 (b,)) batches.
+def drawing_order(labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
+    """Indices of the photographs of an epoch, int64 (n,): each once, or drawn with replacement where oversampled.
 
     Args:
-        photographs: the training photographs.
         labels: int64 (n,), class indices.
         classes: number C of classes.
-        recipe: seed, batch size, targets, weights and augmentation.
-        epoch: counted from 0 over both phases; sets order and augmentation together with the seed.
-        augment: whether photographs are changed at random.
+        recipe: seed and oversampling, whose weights are of one photograph of each class.
+        epoch: counted from 0 over both phases.
+
+    Raises:
+        KerasDrError: another number of weights than classes, or none above 0 for a class that is there.
     """
-    order = np.random.default_rng([recipe.seed, epoch]).permutation(len(photographs))
-    targets = tf.constant(target_matrix(classes, recipe))
-    weights = tf.constant(class_weights(labels, classes, recipe.class_weights))
+    random = np.random.default_rng([recipe.seed, epoch])
+    if recipe.oversampling == "none":
+        return random.permutation(len(labels))
+    counts = np.bincount(labels, minlength=classes)
+    balanced = recipe.oversampling == "balanced"
+    weights = 1 / np.maximum(counts, 1) if balanced else np.asarray(recipe.oversampling)
+    if len(weights) != classes or not weights[labels].any():
+        expected = f"{classes} weights of classes under oversampling, not all 0"
+        raise KerasDrError(expected, str(recipe.oversampling), "Correct the recipe.")
+    shares = weights[labels] / weights[labels].sum()
+    return random.choice(len(labels), len(labels), p=shares)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught: labels, as targets and weights.
+
+    Attributes:
+        labels: int64 (n,), class indices of the photographs.
+        targets: float32 (C, K), row k is what the logits are taught for class k.
+        weights: float32 (C,), of a class in the loss.
+        recipe: seed, batch size, order and augmentation.
+    """
+
+    labels: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    recipe: Recipe
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return -(-len(self.labels) // self.recipe.batch_size)
+
+    def batches(self, read: Callable[[tf.Tensor], tf.Tensor], epoch: int, first_step: int = 0) -> tf.data.Dataset:
+        """One epoch, or what is left of it: (what `read` gives, target (b, K), weight (b,)) batches.
+
+        Args:
+            read: inside tf.data, int64 (b,) indices -> float32 (b, ...).
+            epoch: counted from 0 over both phases; sets order and augmentation together with the seed.
+            first_step: batches left out at the begin.
+        """
+        order = drawing_order(self.labels, len(self.targets), self.recipe, epoch)
+        order = order[first_step * self.recipe.batch_size :]
+        targets, weights = tf.constant(self.targets), tf.constant(self.weights)
+
+        def load(indices: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return read(indices), tf.gather(targets, label), tf.gather(weights, label)
+
+        dataset = tf.data.Dataset.from_tensor_slices((order, self.labels[order])).batch(self.recipe.batch_size)
+        return dataset.map(load, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def augmented_reader(photographs: Photographs, recipe: Recipe, epoch: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Inside tf.data: int64 (b,) indices -> float32 (b, S, S, 3) in 0..255, changed at random for this epoch."""
 
     def read(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         images = photographs.read(indices)
@@ -128,9 +181,4 @@ def training_batches(
             image[:] = augmented(image, recipe.augmentation, np.random.default_rng([recipe.seed, epoch, index]))
         return images
 
-    def load(indices: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        images = photographs.tensor(indices, read if augment else None)
-        return images, tf.gather(targets, label), tf.gather(weights, label)
-
-    dataset = tf.data.Dataset.from_tensor_slices((order, labels[order])).batch(recipe.batch_size)
-    return dataset.map(load, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return lambda indices: photographs.tensor(indices, read)

@@ -26,7 +26,8 @@ class Run:
         preprocessing: what its photographs went through.
         recipe: what it was trained by.
         threshold: refer where p_referable >= threshold; chosen on validation photographs.
-        temperature: logits are divided by it before the softmax.
+        temperature: logits are divided by it before they become probabilities.
+        decision: how probabilities become a class, see `metrics.predicted_classes`.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Run:
     recipe: Recipe
     threshold: float
     temperature: float
+    decision: str = "argmax"
 
     def model(self) -> keras.Model:
         """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
@@ -107,6 +109,7 @@ def load_run(folder: Path) -> Run:
             recipe_from_dict(about["recipe"]),
             float(about["operating_point"]["value"]),
             float(about["temperature"]),
+            about.get("decision", "argmax"),
         )
         whole = math.isfinite(run.threshold) and run.temperature > 0 and isinstance(about["data"]["prepared"], str)
     except (KeyError, TypeError, ValueError, AttributeError) as error:

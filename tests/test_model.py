@@ -4,7 +4,8 @@ import pytest
 
 from keras_dr.backbones import BACKBONES, build_features
 from keras_dr.errors import KerasDrError
-from keras_dr.model import build_model, feature_layer, freeze, head_weights, softmax
+from keras_dr.heads import softmax
+from keras_dr.model import build_model, feature_layer, freeze, head_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
 REFERENCE_SCALING = {

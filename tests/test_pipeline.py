@@ -4,7 +4,7 @@ from conftest import SIZE
 
 from keras_dr import prepared
 from keras_dr.config import recipe_from_dict
-from keras_dr.pipeline import Photographs, class_weights, target_matrix, training_batches
+from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
 
 
 @pytest.fixture(scope="module")
@@ -13,8 +13,9 @@ def loaded(prepared_folder) -> Photographs:
 
 
 def batches(loaded: Photographs, epoch: int, augment: bool = True, **settings: object) -> list:
-    labels = np.arange(len(loaded)) % 5
-    return list(training_batches(loaded, labels, 5, recipe_from_dict(settings), epoch, augment))
+    recipe, labels = recipe_from_dict(settings), np.arange(len(loaded)) % 5
+    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
+    return list(lesson.batches(augmented_reader(loaded, recipe, epoch) if augment else loaded.tensor, epoch))
 
 
 def images(result: list) -> np.ndarray:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import prepared, runs, training
+from keras_dr import metrics, prepared, runs, training
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.errors import KerasDrError
+from keras_dr.optimisers import WarmupSchedule
 
 
 def weights_of(folder: Path, name: str = "model.keras") -> list[np.ndarray]:
@@ -103,15 +104,15 @@ def test_existing_run_is_refused_before_any_work(run_folder: Path, prepared_fold
 
 
 def test_schedule_by_hand() -> None:
-    schedule = training.WarmupSchedule(1.0, warmup_steps=4, total_steps=12, cosine=True)
+    schedule = WarmupSchedule(1.0, warmup_steps=4, total_steps=12, cosine=True)
     rates = [float(schedule(step)) for step in (0, 3, 4, 8, 12)]
     assert rates == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.0], abs=1e-6)
-    assert float(training.WarmupSchedule(0.5, 0, 10, cosine=False)(9)) == pytest.approx(0.5)
+    assert float(WarmupSchedule(0.5, 0, 10, cosine=False)(9)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
 def test_goodness_orders_monitors(monitor: str, better: float, worse: float) -> None:
-    assert training.goodness(better, monitor) > training.goodness(worse, monitor)
+    assert metrics.goodness(better, monitor) > metrics.goodness(worse, monitor)
 
 
 def test_a_stop_while_results_are_written_loses_no_phase(

@@ -24,7 +24,8 @@ from keras_dr.explain.heatmaps import METHODS, find_method, heatmaps
 from keras_dr.explain.scores import Scores, score_heatmap, summarise, uniform_scores
 from keras_dr.explain.selection import choose_for_board, sample_evenly
 from keras_dr.files import encode_png
-from keras_dr.model import feature_layer, softmax
+from keras_dr.heads import probabilities as class_probabilities
+from keras_dr.model import class_evidence, feature_layer
 from keras_dr.prepared import PreparedSet
 
 __all__ = ["METHODS", "MOST_SCORED", "explain", "heatmaps"]
@@ -152,9 +153,9 @@ def _check(
         raise KerasDrError(
             f"photographs of {size} pixels, as {model.name} takes", found, f"Prepare with --size {size}."
         )
-    if model.output_shape[1] != classes:
+    if class_evidence(model).shape[1] != classes:
         remedy = f"Prepare {prepared.folder} for the task that the grader was trained on."
-        raise KerasDrError(f"a grader of {classes} classes", f"one of {model.output_shape[1]}", remedy)
+        raise KerasDrError(f"a grader of {classes} classes", f"one of {class_evidence(model).shape[1]}", remedy)
     wanted = (len(prepared.rows), classes)
     if probabilities is not None and probabilities.shape != wanted:
         remedy = "Pass those of exactly these photographs."
@@ -173,7 +174,7 @@ def _predict(model: keras.Model, prepared: PreparedSet) -> NDArray[np.float64]:
         keras.ops.convert_to_numpy(model(_images(prepared, range(start, min(start + _BATCH, total))), training=False))
         for start in range(0, total, _BATCH)
     ]
-    return softmax(np.concatenate(logits))
+    return class_probabilities(np.concatenate(logits), len(prepared.task.classes))
 
 
 def _write_maps(

@@ -1,0 +1,111 @@
+"""Where a training stands: after each epoch, and every so many steps, saved so that it goes on bit for bit.
+
+RUN/checkpoints/ state.json <phase>-<epoch>-<step>.weights.h5
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_dr import runs
+
+PHASES = ("frozen", "finetune")
+
+
+@dataclass
+class State:
+    """Where a training stands; `checkpoints/state.json`.
+
+    Attributes:
+        phase: of `PHASES`.
+        epoch: finished epochs of the phase.
+        step: finished batches of the epoch after them.
+        loss, accuracy: mean over these batches' photographs.
+        seconds: spent in the phase.
+        history: a row an epoch.
+        finished: phase -> result.
+    """
+
+    phase: str = PHASES[0]
+    epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    accuracy: float = 0.0
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    finished: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the phase has a checkpoint."""
+        return self.epoch > 0 or self.step > 0
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The history of the phase."""
+        return [row for row in self.history if row["phase"] == self.phase]
+
+
+class Checkpoints:
+    """The checkpoints of one unfinished run.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "checkpoints"
+        self.folder.mkdir(exist_ok=True)
+        self.file = self.folder / "state.json"
+
+    def state(self) -> State:
+        """What was saved last, or the begin."""
+        return State(**runs.read_json(self.file)) if self.file.is_file() else State()
+
+    def load(self, trainer: keras.Model, state: State) -> None:
+        """Set weights and optimiser to what was saved with `state`."""
+        trainer.load_weights(self._weights(state))
+
+    def save(self, trainer: keras.Model, state: State) -> None:
+        """Weights and optimiser first, then the state that names them, then drop the ones before."""
+        file = self._weights(state)
+        # HDF5 crashes on a full disk instead of telling: room for weights, gradients and moments
+        runs.check_room(self.folder, 16 * trainer.count_params() + (1 << 20))
+        trainer.save_weights(file)
+        runs.write_json(self.file, asdict(state))
+        for old in self.folder.glob("*.weights.h5"):
+            if old != file:
+                old.unlink()
+
+    def finish(self, state: State) -> None:
+        """Note that a phase has ended; its checkpoint is of no more use."""
+        runs.write_json(self.file, asdict(state))
+
+    def _weights(self, state: State) -> Path:
+        return self.folder / f"{state.phase}-{state.epoch:04d}-{state.step:06d}.weights.h5"
+
+
+@contextmanager
+def held_interrupt() -> Iterator[list[int]]:
+    """Ctrl-C within it is noted in the list yielded, for the step to be finished and saved; a second one interrupts."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: Any) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
