@@ -4,7 +4,7 @@ from conftest import SIZE
 
 from keras_dr import prepared
 from keras_dr.config import recipe_from_dict
-from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
+from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, drawing_order, target_matrix
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +91,20 @@ def test_targets_by_hand() -> None:
     near, far = np.exp(-2), np.exp(-4)
     soft = target_matrix(3, recipe_from_dict({"ordinal_smoothing": 0.5}))
     assert soft[0] == pytest.approx(np.array([1, near, far]) / (1 + near + far))
+
+
+def test_oversampled_photographs_come_in_the_shares_of_their_weights() -> None:
+    labels = np.repeat([0, 1, 2], [9000, 900, 100])
+    drawn = labels[drawing_order(labels, 3, recipe_from_dict({"oversampling": [0.1, 1, 0]}), 0)]
+    assert np.bincount(drawn, minlength=3) / len(drawn) == pytest.approx([0.5, 0.5, 0], abs=0.02)
+    drawn = labels[drawing_order(labels, 3, recipe_from_dict({"oversampling": "balanced"}), 1)]
+    assert np.bincount(drawn) / len(drawn) == pytest.approx([1 / 3] * 3, abs=0.02)
+
+
+def test_what_is_left_of_an_epoch_is_its_end(loaded: Photographs) -> None:
+    recipe = recipe_from_dict({"batch_size": 8})
+    labels = np.arange(len(loaded)) % 5
+    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, "none"), recipe)
+    whole, rest = (list(lesson.batches(loaded.tensor, 4, step).as_numpy_iterator()) for step in (0, 3))
+    assert len(rest) == len(whole) - 3 == lesson.steps - 3
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(whole[3:], rest, strict=True))

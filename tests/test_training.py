@@ -1,4 +1,5 @@
 import csv
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from keras_dr import metrics, prepared, runs, training
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.errors import KerasDrError
-from keras_dr.optimisers import WarmupSchedule
 
 
 def weights_of(folder: Path, name: str = "model.keras") -> list[np.ndarray]:
@@ -66,6 +66,48 @@ def test_interrupted_training_ends_with_the_same_weights(
     assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
 
 
+@pytest.mark.parametrize("stop_at", [2, 3, 4, 6, 11])
+def test_a_training_saved_midway_ends_with_the_same_weights(
+    run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
+) -> None:
+    """As after SIGKILL: nothing is done when the process stops, what was saved before it must do."""
+    calls = 0
+
+    def stop(done: int, total: int, text: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise MemoryError
+
+    data = prepared.load(prepared_folder)
+    with pytest.raises(MemoryError):
+        training.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
+    training.train(data, tmp_path / "run", recipe, save_every=1)
+    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7])
+def test_ctrl_c_finishes_the_step_and_saves_it(
+    run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
+) -> None:
+    calls: list[int] = []
+
+    def stop(done: int, total: int, text: str) -> None:
+        calls.append(done)
+        if len(calls) == stop_at:
+            signal.raise_signal(signal.SIGINT)
+
+    data = prepared.load(prepared_folder)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(data, tmp_path / "run", recipe, progress=stop)
+    again: list[int] = []
+    training.train(data, tmp_path / "run", recipe, progress=lambda done, total, text: again.append(done))
+    assert again[0] == calls[-1] + 1
+    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: Path) -> None:
     phase = {"epochs": 6, "learning_rate": 1e-12, "patience": 2}  # nothing is learned: the first epoch stays the best
     recipe = recipe_from_dict(
@@ -101,13 +143,6 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(prepared_folder: Path, tm
 def test_existing_run_is_refused_before_any_work(run_folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
         training.train(prepared.load(prepared_folder), run_folder, recipe)
-
-
-def test_schedule_by_hand() -> None:
-    schedule = WarmupSchedule(1.0, warmup_steps=4, total_steps=12, cosine=True)
-    rates = [float(schedule(step)) for step in (0, 3, 4, 8, 12)]
-    assert rates == pytest.approx([0.25, 1.0, 1.0, 0.5, 0.0], abs=1e-6)
-    assert float(WarmupSchedule(0.5, 0, 10, cosine=False)(9)) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
