@@ -13,7 +13,15 @@ from keras_dr.backbones import build_features, find_backbone
 HEAD = ("pooling", "dropout", "logits")
 
 
-def build_model(backbone: str, size: int, classes: int, weights: str = "none", dropout: float = 0.2) -> keras.Model:
+def build_model(
+    backbone: str,
+    size: int,
+    classes: int,
+    weights: str = "none",
+    dropout: float = 0.2,
+    stem: str = "imagenet",
+    grey: bool = False,
+) -> keras.Model:
     """Build a grader.
 
     Args:
@@ -22,15 +30,16 @@ def build_model(backbone: str, size: int, classes: int, weights: str = "none", d
         classes: number C of outputs.
         weights: "none", "imagenet" or a file, see `backbones.build_features`.
         dropout: rate before the head, 0..1.
+        stem, grey: "imagenet" or "small", and whether the image is made grey, see `backbones.build_features`.
 
     Returns:
         Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, C).
 
     Raises:
-        KerasDrError: unknown backbone, or weights that cannot be had.
+        KerasDrError: unknown backbone, one that cannot be had so, or weights that cannot be had.
     """
     image = keras.Input((size, size, 3), name="image")
-    features = build_features(backbone, image, weights).output
+    features = build_features(backbone, image, weights, stem, grey).output
     x = layers.GlobalAveragePooling2D(name="pooling")(features)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(classes, dtype="float32", name="logits")(x)
