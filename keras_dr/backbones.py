@@ -5,17 +5,24 @@ Every builder takes (include_top, weights, input_tensor, input_shape), as Keras 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_dr.errors import KerasDrError
+from keras_dr.resnet import STEMS, resnet
+from keras_dr.torch_weights import read_resnet
 
 # Scalings of uint8 RGB that the published weights were trained with, as (scale, offset) of a Rescaling layer.
 MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, RGB in 0..1
-MEAN_STD = ([1 / (255 * std) for std in _STD], [-mean / std for mean, std in zip(_MEAN, _STD, strict=True)])
+_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # ImageNet's, RGB in 0..1
+MEAN_STD = ((1 / (255 * _STD)).tolist(), (-_MEAN / _STD).tolist())
+GREY_MEAN_STD = (1 / (255 * _STD.mean()), -_MEAN.mean() / _STD.mean())
+CAFFE = (1.0, [-123.68, -116.779, -103.939])  # in RGB order: see `Backbone.bgr`
 OWN = (1.0, 0.0)  # the network scales by itself
 
 
@@ -29,6 +36,8 @@ class Backbone:
         features: its layer whose output is pooled; heat maps are made there.
         last_block: prefixes of the names of the layers of its last block.
         pretrained: whether Keras publishes ImageNet weights.
+        bgr: whether these see blue first. Then the first kernel is turned round instead of every image.
+        torch: whether it takes torchvision's weights, a choice of stem, and grey images.
     """
 
     build: Callable[..., keras.Model]
@@ -36,6 +45,8 @@ class Backbone:
     features: str
     last_block: tuple[str, ...]
     pretrained: bool = True
+    bgr: bool = False
+    torch: bool = False
 
 
 def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> keras.Model:
@@ -53,15 +64,40 @@ def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> k
     return keras.Model(input_tensor, x, name="tiny")
 
 
+def mobilenet_v3_large(**settings: Any) -> keras.Model:
+    """Keras Applications' network with a name for its last activation, which is pooled."""
+    network = keras.applications.MobileNetV3Large(**settings)
+    x = layers.Activation("hard_swish", name="top_activation")(network.get_layer("conv_1_bn").output)
+    return keras.Model(network.input, x)
+
+
 _apps = keras.applications
+_resnet_v1 = partial(Backbone, scaling=CAFFE, features="conv5_block3_out", last_block=("conv5_",), bgr=True)
+_resnet_v2 = partial(Backbone, scaling=MINUS_ONE_TO_ONE, features="post_relu", last_block=("conv5_", "post_"))
+_densenet = partial(Backbone, scaling=MEAN_STD, features="relu", last_block=("conv5_", "bn", "relu"))
+_efficientnet = partial(Backbone, scaling=OWN, features="top_activation")
+_torch_resnet = partial(Backbone, scaling=MEAN_STD, last_block=("conv5_",), pretrained=False, torch=True)
 BACKBONES = {
     "tiny": Backbone(tiny, MINUS_ONE_TO_ONE, "block5b_relu", ("block5",), pretrained=False),
     "mobilenetv2": Backbone(_apps.MobileNetV2, MINUS_ONE_TO_ONE, "out_relu", ("block_16_", "Conv_1", "out_relu")),
-    "resnet50v2": Backbone(_apps.ResNet50V2, MINUS_ONE_TO_ONE, "post_relu", ("conv5_", "post_")),
-    "resnet101v2": Backbone(_apps.ResNet101V2, MINUS_ONE_TO_ONE, "post_relu", ("conv5_", "post_")),
-    "resnet152v2": Backbone(_apps.ResNet152V2, MINUS_ONE_TO_ONE, "post_relu", ("conv5_", "post_")),
-    "densenet121": Backbone(_apps.DenseNet121, MEAN_STD, "relu", ("conv5_", "bn", "relu")),
-    "efficientnetb0": Backbone(_apps.EfficientNetB0, OWN, "top_activation", ("block7", "top_")),
+    "mobilenetv3large": Backbone(
+        mobilenet_v3_large, OWN, "top_activation", (*(f"expanded_conv_{i}_" for i in (12, 13, 14)), "conv_1", "top_")
+    ),
+    "resnet18": _torch_resnet(partial(resnet, (2, 2, 2, 2)), features="conv5_block2_out"),
+    "resnet34": _torch_resnet(partial(resnet, (3, 4, 6, 3)), features="conv5_block3_out"),
+    "resnet50": _resnet_v1(_apps.ResNet50),
+    "resnet101": _resnet_v1(_apps.ResNet101),
+    "resnet152": _resnet_v1(_apps.ResNet152),
+    "resnet50v2": _resnet_v2(_apps.ResNet50V2),
+    "resnet101v2": _resnet_v2(_apps.ResNet101V2),
+    "resnet152v2": _resnet_v2(_apps.ResNet152V2),
+    # Without its last pooling, as Zhou et al., CVPR 2016, section 3.1: maps of S/16 instead of S/32.
+    "vgg16": Backbone(_apps.VGG16, CAFFE, "block5_conv3", ("block5_",), bgr=True),
+    "densenet121": _densenet(_apps.DenseNet121),
+    "densenet169": _densenet(_apps.DenseNet169),
+    "efficientnetb0": _efficientnet(_apps.EfficientNetB0, last_block=("block7", "top_")),
+    "efficientnetb3": _efficientnet(_apps.EfficientNetB3, last_block=("block7", "top_")),
+    "efficientnetv2b0": _efficientnet(_apps.EfficientNetV2B0, last_block=("block6", "top_")),
 }
 
 
@@ -84,23 +120,58 @@ def build_features(
     Args:
         name: key of `BACKBONES`.
         image: Keras tensor.
-        weights: "none" (random), "imagenet" (Keras downloads them once), or a file (.weights.h5 or .h5) for
-            `keras.applications.<Network>(include_top=False)`.
+        weights: "none" (random), "imagenet" (Keras downloads them once), or a file: for ResNet-18 and -34 torchvision's
+            (.safetensors), else (.weights.h5 or .h5) for `keras.applications.<Network>(include_top=False)`.
+        stem: "imagenet", or "small" for images of some 28 pixels, see `resnet.resnet`.
+        grey: whether the mean of the three channels is all that the network sees.
 
     Returns:
         Model from `image` to the feature map.
 
     Raises:
-        KerasDrError: unknown backbone; weights that cannot be had or do not fit.
+        KerasDrError: unknown backbone or stem; one that has no small stem or takes no grey images; weights that cannot
+            be had or do not fit.
     """
     backbone = find_backbone(name)
-    scale, offset = backbone.scaling
-    scaled = layers.Rescaling(scale, offset, name="scaling")(image)
-    network = backbone.build(include_top=False, weights=None, input_tensor=scaled)
+    settings = _settings(name, backbone, stem, grey)
+    seen = keras.ops.mean(image, axis=-1, keepdims=True) if grey else image
+    scale, offset = GREY_MEAN_STD if grey else backbone.scaling
+    scaled = layers.Rescaling(scale, offset, name="scaling")(seen)
+    network = backbone.build(include_top=False, weights=None, input_tensor=scaled, **settings)
     features = network.get_layer(backbone.features).output
     if weights != "none":
-        _copy_weights(_pretrained(name, backbone, weights), network)
+        if backbone.torch:
+            _load_torch_weights(name, network, weights)
+        else:
+            _copy_weights(_pretrained(name, backbone, weights), network, backbone.bgr)
     return keras.Model(image, features, name=name)
+
+
+def _settings(name: str, backbone: Backbone, stem: str, grey: bool) -> dict[str, str]:
+    """What the builder is told beside the usual."""
+    if stem not in STEMS:
+        raise KerasDrError(f"a stem among {', '.join(STEMS)}", repr(stem), "Correct it.")
+    if not backbone.torch and (stem != "imagenet" or grey):
+        able = ", ".join(name for name, one in BACKBONES.items() if one.torch)
+        wish = "grey input" if grey else f"a {stem} stem"
+        raise KerasDrError(f"for {wish} a backbone among {able}", name, "Choose another, or leave that setting out.")
+    return {"stem": stem} if backbone.torch else {}
+
+
+def _load_torch_weights(name: str, network: keras.Model, weights: str) -> None:
+    """Put torchvision's weights from a .safetensors file into a ResNet-18 or -34."""
+    if not Path(weights).is_file():
+        found = "imagenet, which Keras has not" if weights == "imagenet" else f"{weights!r}, no such file"
+        raise KerasDrError(
+            f"for {name} weights none or a .safetensors file of torchvision's",
+            found,
+            f"Where PyTorch is installed, write one: safetensors.torch.save_file(torchvision.models.{name}"
+            '(weights="DEFAULT").state_dict(), FILE); then name it with --weights FILE.',
+        )
+    own = {layer.name: layer for layer in network.layers if layer.weights}
+    shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in own.items()}
+    for layer, values in read_resnet(Path(weights), shapes).items():
+        own[layer].set_weights(values)
 
 
 def _pretrained(name: str, backbone: Backbone, weights: str) -> keras.Model:
@@ -129,9 +200,18 @@ def _pretrained(name: str, backbone: Backbone, weights: str) -> keras.Model:
     return network
 
 
-def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+def _copy_weights(source: keras.Model, target: keras.Model, bgr: bool) -> None:
     """Copy the weights of equally ordered layers; scaling layers in front of one of them have none."""
     sources = [layer for layer in source.layers if layer.weights]
     targets = [layer for layer in target.layers if layer.weights]
-    for one, other in zip(sources, targets, strict=True):
-        other.set_weights(one.get_weights())
+    for index, (one, other) in enumerate(zip(sources, targets, strict=True)):
+        values = one.get_weights()
+        if bgr and index == 0:
+            values[0] = values[0][:, :, ::-1]
+        if isinstance(one, layers.Normalization) and np.allclose(values[1], _STD):
+            # EfficientNet's published files hold the standard deviation where the variance belongs; Keras makes up for
+            # it by a layer that only weights="imagenet" gets (tensorflow/tensorflow#49930).
+            values[1] = values[1] ** 2
+        other.set_weights(values)
+        if isinstance(other, layers.Normalization):
+            other.finalize_state()  # it computes with a copy of its weights

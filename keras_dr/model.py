@@ -3,8 +3,6 @@
 The head is linear so that Grad-CAM at the pooled feature map has a closed form, which fits into a TFLite file.
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import layers
@@ -25,7 +23,8 @@ def build_model(
     weights: str = "none",
     dropout: float = 0.2,
     head: str = "softmax",
-    **stem: Any,
+    stem: str = "imagenet",
+    grey: bool = False,
 ) -> keras.Model:
     """Build a grader.
 
@@ -36,17 +35,17 @@ def build_model(
         weights: "none", "imagenet" or a file, see `backbones.build_features`.
         dropout: rate before the head, 0..1.
         head: key of `HEADS`.
-        **stem: `stem` and `grey`, see `backbones.build_features`.
+        stem, grey: "imagenet" or "small", and whether the image is made grey, see `backbones.build_features`.
 
     Returns:
         Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, K): C of a softmax, C - 1 of an ordinal
         head, 1 of a regression.
 
     Raises:
-        KerasDrError: unknown backbone, or weights that cannot be had.
+        KerasDrError: unknown backbone, one that cannot be had so, or weights that cannot be had.
     """
     image = keras.Input((size, size, 3), name="image")
-    features = build_features(backbone, image, weights, **stem).output
+    features = build_features(backbone, image, weights, stem, grey).output
     x = layers.GlobalAveragePooling2D(name="pooling")(features)
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = HEADS[head].layer(classes)(x)
@@ -55,7 +54,7 @@ def build_model(
 
 def recipe_model(recipe: Recipe, size: int, classes: int, weights: str = "none") -> keras.Model:
     """The grader that a recipe describes, see `build_model`, whose weights are named here."""
-    return build_model(recipe.backbone, size, classes, weights, recipe.dropout, recipe.head, **_stem(recipe))
+    return build_model(recipe.backbone, size, classes, weights, recipe.dropout, recipe.head, recipe.stem, recipe.grey)
 
 
 def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[NDArray[np.float32]]) -> keras.Model:
@@ -71,15 +70,12 @@ def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[
         Model to logits (n, C) of a softmax or (n, C - 1) of an ordinal head.
     """
     kind = "ordinal" if recipe.head == "regression" else recipe.head
-    whole = build_model(recipe.backbone, model.input_shape[1], classes, "none", recipe.dropout, kind, **_stem(recipe))
+    recipe = recipe.model_copy(update={"head": kind})
+    whole = recipe_model(recipe, model.input_shape[1], classes)
     for source, target in zip(model.layers[:-1], whole.layers[:-1], strict=True):
         target.set_weights(source.get_weights())
     whole.layers[-1].set_weights(head)
     return whole
-
-
-def _stem(recipe: Recipe) -> dict[str, Any]:
-    return {"stem": recipe.stem, "grey": recipe.grey}
 
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:

@@ -36,6 +36,7 @@ PURE = [
     "keras_dr.runs",
     "keras_dr.splits",
     "keras_dr.synthetic",
+    "keras_dr.torch_weights",
     "keras_dr.workers",
     "cli",
     "edge_demo.__main__",

@@ -1,0 +1,175 @@
+"""Every backbone, built once: weights as Keras publishes them, flat graph, closed-form heat maps, saving, export."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from export.graph import build_graph
+from export.parity import variant_outputs
+from export.variants import convert
+from keras_dr.backbones import BACKBONES, build_features
+from keras_dr.errors import KerasDrError
+from keras_dr.explain.heatmaps import heatmaps
+from keras_dr.model import build_model, feature_layer, freeze, head_weights, softmax
+from keras_dr.overlay import normalise
+
+SIZE, CLASSES = 64, 3
+PUBLISHED = {
+    "mobilenetv2": keras.applications.mobilenet_v2,
+    "mobilenetv3large": keras.applications.mobilenet_v3,
+    "resnet50": keras.applications.resnet,
+    "resnet101": keras.applications.resnet,
+    "resnet152": keras.applications.resnet,
+    "resnet50v2": keras.applications.resnet_v2,
+    "resnet101v2": keras.applications.resnet_v2,
+    "resnet152v2": keras.applications.resnet_v2,
+    "vgg16": keras.applications.vgg16,
+    "densenet121": keras.applications.densenet,
+    "densenet169": keras.applications.densenet,
+    "efficientnetb0": keras.applications.efficientnet,
+    "efficientnetb3": keras.applications.efficientnet,
+    "efficientnetv2b0": keras.applications.efficientnet_v2,
+}
+SLOW = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169", "efficientnetb3")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A grader with random "ImageNet" weights, photographs, and what Keras Applications makes of them."""
+
+    model: keras.Model
+    images: np.ndarray
+    expected: np.ndarray | None
+
+
+def shaken(network: keras.Model) -> keras.Model:
+    """Change biases and batch norms, which all start alike, so that none can be taken for another."""
+    rng = np.random.default_rng(2)
+    for layer in network.layers:
+        values = layer.get_weights()
+        if not isinstance(layer, keras.layers.Normalization):
+            values = [value + rng.uniform(-0.1, 0.1, value.shape) * (value.ndim == 1) for value in values]
+        elif values:  # as published: the mean, and the standard deviation in place of the variance
+            values[:2] = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        layer.set_weights(values)
+    return network
+
+
+def published(name: str, images: np.ndarray, file: str) -> np.ndarray:
+    """What Keras Applications' network makes of photographs with random weights passed off as ImageNet's."""
+    network = shaken(BACKBONES[name].build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)))
+    network.save_weights(file)
+    if PUBLISHED[name] is keras.applications.efficientnet:  # it has another layer where weights are ImageNet's
+        network = BACKBONES[name].build(include_top=False, weights="imagenet", input_shape=(SIZE, SIZE, 3))
+    features = keras.Model(network.input, network.get_layer(BACKBONES[name].features).output)
+    return np.asarray(features(PUBLISHED[name].preprocess_input(images.astype(np.float32)), training=False))
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in BACKBONES]
+)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    name = request.param
+    keras.utils.set_random_seed(5)
+    images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
+    file, expected, weights = str(tmp_path_factory.mktemp(name) / "some.weights.h5"), None, "none"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **settings: file)
+        if name in PUBLISHED:
+            expected, weights = published(name, images, file), "imagenet"
+        model = build_model(name, SIZE, CLASSES, weights)
+    kernel, bias = head_weights(model)
+    model.get_layer("logits").set_weights([kernel * 4, bias + np.linspace(-0.5, 0.5, CLASSES)])
+    yield Built(model, images, expected)
+    keras.backend.clear_session()
+
+
+def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Without the compilation of `predict`, which takes longer than it saves."""
+    return np.asarray(model(images.astype(np.float32), training=False))
+
+
+def test_features_are_those_of_the_published_network(built: Built) -> None:
+    if built.expected is None:
+        pytest.skip("not published by Keras")
+    found = logits(keras.Model(built.model.input, feature_layer(built.model).output), built.images)
+    assert found == pytest.approx(built.expected, abs=1e-4 * float(built.expected.max()))
+
+
+def test_graph_is_flat_and_the_features_are_what_is_pooled(built: Built) -> None:
+    assert not any(isinstance(layer, keras.Model) for layer in built.model.layers)
+    assert built.model.get_layer("pooling").input is feature_layer(built.model).output
+
+
+def test_last_block_ends_at_the_features(built: Built) -> None:
+    freeze(built.model, "last-block", train_batch_norm=True)
+    flags = [layer.trainable for layer in built.model.layers if layer.weights]
+    first = flags.index(True)
+    assert first > 0 and all(flags[first:])
+
+
+def test_grad_cam_has_a_closed_form(built: Built) -> None:
+    features = logits(keras.Model(built.model.input, feature_layer(built.model).output), built.images)
+    kernel, _ = head_weights(built.model)
+    seen = 0.0
+    for label in range(CLASSES):
+        maps = heatmaps(built.model, built.images, np.full(2, label))
+        for found, evidence in zip(maps, features @ kernel[:, label], strict=True):
+            assert normalise(found) == pytest.approx(normalise(evidence), abs=1e-3)
+            seen += float(np.ptp(normalise(found)))
+    assert seen > 0  # not empty or flat throughout
+
+
+def test_saved_model_answers_the_same(built: Built, tmp_path: Path) -> None:
+    built.model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    assert logits(again, built.images) == pytest.approx(logits(built.model, built.images), abs=1e-5)
+
+
+def test_inference_graph_answers_the_same(built: Built) -> None:
+    found = build_graph(built.model, 2.0)(built.images[:1])["probabilities"]
+    assert np.asarray(found) == pytest.approx(softmax(logits(built.model, built.images[:1]), 2.0), abs=1e-4)
+
+
+def test_last_three_dense_layers_are_the_last_23_layers() -> None:
+    model = build_model("densenet121", 32, 5)
+    freeze(model, 23)
+    parts = [f"conv5_block{block}_{part}_conv" for block in (14, 15, 16) for part in (1, 2)]
+    assert {layer.name for layer in model.layers if layer.trainable_weights} == {*parts, "logits"}
+
+
+def test_grey_and_small_stem_are_for_those_that_can() -> None:
+    with pytest.raises(KerasDrError, match="grey input a backbone among resnet18, resnet34; found resnet50"):
+        build_model("resnet50", 32, 2, grey=True)
+    with pytest.raises(KerasDrError, match="small stem a backbone among resnet18, resnet34; found tiny"):
+        build_model("tiny", 32, 2, stem="small")
+    with pytest.raises(KerasDrError, match="among imagenet, small; found 'large'"):
+        build_model("resnet18", 32, 2, stem="large")
+
+
+def test_small_grey_resnet_sees_grey_alone_and_goes_into_a_file(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(5)
+    model = build_model("resnet18", 28, 2, stem="small", grey=True)
+    colours = np.random.default_rng(3).integers(0, 256, (1, 28, 28, 3)).astype(np.uint8)
+    grey = np.repeat(colours.mean(axis=3, keepdims=True), 3, axis=3)
+    assert logits(model, colours) == pytest.approx(logits(model, grey), abs=1e-4)
+    assert model.get_layer("conv1_conv").kernel.shape == (3, 3, 1, 64)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    graph = build_graph(again, 1.0)
+    found = variant_outputs(convert("float32", graph, colours), colours).probabilities
+    assert found == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
+
+
+def test_published_file_named_by_hand_is_scaled_as_well(tmp_path: Path) -> None:
+    """EfficientNet's Normalization holds the standard deviation in place of the variance."""
+    file = str(tmp_path / "some.weights.h5")
+    shaken(keras.applications.EfficientNetB0(include_top=False, weights=None)).save_weights(file)
+    features = build_features("efficientnetb0", keras.Input((32, 32, 3)), file)
+    (norm,) = (layer for layer in features.layers if isinstance(layer, keras.layers.Normalization))
+    white = np.asarray(norm(np.ones((1, 1, 1, 3)))).ravel()
+    assert white == pytest.approx((1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225], rel=1e-5)

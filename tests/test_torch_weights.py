@@ -1,0 +1,118 @@
+"""ResNet-18 and -34 against torchvision's answers, see data/make_resnet_reference.py."""
+
+import json
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from keras_dr.backbones import BACKBONES, build_features
+from keras_dr.errors import KerasDrError
+from keras_dr.model import build_model
+from keras_dr.torch_weights import read_resnet
+
+sys.path.insert(0, str(Path(__file__).parent / "data"))
+from make_resnet_reference import random_photographs, random_tensors
+
+REFERENCE = json.loads(Path(__file__).with_name("data").joinpath("resnet_reference.json").read_text("utf-8"))
+LAYERS = {"conv1_conv": [(7, 7, 3, 64)], "conv1_bn": [(64,)] * 4}
+TENSORS = {
+    "conv1.weight": np.ones((64, 3, 7, 7), np.float32),
+    **{f"bn1.{name}": np.full(64, 9, np.float32) for name in ("weight", "bias", "running_mean", "running_var")},
+}
+
+
+@pytest.mark.parametrize("case", REFERENCE["cases"], ids=lambda case: f"{case['depth']}-{case['stem']}-{case['grey']}")
+def test_logits_are_torchvisions(case: dict[str, Any], tmp_path: Path) -> None:
+    tensors = random_tensors(REFERENCE["shapes"][str(case["depth"])])
+    save_file(tensors, tmp_path / "resnet.safetensors")
+    images, image = random_photographs(case["size"], case["grey"]), keras.Input((case["size"], case["size"], 3))
+    weights = str(tmp_path / "resnet.safetensors")
+    network = build_features(f"resnet{case['depth']}", image, weights, case["stem"], case["grey"])
+    features = np.asarray(network(images.astype(np.float32), training=False))
+    found = features.mean(axis=(1, 2)) @ tensors["fc.weight"].T + tensors["fc.bias"]
+    assert found == pytest.approx(np.array(case["logits"]), abs=1e-4)
+
+
+def test_sides_of_the_maps() -> None:
+    def side(size: int, stem: str) -> int:
+        return BACKBONES["resnet18"].build(False, None, keras.Input((size, size, 5)), stem=stem).output.shape[1]
+
+    assert [side(224, "imagenet"), side(28, "small"), side(33, "imagenet")] == [7, 4, 2]
+
+
+def read(tmp_path: Path, changes: dict[str, np.ndarray | None], layers: Any = LAYERS) -> dict[str, list[np.ndarray]]:
+    tensors = {name: values for name, values in (TENSORS | changes).items() if values is not None}
+    save_file(tensors, tmp_path / "some.safetensors")
+    return read_resnet(tmp_path / "some.safetensors", layers)
+
+
+def test_kernel_is_averaged_over_rgb_and_resized_bilinearly(tmp_path: Path) -> None:
+    kernel = np.zeros((64, 3, 7, 7), np.float32)
+    kernel[:, 0, :, 0], kernel[:, 0, :, 3] = 9, 6  # columns 0 and 3, red only; new centres at 2/3, 3 and 5 1/3
+    arrays = read(tmp_path, {"conv1.weight": kernel}, LAYERS | {"conv1_conv": [(3, 3, 1, 64)]})
+    assert arrays["conv1_conv"][0][:, :, 0, 5] == pytest.approx(np.tile([1.0, 2.0, 0.0], (3, 1)))
+    assert [values[0] for values in arrays["conv1_bn"]] == [9, 9, 3, 1]
+
+
+def test_head_and_counters_are_ignored_and_half_precision_read(tmp_path: Path) -> None:
+    extra = {"fc.weight": np.ones((9, 512), np.float32), "bn1.num_batches_tracked": np.array(3)}
+    arrays = read(tmp_path, extra | {"bn1.bias": np.full(64, 0.5, np.float16)})
+    assert arrays["conv1_bn"][1].dtype == np.float32 and arrays["conv1_bn"][1][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bn1.bias": None}, r"5 tensors .*; found 1 missing \(bn1.bias"),
+        ({"layer1.2.conv1.weight": np.ones(1)}, r"found 1 unknown \(layer1.2.conv1.weight"),
+        ({"bn1.bias": np.ones(3, np.float32)}, r"bn1.bias \(64,\), .*; found \(3,\), F32"),
+        ({"bn1.bias": np.ones(64, np.int64)}, r"found \(64,\), I64"),
+        ({"bn1.bias": np.full(64, np.nan, np.float32)}, "finite numbers in bn1.bias"),
+        ({"bn1.running_var": np.full(64, -1, np.float32)}, "variances of at least 0"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(KerasDrError, match=message):
+        read(tmp_path, changes)
+
+
+def header(shape: list[int], offsets: list[int], dtype: str = "F32") -> bytes:
+    text = json.dumps({"a": {"dtype": dtype, "shape": shape, "data_offsets": offsets}}).encode()
+    return struct.pack("<Q", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        struct.pack("<Q", 2**63) + b"{}",
+        header([20], [0, 80]),  # data that is not there
+        header([2**62, 2**62], [0, 4]) + bytes(4),
+        header([1], [0, 4], "BF17") + bytes(4),
+        struct.pack("<Q", 4) + b"what",
+    ],
+)
+def test_hostile_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "some.safetensors").write_bytes(content)
+    with pytest.raises(
+        KerasDrError, match=r"in .*some.safetensors: the safetensors format; found .* Save torchvision's"
+    ):
+        read_resnet(tmp_path / "some.safetensors", LAYERS)
+
+
+def test_weights_that_cannot_be_had_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"found imagenet, .*torchvision\.models\.resnet34\(weights=\"DEFAULT\"\)"):
+        build_model("resnet34", 32, 2, "imagenet")
+    with pytest.raises(KerasDrError, match="no such file"):
+        build_model("resnet18", 32, 2, str(tmp_path / "none.safetensors"))
+    save_file(random_tensors(REFERENCE["shapes"]["34"]), tmp_path / "34.safetensors")
+    with pytest.raises(KerasDrError, match="found 80 unknown"):
+        build_model("resnet18", 32, 2, str(tmp_path / "34.safetensors"))
+    with pytest.raises(KerasDrError, match=r"weights of mobilenetv2 in .*34.safetensors"):
+        build_model("mobilenetv2", 32, 2, str(tmp_path / "34.safetensors"))
