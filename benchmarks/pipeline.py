@@ -45,7 +45,7 @@ def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
             source, folder = Path(temporary) / "photographs", Path(temporary) / "prepared"
             write_dataset(source, count=SYNTHETIC, seed=1, size=(size, size * 4 // 3), workers=1)
             name, records = read_records(source)
-            preparing.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=1)
+            preparing.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=0)
         data = prepared.load(folder)
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
