@@ -8,6 +8,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -168,7 +169,9 @@ def _prepare_images(
             if row is None:
                 name = source_name(record.path, source)
                 row = {"image_id": record.image_id, "source": name, "reason": _DIED}
-            rows[record.image_id] = row
+            rows[record.image_id] = {
+                sys.intern(name): value for name, value in row.items()
+            }  # else each row has names of its own
             if "reason" not in row:  # what could not be used may have been mended when the call is repeated
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
