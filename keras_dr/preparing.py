@@ -8,7 +8,6 @@ import errno
 import hashlib
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -105,7 +104,8 @@ def prepare(
             for record, reason in left_out
         ]
         limits = quality.find_limits([row for row in rows if row["split"] == "train"])
-        rows = [row | quality.judge(row, limits) for row in rows]
+        for row in rows:
+            row |= quality.judge(row, limits)
         settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
         settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
         about = settings | _describe(published, rows, label_space, spec)
@@ -169,9 +169,7 @@ def _prepare_images(
             if row is None:
                 name = source_name(record.path, source)
                 row = {"image_id": record.image_id, "source": name, "reason": _DIED}
-            rows[record.image_id] = {
-                sys.intern(name): value for name, value in row.items()
-            }  # else each row has names of its own
+            rows[record.image_id] = row
             if "reason" not in row:  # what could not be used may have been mended when the call is repeated
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
@@ -227,9 +225,8 @@ def _divide(
         seed,
     )
     splits = dict(zip(staying, chosen, strict=True))
-    rows = [
-        row
-        | {
+    for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True)):
+        row |= {
             "patient_id": record.patient_id,
             "eye": record.eye,
             "grade": "" if record.grade is None else record.grade,
@@ -237,8 +234,6 @@ def _divide(
             "split": splits.get(index, record.split or "train"),
             "group_id": group,
         }
-        for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True))
-    ]
     return [rows[index] for index in staying], leaks, duplicates.list_copies(rows, copies)
 
 
