@@ -72,6 +72,11 @@ class Preprocessing:
         """From `to_dict`'s dictionary, as read back from JSON; older ones know no `fundus`."""
         return cls(int(values["size"]), str(values["enhance"]), str(values.get("fundus", "auto")))
 
+    @property
+    def options(self) -> str:
+        """The options of `prepare` that ask for it."""
+        return " ".join(f"--{name} {value}" for name, value in self.to_dict().items())
+
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON."""
         return asdict(self)

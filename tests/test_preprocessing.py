@@ -129,6 +129,7 @@ def test_refuses_a_spec_out_of_range(settings: dict) -> None:
 def test_spec_survives_json() -> None:
     spec = Preprocessing(384, "clahe+green", "none")
     assert Preprocessing.from_dict(spec.to_dict()) == spec
+    assert spec.options == "--size 384 --enhance clahe+green --fundus none"
 
 
 def test_a_spec_written_before_there_was_fundus_is_read() -> None:
