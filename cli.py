@@ -70,8 +70,11 @@ def prepare(
     prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
     dataset: Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")] = "auto",
     task: Annotated[str, typer.Option(help=_TASK_HELP)] = "auto",
-    size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 224 to 768.")] = 224,
+    size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 28 to 1024.")] = 224,
     enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
+    fundus: Annotated[
+        str, typer.Option(help="auto: crop to the fundus circle; none: images of something else.")
+    ] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
     val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
@@ -89,7 +92,7 @@ def prepare(
     from keras_dr.preprocessing import Preprocessing
     from keras_dr.splits import SplitShares
 
-    task, spec, shares = check_task(task), Preprocessing(size, enhance), SplitShares(val, test)
+    task, spec, shares = check_task(task), Preprocessing(size, enhance, fundus), SplitShares(val, test)
     name, records = read_records(source, dataset)
     with _bar("prepare") as progress:
         about = preparing.prepare(

@@ -34,7 +34,7 @@ class Grading:
         probabilities: class name -> probability 0..1, calibrated, in the order of the bundle's classes.
         p_referable: their sum over the referable classes.
         referred: whether `p_referable` reaches the bundle's threshold.
-        fundus_found: False where no fundus circle was found and the whole photograph was graded.
+        fundus_found: False where a fundus circle was sought in vain and the whole photograph was graded.
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
         prepared: uint8 RGB (S, S, 3), what the model saw.
     """
@@ -162,7 +162,7 @@ class Grader:
             probabilities=dict(zip(self.bundle.classes, probabilities.tolist(), strict=True)),
             p_referable=p_referable,
             referred=p_referable >= self.bundle.threshold,
-            fundus_found=fundus is not None,
+            fundus_found=fundus is not None or self.bundle.preprocessing.fundus == "none",
             heatmap=heatmaps[..., best],
             prepared=image,
         )

@@ -1,21 +1,24 @@
-"""Copies of one photograph: those with the same pixels, and those re-encoded, resized or made a little brighter.
+"""Copies of one photograph: those with the same pixels, and those re-encoded, resized, mirrored or made brighter.
 
 Fundus photographs look so alike that common 64-bit hashes merge strangers. Here 256 bits propose pairs, and the
-correlation of the high-passed prepared images decides. Measured on IDRiD (516 photographs, ten re-encoded copies of
+correlation of the high-passed images decides, both on a square of 64 pixels made from the published photograph, so that
+--size and --enhance play no part. Measured on IDRiD by benchmarks/copies.py (516 photographs, ten re-encoded copies of
 each: JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, and all three at once), prepared at 224:
 
-    pairs                              distance in bits      correlation
-    5,160 copies                       median 3, most 20     least .949, median .995
-    132,863 pairs of different eyes    least 41, 0.1 % 58    most .813, median .431
-    7 copies within IDRiD itself       0, of one 29          1, of one .93 (darkened)
-    79,800 pairs, 400 drawn eyes       least 47, 0.1 % 61    most .553, median .043
+    pairs                              bits apart               correlation
+    5,160 copies                       median 4, most 23        least .899, median .995
+    516 mirrored copies                median 0, most 11        least .974, median 1
+    129,286 pairs of different eyes    least 39, median 111     most .805, median .434
+    the same, one of them mirrored     least 47, median 115     most .778, median .405
 
-Other preparations: least correlation of copies / most of different eyes at 32 px .967/.902, at 128 px .947/.811, with
-CLAHE .952/.666, with Ben Graham's enhancement .917/.756. No pair of different eyes met either of both
-conditions, save that at 32 px, a size for tests, some correlate too well.
+All copies and no pair of different eyes meet both conditions. Prepared at 28, for which JPEGs are decoded at a smaller
+scale, one of the 5,160 copies is missed (30 bits, .860), and the most alike of the different correlate by .820.
 
-Two photographs of one eye taken in a row may count as near copies too (25 pairs in RetinaMNIST, of equal grade each).
-That is as it should be: the eye belongs on one side. Mirrored copies are not recognised.
+A photograph whose fundus is itself under 64 pixels wide (RetinaMNIST) shows too little: at 32 px different eyes
+correlate by up to .902. It has no perceptual hash, and only identical pixels make it a copy.
+
+Two photographs of one eye taken in a row may count as near copies too. That is as it should be: the eye belongs on one
+side.
 """
 
 from collections import Counter
@@ -27,17 +30,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.preprocessing import COPY_SIDE, Photograph, Preprocessing, prepare_photograph
 from keras_dr.splits import group_photographs
 
 MOST_BITS = 40  # of 256, apart: pairs nearer than that are compared pixel by pixel
 MOST_BITS_UNSEEN = 32  # where the images themselves are not `comparable`
 LEAST_CORRELATION = 0.88
 COLUMNS = ("group_id", "copy_of", "image_id", "split", "grade", "kind", "conflict")
-_SIDE = 64  # of the square on which copies are recognised, in pixels
 _BITS = 256
 _BLOCK = 2048
+_PERIODS = slice(2, 18)  # of the cosine transform's coefficients, down and across
+# Reversing a line changes the sign of its odd coefficients.
+_MIRRORED = np.packbits(np.tile(np.arange(16) % 2 == 1, 16))
 Image = NDArray[np.uint8]
+
+
+def copy_square(photograph: Photograph) -> Image | None:
+    """The square on which copies are known, uint8 RGB (64, 64, 3), the same for every --size and --enhance.
+
+    None where the photograph itself shows less: at 28 to 32 px strangers are as alike as copies.
+    """
+    shown = 2 * photograph.fundus.radius if photograph.fundus else min(photograph.shape)
+    return prepare_photograph(photograph, Preprocessing(COPY_SIDE))[0] if round(shown) >= COPY_SIDE else None
 
 
 def perceptual_hash(image: Image) -> str:
@@ -47,21 +61,20 @@ def perceptual_hash(image: Image) -> str:
     channel less its local mean. Lower ones, which tell how a camera lights every fundus, are left out.
 
     Args:
-        image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced: so sets of any --size and --enhance compare.
+        image: uint8 RGB (S, S, 3), see `copy_square`.
 
     Returns:
         64 hexadecimal digits.
     """
-    coefficients = cv2.dct(_high_pass(image, sigma_px=6))[2:18, 2:18]
+    coefficients = cv2.dct(_high_pass(image, sigma_px=6))[_PERIODS, _PERIODS]
     return np.packbits(coefficients > 0).tobytes().hex()
 
 
 def _high_pass(image: Image, sigma_px: float) -> NDArray[np.float32]:
     """float32 (64, 64): green less its Gaussian mean, 0 beyond nine tenths of the fundus's radius."""
-    enlarging = image.shape[0] < _SIDE
-    green = cv2.resize(image[..., 1], (_SIDE, _SIDE), interpolation=cv2.INTER_LINEAR if enlarging else cv2.INTER_AREA)
-    axis = np.arange(_SIDE) - (_SIDE - 1) / 2
-    inside = (np.hypot(axis[:, None], axis[None, :]) <= 0.45 * _SIDE).astype(np.float32)
+    green = cv2.resize(image[..., 1], (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_AREA)
+    axis = np.arange(COPY_SIDE) - (COPY_SIDE - 1) / 2
+    inside = (np.hypot(axis[:, None], axis[None, :]) <= 0.45 * COPY_SIDE).astype(np.float32)
     weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), sigma_px), 1e-3)
     return (green - cv2.GaussianBlur(green * inside, (0, 0), sigma_px) / weight) * inside
 
@@ -79,7 +92,17 @@ def signature(image: Image) -> NDArray[np.float32]:
     return detail / max(float(np.linalg.norm(detail)), 1e-6)
 
 
-def near_pairs(hashes: Sequence[str], most_bits: int = MOST_BITS) -> NDArray[np.int64]:
+def mirrored_hash(text: str) -> str:
+    """The perceptual hash of the image mirrored left to right."""
+    return (np.frombuffer(bytes.fromhex(text), np.uint8) ^ _MIRRORED).tobytes().hex()
+
+
+def mirrored_signature(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The signature of the image mirrored left to right."""
+    return values.reshape(COPY_SIDE, COPY_SIDE)[:, ::-1].ravel()
+
+
+def near_pairs(hashes: Sequence[str], most_bits: int = MOST_BITS, mirrored: bool = False) -> NDArray[np.int64]:
     """All pairs of hashes at most so many bits apart.
 
     Exact: with bits as -1 and 1, a scalar product says how many differ, and matrix products do it for a block of
@@ -88,21 +111,25 @@ def near_pairs(hashes: Sequence[str], most_bits: int = MOST_BITS) -> NDArray[np.
     Args:
         hashes: n hashes, hexadecimal.
         most_bits: 0..256.
+        mirrored: compare each with the others' mirror images.
 
     Returns:
         int64 (m, 2), the pairs' indices, the smaller first.
     """
-    if not hashes:
-        return np.zeros((0, 2), np.int64)
     octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), _BITS // 8)
-    signs = np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
-    found = []
-    for top in range(0, len(signs), _BLOCK):
-        for left in range(top, len(signs), _BLOCK):
-            agreement = signs[top : top + _BLOCK] @ signs[left : left + _BLOCK].T
+    found = [np.zeros((0, 2), np.int64)]
+    for top in range(0, len(octets), _BLOCK):
+        rows = _signs(octets[top : top + _BLOCK] ^ (_MIRRORED if mirrored else np.uint8(0)))
+        for left in range(top, len(octets), _BLOCK):
+            agreement = rows @ _signs(octets[left : left + _BLOCK]).T
             pairs = np.argwhere(agreement >= _BITS - 2 * most_bits) + (top, left)
             found.append(pairs[pairs[:, 0] < pairs[:, 1]])
     return np.concatenate(found)
+
+
+def _signs(octets: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """float32 (n, 256), -1 and 1."""
+    return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
 
 
 def group_copies(
@@ -115,9 +142,9 @@ def group_copies(
 
     Args:
         pixels: n hashes of decoded pixels; equal ones are identical photographs.
-        hashes: n perceptual hashes.
-        image: index -> the prepared image, uint8 RGB (S, S, 3); asked for where hashes are near.
-        may_compare: whether two prepared images are `comparable`; where not, their hashes decide.
+        hashes: n perceptual hashes; "" for a photograph that is too small for one: only identical pixels tell it.
+        image: index -> an image of it, uint8 RGB (S, S, 3); asked for where hashes are near.
+        may_compare: whether two such images are `comparable`; where not, their hashes decide.
 
     Returns:
         n numbers, counted from 0 in the order of first appearance.
@@ -125,17 +152,20 @@ def group_copies(
     first: dict[str, int] = {}
     for index, key in enumerate(pixels):
         first.setdefault(key, index)
-    different = list(first.values())
-    cached = lru_cache(maxsize=4096)(lambda index: signature(image(index)))
+    different = [index for index in first.values() if hashes[index]]
+    cached = lru_cache(maxsize=1024)(lambda index: signature(image(index)))
     pairs = []
-    for a, b in near_pairs([hashes[index] for index in different]).tolist():
-        one, other = different[a], different[b]
-        if may_compare(one, other):
-            alike = float(cached(one) @ cached(other)) >= LEAST_CORRELATION
-        else:
-            alike = bits_apart(hashes[one], hashes[other]) <= MOST_BITS_UNSEEN
-        if alike:
-            pairs.append((one, other))
+    for mirrored in (False, True):
+        for a, b in near_pairs([hashes[index] for index in different], mirrored=mirrored).tolist():
+            one, other = different[a], different[b]
+            if may_compare(one, other):
+                turned = mirrored_signature(cached(other)) if mirrored else cached(other)
+                alike = float(cached(one) @ turned) >= LEAST_CORRELATION
+            else:
+                turned_hash = mirrored_hash(hashes[other]) if mirrored else hashes[other]
+                alike = bits_apart(hashes[one], turned_hash) <= MOST_BITS_UNSEEN
+            if alike:
+                pairs.append((one, other))
     return group_photographs(pixels, pairs=pairs)
 
 
@@ -143,10 +173,9 @@ def comparable(first: Preprocessing, second: Preprocessing) -> bool:
     """Whether images prepared in these two ways show the same detail: enhanced alike, neither smaller than 64 px.
 
     Correlations of the same photographs: prepared at 224 and 128 at least .990, at 224 and 32 .769, at 224 without
-    and with CLAHE .847. Their hashes differ by at most 8 bits between 224 and 128, by 27 between 224 and 32.
+    and with CLAHE .847.
     """
-    same_detail = first.size == second.size or min(first.size, second.size) >= _SIDE
-    return first.enhance == second.enhance and same_detail
+    return first.enhance == second.enhance and min(first.size, second.size) >= COPY_SIDE
 
 
 def bits_apart(first: str, second: str) -> int:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from keras_dr.decoding import Image
 
 THUMBNAIL = 256  # longest side in pixels of the copy on which the fundus is sought
+_THIN = 40  # longer than this many widths: its thumbnail has too few rows for a circle, or none at all
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ def find_fundus(image: Image) -> Fundus | None:
     Returns:
         The circle, or None where there is no bright disc on a dark surround.
     """
+    if max(image.shape[:2]) > _THIN * min(image.shape[:2]):
+        return None
     small, factor = _thumbnail(image)
     mask = _foreground(small)
     circle = None if mask is None else _fit_circle(mask)

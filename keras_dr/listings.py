@@ -20,16 +20,25 @@ def prepared_text(about: Mapping[str, Any]) -> str:
     rows = [(name, *split.values(), sum(split.values())) for name, split in (counts | {"prepared": prepared}).items()]
     lines = [_table(("", *about["classes"], "all"), rows)]
     dropped = 0 if about["leaks_kept"] else about["leaks"]
+    small = about["too_small_for_near_copies"]
     notes = {
         "photographs could not be used; rejected.csv lists them with the reason.": about["rejected"] - dropped,
         "photographs show no fundus circle; the whole image was used.": about["fundus_not_found"],
+        "photographs are under 64 pixels wide: of their copies only identical ones are told.": small,
         "photographs are pixel for pixel the same as another one.": about["duplicates"],
-        "photographs are near copies of another one: re-encoded, resized, brightened.": about["near_duplicates"],
+        "photographs are near copies of another one: re-encoded, resized, mirrored, brightened.": about[
+            "near_duplicates"
+        ],
         "groups of copies, which stay on one side; duplicates.csv lists them.": about["duplicate_groups"],
         "groups of copies have different grades (conflict in duplicates.csv).": about["conflicting_groups"],
         "photographs stand out as hard to grade (gradable in manifest.csv).": about["not_gradable"],
     }
     lines += [f"{count} {note}" for note, count in notes.items() if count]
+    if 2 * about["fundus_not_found"] > sum(sum(split.values()) for split in about["counts"].values()):
+        lines.append("Warning: most photographs show no fundus circle; if this is no fundus set, pass --fundus none.")
+    untaught = [name for name, count in about["counts"]["train"].items() if not count]
+    if untaught:
+        lines.append(f"Warning: no training photograph of {', '.join(untaught)}: no model can learn it from this set.")
     if about["leaks"]:
         done = "kept, as you asked: figures will be too good" if about["leaks_kept"] else "left out; see rejected.csv"
         lines.append(

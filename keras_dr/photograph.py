@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_dr import preprocessing, quality, runs
 from keras_dr.decoding import decode_rgb
-from keras_dr.duplicates import perceptual_hash
+from keras_dr.duplicates import copy_square, perceptual_hash
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_png
 from keras_dr.fundus import Fundus
@@ -60,17 +60,36 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
     pixels = hashlib.sha256(repr(photograph.shape).encode())
     pixels.update(np.ascontiguousarray(photograph.pixels).data)
+    copied = copy_square(photograph)
     inside = preprocessing.circle_mask(spec.size) if fundus else np.ones((spec.size, spec.size), bool)
     return row | {
         "source_sha256": hashlib.sha256(data).hexdigest(),
         "pixels_sha256": pixels.hexdigest(),
-        "perceptual_hash": perceptual_hash(plain),
+        "perceptual_hash": "" if copied is None else perceptual_hash(copied),
         "fundus_x": f"{fundus.x:.2f}" if fundus else "",
         "fundus_y": f"{fundus.y:.2f}" if fundus else "",
         "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
         **quality.measure(plain, inside),
         "stamp": stamp,
     }
+
+
+def read_copy_square(record: Record, spec: Preprocessing) -> NDArray[np.uint8]:
+    """`duplicates.copy_square` of a photograph that has a perceptual hash, read again from its source.
+
+    Raises:
+        KerasDrError: it can no longer be read.
+    """
+    try:
+        image = copy_square(_read(record, spec)[1])
+    except _UnusableError as error:
+        image, found = None, str(error)
+    else:
+        found = "a smaller one"
+    if image is None:
+        remedy = "Give the command again; it goes on from here."
+        raise KerasDrError(f"the photograph {record.path} as it was a moment ago", found, remedy)
+    return image
 
 
 def source_stamp(record: Record) -> list[list[int]]:

@@ -24,7 +24,7 @@ _COLOURS = ((0, 114, 255), (0, 230, 118), (255, 64, 200), (255, 235, 59), (0, 22
 
 def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Sequence[str], size: int) -> Image:
     """A line of photographs a class, its name before them, from `folder`/images; uint8 RGB (H, W, 3)."""
-    side = min(size, 160)
+    side = min(max(size, 96), 160)  # at which names can be read
     lines = []
     for name in classes:
         label = np.zeros((side, side, 3), np.uint8)
@@ -32,7 +32,8 @@ def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Seque
         chosen = [row for row in rows if row["label"] == name][:_PREVIEWED]
         files = [folder / "images" / f"{row['image_id']}.png" for row in chosen]
         images = [decode_rgb(file.read_bytes()) for file in files]
-        tiles = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
+        how = cv2.INTER_AREA if size > side else cv2.INTER_NEAREST
+        tiles = [cv2.resize(image, (side, side), interpolation=how) for image in images]
         tiles += [np.zeros_like(label)] * (_PREVIEWED - len(tiles))
         lines.append(np.hstack([label, *tiles]))
     return np.vstack(lines)

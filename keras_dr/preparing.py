@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_dr import duplicates, quality, runs
-from keras_dr.decoding import decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
 from keras_dr.grades import Task, choose_task
-from keras_dr.photograph import Row, source_name, source_stamp, write_photograph
+from keras_dr.photograph import Row, read_copy_square, source_name, source_stamp, write_photograph
 from keras_dr.pictures import draw_preview
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS, Record
@@ -69,7 +68,7 @@ def prepare(
         task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits, 0 to `splits.MAX_SEED`.
-        workers: processes; None: as many as cores; 1: this one, which a photograph that kills its process takes along.
+        workers: processes; None: as many as cores; 0: none but this one, which a photograph that kills it takes along.
         overwrite: replace an existing `target`.
         keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
         progress: called with (photographs done, photographs in all).
@@ -78,8 +77,8 @@ def prepare(
         What prepared.json says: counts by split and class, number rejected, duplicates, leaks, quality.
 
     Raises:
-        KerasDrError: `target` exists, a seed out of range, labels do not fit the task, a class or split stays
-            empty, no photograph is readable, or the disk is full.
+        KerasDrError: `target` exists, a seed out of range, labels do not fit the task, a split or all classes but
+            one stay empty, no photograph is readable, or the disk is full.
     """
     check_seed(seed)
     shares, label_space = shares or SplitShares(), choose_task(task, records)
@@ -91,23 +90,25 @@ def prepare(
         "schema_version": runs.SCHEMA_VERSION,
     }
     with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
-        outcomes = _prepare_images(records, source, folder, spec, workers or os.cpu_count() or 1, progress)
+        processes = (os.cpu_count() or 1) if workers is None else workers
+        outcomes = _prepare_images(records, source, folder, spec, processes, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
             found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
             raise KerasDrError(f"readable photographs in {source}", found, "Check SOURCE.")
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
-        rows, leaks, copies = _divide(kept, folder, label_space, shares, seed, keep_leaks)
+        rows, leaks, copies = _divide(kept, spec, label_space, shares, seed, keep_leaks)
         rejected += [] if keep_leaks else leaks
         rejected += [
             {"image_id": record.image_id, "source": source_name(record.path, source), "reason": reason}
             for record, reason in left_out
         ]
         limits = quality.find_limits([row for row in rows if row["split"] == "train"])
-        rows = [row | quality.judge(row, limits) for row in rows]
+        for row in rows:
+            row |= quality.judge(row, limits)
         settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
         settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
-        about = settings | _describe(published, rows, label_space)
+        about = settings | _describe(published, rows, label_space, spec)
         about |= {
             "rejected": len(rejected),
             **duplicates.count_copies(copies),
@@ -193,14 +194,19 @@ def _read_journal(journal: Path, images: set[str]) -> dict[str, Row]:
 
 
 def _divide(
-    kept: Sequence[tuple[Record, Row]], folder: Path, task: Task, shares: SplitShares, seed: int, keep_leaks: bool
+    kept: Sequence[tuple[Record, Row]],
+    spec: Preprocessing,
+    task: Task,
+    shares: SplitShares,
+    seed: int,
+    keep_leaks: bool,
 ) -> tuple[list[Row], list[Row], list[Row]]:
     """Rows of the manifest (leaks left out, unless kept), of leaks for rejected.csv, and of duplicates.csv."""
     rows = [row for _, row in kept]
     copies = duplicates.group_copies(
         [row["pixels_sha256"] for row in rows],
         [row["perceptual_hash"] for row in rows],
-        lambda index: decode_rgb((folder / "images" / f"{rows[index]['image_id']}.png").read_bytes()),
+        lambda index: read_copy_square(kept[index][0], spec),
     )
     groups = group_photographs([record.patient_id for record, _ in kept], copies)
     labels = [task.label(record) for record, _ in kept]
@@ -219,9 +225,8 @@ def _divide(
         seed,
     )
     splits = dict(zip(staying, chosen, strict=True))
-    rows = [
-        row
-        | {
+    for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True)):
+        row |= {
             "patient_id": record.patient_id,
             "eye": record.eye,
             "grade": "" if record.grade is None else record.grade,
@@ -229,12 +234,10 @@ def _divide(
             "split": splits.get(index, record.split or "train"),
             "group_id": group,
         }
-        for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True))
-    ]
     return [rows[index] for index in staying], leaks, duplicates.list_copies(rows, copies)
 
 
-def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dict[str, Any]:
+def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: Preprocessing) -> dict[str, Any]:
     """What prepared.json counts."""
     published = Counter(task.label(record) for record in records)
     return {
@@ -244,7 +247,8 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task) -> dic
         "source_counts": {name: published[index] for index, name in enumerate(task.classes)},
         "counts": _count(rows, task),
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
-        "fundus_not_found": sum(not row["fundus_radius"] for row in rows),
+        "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
+        "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }
 
@@ -253,15 +257,15 @@ def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
     """Split -> class ("" in a set without grades) -> photographs.
 
     Raises:
-        KerasDrError: a class has no photograph in the training split.
+        KerasDrError: the training split has photographs of fewer than two classes.
     """
     pairs = Counter((row["split"], row["label"]) for row in rows)
     labelled = any(row["label"] for row in rows)
     counts = {split: {name: pairs[split, name] for name in (task.classes if labelled else ("",))} for split in SPLITS}
-    empty = [name for name, count in counts["train"].items() if not count]
-    if empty:
-        remedy = "Add some, or choose another --task."
-        raise KerasDrError("training photographs of every class", f"none of {', '.join(empty)}", remedy)
+    taught = [name for name, count in counts["train"].items() if count]
+    if labelled and len(taught) < 2:
+        found = f"of {', '.join(taught) or 'none'} alone"
+        raise KerasDrError("training photographs of two or more classes", found, "Add some, or choose another --task.")
     return counts
 
 

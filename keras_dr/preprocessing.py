@@ -1,6 +1,7 @@
 """The one definition of how a photograph becomes the model's input, on the workstation and on the device.
 
 decode -> find the fundus circle -> square crop around it -> area resize -> enhance -> blacken outside the circle.
+Where no circle is found, or none sought, the whole photograph is padded to a square.
 A JPEG is decoded at the smallest scale at which the fundus is still as wide as the model's input: an eighth of a
 photograph's width takes a tenth of the time, and averages over the pixels that the resize would average over.
 Needs NumPy and OpenCV alone; `edge_demo` runs this very module.
@@ -19,8 +20,9 @@ from keras_dr.decoding import Header, Image, decode_rgb, read_header
 from keras_dr.errors import KerasDrError
 from keras_dr.fundus import THUMBNAIL, Fundus, find_fundus
 
-SIZES = (32, 1024)  # 224 to 768 are meant for use; smaller ones keep tests quick
-ELONGATED = 4  # longer than this many widths, a strip is reduced before it is padded to a square
+SIZES = (28, 1024)  # from MedMNIST's; fundus photographs show their lesions at 224 to 768
+FUNDUS = ("auto", "none")
+COPY_SIDE = 64  # of the square on which `duplicates` knows copies: a photograph is decoded at least that wide
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +49,13 @@ class Preprocessing:
     Attributes:
         size: side S of the prepared square, in pixels.
         enhance: "none", or names from `ENHANCEMENTS` joined by "+", applied in that order ("clahe+green").
+        fundus: "auto": the crop is the circle of the fundus where there is one; "none": always the whole photograph,
+            for sets that show no fundus, in which something round would now and then be taken for one.
     """
 
     size: int = 224
     enhance: str = "none"
+    fundus: str = "auto"
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
@@ -59,11 +64,18 @@ class Preprocessing:
         if unknown:
             known = ", ".join(("none", *ENHANCEMENTS))
             raise KerasDrError(f"an enhancement among {known}", unknown[0], "Join several by '+', as in clahe+green.")
+        if self.fundus not in FUNDUS:
+            raise KerasDrError(f"--fundus {' or '.join(FUNDUS)}", repr(self.fundus), "Correct --fundus.")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """From `to_dict`'s dictionary, as read back from JSON."""
-        return cls(size=int(values["size"]), enhance=str(values["enhance"]))
+        """From `to_dict`'s dictionary, as read back from JSON; older ones know no `fundus`."""
+        return cls(int(values["size"]), str(values["enhance"]), str(values.get("fundus", "auto")))
+
+    @property
+    def options(self) -> str:
+        """The options of `prepare` that ask for it."""
+        return " ".join(f"--{name} {value}" for name, value in self.to_dict().items())
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON."""
@@ -71,7 +83,7 @@ class Preprocessing:
 
 
 def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> NDArray[np.uint8]:
-    """The square around the fundus (the whole photograph without one), padded with black, resized by area.
+    """The square around the fundus, padded with black, resized by area; without one, the whole photograph.
 
     Args:
         image: uint8 (H, W) or (H, W, C).
@@ -81,13 +93,10 @@ def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> N
     Returns:
         uint8 (size, size) or (size, size, C).
     """
-    height, width = image.shape[:2]
-    if fundus is None and max(height, width) > max(ELONGATED * min(height, width), size):
+    if fundus is None:
         return _letterbox(image, size)
-    whole = Fundus((width - 1) / 2, (height - 1) / 2, max(height, width) / 2)
-    circle = fundus or whole
-    side = max(1, round(2 * circle.radius))
-    left, top = round(circle.x + 0.5 - side / 2), round(circle.y + 0.5 - side / 2)
+    side = max(1, round(2 * fundus.radius))
+    left, top = round(fundus.x + 0.5 - side / 2), round(fundus.y + 0.5 - side / 2)
     cut = image[max(top, 0) : top + side, max(left, 0) : left + side]
     above, before = max(-top, 0), max(-left, 0)
     below, behind = side - cut.shape[0] - above, side - cut.shape[1] - before
@@ -96,19 +105,13 @@ def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> N
 
 
 def _letterbox(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """`crop_square` of a whole strip, without its square: of 1 x 60,000 pixels that would take 10.8 GB."""
+    """The whole photograph, resized before it is padded: the square of 1 x 60,000 pixels would take 10.8 GB."""
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    strip = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    strip = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR)
     above, before = (size - height) // 2, (size - width) // 2
     below, behind = size - height - above, size - width - before
     return cv2.copyMakeBorder(strip, above, below, before, behind, cv2.BORDER_CONSTANT, value=(0, 0, 0))
-
-
-def _seek_fundus(pixels: Image) -> Fundus | None:
-    """`find_fundus`, but for strips so thin that their thumbnail has too few rows for a circle, or none at all."""
-    height, width = pixels.shape[:2]
-    return None if max(height, width) > 40 * min(height, width) else find_fundus(pixels)
 
 
 @lru_cache(maxsize=8)
@@ -148,15 +151,15 @@ def read_photograph(data: bytes, spec: Preprocessing) -> Photograph:
     Raises:
         KerasDrError: the bytes are no photograph.
     """
-    header = read_header(data)
+    header, size, seek = read_header(data), max(spec.size, COPY_SIDE), spec.fundus == "auto"
     # most fundi are at least as wide as the photograph's shorter side: a guess that saves decoding twice
-    reduction = _reduction(header, min(header.height, header.width), spec.size)
+    reduction = _reduction(header, (min if seek else max)(header.height, header.width), size)
     pixels = decode_rgb(data, reduction)
-    fundus = _seek_fundus(pixels)
-    if reduction > 1 and fundus and 2 * fundus.radius < spec.size:
-        reduction = _reduction(header, 2 * fundus.radius * reduction, spec.size)
+    fundus = find_fundus(pixels) if seek else None
+    if reduction > 1 and fundus and 2 * fundus.radius < size:
+        reduction = _reduction(header, 2 * fundus.radius * reduction, size)
         pixels = decode_rgb(data, reduction)
-        fundus = _seek_fundus(pixels)
+        fundus = find_fundus(pixels)
     shape = (header.height, header.width) if reduction > 1 else pixels.shape[:2]
     return Photograph(pixels, reduction, shape, fundus and fundus.scaled(reduction))
 
@@ -186,11 +189,6 @@ def prepare_photograph(photograph: Photograph, spec: Preprocessing) -> tuple[Ima
     if fundus is not None:
         image = cv2.copyTo(image, circle_mask(spec.size).view(np.uint8))
     return image, fundus
-
-
-def prepare_decoded(pixels: Image, spec: Preprocessing) -> tuple[Image, Fundus | None]:
-    """`prepare_photograph` for a photograph that comes as an array, uint8 RGB (H, W, 3)."""
-    return prepare_photograph(Photograph(pixels, 1, pixels.shape[:2], _seek_fundus(pixels)), spec)
 
 
 def prepare_image(data: bytes, spec: Preprocessing) -> Image:

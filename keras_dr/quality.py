@@ -2,8 +2,9 @@
 
 A constant limit fits one camera. Here a photograph stands out where a measure lies beyond Tukey's fences of the
 training photographs (J. W. Tukey, Exploratory Data Analysis, 1977): 1.5 interquartile ranges beyond the quartiles, on
-a logarithmic scale, and never nearer than a tenth of the quartile. Nothing is removed: `gradable` and `reasons` stand
-in the manifest for whoever wants to select.
+a logarithmic scale, and never nearer than a tenth of the quartile. So `gradable` is relative: it tells who stands out
+in this set, not whether an ophthalmologist could grade the photograph; of a set that is blurred throughout, none does.
+Nothing is removed: `gradable` and `reasons` stand in the manifest for whoever wants to select.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Folders as results: Prepared set, Run and Bundle. A folder is whole or absent, and says what it holds.
 
 Each holds one JSON manifest (schema version, package versions, sha256 of its files). A folder grows under a temporary
-name beside its own and is renamed when it is whole; an interrupted one is found there and resumed.
+name beside its own and is renamed when it is whole; an interrupted one is found there and resumed. One process at a
+time writes it.
 """
 
 import hashlib
@@ -17,6 +18,11 @@ from typing import Any
 
 from keras_dr.errors import KerasDrError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 SCHEMA_VERSION = 1
 MANIFESTS = {
     "prepared": "prepared.json",
@@ -25,6 +31,7 @@ MANIFESTS = {
     "evaluation": "metrics.json",
     "explanation": "scores.json",
 }
+_LOCK = "lock"
 _MADE_BY = {"prepared": "cli.py prepare", "run": "cli.py train", "bundle": "cli.py export"}
 _PACKAGES = ("tensorflow", "keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
 
@@ -157,30 +164,65 @@ def growing_folder(
         precious: what an interrupted call left took hours.
 
     Raises:
-        KerasDrError: as `check_target`, or an interrupted call with another plan left something precious.
+        KerasDrError: as `check_target`, another process is writing it, or an interrupted call with another plan left
+            something precious.
     """
     check_target(target, kind, overwrite)
     target = target.resolve()
     growing = target.with_name(f".{target.name}.partial")
     plan_file = growing / "plan.json"
     text = json.dumps(plan, indent=1, sort_keys=True)
-    if growing.exists() and not (plan_file.is_file() and plan_file.read_text("utf-8") == text):
-        if precious and plan_file.is_file() and not overwrite:
-            remedy = "Give the command as it was then, or pass --overwrite to begin anew."
-            raise KerasDrError(f"the settings and data of the interrupted {kind} at {target}", "others", remedy)
-        shutil.rmtree(growing)
+    with _locked(growing, target):
+        check_target(target, kind, overwrite)  # another process may have made it since
+        if not (plan_file.is_file() and plan_file.read_text("utf-8") == text):
+            if precious and plan_file.is_file() and not overwrite:
+                remedy = "Give the command as it was then, or pass --overwrite to begin anew."
+                raise KerasDrError(f"the settings and data of the interrupted {kind} at {target}", "others", remedy)
+            _clear(growing)
+        for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
+            unfinished.unlink()
+        if not plan_file.is_file():
+            write_bytes(plan_file, text.encode())
+        yield growing
+        if target.exists():
+            old = growing.with_name(f".{target.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            target.replace(old)
+            growing.replace(target)
+            shutil.rmtree(old)
+        else:
+            growing.replace(target)
+        for name in (plan_file.name, _LOCK):
+            (target / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(growing: Path, target: Path) -> Iterator[None]:
+    """Keep other processes off `growing`, where the system has such locks; it ends this one with the process."""
     growing.mkdir(parents=True, exist_ok=True)
-    for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
-        unfinished.unlink()
-    if not plan_file.is_file():
-        write_bytes(plan_file, text.encode())
-    yield growing
-    if target.exists():
-        old = growing.with_name(f".{target.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        target.replace(old)
-        growing.replace(target)
-        shutil.rmtree(old)
-    else:
-        growing.replace(target)
-    (target / plan_file.name).unlink()
+    file = growing / _LOCK
+    if fcntl is None:
+        yield
+        return
+    with file.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # another process may have ended between the two lines above, and taken this file with it
+            free = file.exists() and os.path.samestat(file.stat(), os.fstat(stream.fileno()))
+        except BlockingIOError:
+            free = False
+        except OSError:  # a file system without locks
+            free = True
+        if not free:
+            remedy = "Wait until it ends, or choose another name."
+            raise KerasDrError(f"one command at a time that writes {target}", "another one at work", remedy)
+        yield
+
+
+def _clear(growing: Path) -> None:
+    """Remove all but the lock."""
+    for entry in growing.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != _LOCK:
+            entry.unlink()

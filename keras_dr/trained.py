@@ -84,7 +84,7 @@ class Run:
             raise KerasDrError(
                 f"photographs prepared as the run's ({self.preprocessing})",
                 f"{home.preprocessing} in {home.folder}",
-                f"Prepare them with --size {self.preprocessing.size} --enhance {self.preprocessing.enhance}.",
+                f"Prepare them with {self.preprocessing.options}.",
             )
         if home.task != self.task:
             found = f"{home.task.name} ({', '.join(home.task.classes)}) in {home.folder}"

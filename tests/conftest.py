@@ -54,7 +54,7 @@ def prepared_folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory)
     """A Prepared set of 32-pixel images of these photographs."""
     folder = tmp_path_factory.mktemp("prepared") / "small"
     name, records = read_records(photographs)
-    preparing.prepare(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=1)
+    preparing.prepare(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=0)
     return folder
 
 

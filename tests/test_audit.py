@@ -30,7 +30,7 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
     name, records = read_records(source)
     spec = Preprocessing(SIZE, "clahe")
-    preparing.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=1)
+    preparing.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
     return load(folder / "external")
 
 

@@ -10,14 +10,17 @@ from keras_dr.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
     bits_apart,
+    copy_square,
     count_copies,
     group_copies,
     list_copies,
+    mirrored_hash,
+    mirrored_signature,
     near_pairs,
     perceptual_hash,
     signature,
 )
-from keras_dr.preprocessing import Preprocessing, prepare_image
+from keras_dr.preprocessing import Preprocessing, prepare_image, read_photograph
 from keras_dr.synthetic import synthesise
 
 SPEC = Preprocessing(96)
@@ -56,9 +59,35 @@ def test_the_eyes_of_a_patient_are_no_copies() -> None:
         assert signature(left) @ signature(other) < LEAST_CORRELATION - 0.1
 
 
-def test_the_hash_does_not_depend_on_the_prepared_size() -> None:
-    small, large = (perceptual_hash(prepare_image(encode(EYES[0]), Preprocessing(size))) for size in (64, 128))
-    assert bits_apart(small, large) <= 8
+@pytest.mark.parametrize("spec", [Preprocessing(28), Preprocessing(224, "clahe")])
+def test_the_hash_depends_on_neither_the_prepared_size_nor_the_enhancement(spec: Preprocessing) -> None:
+    squares = [copy_square(read_photograph(encode(EYES[0], ".jpg"), chosen)) for chosen in (SPEC, spec)]
+    first, second = (perceptual_hash(square) for square in squares if square is not None)
+    assert bits_apart(first, second) <= 8
+
+
+@pytest.mark.parametrize(("width", "known"), [(62, False), (66, True)])
+def test_a_fundus_narrower_than_64_pixels_shows_too_little(width: int, known: bool) -> None:
+    image = cv2.circle(np.zeros((90, 120, 3), np.uint8), (60, 45), width // 2, (200, 110, 40), -1)
+    assert (copy_square(read_photograph(encode(image), SPEC)) is not None) == known
+
+
+def test_a_photograph_without_a_hash_is_a_copy_by_its_pixels_alone() -> None:
+    assert group_copies(["a", "b", "a", "c"], ["", "", "", "0" * 64], lambda index: 1 / 0) == [0, 1, 0, 2]
+
+
+def test_a_mirrored_photograph_is_a_copy() -> None:
+    images = [prepared(EYES[0]), prepared(np.ascontiguousarray(EYES[0][:, ::-1]), 75), prepared(EYES[1])]
+    hashes = [perceptual_hash(image) for image in images]
+    assert bits_apart(hashes[0], hashes[1]) > MOST_BITS
+    assert group_copies("abc", hashes, images.__getitem__) == [0, 0, 1]
+
+
+def test_hash_and_signature_of_the_mirror_image_are_those_of_the_mirrored_image() -> None:
+    image = prepare_image(encode(EYES[0]), Preprocessing(64))
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    assert bits_apart(mirrored_hash(perceptual_hash(image)), perceptual_hash(mirrored)) <= 1
+    assert mirrored_signature(signature(image)) @ signature(mirrored) == pytest.approx(1, abs=1e-5)
 
 
 def test_an_image_without_structure_is_like_none() -> None:

@@ -225,6 +225,13 @@ def test_faults_of_the_manifest(bundle_folder: Path, values: dict[str, object], 
         Bundle.load(bundle_folder)
 
 
+def test_a_bundle_may_seek_no_fundus(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, preprocessing={"size": SIZE, "enhance": "none", "fundus": "none"})
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "x")
+    assert np.array_equal(grading.prepared, prepare_image(photograph, Preprocessing(SIZE, fundus="none")))
+    assert grading.fundus_found
+
+
 def test_a_model_that_does_not_fit_the_manifest(bundle_folder: Path) -> None:
     change(bundle_folder, preprocessing={"size": 96, "enhance": "none"})
     with pytest.raises(KerasDrError, match=r"'image' uint8 \(1, 96, 96, 3\).*found uint8 \(1, 64, 64, 3\)"):

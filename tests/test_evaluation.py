@@ -60,11 +60,11 @@ def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
 
 def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
-    preparing.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=1)
+    preparing.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
     spec = Preprocessing(32)
-    preparing.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=1)
+    preparing.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
     with pytest.raises(KerasDrError, match="--task icdr"):
         run.prepared_set(tmp_path / "two")
 

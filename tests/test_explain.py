@@ -41,7 +41,7 @@ def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     synthetic.write_dataset(folder / "source", count=24, seed=5, size=(96, 128), workers=1)
     name, records = datasets.read_records(folder / "source")
     target = folder / "fundus"
-    preparing.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=1)
+    preparing.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
     return prepared.load(target).split("all")
 
 

@@ -44,8 +44,10 @@ def test_finds_a_dark_disc() -> None:
         np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8),
         np.pad(np.full((20, 200, 3), 200, np.uint8), ((40, 40), (10, 10), (0, 0))),
         np.ones((1, 1, 3), np.uint8),
+        np.full((1, 60000, 3), 90, np.uint8),
+        np.full((30000, 40, 3), 90, np.uint8),
     ],
-    ids=["black", "even", "noise", "bar", "one pixel"],
+    ids=["black", "even", "noise", "bar", "one pixel", "row", "strip"],
 )
 def test_finds_no_fundus_where_there_is_none(image: np.ndarray) -> None:
     assert find_fundus(image) is None

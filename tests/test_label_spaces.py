@@ -22,7 +22,7 @@ THREE = Task("classes", ("a", "b", "c"), ())
 
 def prepare(source: Path, target: Path, **settings: object) -> dict:
     name, records = read_records(source)
-    return preparing.prepare(records, source, target, Preprocessing(SIZE), dataset=name, workers=1, **settings)
+    return preparing.prepare(records, source, target, Preprocessing(SIZE), dataset=name, workers=0, **settings)
 
 
 @pytest.fixture(scope="module")

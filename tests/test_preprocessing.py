@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -8,13 +9,14 @@ from conftest import encode, with_exif
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import (
     Fundus,
+    Photograph,
     Preprocessing,
     circle_mask,
     crop_square,
     decode_rgb,
     find_fundus,
-    prepare_decoded,
     prepare_image,
+    prepare_photograph,
     read_photograph,
 )
 from keras_dr.synthetic import synthesise
@@ -72,7 +74,9 @@ FULL_SIZE = Path(__file__).parents[2] / "shared" / "data" / "idrid_fullres"  # w
 
 def difference(data: bytes, spec: Preprocessing) -> float:
     """Mean absolute grey levels between the prepared image and the one that a full decode gives."""
-    return float(np.abs(prepare_image(data, spec).astype(int) - prepare_decoded(decode_rgb(data), spec)[0]).mean())
+    pixels = decode_rgb(data)
+    full = prepare_photograph(Photograph(pixels, 1, pixels.shape[:2], find_fundus(pixels)), spec)[0]
+    return float(np.abs(prepare_image(data, spec).astype(int) - full).mean())
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +118,41 @@ def test_a_reduced_decode_of_real_photographs_gives_what_the_full_one_gives(size
         assert difference(file.read_bytes(), Preprocessing(size)) <= 2
 
 
-@pytest.mark.parametrize("settings", [{"size": 8}, {"size": 5000}, {"enhance": "sharpen"}, {"enhance": "clahe+"}])
+@pytest.mark.parametrize(
+    "settings", [{"size": 8}, {"size": 5000}, {"enhance": "sharpen"}, {"enhance": "clahe+"}, {"fundus": "square"}]
+)
 def test_refuses_a_spec_out_of_range(settings: dict) -> None:
     with pytest.raises(KerasDrError):
         Preprocessing(**settings)
 
 
 def test_spec_survives_json() -> None:
-    spec = Preprocessing(384, "clahe+green")
+    spec = Preprocessing(384, "clahe+green", "none")
     assert Preprocessing.from_dict(spec.to_dict()) == spec
+    assert spec.options == "--size 384 --enhance clahe+green --fundus none"
+
+
+def test_a_spec_written_before_there_was_fundus_is_read() -> None:
+    assert Preprocessing.from_dict({"size": 224, "enhance": "none"}) == Preprocessing(224, "none", "auto")
+
+
+def test_without_seeking_a_fundus_the_whole_photograph_is_used(disc: np.ndarray) -> None:
+    image = prepare_image(encode(disc), Preprocessing(32, fundus="none"))
+    assert np.array_equal(
+        image, np.pad(cv2.resize(disc, (32, 24), interpolation=cv2.INTER_AREA), ((4, 4), (0, 0), (0, 0)))
+    )
+
+
+def test_a_whole_photograph_takes_no_memory_for_its_padding() -> None:
+    image = np.full((1000, 4000), 9, np.uint8)
+    tracemalloc.start()
+    crop_square(image, None, 64)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20  # the padded square alone would take 16 MB
+
+
+def test_small_grey_images_keep_their_pixels() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    kept = prepare_image(encode(image), Preprocessing(28, fundus="none"))
+    assert np.array_equal(kept, np.repeat(image[..., None], 3, axis=2))

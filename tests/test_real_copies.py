@@ -44,6 +44,7 @@ def chest(folder: Path) -> Sides:
     ("source", "count", "size", "copies", "leaks"),
     [
         ("idrid", idrid, 224, 6, 1),
+        ("idrid", idrid, 28, 6, 1),
         ("medmnist/retinamnist.npz", medmnist, 32, 0, 0),
         ("medmnist/pneumoniamnist.npz", medmnist, 32, 29, 10),
         ("chest_xray", chest, 64, 0, 0),

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,38 @@ def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
     ):
         pass
     assert folder.exists()
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from keras_dr import runs
+
+with runs.growing_folder(Path(sys.argv[1]), "run", {}) as folder:
+    (folder / "x").write_text("1")
+    print("at work", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_process_at_a_time_writes_a_folder_and_a_dead_one_is_no_obstacle(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", HOLDER, str(tmp_path / "a")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"at work\n"
+        with pytest.raises(KerasDrError, match="one command at a time"), runs.growing_folder(tmp_path / "a", "run", {}):
+            pass
+        assert (tmp_path / ".a.partial" / "x").exists()
+        other.kill()
+    with runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+        assert (folder / "x").exists()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
+
+
+def test_without_locks_the_folder_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "fcntl", None)
+    with runs.growing_folder(tmp_path / "a", "run", {}):
+        pass
+    assert (tmp_path / "a").is_dir()
 
 
 def test_a_full_disk_is_told_before_the_write(tmp_path: Path) -> None:

@@ -29,9 +29,13 @@ def full(item: int) -> int:
     return item
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 2])
 def test_every_item_gets_its_result(workers: int) -> None:
     assert sorted(map_surviving(double, range(40), workers)) == [(item, 2 * item) for item in range(40)]
+
+
+def test_one_process_is_not_this_one() -> None:
+    assert list(map_surviving(os.getpgid, [0], 1)) and list(map_surviving(fragile, [7], 1)) == [(7, None)]
 
 
 def test_dead_processes_lose_their_own_item_alone() -> None:
