@@ -18,6 +18,9 @@ from keras_dr.errors import KerasDrError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
+recipes = typer.Typer(help="Show or check what training would do.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(recipes, name="recipe")
+
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 Source = Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")]
 PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
@@ -29,6 +32,8 @@ Split = Annotated[str, typer.Option(help="train, val, test or all.")]
 _TASK_HELP = (
     "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
 )
+RecipeFile = Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 
@@ -151,14 +156,39 @@ def show(
     _say(f"Result: {file}")
 
 
+@recipes.command("show")
+def show_recipe(recipe: RecipeFile = None, settings: Settings = None) -> None:
+    """Print a recipe with every setting, the defaults' too, in YAML that train reads."""
+    from keras_dr.config import load_recipe, recipe_text
+
+    typer.echo(recipe_text(load_recipe(recipe, settings or [])), nl=False)
+
+
+@recipes.command("check")
+def check_recipes(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")]) -> None:
+    """Read recipes without training, a line each; exit 1 where one is wrong."""
+    from keras_dr.config import load_recipe
+
+    wrong = 0
+    for file in files:
+        try:
+            load_recipe(file)
+            _say(f"{file}: ok")
+        except KerasDrError as error:
+            wrong += 1
+            _say(f"{file}: {' '.join(str(error).split())}")
+    if wrong:
+        raise typer.Exit(1)
+
+
 @app.command()
 def train(
     prepared: PreparedFolder,
     run: Annotated[Path, typer.Argument(help="Folder to write.")],
-    recipe: Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")] = None,
+    recipe: RecipeFile = None,
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, none, or a file.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")] = None,
+    settings: Settings = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
