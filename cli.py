@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -189,6 +189,8 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, none, or a file.")] = None,
     settings: Settings = None,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate: a run a fold of train and val.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, help="Save also after so many steps of an epoch.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
@@ -198,16 +200,28 @@ def train(
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
     load_tensorflow()
-    from keras_dr import training
+    from keras_dr import devices, training
 
+    _say(devices.describe(resolved.precision))
+    if folds:
+        _cross_validate(data, run, resolved, folds, overwrite, save_every)
+        return
     with _bar("train") as progress:
-        about = training.train(data, run, resolved, overwrite, progress)
+        about = training.train(data, run, resolved, overwrite, progress, save_every)
     for phase, result in about["phases"].items():
         value = result[resolved.monitor]
         best = "not run" if value is None else f"best {resolved.monitor} {value:.3f} in epoch {result['epoch']}"
         _say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     _say(f"Kept: {about['kept']} (better on validation).")
     _done(run, _command("evaluate", run))
+
+
+def _cross_validate(data: Any, run: Path, recipe: Any, folds: int, overwrite: bool, save_every: int) -> None:
+    from keras_dr.folds import cross_validate
+    from keras_dr.listings import folds_text
+
+    _say(folds_text(cross_validate(data, run, recipe, folds, overwrite, _bar, save_every)))
+    _done(run, _command("evaluate", run / "fold-1"))
 
 
 @app.command()
