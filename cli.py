@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from keras_dr.console import load_tensorflow, progress_bar
 from keras_dr.errors import KerasDrError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+recipes = typer.Typer(help="Show or check what training would do.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(recipes, name="recipe")
 
 INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 Source = Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")]
@@ -29,6 +32,8 @@ Split = Annotated[str, typer.Option(help="train, val, test or all.")]
 _TASK_HELP = (
     "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
 )
+RecipeFile = Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 
@@ -154,14 +159,41 @@ def show(
     _say(f"Result: {file}")
 
 
+@recipes.command("show")
+def show_recipe(recipe: RecipeFile = None, settings: Settings = None) -> None:
+    """Print a recipe with every setting, the defaults' too, in YAML that train reads."""
+    from keras_dr.config import load_recipe, recipe_text
+
+    typer.echo(recipe_text(load_recipe(recipe, settings or [])), nl=False)
+
+
+@recipes.command("check")
+def check_recipes(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")]) -> None:
+    """Read recipes without training, a line each; exit 1 where one is wrong."""
+    from keras_dr.config import load_recipe
+
+    wrong = 0
+    for file in files:
+        try:
+            load_recipe(file)
+            _say(f"{file}: ok")
+        except KerasDrError as error:
+            wrong += 1
+            _say(f"{file}: {' '.join(str(error).split())}")
+    if wrong:
+        raise typer.Exit(1)
+
+
 @app.command()
 def train(
     prepared: PreparedFolder,
     run: Annotated[Path, typer.Argument(help="Folder to write.")],
-    recipe: Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")] = None,
+    recipe: RecipeFile = None,
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, none, or a file.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")] = None,
+    settings: Settings = None,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate: a run a fold of train and val.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, help="Save also after so many steps of an epoch.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
@@ -171,16 +203,28 @@ def train(
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
     load_tensorflow()
-    from keras_dr import training
+    from keras_dr import devices, training
 
+    _say(devices.describe(resolved.precision))
+    if folds:
+        _cross_validate(data, run, resolved, folds, overwrite, save_every)
+        return
     with _bar("train") as progress:
-        about = training.train(data, run, resolved, overwrite, progress)
+        about = training.train(data, run, resolved, overwrite, progress, save_every)
     for phase, result in about["phases"].items():
         value = result[resolved.monitor]
         best = "not run" if value is None else f"best {resolved.monitor} {value:.3f} in epoch {result['epoch']}"
         _say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     _say(f"Kept: {about['kept']} (better on validation).")
     _done(run, _command("evaluate", run))
+
+
+def _cross_validate(data: Any, run: Path, recipe: Any, folds: int, overwrite: bool, save_every: int) -> None:
+    from keras_dr.folds import cross_validate
+    from keras_dr.listings import folds_text
+
+    _say(folds_text(cross_validate(data, run, recipe, folds, overwrite, _bar, save_every)))
+    _done(run, _command("evaluate", run / "fold-1"))
 
 
 @app.command()

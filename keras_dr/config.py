@@ -152,6 +152,11 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         raise KerasDrError(expected, found, "Correct the recipe or --set.") from error
 
 
+def recipe_text(recipe: Recipe) -> str:
+    """A recipe in YAML, every setting named, which `load_recipe` reads as the same recipe."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
 def _unknown_key(place: list[str]) -> KerasDrError:
     section: Any = Recipe()
     for part in place[:-1]:

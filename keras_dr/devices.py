@@ -18,17 +18,19 @@ def strategy() -> tf.distribute.Strategy | None:
     return tf.distribute.MirroredStrategy([device.name for device in devices]) if len(devices) > 1 else None
 
 
+def names() -> list[str]:
+    """What the backend computes on: an entry a device, GPUs by their model where it is known."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.distribution.list_devices()
+    gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
+    return [gpu.get("device_name", "GPU") for gpu in gpus] or ["CPU"] * len(tf.config.list_logical_devices("CPU"))
+
+
 def describe(precision: str) -> str:
     """Backend, devices and precision in a line, with a warning where a GPU lies idle."""
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        gpus = [tf.config.experimental.get_device_details(gpu) for gpu in tf.config.list_physical_devices("GPU")]
-        names = [details.get("device_name", "GPU") for details in gpus]
-        names = names or ["CPU"] * len(tf.config.list_logical_devices("CPU"))
-    else:
-        names = keras.distribution.list_devices()
-    text = f"Training on {', '.join(names)} ({os.cpu_count()} cores), {backend}, {precision}."
-    if machine_has_gpu() and not any("cpu" not in name.lower() for name in names):
+    backend, found = keras.backend.backend(), names()
+    text = f"Training on {', '.join(found)} ({os.cpu_count()} cores), {backend}, {precision}."
+    if machine_has_gpu() and not any("cpu" not in name.lower() for name in found):
         text += (
             f" Warning: this machine has a GPU that {backend} does not see; "
             "install tensorflow[and-cuda] or jax[cuda12], see the README."

@@ -57,7 +57,7 @@ def evaluate(
             "model_sha256": run.about["model_sha256"],
             **metrics.evaluate(labels, likely, run.task, run.threshold, run.decision),
         }
-        _write_predictions(folder / "predictions.csv", data, likely, run)
+        runs.write_bytes(folder / "predictions.csv", encode_csv(*prediction_rows(data, likely, run)))
         plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
         if figures["auroc_referable"] is not None:
             positive = np.isin(labels, run.task.referable)
@@ -67,7 +67,14 @@ def evaluate(
     return target, figures
 
 
-def _write_predictions(file: Path, data: PreparedSet, likely: NDArray[np.float64], run: Run) -> None:
+def prediction_rows(data: PreparedSet, likely: NDArray[np.float64], run: Run) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of predictions.csv.
+
+    Args:
+        data: n photographs.
+        likely: float (n, C), their probabilities.
+        run: whose threshold and way of deciding count.
+    """
     classes = run.task.classes
     scores = metrics.p_referable(likely, run.task)
     predictions = metrics.predicted_classes(likely, run.decision)
@@ -79,4 +86,4 @@ def _write_predictions(file: Path, data: PreparedSet, likely: NDArray[np.float64
         figures = {f"p_{name}": f"{value:.6f}" for name, value in zip(classes, p, strict=True)}
         figures |= {"p_referable": f"{score:.6f}", "referred": str(int(score >= run.threshold))}
         rows.append({**row, "prediction": classes[best], **figures})
-    runs.write_bytes(file, encode_csv(list(columns), rows))
+    return list(columns), rows

@@ -1,4 +1,4 @@
-"""What prepare and audit found, as text for a terminal."""
+"""What prepare, audit and cross validation found, as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import indent
@@ -69,6 +69,14 @@ def audit_text(found: Audit, most: int) -> str:
             lines.append(f"  and {len(found.copies) - most} more; --out FILE writes them all.")
     leaks = f"Warning: {found.leaks} test photographs have a copy in train or val."
     return "\n".join([*lines, leaks if found.leaks else "No test photograph has a copy in train or val."])
+
+
+def folds_text(about: Mapping[str, Any]) -> str:
+    """Scores of each fold, their mean and deviation, and those of the pooled predictions, of cross_validation.json."""
+    names = list(about["pooled"])
+    folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
+    rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
+    return _table(("", *names), [(title, *(scores[name] for name in names)) for title, scores in rows.items()])
 
 
 def quality_text(row: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ PREPARED/ prepared.json manifest.csv images/<image_id>.png masks/<lesion>/<image
 """
 
 import csv
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ from keras_dr.grades import Task, task_of
 from keras_dr.photograph import is_truncated
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS
+from keras_dr.splits import Fold, fold_numbers
 
 _AGAIN = "Prepare the set again."
 
@@ -36,6 +38,7 @@ class PreparedSet:
         preprocessing: what was done to its photographs.
         rows: manifest.csv, a dictionary of strings an image.
         source: folder of the published photographs when the set was prepared; the rows' `source` is relative to it.
+        fold: of a cross validation, where train and val are its sides.
     """
 
     folder: Path
@@ -43,6 +46,7 @@ class PreparedSet:
     preprocessing: Preprocessing
     rows: tuple[dict[str, str], ...]
     source: Path = Path()
+    fold: Fold | None = None
 
     @property
     def name(self) -> str:
@@ -60,6 +64,27 @@ class PreparedSet:
             found = ", ".join(f"{key} {n}" for key, n in Counter(row["split"] for row in self.rows).items())
             raise KerasDrError(f"photographs in the split {name!r} of {self.folder}", found, "Choose another --split.")
         return replace(self, rows=rows)
+
+    def folded(self, fold: Fold) -> "PreparedSet":
+        """With the photographs of train and val divided anew: the fold's are val, the others train, test stays.
+
+        Raises:
+            KerasDrError: too few patients for so many folds.
+        """
+        rows = [row for row in self.rows if row["split"] in ("train", "val")]
+        labels = replace(self, rows=tuple(rows)).labels().tolist()
+        numbers = fold_numbers(labels, [row["group_id"] for row in rows], fold.of)
+        sides = {
+            row["image_id"]: "val" if number == fold.number else "train"
+            for row, number in zip(rows, numbers, strict=True)
+        }
+        divided = tuple(row | {"split": sides.get(row["image_id"], row["split"])} for row in self.rows)
+        return replace(self, rows=divided, fold=fold)
+
+    def split_sha256(self, name: str) -> str:
+        """SHA-256 of the image ids of a split, by which it is known again."""
+        ids = "\n".join(row["image_id"] for row in self.split(name).rows)
+        return hashlib.sha256(ids.encode()).hexdigest()
 
     @property
     def labelled(self) -> bool:

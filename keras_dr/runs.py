@@ -30,16 +30,23 @@ MANIFESTS = {
     "bundle": "bundle.json",
     "evaluation": "metrics.json",
     "explanation": "scores.json",
+    "cross-validation": "cross_validation.json",
 }
 _LOCK = "lock"
-_MADE_BY = {"prepared": "cli.py prepare", "run": "cli.py train", "bundle": "cli.py export"}
-_PACKAGES = ("tensorflow", "keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
+_MADE_BY = {
+    "prepared": "cli.py prepare",
+    "run": "cli.py train",
+    "bundle": "cli.py export",
+    "cross-validation": "cli.py train --folds",
+}
+_BACKENDS = ("tensorflow", "jax")
+_PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Version of Python and of each package that shapes a result."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in (*_BACKENDS, *_PACKAGES):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

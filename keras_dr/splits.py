@@ -29,6 +29,18 @@ class SplitShares:
             raise KerasDrError("two shares above 0 that leave something for training", found, "Choose smaller ones.")
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One of the folds of a cross validation: fold `number` of 1 to `of` judges, the others train."""
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not (self.of >= 2 and 1 <= self.number <= self.of):
+            raise KerasDrError("at least 2 folds", f"fold {self.number} of {self.of}", "Choose other --folds.")
+
+
 def group_photographs(*keys: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
     """Number groups of photographs linked, directly or through others, by an equal key or as a pair.
 
@@ -172,6 +184,45 @@ def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed:
             if cost < best_cost:
                 best, best_cost = chosen, cost
     return best
+
+
+def fold_numbers(labels: Sequence[int], groups: Sequence[Hashable], folds: int) -> list[int]:
+    """Divide photographs into folds of like size and mix of labels; a group is never divided.
+
+    The folds depend on the photographs alone, so that recipes and seeds are compared on the same ones.
+
+    Args:
+        labels: class index a photograph.
+        groups: group a photograph.
+        folds: how many, at least 2.
+
+    Returns:
+        1 to `folds` a photograph.
+
+    Raises:
+        KerasDrError: fewer groups than folds.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    there = len(set(groups))
+    label_array, group_array = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
+    counts = np.bincount(label_array)
+    if min(there, counts.max()) < folds:
+        found = f"{there} in all, {counts.max()} photographs of the most frequent class"
+        raise KerasDrError(f"patients or groups for {folds} folds", found, "Choose fewer --folds.")
+    best, best_cost = np.zeros(len(label_array), int), np.inf
+    for attempt in range(_CANDIDATES):
+        numbers = np.zeros(len(label_array), int)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=attempt)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")
+            for number, (_, part) in enumerate(splitter.split(label_array, label_array, group_array), 1):
+                numbers[part] = number
+        mixes = [np.bincount(label_array[numbers == number], minlength=len(counts)) for number in range(1, folds + 1)]
+        cost = np.abs(np.array(mixes) - counts / folds).sum()
+        if cost < best_cost:
+            best, best_cost = numbers, cost
+    return best.tolist()
 
 
 def _folds(share: float) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
+from keras_dr.splits import Fold
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ class Run:
         if runs.sha256_of(folder / "manifest.csv") != self.about["data"]["manifest_sha256"]:
             remedy = "Photographs may have changed sides: train again, or prepare it as it was."
             raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
+        return self._sides(home)
+
+    def _sides(self, home: PreparedSet) -> PreparedSet:
+        """The run's own set as the run saw it: divided by its fold, where it is one of a cross validation."""
+        fold = self.about["data"].get("fold")
+        if not fold:
+            return home
+        home = home.folded(Fold(fold["number"], fold["of"]))
+        if home.split_sha256("val") != fold["val_sha256"]:
+            expected, remedy = f"the photographs of fold {fold['number']} of {self.folder}", "Cross-validate again."
+            raise KerasDrError(expected, "others, by another version of scikit-learn", remedy)
         return home
 
     def prepared_set(self, folder: Path | None = None) -> PreparedSet:
@@ -80,6 +92,8 @@ class Run:
             KerasDrError: none there, or prepared in another way than the run's, or of other classes.
         """
         home = prepared.load(folder) if folder else self.own_set()
+        if folder and runs.sha256_of(folder / "manifest.csv") == self.about["data"]["manifest_sha256"]:
+            home = self._sides(home)
         if home.preprocessing != self.preprocessing:
             raise KerasDrError(
                 f"photographs prepared as the run's ({self.preprocessing})",

@@ -4,6 +4,7 @@ RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import metrics, runs
+from keras_dr import devices, metrics, runs
 from keras_dr.checkpoints import PHASES, State
 from keras_dr.config import Recipe
 from keras_dr.errors import KerasDrError
@@ -51,13 +52,17 @@ def train(
     """
     runs.check_target(target, "run", overwrite)
     data = runs.read_manifest(prepared.folder, "prepared")
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"]}
+    fold = None
+    if prepared.fold:
+        fold = {**asdict(prepared.fold), "val_sha256": prepared.split_sha256("val")}
+    plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"], "fold": fold}
     training = Training(prepared, recipe, progress, save_every)
     with runs.growing_folder(target, "run", plan, overwrite, precious=True) as folder:
         if not (folder / "run.json").is_file():
             state = training.run(folder)
             relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
-            _write_results(folder, training, state, {"prepared": relative, "manifest_sha256": data["manifest_sha256"]})
+            known = {"prepared": relative, "manifest_sha256": data["manifest_sha256"], "fold": fold}
+            _write_results(folder, training, state, known)
         # last of all: without these, an interrupted call would have to train again
         (folder / "finetune.keras").unlink(missing_ok=True)
         runs.remove_folder(folder / "checkpoints")
@@ -85,6 +90,7 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         weights_sha256=runs.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
         parameters=model.count_params(),
         backend=keras.backend.backend(),
+        devices=devices.names(),
         phases=state.finished,
         kept=kept,
         decision=training.head.decision,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from keras_dr.config import load_recipe
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -83,6 +85,20 @@ def test_wrong_usage_exits_with_two() -> None:
 
 def test_a_misspelt_setting_is_named(prepared_folder: Path, tmp_path: Path) -> None:
     failed(cli("train", prepared_folder, tmp_path / "run", "--set", "finetune.epoch=1"), "finetune.epochs?")
+
+
+def test_recipe_show_prints_what_train_reads(tmp_path: Path) -> None:
+    done = cli("recipe", "show", "--recipe", ROOT / "recipes" / "idrid.yaml", "--set", "seed=7")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "shown.yaml").write_text(done.stdout)
+    assert load_recipe(tmp_path / "shown.yaml") == load_recipe(ROOT / "recipes" / "idrid.yaml", ["seed=7"])
+
+
+def test_recipe_check_names_the_nearest_key(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("finetune:\n  epoch: 3\n")
+    done = cli("recipe", "check", ROOT / "recipes" / "idrid.yaml", tmp_path / "bad.yaml")
+    good, bad = done.stdout.splitlines()
+    assert done.returncode == 1 and good.endswith("idrid.yaml: ok") and "Did you mean finetune.epochs?" in bad
 
 
 def test_debug_shows_the_traceback() -> None:

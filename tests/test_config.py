@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_dr.config import load_recipe
+from keras_dr.config import load_recipe, recipe_text
 from keras_dr.errors import KerasDrError
 
 
@@ -52,3 +52,10 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_every_recipe_of_ours_is_valid(file: Path) -> None:
     assert file.read_text().startswith("#")
     load_recipe(file)
+
+
+def test_the_text_of_a_recipe_is_read_as_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    recipe = load_recipe(None, ["finetune.learning_rate=1e-7", "oversampling=[1, 2.5, 3, 4, 5]", "jit=true"])
+    file.write_text(recipe_text(recipe))
+    assert load_recipe(file) == recipe

@@ -1,0 +1,135 @@
+import csv
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_dr import prepared, runs
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.errors import KerasDrError
+from keras_dr.evaluation import evaluate
+from keras_dr.folds import cross_validate
+from keras_dr.listings import folds_text
+from keras_dr.splits import Fold, fold_numbers
+from keras_dr.trained import Run, load_run
+
+FOLDS = 2
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    phase = {"epochs": 1, "learning_rate": 1e-3}
+    return recipe_from_dict({"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase})
+
+
+@pytest.fixture(scope="module")
+def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cross validation that was interrupted in its second fold and went on."""
+    target, data = tmp_path_factory.mktemp("folds") / "run", prepared.load(prepared_folder)
+    begun: list[str] = []
+
+    def stage(label: str) -> progress:
+        begun.append(label)
+        return progress(stop=len(begun) == 2)
+
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(data, target, recipe, FOLDS, stage=stage)
+    assert not target.exists()
+    cross_validate(data, target, recipe, FOLDS, stage=stage)
+    assert begun == ["fold 1 of 2", "fold 2 of 2", "fold 2 of 2"]
+    return target
+
+
+class progress:
+    """A progress that interrupts after a few steps."""
+
+    def __init__(self, stop: bool) -> None:
+        self.stop, self.calls = stop, 0
+
+    def __enter__(self) -> "progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __call__(self, *arguments: object) -> None:
+        self.calls += 1
+        if self.stop and self.calls == 4:
+            raise KeyboardInterrupt
+
+
+def test_groups_stay_whole_and_labels_are_spread() -> None:
+    labels = [0, 0, 1, 1] * 10
+    groups = [index // 2 for index in range(40)]
+    numbers = fold_numbers(labels, groups, 5)
+    assert all(len({numbers[i] for i in range(40) if groups[i] == group}) == 1 for group in set(groups))
+    assert Counter(zip(labels, numbers, strict=True)) == {(label, k): 4 for label in (0, 1) for k in range(1, 6)}
+
+
+def test_too_few_groups_are_refused() -> None:
+    with pytest.raises(KerasDrError, match="fewer --folds"):
+        fold_numbers([0, 1, 0, 1], ["a", "a", "b", "b"], 3)
+
+
+def test_a_fold_leaves_the_test_split_alone(prepared_folder: Path) -> None:
+    data = prepared.load(prepared_folder)
+    sides = [data.folded(Fold(number, 3)) for number in (1, 2, 3)]
+    assert all(side.split("test").rows == data.split("test").rows for side in sides)
+    judged = [row["image_id"] for side in sides for row in side.split("val").rows]
+    assert sorted(judged) == sorted(row["image_id"] for row in data.rows if row["split"] != "test")
+    for side in sides:
+        assert not {row["group_id"] for row in side.split("val").rows} & {
+            row["group_id"] for row in side.split("train").rows
+        }
+
+
+def test_every_photograph_is_judged_once_by_the_run_that_never_saw_it(folder: Path) -> None:
+    with (folder / "out_of_fold.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for number in range(1, FOLDS + 1):
+        run = load_run(folder / f"fold-{number}")
+        val = {row["image_id"] for row in run.prepared_set().split("val").rows}
+        assert {row["image_id"] for row in rows if row["fold"] == str(number)} == val
+    assert len(rows) == len({row["image_id"] for row in rows})
+
+
+def test_scores_are_of_the_predictions_in_the_file(folder: Path) -> None:
+    about = json.loads((folder / "cross_validation.json").read_bytes())
+    with (folder / "out_of_fold.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    right = [row["label"] == row["prediction"] for row in rows]
+    assert about["pooled"]["val_accuracy"] == pytest.approx(np.mean(right))
+    each = [
+        np.mean([good for good, row in zip(right, rows, strict=True) if row["fold"] == str(number)])
+        for number in range(1, FOLDS + 1)
+    ]
+    assert about["mean"]["val_accuracy"] == pytest.approx(np.mean(each))
+    assert about["deviation"]["val_accuracy"] == pytest.approx(abs(each[0] - each[1]) / 2**0.5)  # of a sample of two
+    assert "deviation" in folds_text(about)
+
+
+def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> None:
+    run = load_run(folder / "fold-2")
+    data = run.prepared_set(prepared_folder).split("val")
+    assert data.rows == run.own_set().split("val").rows
+    assert data.rows != prepared.load(prepared_folder).split("val").rows
+    _, figures = evaluate(run, data, "own-val")
+    about = runs.read_manifest(folder, "cross-validation")
+    assert figures["accuracy"] == pytest.approx(about["folds"][1]["val_accuracy"])
+    assert run.about["validation"]["val_loss"] == pytest.approx(about["folds"][1]["val_loss"])
+
+
+def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
+    run: Run = load_run(folder / "fold-1")
+    fold = run.about["data"]["fold"] | {"val_sha256": "0"}
+    other = replace(run, about=run.about | {"data": run.about["data"] | {"fold": fold}})
+    with pytest.raises(KerasDrError, match="fold 1"):
+        other.own_set()
+
+
+def test_existing_folds_are_refused(folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
+    with pytest.raises(KerasDrError, match="--overwrite"):
+        cross_validate(prepared.load(prepared_folder), folder, recipe, FOLDS)
