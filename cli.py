@@ -182,20 +182,27 @@ def train(
 
 @app.command()
 def evaluate(
-    run: RunFolder, prepared: OtherPrepared = None, split: Split = "test", overwrite: Overwrite = False
+    run: RunFolder,
+    prepared: OtherPrepared = None,
+    split: Split = "test",
+    prevalence: Annotated[float | None, typer.Option(help="Share of positives to give PPV and NPV for.")] = None,
+    human: Annotated[float | None, typer.Option(help="Share of photographs to leave to a human.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
     load_tensorflow()
     from keras_dr import evaluation
-    from keras_dr.report import metrics_text
+    from keras_dr.evaluation_report import metrics_text
     from keras_dr.trained import load_run
 
-    grader = load_run(run)
+    wishes, grader = evaluation.Wishes(prevalence, human, tuple(by or ())), load_run(run)
     data = grader.prepared_set(prepared).split(split)
+    name = grader.result_name(data, split)
     with _bar("evaluate") as progress:
-        folder, figures = evaluation.evaluate(grader, data, grader.result_name(data, split), overwrite, progress)
+        folder, figures = evaluation.evaluate(grader, data, name, overwrite, progress, wishes)
     _say(metrics_text(figures))
-    _done(folder, _command("explain", run))
+    _done(folder / "report.html", _command("explain", run))
 
 
 @app.command()

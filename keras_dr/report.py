@@ -95,6 +95,16 @@ def show(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
+def show_interval(interval: Sequence[float] | None) -> str:
+    """An interval's cell: ".593 to .826" with three decimals, "-" where there is none."""
+    return "-" if interval is None else f"{show(float(interval[0]))} to {show(float(interval[1]))}"
+
+
+def with_interval(value: Any, interval: Sequence[float] | None) -> str:
+    """A figure and its interval in one cell."""
+    return show(value) if interval is None else f"{show(value)} ({show_interval(interval)})"
+
+
 def text_table(table: Table) -> str:
     """A table for the terminal."""
     cells = [list(table.columns), *([show(value) for value in row] for row in table.rows)]
@@ -104,35 +114,6 @@ def text_table(table: Table) -> str:
         others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
         lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
     return "\n".join(lines)
-
-
-def summary_table(figures: dict[str, Any]) -> Table:
-    """The main figures of metrics.json."""
-    point = figures["operating_point"]
-    rows = [
-        ("photographs", figures["photographs"]),
-        ("quadratic kappa", figures["quadratic_kappa"]),
-        ("accuracy", figures["accuracy"]),
-        ("macro F1", figures["macro"]["f1"]),
-        (f"AUROC, {figures['positive'] or 'no positive class'}", figures["auroc_referable"]),
-        (f"AUPRC, {figures['positive'] or 'no positive class'}", figures["auprc_referable"]),
-        (f"sensitivity at threshold {point['threshold']:.3f}", point["sensitivity"]),
-        (f"specificity at threshold {point['threshold']:.3f}", point["specificity"]),
-    ]
-    return Table(("figure", "value"), rows)
-
-
-def class_table(figures: dict[str, Any]) -> Table:
-    """The classification report of metrics.json, a row a class and the two averages."""
-    named = {**figures["classes"], "macro average": figures["macro"], "weighted average": figures["weighted"]}
-    columns = ("precision", "recall", "f1", "support")
-    rows = [(name.replace("_", " "), *(values[column] for column in columns)) for name, values in named.items()]
-    return Table(("class", *columns), rows)
-
-
-def metrics_text(figures: dict[str, Any]) -> str:
-    """Both tables of metrics.json for the terminal."""
-    return text_table(summary_table(figures)) + "\n\n" + text_table(class_table(figures))
 
 
 _SCORES = {
@@ -150,7 +131,7 @@ def explanation_table(scores: dict[str, Any]) -> Table:
         for name, title in _SCORES.items():
             values = summary[name]
             if values["n"]:
-                interval = f"{show(values['low'])} to {show(values['high'])}"
+                interval = show_interval((values["low"], values["high"]))
                 rows.append((method, title, values["mean"], interval, values["uniform_mean"], values["n"]))
     return Table(("method", "score", "mean", "95 % interval", "uniform map", "photographs"), rows)
 
