@@ -206,6 +206,28 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),
+    split: Split = "test",
+) -> None:
+    """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
+    from keras_dr.comparison import compare as compare_runs
+    from keras_dr.comparison import load_contenders
+    from keras_dr.comparison_files import comparison_text, write_comparison
+
+    load_contenders(run, split)  # what cannot be compared is told before TensorFlow starts
+    load_tensorflow()
+    from keras_dr.cost import measure_cost
+    from keras_dr.trained import load_run
+
+    found = compare_runs(load_contenders(run, split, [measure_cost(load_run(folder)) for folder in run]))
+    write_comparison(out, found)
+    _say(comparison_text(found))
+    _done(out / "comparison.md", _command("export", run[0], "BUNDLE"))
+
+
+@app.command()
 def explain(
     run: RunFolder,
     prepared: OtherPrepared = None,

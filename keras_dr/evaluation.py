@@ -170,6 +170,7 @@ def _referral(run: Run, of: Predictions, wishes: Wishes) -> dict[str, Any]:
     return {
         "per_patient": referral.per_patient(of, run.threshold),
         "ungradable": referral.ungradable(of, run.threshold),
+        "left_to_human": 0.2 if wishes.human is None else wishes.human,
         "bands": [referral.band(of, run.threshold, quantiles, share) for share in shares] if quantiles else [],
     }
 

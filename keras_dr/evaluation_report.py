@@ -48,6 +48,7 @@ def summary_table(figures: dict[str, Any]) -> Table:
 
 def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
     """The classification report of metrics.json, a row a class and the two averages."""
+    titles = ("precision", "recall", "specificity", "F1", "AUROC", "photographs")
     columns = ("precision", "recall", "specificity", "f1", "auroc", "support")
     rows = []
     limits = figures["intervals"]
@@ -57,7 +58,7 @@ def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
     for name in ("macro", "weighted"):
         own = limits[name] if intervals else {}
         rows.append((f"{name} average", *(_cell(figures[name].get(key), own.get(key)) for key in columns)))
-    return Table(("class", *columns), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
+    return Table(("class", *titles), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
 
 
 def _cell(value: Any, interval: Sequence[float] | None) -> Any:
@@ -106,6 +107,8 @@ def warnings(figures: dict[str, Any]) -> list[str]:
                 f"Warning: {sum(seen.values())} of {figures['photographs']} photographs were in the run's own train or "
                 "validation split: these figures are too good."
             )
+    elif figures["split"] != "test":
+        found.append("Warning: the run was trained or chosen on photographs among these: the figures are too good.")
     if figures["without_class"]:
         found.append(f"{figures['without_class']} photographs have no class of the run's task and were left out.")
     missing = [name for name, values in figures["classes"].items() if not values["support"]]
@@ -149,14 +152,14 @@ def in_words(figures: dict[str, Any]) -> list[str]:
     if figures["quadratic_kappa"] is not None:
         kappa = with_interval(figures["quadratic_kappa"], figures["intervals"]["quadratic_kappa"])
         found.append(f"Agreement with the reference beyond chance, quadratic kappa: {kappa}.")
-    band = next((one for one in figures["bands"] if one["aimed"] == 0.2), None)
+    band = next((one for one in figures["bands"] if one["aimed"] == figures["left_to_human"]), None)
     kind = "referral_error" if positive else "grade_error"
     if band and band[kind] is not None:
         found.append(
-            f"Left to a human, the least certain photographs (a fifth of validation, {_percent(band['sent'])} in 100 "
+            f"Left to a human, the least certain photographs ({band['aimed']:.0%} of validation, {band['sent']:.0%} "
             f"here) leave {_percent(band[kind], band[kind + '_interval'])} wrong decisions in 100 of the rest."
         )
-    return [" ".join(found), "In brackets: 95 % intervals. Nothing was chosen on these photographs."]
+    return [" ".join(found), "In brackets: 95 % intervals."]
 
 
 def _turned(interval: Sequence[float] | None) -> Sequence[float] | None:
@@ -222,6 +225,8 @@ def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
     text = f"Logits are divided by the temperature {temperature:.3f}, fitted on validation photographs."
     if temperature == 1:
         text = "Temperature 1: probabilities are as the network gives them."
+    elif figures["log_loss"] > before["log_loss"]:
+        text += " On these photographs that made the probabilities worse: validation was easier than they are."
     table = Table(("figure", "before", "after", f"after, {_LEVEL}"), rows)
     caption = "What the grader's probability is worth; the numbers count photographs"
     return Section("Calibration", [text, table, Picture(folder / "reliability.png", caption)])

@@ -29,8 +29,8 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
         f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "
         f"thresholds and temperature ({temperature:.3f}) were chosen on validation.",
         "## Figures",
-        f"{figures['split']} split of {figures['set']}: {figures['photographs']} photographs of {figures['patients']} "
-        "patients, never seen in training. " + " ".join(in_words(figures)),
+        f"The {figures['split']} split of {figures['set']}: {figures['photographs']} photographs of "
+        f"{figures['patients']} patients, never seen in training. " + " ".join(in_words(figures)),
         markdown(summary_table(figures)),
         markdown(class_table(figures)),
         *([markdown(points_table(figures))] if figures["positive"] else []),

@@ -1,6 +1,6 @@
 """Plots of trainings and evaluations as PNG files, drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -187,4 +187,62 @@ def plot_samples(file: Path, samples: Sequence[Sample], columns: int = 4) -> Non
         axes.set(xticks=[], yticks=[])
         axes.set_title(sample.title, fontsize=8.5, color=_INK if sample.right else _RED)
         axes.spines[:].set(color=_GREY if sample.right else _RED, linewidth=0.5 if sample.right else 2.5)
+    _save(figure, file)
+
+
+_COLOURS = ("#1f5fa8", "#d1670c", "#2b8a3e", "#8e44ad", "#b03a00", "#0a8f8f", "#7a6a00", "#555555")
+
+
+def draw_intervals(
+    file: Path,
+    names: Sequence[str],
+    figures: Sequence[Mapping[str, tuple[float | None, tuple[float, float] | None]]],
+) -> None:
+    """Figures of several runs with their intervals, a panel a figure.
+
+    Args:
+        file: PNG to write.
+        names: of the runs.
+        figures: for each run, the figure's name -> value and interval.
+    """
+    titles = list(figures[0])
+    drawn, axes = _figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
+    for panel, (one, title) in enumerate(zip(axes, titles, strict=True)):
+        for row, values in enumerate(figures):
+            value, interval = values[title]
+            colour = _COLOURS[row % len(_COLOURS)]
+            if value is not None:
+                one.plot(value, row, "o", color=colour)
+            if interval is not None:
+                one.plot(interval, (row, row), "-", color=colour, lw=2)
+        one.set(title=title, ylim=(len(names) - 0.5, -0.5))
+        one.set_yticks(range(len(names)), names if panel == 0 else [""] * len(names))
+    _save(drawn, file)
+
+
+def draw_curves(
+    file: Path,
+    histories: Mapping[str, Sequence[Mapping[str, str]]],
+    smooth: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> None:
+    """Training curves of several runs, smoothed over raw: loss, validation loss, validation accuracy.
+
+    Args:
+        file: PNG to write.
+        histories: run -> rows of its history.csv.
+        smooth: from values an epoch, float (n,), to what is drawn boldly.
+    """
+    figure, axes = _figure(14, 4.4, 3)
+    for one, key in zip(axes, ("loss", "val_loss", "val_accuracy"), strict=True):
+        for number, (name, rows) in enumerate(histories.items()):
+            values = np.array([row[key] or "nan" for row in rows], float)
+            epochs, colour = np.arange(1, len(values) + 1), _COLOURS[number % len(_COLOURS)]
+            one.plot(epochs, values, color=colour, lw=1, alpha=0.3)
+            one.plot(epochs, smooth(values), color=colour, lw=2, label=name)
+            frozen = sum(row["phase"] == "frozen" for row in rows)
+            if 0 < frozen < len(rows):
+                one.axvline(frozen + 0.5, color=colour, ls="--", lw=0.8, alpha=0.6)
+        one.set(xlabel="epoch", ylabel=key.replace("val_", "validation "))
+        one.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(frameon=False)
     _save(figure, file)

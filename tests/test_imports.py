@@ -13,6 +13,8 @@ PURE = [
     "keras_dr.audit",
     "keras_dr.augmentation",
     "keras_dr.calibration",
+    "keras_dr.comparison",
+    "keras_dr.comparison_files",
     "keras_dr.config",
     "keras_dr.console",
     "keras_dr.datasets",
