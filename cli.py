@@ -229,20 +229,49 @@ def _cross_validate(data: Any, run: Path, recipe: Any, folds: int, overwrite: bo
 
 @app.command()
 def evaluate(
-    run: RunFolder, prepared: OtherPrepared = None, split: Split = "test", overwrite: Overwrite = False
+    run: RunFolder,
+    prepared: OtherPrepared = None,
+    split: Split = "test",
+    prevalence: Annotated[float | None, typer.Option(help="Share of positives to give PPV and NPV for.")] = None,
+    human: Annotated[float | None, typer.Option(help="Share of photographs to leave to a human.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
     load_tensorflow()
     from keras_dr import evaluation
-    from keras_dr.report import metrics_text
+    from keras_dr.evaluation_report import metrics_text
     from keras_dr.trained import load_run
 
-    grader = load_run(run)
+    wishes, grader = evaluation.Wishes(prevalence, human, tuple(by or ())), load_run(run)
     data = grader.prepared_set(prepared).split(split)
+    name = grader.result_name(data, split)
     with _bar("evaluate") as progress:
-        folder, figures = evaluation.evaluate(grader, data, grader.result_name(data, split), overwrite, progress)
+        folder, figures = evaluation.evaluate(grader, data, name, overwrite, progress, wishes)
     _say(metrics_text(figures))
-    _done(folder, _command("explain", run))
+    _done(folder / "report.html", _command("explain", run))
+
+
+@app.command()
+def compare(
+    run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),
+    split: Split = "test",
+) -> None:
+    """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
+    from keras_dr.comparison import compare as compare_runs
+    from keras_dr.comparison import load_contenders
+    from keras_dr.comparison_files import comparison_text, write_comparison
+
+    load_contenders(run, split)  # what cannot be compared is told before TensorFlow starts
+    load_tensorflow()
+    from keras_dr.cost import measure_cost
+    from keras_dr.trained import load_run
+
+    found = compare_runs(load_contenders(run, split, [measure_cost(load_run(folder)) for folder in run]))
+    write_comparison(out, found)
+    _say(comparison_text(found))
+    _done(out / "comparison.md", _command("export", run[0], "BUNDLE"))
 
 
 @app.command()

@@ -9,6 +9,7 @@ from keras_dr import prepared, preparing, report, runs
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
+from keras_dr.evaluation_report import evaluation_sections
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.report import Picture, Section, Table
 from keras_dr.splits import SplitShares
@@ -149,16 +150,7 @@ def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> No
             ],
         ),
         Section("Training", [Picture(out / "run" / "curves.png", "Frozen backbone, then the whole network")]),
-        Section(
-            "Evaluation on the test split",
-            [
-                "The threshold was chosen on the validation split.",
-                report.summary_table(figures),
-                report.class_table(figures),
-                Picture(evaluated / "confusion.png", "Confusion matrix"),
-                Picture(evaluated / "roc-pr.png", "Referable DR: grade 2 and above"),
-            ],
-        ),
+        *evaluation_sections(evaluated, figures),
         Section(
             "Explanation",
             [

@@ -1,5 +1,8 @@
-"""Run x Prepared set -> predictions, figures and plots in RUN/evaluation/<set>-<split>/."""
+"""Run x Prepared set -> predictions, figures, plots and report in RUN/evaluation/<set>-<split>/."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,83 +10,244 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import metrics, plots, runs
+from keras_dr import calibration, evaluation_report, metrics, model_card, plots, prepared, referral, runs
+from keras_dr.errors import KerasDrError
+from keras_dr.explain.boards import BoardRow, write_board
+from keras_dr.explain.heatmaps import heatmaps
+from keras_dr.explain.selection import choose_for_board
 from keras_dr.files import encode_csv
 from keras_dr.heads import probabilities
+from keras_dr.label_spaces import overlap
+from keras_dr.metrics import Predictions
 from keras_dr.pipeline import Photographs
+from keras_dr.predictions import patient_codes, write_predictions
 from keras_dr.prepared import PreparedSet
+from keras_dr.subgroups import subgroups
 from keras_dr.trained import Run
 
+Progress = Callable[[int, int, str], None]
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
+SAMPLES, MISTAKES = 12, 6
 
-def predict(
-    run: Run, model: keras.Model, data: PreparedSet, progress: Any | None = None, batch_size: int = 32
-) -> NDArray[np.float64]:
-    """Probabilities of every photograph, float64 (n, C)."""
+
+@dataclass(frozen=True)
+class Wishes:
+    """What an evaluation shall show beside the usual.
+
+    Attributes:
+        prevalence: share of positive photographs, 0..1, for which predictive values are wanted as well.
+        human: share of photographs to leave to a human, 0..1.
+        columns: of manifest.csv, by whose values the figures are split; none: the usual ones that there are.
+    """
+
+    prevalence: float | None = None
+    human: float | None = None
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in (("prevalence", self.prevalence), ("human", self.human)):
+            if value is not None and not 0 <= value < 1:
+                raise KerasDrError(f"a share from 0 to below 1 after --{name}", str(value), "Correct it.")
+
+
+def forward(
+    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 32
+) -> NDArray[np.float32]:
+    """The model's outputs for every photograph, float32 (n, ...)."""
     batches = Photographs(data.image_files(), run.preprocessing.size).batches(batch_size)
     steps = -(-len(data.rows) // batch_size)
     tick = keras.callbacks.LambdaCallback(
         on_predict_batch_end=lambda step, logs: progress(step + 1, steps, "predict") if progress else None
     )
-    logits = model.predict(batches, verbose=0, callbacks=[tick])
-    return probabilities(logits, len(run.task.classes), run.temperature)
+    return model.predict(batches, verbose=0, callbacks=[tick])
+
+
+def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities float64 (n, C) of what `forward` gave, at the run's temperature."""
+    return probabilities(outputs, len(run.task.classes), run.temperature)
+
+
+def predict(
+    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 32
+) -> NDArray[np.float64]:
+    """Probabilities of every photograph, float64 (n, C)."""
+    return decode(run, forward(run, model, data, progress, batch_size))
 
 
 def evaluate(
-    run: Run, data: PreparedSet, name: str, overwrite: bool = False, progress: Any | None = None
+    run: Run,
+    data: PreparedSet,
+    name: str,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    wishes: Wishes = Wishes(),
 ) -> tuple[Path, dict[str, Any]]:
-    """Measure a run on photographs and write metrics.json, predictions.csv, confusion.png, roc-pr.png.
+    """Measure a run on photographs and write metrics.json, predictions.csv, plots, report and, of its own set, a card.
 
     Args:
-        run: the grader, with the threshold chosen on validation.
-        data: the photographs of one split.
+        run: the grader, with what was chosen on validation.
+        data: the photographs of one split, labelled by the run's task.
         name: of the result, "<set>-<split>".
         overwrite: replace an existing result.
         progress: called with (batches done, batches, "predict").
+        wishes: what to show beside the usual.
 
     Returns:
         The folder, and what metrics.json says.
 
     Raises:
-        KerasDrError: the result exists already.
+        KerasDrError: the result exists already, or there is no such column.
     """
     target = run.folder / "evaluation" / name
-    labels = data.labels()
-    plan = {"model": run.about["model_sha256"], "images": [row["image_id"] for row in data.rows]}
+    labels, model_sha256 = data.labels(), run.about["model_sha256"]
+    plan = {"model": model_sha256, "images": [row["image_id"] for row in data.rows]}
     with runs.growing_folder(target, "evaluation", plan, overwrite) as folder:
-        likely = predict(run, run.model(), data, progress)
+        model = run.model()
+        outputs = forward(run, model, data, progress)
+        of, unscaled = (
+            Predictions(labels, decode(one, outputs), run.task, run.decision, patient_codes(data.rows))
+            for one in (run, replace(run, temperature=1.0))
+        )
+        write_predictions(folder / "predictions.csv", data.rows, of, run.threshold)
         figures = {
             "schema_version": runs.SCHEMA_VERSION,
             "set": data.name,
-            "model_sha256": run.about["model_sha256"],
-            **metrics.evaluate(labels, likely, run.task, run.threshold, run.decision),
+            "split": _split(data),
+            "model_sha256": model_sha256,
+            "predictions_sha256": runs.sha256_of(folder / "predictions.csv"),
+            **_origin(run, data),
+            **metrics.evaluate(of, run.point, run.points, wishes.prevalence),
+            **_referral(run, of, wishes),
+            "calibration": _calibration(run, of, unscaled),
+            "subgroups": subgroups(of, data.rows, run.threshold, wishes.columns),
         }
-        runs.write_bytes(folder / "predictions.csv", encode_csv(*prediction_rows(data, likely, run)))
-        plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
-        if figures["auroc_referable"] is not None:
-            positive = np.isin(labels, run.task.referable)
-            scores = metrics.p_referable(likely, run.task)
-            plots.plot_roc_pr(folder / "roc-pr.png", positive, scores, figures["operating_point"], run.task)
+        _write_summary(folder / "metrics_summary.csv", figures)
+        _draw(folder, run, of, figures)
+        _draw_photographs(folder, model, data, of)
         runs.write_json(folder / "metrics.json", figures)
-    return target, figures
+        evaluation_report.write_report(folder, run.about, figures, data.folder)
+    if not figures["external"] and figures["split"] == "test":
+        runs.write_bytes(run.folder / "MODEL_CARD.md", model_card.model_card(run.about, figures).encode())
+    return target, runs.read_json(target / "metrics.json")
 
 
-def prediction_rows(data: PreparedSet, likely: NDArray[np.float64], run: Run) -> tuple[list[str], list[dict[str, str]]]:
-    """Columns and rows of predictions.csv.
+def _split(data: PreparedSet) -> str:
+    names = {row["split"] for row in data.rows}
+    return names.pop() if len(names) == 1 else "all"
 
-    Args:
-        data: n photographs.
-        likely: float (n, C), their probabilities.
-        run: whose threshold and way of deciding count.
+
+def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
+    """Whether these are another set's photographs; then what was left out, seen in training, and the own set's figures.
+
+    "seen_in_training" is None where the run's own set is no longer at hand.
     """
-    classes = run.task.classes
-    scores = metrics.p_referable(likely, run.task)
-    predictions = metrics.predicted_classes(likely, run.decision)
-    known = ("image_id", "patient_id", "split", "label")
-    # a dictionary, because a class may itself be called "referable": then both columns are one
-    columns = dict.fromkeys([*known, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred"])
-    rows = []
-    for row, p, score, best in zip(data.rows, likely, scores, predictions.tolist(), strict=True):
-        figures = {f"p_{name}": f"{value:.6f}" for name, value in zip(classes, p, strict=True)}
-        figures |= {"p_referable": f"{score:.6f}", "referred": str(int(score >= run.threshold))}
-        rows.append({**row, "prediction": classes[best], **figures})
-    return list(columns), rows
+    whole = prepared.load(data.folder)
+    splits = {row["split"] for row in data.rows}
+    left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
+    external = runs.sha256_of(data.folder / "manifest.csv") != run.about["data"]["manifest_sha256"]
+    origin: dict[str, Any] = {"external": external, "without_class": left_out, "seen_in_training": None}
+    if not external:
+        return origin | {"internal": None}
+    with suppress(KerasDrError):
+        origin["seen_in_training"] = overlap(data.rows, run.own_set().rows)
+    return origin | {"internal": _internal(run)}
+
+
+def _internal(run: Run) -> dict[str, Any] | None:
+    """Main figures of the run's own test split, if it was evaluated."""
+    file = run.folder / "evaluation" / f"{Path(run.about['data']['prepared']).name}-test" / "metrics.json"
+    if not file.is_file():
+        return None
+    figures = runs.read_json(file)
+    if figures.get("model_sha256") != run.about["model_sha256"] or "intervals" not in figures:
+        return None
+    return {key: figures[key] for key in evaluation_report.MAIN if key in figures}
+
+
+def _referral(run: Run, of: Predictions, wishes: Wishes) -> dict[str, Any]:
+    quantiles = run.about.get("certainty_quantiles")
+    shares = sorted({*SHARES, *([wishes.human] if wishes.human is not None else [])})
+    return {
+        "per_patient": referral.per_patient(of, run.threshold),
+        "ungradable": referral.ungradable(of, run.threshold),
+        "left_to_human": 0.2 if wishes.human is None else wishes.human,
+        "bands": [referral.band(of, run.threshold, quantiles, share) for share in shares] if quantiles else [],
+    }
+
+
+def _calibration(run: Run, of: Predictions, unscaled: Predictions) -> dict[str, Any]:
+    before = metrics.overall(unscaled, np.ones((1, len(of.labels))))
+    return {
+        "temperature": run.temperature,
+        "before": {
+            **{key: metrics.single(before[(key,)]) for key in ("log_loss", "ece", "brier")},
+            "reliability": calibration.reliability(unscaled.confidence, unscaled.right),
+        },
+        "after": {"reliability": calibration.reliability(of.confidence, of.right)},
+    }
+
+
+def _write_summary(file: Path, figures: dict[str, Any]) -> None:
+    """One row with the main figures and their intervals, for a table of many runs."""
+    point = figures["operating_point"]
+    row = {key: figures[key] for key in ("set", "split", "photographs", "patients")}
+    for key in evaluation_report.MAIN_FIGURES:
+        values, limits = (point, point["intervals"]) if key in point else (figures, figures["intervals"])
+        low, high = limits[key] or (None, None)
+        row |= {key: values[key], f"{key}_low": low, f"{key}_high": high}
+    row |= {"macro_f1": figures["macro"]["f1"], "weighted_f1": figures["weighted"]["f1"]}
+    row |= {"threshold": point["threshold"], "temperature": figures["calibration"]["temperature"]}
+    runs.write_bytes(file, encode_csv(list(row), [row]))
+
+
+def _draw(folder: Path, run: Run, of: Predictions, figures: dict[str, Any]) -> None:
+    plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
+    if figures["auroc_referable"] is not None:
+        plots.plot_roc_pr(folder / "roc-pr.png", of.positive, of.scores, figures["operating_point"], run.task)
+    before, after = (figures["calibration"][key]["reliability"] for key in ("before", "after"))
+    errors = (figures["calibration"]["before"]["ece"], figures["ece"])
+    plots.plot_reliability(folder / "reliability.png", before, after, errors)
+    curves = {"wrong class, the least probable class left out first": referral.coverage_curve(~of.right, of.confidence)}
+    if run.task.referable:
+        wrong = of.positive != (of.scores >= run.threshold)
+        sure = referral.certainty(of, run.threshold)
+        curves["wrong referral, the nearest to the threshold first"] = referral.coverage_curve(wrong, sure)
+    kind = "referral_error" if run.task.referable else "grade_error"
+    shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
+    plots.plot_coverage(folder / "coverage.png", curves, shares)
+
+
+def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, of: Predictions) -> None:
+    """samples.png, right and wrong of each class; and mistakes.png with heat maps, the gravest first."""
+    names = [name.replace("_", " ") for name in of.task.classes]
+    samples = []
+    for index in choose_for_board(of.labels, of.predicted, SAMPLES):
+        title = f"true {names[of.labels[index]]}\npredicted {names[of.predicted[index]]}, {of.confidence[index]:.2f}"
+        samples.append(plots.Sample(data.image(int(index)), title, bool(of.right[index])))
+    plots.plot_samples(folder / "samples.png", samples)
+    worst = worst_mistakes(of)
+    if not len(worst):
+        return
+    images = data.images(worst)
+    maps = heatmaps(model, images, of.predicted[worst], "grad-cam", len(worst))
+    rows = [
+        BoardRow(
+            image,
+            heat,
+            of.task.classes[of.labels[index]],
+            of.task.classes[of.predicted[index]],
+            float(of.confidence[index]),
+            False,
+            data.rows[index]["image_id"],
+        )
+        for index, image, heat in zip(worst, images, maps, strict=True)
+    ]
+    note = f"the gravest of {(~of.right).sum()} mistakes among {len(of.labels)}; heat: evidence for the predicted class"
+    write_board(folder / "mistakes.png", rows, f"{model.name} · {data.name}", note)
+
+
+def worst_mistakes(of: Predictions, most: int = MISTAKES) -> NDArray[np.int64]:
+    """Wrong predictions, those furthest from the true class first, then the surest; int (m,), m <= most."""
+    away = np.abs(of.predicted - of.labels) if of.task.ordered else np.ones(len(of.labels))
+    order = np.lexsort((-of.confidence, -away))
+    return order[~of.right[order]][:most]

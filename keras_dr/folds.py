@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from keras_dr import metrics, runs
 from keras_dr.config import Recipe
 from keras_dr.errors import KerasDrError
-from keras_dr.evaluation import predict, prediction_rows
-from keras_dr.files import encode_csv
+from keras_dr.evaluation import predict
 from keras_dr.grades import Task
+from keras_dr.predictions import write_predictions
 from keras_dr.prepared import PreparedSet
 from keras_dr.splits import Fold
 from keras_dr.trained import Run, load_run
@@ -105,11 +105,14 @@ def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]]
 
 def _write_out_of_fold(file: Path, judged: list[tuple[Run, PreparedSet, NDArray[np.float64]]]) -> None:
     """predictions.csv of all folds, with the fold of each photograph."""
-    rows: list[dict[str, Any]] = []
-    for number, (grader, held_out, likely) in enumerate(judged, 1):
-        columns, said = prediction_rows(held_out, likely, grader)
-        rows += [row | {"fold": number} for row in said]
-    runs.write_bytes(file, encode_csv([*columns, "fold"], rows))
+    rows = [row | {"fold": number} for number, (_, held_out, _) in enumerate(judged, 1) for row in held_out.rows]
+    labels, likely = (
+        np.concatenate(part) for part in ([side.labels() for _, side, _ in judged], [p for *_, p in judged])
+    )
+    grader = judged[0][0]
+    of = metrics.Predictions(labels, likely, grader.task, grader.decision)
+    thresholds = np.concatenate([np.full(len(p), one.threshold) for one, _, p in judged])
+    write_predictions(file, rows, of, thresholds, ["fold"])
 
 
 def _check(sides: list[PreparedSet], folds: int) -> None:

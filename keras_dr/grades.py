@@ -40,6 +40,17 @@ class Task:
         """The positive classes in words, for tables and plots; "" where there are none."""
         return "referable DR" if self.name in TASKS else " or ".join(self.classes[index] for index in self.referable)
 
+    @property
+    def ordered(self) -> int:
+        """How many of the classes, from the first on, stand in an order: the grades, or any two; 0 for named classes.
+
+        A class beside the grades ("ungradable") is none of them.
+        """
+        if len(self.classes) == 2:
+            return 2
+        grades = [_SPELLINGS.get(_fold(name), -1) for name in self.classes]
+        return sum(grade < UNGRADABLE for grade in grades) if min(grades) >= 0 else 0
+
     def label(self, record: Record) -> int | None:
         """Class index of a photograph, None where the task has no class for it."""
         if self.name in TASKS:

@@ -1,51 +1,38 @@
-"""Every number of an evaluation, on arrays. A figure that does not exist (one class only, say) is None."""
+"""Every number of an evaluation, on arrays, with its interval. A figure that does not exist is None."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics as sk
 
+from keras_dr import intervals, weighted
 from keras_dr.grades import Task
+from keras_dr.operating_points import OperatingPoint, choose_threshold, predictive_values
+
+__all__ = ["Predictions", "choose_threshold", "evaluate", "validation_scores"]  # training finds choose_threshold here
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
+Name = tuple[str, ...]
+Share = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # what counts as a hit, among which
+DECISIONS = ("argmax", "median")
 
 
-def quadratic_kappa(labels: Labels, predictions: Labels, classes: int) -> float | None:
-    """Cohen's kappa with quadratic weights (Cohen, Psychological Bulletin 70(4), 1968), -1..1.
+def predicted_classes(probabilities: Probabilities, decision: str = "argmax") -> Labels:
+    """The class of each photograph: float (n, C) -> int64 (n,).
 
     Args:
-        labels, predictions: int (n,), class indices.
-        classes: number of classes.
-
-    Returns:
-        None where labels and predictions are all one class.
+        probabilities: rows summing to 1, classes in the task's order.
+        decision: "argmax", the likeliest class; or "median" of the distribution over ordered classes, the first up to
+            which it holds one half, which has the least expected distance from the true one.
     """
-    observed = sk.confusion_matrix(labels, predictions, labels=range(classes)).astype(float)
-    index = np.arange(classes)
-    weights = (index[:, None] - index[None, :]) ** 2.0
-    expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / observed.sum()
-    chance = (weights * expected).sum()
-    return float(1 - (weights * observed).sum() / chance) if chance else None
-
-
-def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
-    """Area under the ROC curve; None unless both kinds are present. bool (n,), float (n,)."""
-    return float(sk.roc_auc_score(positive, scores)) if 0 < positive.sum() < len(positive) else None
-
-
-def average_precision(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
-    """Area under the precision-recall curve, as average precision; None without positives. bool (n,), float (n,)."""
-    return float(sk.average_precision_score(positive, scores)) if positive.any() else None
-
-
-def log_loss(labels: Labels, probabilities: Probabilities) -> float:
-    """Mean negative log likelihood in nats. int (n,), float (n, C)."""
-    chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chosen, 1e-12, 1)).mean())
+    if decision == "argmax":
+        return probabilities.argmax(axis=1).astype(np.int64)
+    return (np.cumsum(probabilities, axis=1) >= 0.5 - 1e-12).argmax(axis=1).astype(np.int64)
 
 
 def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
@@ -53,81 +40,85 @@ def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]
     return probabilities[:, list(task.referable)].sum(axis=1)
 
 
+def single(values: NDArray[np.float64]) -> float | None:
+    """The one value of float (1,), None for NaN."""
+    return None if np.isnan(values[0]) else float(values[0])
+
+
+def _once(n: int) -> NDArray[np.float64]:
+    return np.ones((1, n))
+
+
+def quadratic_kappa(labels: Labels, predictions: Labels, classes: int) -> float | None:
+    """`weighted.quadratic_kappa` of class indices int (n,); None where labels and predictions are all one class."""
+    return single(weighted.quadratic_kappa(weighted.confusion(_once(len(labels)), labels, predictions, classes)))
+
+
+def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
+    """Area under the ROC curve; None unless both kinds are present. bool (n,), float (n,)."""
+    return single(weighted.ranking(_once(len(scores)), positive, scores)[0])
+
+
+def _surprise(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1))
+
+
+def log_loss(labels: Labels, probabilities: Probabilities) -> float:
+    """Mean negative log likelihood in nats. int (n,), float (n, C)."""
+    return float(_surprise(labels, probabilities).mean())
+
+
 @dataclass(frozen=True)
-class Threshold:
-    """An operating point: refer where p_referable >= value.
+class Predictions:
+    """What a grader said of photographs whose classes are known.
 
     Attributes:
-        value: on the probability of referable DR, 0..1.
-        rule: "specificity" or "sensitivity", the one that had to reach `target`.
-        target: 0..1.
-        sensitivity, specificity: measured on the photographs that it was chosen on, 0..1.
-    """
-
-    value: float
-    rule: str
-    target: float
-    sensitivity: float
-    specificity: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
-        return asdict(self)
-
-
-def choose_threshold(positive: NDArray[np.bool_], scores: Probabilities, rule: str, target: float) -> Threshold:
-    """The threshold at which the rule reaches at least its target and the other of the two is highest.
-
-    Candidates lie halfway between neighbouring scores, so that a score moved by rounding changes no decision.
-
-    Args:
-        positive: bool (n,), truly referable.
-        scores: float (n,), p_referable.
-        rule: "specificity" or "sensitivity".
-        target: 0..1.
-
-    Raises:
-        ValueError: only one kind of photograph is present.
-    """
-    if not 0 < positive.sum() < len(positive):
-        raise ValueError("a threshold needs referable and non-referable photographs")
-    values = np.unique(scores)
-    candidates = np.concatenate([[0.0], (values[:-1] + values[1:]) / 2, [min(1.0, values[-1] + 1e-6)]])
-    referred = scores[None, :] >= candidates[:, None]
-    sensitivity = referred[:, positive].mean(axis=1)
-    specificity = 1 - referred[:, ~positive].mean(axis=1)
-    aimed, other = (specificity, sensitivity) if rule == "specificity" else (sensitivity, specificity)
-    reached = np.flatnonzero(aimed >= target)
-    best = reached[np.lexsort((aimed[reached], other[reached]))[-1]] if len(reached) else int(np.argmax(aimed))
-    return Threshold(float(candidates[best]), rule, target, float(sensitivity[best]), float(specificity[best]))
-
-
-def sensitivity_specificity(positive: NDArray[np.bool_], referred: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Share of referable photographs that are referred, and of the others that are not. bool (n,) each."""
-    return {
-        "sensitivity": float(referred[positive].mean()) if positive.any() else None,
-        "specificity": float((~referred[~positive]).mean()) if (~positive).any() else None,
-    }
-
-
-def predicted_classes(probabilities: Probabilities, decision: str = "argmax") -> Labels:
-    """The class that each row of probabilities says, int (n,).
-
-    Args:
+        labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
-        decision: "argmax", the likeliest; or "median", the first at which the sum up to it reaches 1/2, as ordinal
-            heads predict.
+        task: the label space.
+        decision: see `predicted_classes`.
+        patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
     """
-    if decision == "argmax":
-        return probabilities.argmax(axis=1)
-    return (np.cumsum(probabilities, axis=1)[:, :-1] < 0.5).sum(axis=1)
 
+    labels: Labels
+    probabilities: Probabilities
+    task: Task
+    decision: str = "argmax"
+    patients: Labels = field(default_factory=lambda: np.empty(0, np.int64))
 
-def goodness(value: float | None, monitor: str) -> float:
-    """A monitor's value turned so that more is better; what does not exist is worst."""
-    if value is None or math.isnan(value):
-        return -math.inf
-    return -value if monitor == "val_loss" else value
+    def __post_init__(self) -> None:
+        codes = self.patients if len(self.patients) else np.arange(len(self.labels))
+        object.__setattr__(self, "patients", np.unique(codes, return_inverse=True)[1])
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """Predicted class indices, int64 (n,)."""
+        return predicted_classes(self.probabilities, self.decision)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the true one, bool (n,)."""
+        return self.predicted == self.labels
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, float (n,)."""
+        return self.probabilities[np.arange(len(self.labels)), self.predicted]
+
+    @cached_property
+    def positive(self) -> NDArray[np.bool_]:
+        """Whether a photograph is truly of a positive class, bool (n,)."""
+        return np.isin(self.labels, self.task.referable)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """p_referable, float (n,)."""
+        return p_referable(self.probabilities, self.task)
+
+    def subset(self, chosen: NDArray[Any]) -> "Predictions":
+        """Some of the photographs, by bool (n,) or indices."""
+        parts = (self.labels[chosen], self.probabilities[chosen], self.patients[chosen])
+        return replace(self, labels=parts[0], probabilities=parts[1], patients=parts[2])
 
 
 def validation_scores(
@@ -141,60 +132,177 @@ def validation_scores(
         task: the label space.
         decision: see `predicted_classes`.
     """
-    predictions = predicted_classes(probabilities, decision)
+    of = Predictions(labels, probabilities, task, decision)
     return {
         "val_loss": log_loss(labels, probabilities),
-        "val_accuracy": float((labels == predictions).mean()),
-        "val_quadratic_kappa": quadratic_kappa(labels, predictions, len(task.classes)),
-        "val_auroc": auroc(np.isin(labels, task.referable), p_referable(probabilities, task)),
+        "val_accuracy": float(of.right.mean()),
+        "val_quadratic_kappa": quadratic_kappa(labels, of.predicted, len(task.classes)),
+        "val_auroc": auroc(of.positive, of.scores),
     }
 
 
+def goodness(value: float | None, monitor: str) -> float:
+    """A monitor's value turned so that more is better; what does not exist is worst."""
+    if value is None or math.isnan(value):
+        return -math.inf
+    return -value if monitor == "val_loss" else value
+
+
+def proportions(of: Predictions) -> dict[Name, Share]:
+    """Figures that are shares of photographs: name -> (what counts as a hit, among which), bool (n,) each."""
+    found: dict[Name, Share] = {("accuracy",): (of.right, np.ones(len(of.labels), bool))}
+    for index, name in enumerate(of.task.classes):
+        true, predicted = of.labels == index, of.predicted == index
+        found["classes", name, "precision"] = (true, predicted)
+        found["classes", name, "recall"] = (predicted, true)
+        found["classes", name, "specificity"] = (~predicted, ~true)
+    return found
+
+
+def _referral(of: Predictions, threshold: float) -> dict[Name, Share]:
+    referred = of.scores >= threshold
+    return {
+        ("sensitivity",): (referred, of.positive),
+        ("specificity",): (~referred, ~of.positive),
+        ("ppv",): (of.positive, referred),
+        ("npv",): (~of.positive, ~referred),
+    }
+
+
+def overall(of: Predictions, weights: weighted.Weights) -> dict[Name, NDArray[np.float64]]:
+    """Figures that are no plain proportions, under weights float (R, n): name -> (R,).
+
+    Brier scores (Monthly Weather Review 78(1), 1950): over all classes, 0..2; of referral 0..1. Kappa is over the
+    ordered classes alone. Calibration errors are of the predicted class's probability, and of p_referable.
+    """
+    task, classes = of.task, len(of.task.classes)
+    matrix = weighted.confusion(weights, of.labels, of.predicted, classes)
+    found = weighted.averages(matrix)
+    if task.ordered:
+        found["quadratic_kappa",] = weighted.quadratic_kappa(matrix[:, : task.ordered, : task.ordered])
+    truth = np.eye(classes)[of.labels]
+    found["brier",] = weighted.mean(weights, ((of.probabilities - truth) ** 2).sum(axis=1))
+    found["log_loss",] = weighted.mean(weights, _surprise(of.labels, of.probabilities))
+    found["ece",] = weighted.expected_calibration_error(weights, of.confidence, of.right)
+    if task.referable:
+        found["auroc_referable",], found["auprc_referable",] = weighted.ranking(weights, of.positive, of.scores)
+        found["brier_referable",] = weighted.mean(weights, (of.scores - of.positive) ** 2)
+        found["ece_referable",] = weighted.expected_calibration_error(weights, of.scores, of.positive)
+    f1 = weighted.class_figures(matrix)["f1"]
+    for index, name in enumerate(task.classes):
+        found["classes", name, "f1"] = f1[:, index]
+        ranked = weighted.ranking(weights, of.labels == index, of.probabilities[:, index])
+        found["classes", name, "auroc"], found["classes", name, "auprc"] = ranked
+    return found
+
+
+# What a task may lack, and metrics.json then says null of.
+_ALWAYS: tuple[Name, ...] = (
+    *(("quadratic_kappa",), ("auroc_referable",), ("auprc_referable",), ("brier_referable",), ("ece_referable",)),
+)
+
+
 def evaluate(
-    labels: Labels, probabilities: Probabilities, task: Task, threshold: float, decision: str = "argmax"
+    of: Predictions,
+    point: OperatingPoint,
+    points: Mapping[str, OperatingPoint] | None = None,
+    prevalence: float | None = None,
+    resamples: int = intervals.RESAMPLES,
 ) -> dict[str, Any]:
     """All figures of one set of predictions, ready for JSON.
 
     Args:
-        labels: int (n,), class indices.
-        probabilities: float (n, C), rows summing to 1.
-        task: the label space.
-        threshold: refer where p_referable >= threshold; chosen elsewhere.
-        decision: see `predicted_classes`.
+        of: the predictions.
+        point: whom to refer; chosen elsewhere.
+        points: further operating points, by name.
+        prevalence: share of positive photographs, 0..1, for which predictive values are wanted as well.
+        resamples: bootstrap resamples of patients; 0: no bootstrap.
 
     Returns:
-        accuracy, quadratic_kappa, positive (in words, what the next three figures are of), auroc_referable,
-        auprc_referable, operating_point, confusion_matrix (rows true, columns predicted), classes (precision, recall,
-        f1, support each), macro and weighted averages.
+        photographs, patients, positive (in words, what figures of referral are of), each figure, operating_point,
+        operating_points, confusion_matrix (rows true, columns predicted), classes, macro and weighted averages; and
+        intervals, which has the same keys as the figures and [low, high] or None for each.
     """
-    predictions = predicted_classes(probabilities, decision)
-    positive, scores = np.isin(labels, task.referable), p_referable(probabilities, task)
-    referral = sensitivity_specificity(positive, scores >= threshold)
-    if not task.referable:
-        referral = dict.fromkeys(referral)
-    indices = list(range(len(task.classes)))
-    report = sk.classification_report(
-        labels, predictions, labels=indices, target_names=task.classes, output_dict=True, zero_division=0.0
-    )
-    return {
-        "photographs": len(labels),
+    task, shares = of.task, proportions(of)
+    values = {path: single(weighted.share(_once(len(of.labels)), *pair)) for path, pair in shares.items()}
+    values |= dict.fromkeys(_ALWAYS) | {path: single(v) for path, v in overall(of, _once(len(of.labels))).items()}
+    limits: dict[Name, intervals.Interval] = dict.fromkeys(values)
+    limits |= {path: intervals.proportion(*pair, of.patients) for path, pair in shares.items()}
+    if resamples:
+        limits |= intervals.bootstrap(lambda weights: overall(of, weights), of.patients, resamples)
+    known = {path: limits[path] if value is not None else None for path, value in values.items()}
+    figures = {
+        "photographs": len(of.labels),
+        "patients": int(of.patients.max()) + 1,
         "positive": task.positive,
-        "accuracy": float((labels == predictions).mean()),
-        "quadratic_kappa": quadratic_kappa(labels, predictions, len(indices)),
-        "auroc_referable": auroc(positive, scores),
-        "auprc_referable": average_precision(positive, scores),
-        "operating_point": {"threshold": threshold, **referral},
-        "confusion_matrix": sk.confusion_matrix(labels, predictions, labels=indices).tolist(),
-        "classes": {name: _class_figures(report[name]) for name in task.classes},
-        "macro": _class_figures(report["macro avg"]),
-        "weighted": _class_figures(report["weighted avg"]),
+        **_nested(values),
+        "confusion_matrix": weighted.confusion(_once(len(of.labels)), of.labels, of.predicted, len(task.classes))[0]
+        .astype(int)
+        .tolist(),
+        "operating_point": measure_point(of, point, prevalence, resamples),
+        "operating_points": {
+            name: measure_point(of, one, prevalence, resamples) for name, one in (points or {}).items()
+        },
+        "intervals": _nested(known)
+        | {"auroc_referable_delong": intervals.delong_interval(of.positive, of.scores) if task.referable else None},
     }
+    support = np.bincount(of.labels, minlength=len(task.classes))
+    for name, count in zip(task.classes, support, strict=True):
+        figures["classes"][name]["support"] = int(count)
+    for name in ("macro", "weighted"):
+        figures[name]["support"] = len(of.labels)
+    return figures
 
 
-def _class_figures(figures: dict[str, float]) -> dict[str, float | int]:
+def measure_point(
+    of: Predictions, point: OperatingPoint, prevalence: float | None = None, resamples: int = intervals.RESAMPLES
+) -> dict[str, Any]:
+    """Sensitivity, specificity, PPV and NPV at an operating point, their intervals, and whether its targets held.
+
+    Args:
+        of: the predictions.
+        point: chosen elsewhere.
+        prevalence: share of positive photographs, 0..1, for which PPV and NPV are given as well.
+        resamples: bootstrap resamples, for the figures at that prevalence.
+    """
+    once, shares = _once(len(of.labels)), _referral(of, point.value)
+    known = bool(of.task.referable)
+    measured = {path[0]: single(weighted.share(once, *pair)) if known else None for path, pair in shares.items()}
+    limits = {
+        path[0]: intervals.proportion(*pair, of.patients) if measured[path[0]] is not None else None
+        for path, pair in shares.items()
+    }
+    if prevalence is not None and known:
+
+        def at_prevalence(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+            rates = [weighted.share(weights, *shares[(name,)]) for name in ("sensitivity", "specificity")]
+            return dict(
+                zip(
+                    ("ppv_at_prevalence", "npv_at_prevalence"),
+                    predictive_values(rates[0], rates[1], prevalence),
+                    strict=True,
+                )
+            )
+
+        measured |= {name: single(values) for name, values in at_prevalence(once).items()}
+        limits |= intervals.bootstrap(at_prevalence, of.patients, resamples) if resamples else {}
+    held = {name: point.reached(name, measured[name]) for name in point.targets}
     return {
-        "precision": float(figures["precision"]),
-        "recall": float(figures["recall"]),
-        "f1": float(figures["f1-score"]),
-        "support": int(figures["support"]),
+        "threshold": point.value,
+        "targets": dict(point.targets),
+        "held": all(held.values()) if held and None not in held.values() else None,
+        **measured,
+        "prevalence": prevalence,
+        "intervals": limits,
     }
+
+
+def _nested(values: Mapping[Name, Any]) -> dict[str, Any]:
+    """{("a", "b"): 1} -> {"a": {"b": 1}}."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        place = tree
+        for key in path[:-1]:
+            place = place.setdefault(key, {})
+        place[path[-1]] = value
+    return tree

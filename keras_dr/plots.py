@@ -1,6 +1,7 @@
 """Plots of trainings and evaluations as PNG files, drawn without a display."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from keras_dr.grades import Task
 
-_BLUE, _ORANGE, _GREY = "#1f5fa8", "#d1670c", "#8a8a8a"
+_BLUE, _ORANGE, _GREY, _INK, _RED = "#1f5fa8", "#d1670c", "#8a8a8a", "#1a1a1a", "#b03a00"
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Any]]:
@@ -109,4 +110,139 @@ def plot_roc_pr(
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         if axes.get_legend_handles_labels()[0]:  # nobody referred: no point on the right
             axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
+    _save(figure, file)
+
+
+def plot_reliability(
+    file: Path, before: Sequence[dict[str, float]], after: Sequence[dict[str, float]], errors: tuple[float, float]
+) -> None:
+    """Reliability diagrams of the predicted class's probability, before and after temperature scaling.
+
+    Args:
+        file: PNG to write.
+        before, after: points from `calibration.reliability`.
+        errors: expected calibration error before and after, 0..1.
+    """
+    figure, axes = _figure(10, 4.6, 2)
+    for one, points, title, error in zip(axes, (before, after), ("before", "after"), errors, strict=True):
+        one.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
+        confidence, frequency = ([point[key] for point in points] for key in ("confidence", "frequency"))
+        one.plot(confidence, frequency, "-", color=_BLUE, lw=1.2)
+        most = max(point["photographs"] for point in points)
+        sizes = [20 + 160 * point["photographs"] / most for point in points]
+        one.scatter(confidence, frequency, sizes, color=_BLUE, zorder=3)
+        for point in points:
+            place = (point["confidence"], point["frequency"])
+            one.annotate(str(point["photographs"]), place, (7, -11), textcoords="offset points", color=_GREY, size=8)
+        one.set(xlim=(-0.01, 1.01), ylim=(-0.03, 1.05), xlabel="probability given", ylabel="share that is right")
+        one.set_title(f"{title} temperature scaling, ECE {error:.3f}")
+    _save(figure, file)
+
+
+def plot_coverage(
+    file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
+) -> None:
+    """Error of what is left to the grader against the share that is left to it.
+
+    Args:
+        file: PNG to write.
+        curves: what kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
+        shares: (coverage, error) of the limits that were fixed on validation, marked on the last curve.
+    """
+    figure, (axes,) = _figure(6.4, 4.4)
+    for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
+        axes.plot(coverage, error, color=colour, lw=2, label=name)
+    if shares:
+        label = "limits fixed on validation"
+        axes.plot(*zip(*shares, strict=True), "o", color=_INK, ms=5, label=label)
+    axes.set(xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="error among them")
+    axes.legend(frameon=False)
+    _save(figure, file)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A photograph, uint8 RGB (S, S, 3), what is written above it, and whether it was graded rightly."""
+
+    image: NDArray[np.uint8]
+    title: str
+    right: bool
+
+
+def plot_samples(file: Path, samples: Sequence[Sample], columns: int = 4) -> None:
+    """A grid of photographs with their true and predicted classes; wrong ones are framed.
+
+    Args:
+        file: PNG to write.
+        samples: one or more.
+        columns: most in a line.
+    """
+    columns = min(columns, len(samples))
+    lines = -(-len(samples) // columns)
+    figure = Figure((2.7 * columns, 3.05 * lines), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, sample in enumerate(samples):
+        axes = figure.add_subplot(lines, columns, number + 1)
+        axes.imshow(sample.image, interpolation="antialiased")
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(sample.title, fontsize=8.5, color=_INK if sample.right else _RED)
+        axes.spines[:].set(color=_GREY if sample.right else _RED, linewidth=0.5 if sample.right else 2.5)
+    _save(figure, file)
+
+
+_COLOURS = ("#1f5fa8", "#d1670c", "#2b8a3e", "#8e44ad", "#b03a00", "#0a8f8f", "#7a6a00", "#555555")
+
+
+def draw_intervals(
+    file: Path,
+    names: Sequence[str],
+    figures: Sequence[Mapping[str, tuple[float | None, tuple[float, float] | None]]],
+) -> None:
+    """Figures of several runs with their intervals, a panel a figure.
+
+    Args:
+        file: PNG to write.
+        names: of the runs.
+        figures: for each run, the figure's name -> value and interval.
+    """
+    titles = list(figures[0])
+    drawn, axes = _figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
+    for panel, (one, title) in enumerate(zip(axes, titles, strict=True)):
+        for row, values in enumerate(figures):
+            value, interval = values[title]
+            colour = _COLOURS[row % len(_COLOURS)]
+            if value is not None:
+                one.plot(value, row, "o", color=colour)
+            if interval is not None:
+                one.plot(interval, (row, row), "-", color=colour, lw=2)
+        one.set(title=title, ylim=(len(names) - 0.5, -0.5))
+        one.set_yticks(range(len(names)), names if panel == 0 else [""] * len(names))
+    _save(drawn, file)
+
+
+def draw_curves(
+    file: Path,
+    histories: Mapping[str, Sequence[Mapping[str, str]]],
+    smooth: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> None:
+    """Training curves of several runs, smoothed over raw: loss, validation loss, validation accuracy.
+
+    Args:
+        file: PNG to write.
+        histories: run -> rows of its history.csv.
+        smooth: from values an epoch, float (n,), to what is drawn boldly.
+    """
+    figure, axes = _figure(14, 4.4, 3)
+    for one, key in zip(axes, ("loss", "val_loss", "val_accuracy"), strict=True):
+        for number, (name, rows) in enumerate(histories.items()):
+            values = np.array([row[key] or "nan" for row in rows], float)
+            epochs, colour = np.arange(1, len(values) + 1), _COLOURS[number % len(_COLOURS)]
+            one.plot(epochs, values, color=colour, lw=1, alpha=0.3)
+            one.plot(epochs, smooth(values), color=colour, lw=2, label=name)
+            frozen = sum(row["phase"] == "frozen" for row in rows)
+            if 0 < frozen < len(rows):
+                one.axvline(frozen + 0.5, color=colour, ls="--", lw=0.8, alpha=0.6)
+        one.set(xlabel="epoch", ylabel=key.replace("val_", "validation "))
+        one.xaxis.get_major_locator().set_params(integer=True)
+    axes[0].legend(frameon=False)
     _save(figure, file)

@@ -43,12 +43,15 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.7rem } h2 { font-size: 1.2rem; margin-top: 2.4rem; border-bottom: 1px solid var(--line) }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left }
-th { color: var(--accent); font-weight: 600 } td.number { text-align: right }
+th { color: var(--accent); font-weight: 600 } .number { text-align: right }
+td small { opacity: .75; white-space: nowrap }
 figure { margin: 1.2rem 0 } img { max-width: 100%; background: #fff; border: 1px solid var(--line) }
 figcaption, footer { font-size: .9rem; opacity: .8 } footer { margin: 3rem 0; border-top: 1px solid var(--line) }
 .scroll { overflow-x: auto }
 @media print { body { margin: 0; max-width: none } h2 { break-after: avoid } figure, table { break-inside: avoid } }
 """
+
+_NUMBER = ' class="number"'
 
 NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
 
@@ -71,9 +74,12 @@ def _section(section: Section) -> str:
 
 def _part(part: str | Table | Picture) -> str:
     if isinstance(part, Table):
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in part.columns)
-        rows = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in part.rows)
-        return f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+        cells = [[show(value) for value in row] for row in part.rows]
+        numeric = [any(text[:1].isdigit() for text in column) for column in zip(*cells, strict=True)]
+        rows = ["".join(map(_cell, row, numeric)) for row in cells]
+        head = "".join(map(_head, part.columns, numeric or [False] * len(part.columns)))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
     if isinstance(part, Picture):
         data = base64.b64encode(part.file.read_bytes()).decode()
         caption = html.escape(part.caption)
@@ -82,10 +88,16 @@ def _part(part: str | Table | Picture) -> str:
     return f"<p>{html.escape(part)}</p>"
 
 
-def _cell(value: Any) -> str:
-    text = show(value)
-    kind = ' class="number"' if text[:1].isdigit() else ""
-    return f"<td{kind}>{html.escape(text)}</td>"
+def _head(name: str, numeric: bool) -> str:
+    return f"<th{_NUMBER if numeric else ''}>{html.escape(name)}</th>"
+
+
+def _cell(text: str, numeric: bool) -> str:
+    """A cell; what stands in brackets behind a number, its interval, goes below it."""
+    if numeric and text[:1].isdigit() and text.endswith(")"):
+        value, _, interval = text.partition(" (")
+        return f"<td{_NUMBER}>{html.escape(value)}<br><small>({html.escape(interval)}</small></td>"
+    return f"<td{_NUMBER if numeric else ''}>{html.escape(text)}</td>"
 
 
 def show(value: Any) -> str:
@@ -93,6 +105,16 @@ def show(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def show_interval(interval: Sequence[float] | None) -> str:
+    """An interval's cell: ".593 to .826" with three decimals, "-" where there is none."""
+    return "-" if interval is None else f"{show(float(interval[0]))} to {show(float(interval[1]))}"
+
+
+def with_interval(value: Any, interval: Sequence[float] | None) -> str:
+    """A figure and its interval in one cell."""
+    return show(value) if interval is None else f"{show(value)} ({show_interval(interval)})"
 
 
 def text_table(table: Table) -> str:
@@ -104,35 +126,6 @@ def text_table(table: Table) -> str:
         others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
         lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
     return "\n".join(lines)
-
-
-def summary_table(figures: dict[str, Any]) -> Table:
-    """The main figures of metrics.json."""
-    point = figures["operating_point"]
-    rows = [
-        ("photographs", figures["photographs"]),
-        ("quadratic kappa", figures["quadratic_kappa"]),
-        ("accuracy", figures["accuracy"]),
-        ("macro F1", figures["macro"]["f1"]),
-        (f"AUROC, {figures['positive'] or 'no positive class'}", figures["auroc_referable"]),
-        (f"AUPRC, {figures['positive'] or 'no positive class'}", figures["auprc_referable"]),
-        (f"sensitivity at threshold {point['threshold']:.3f}", point["sensitivity"]),
-        (f"specificity at threshold {point['threshold']:.3f}", point["specificity"]),
-    ]
-    return Table(("figure", "value"), rows)
-
-
-def class_table(figures: dict[str, Any]) -> Table:
-    """The classification report of metrics.json, a row a class and the two averages."""
-    named = {**figures["classes"], "macro average": figures["macro"], "weighted average": figures["weighted"]}
-    columns = ("precision", "recall", "f1", "support")
-    rows = [(name.replace("_", " "), *(values[column] for column in columns)) for name, values in named.items()]
-    return Table(("class", *columns), rows)
-
-
-def metrics_text(figures: dict[str, Any]) -> str:
-    """Both tables of metrics.json for the terminal."""
-    return text_table(summary_table(figures)) + "\n\n" + text_table(class_table(figures))
 
 
 _SCORES = {
@@ -150,7 +143,7 @@ def explanation_table(scores: dict[str, Any]) -> Table:
         for name, title in _SCORES.items():
             values = summary[name]
             if values["n"]:
-                interval = f"{show(values['low'])} to {show(values['high'])}"
+                interval = show_interval((values["low"], values["high"]))
                 rows.append((method, title, values["mean"], interval, values["uniform_mean"], values["n"]))
     return Table(("method", "score", "mean", "95 % interval", "uniform map", "photographs"), rows)
 

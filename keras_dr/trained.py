@@ -1,7 +1,8 @@
 """Reads a Run folder: the trained grader and how its photographs must be prepared."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from keras_dr import prepared, runs
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
+from keras_dr.label_spaces import map_labels
+from keras_dr.metrics import DECISIONS
+from keras_dr.operating_points import OperatingPoint
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.splits import Fold
@@ -28,7 +32,8 @@ class Run:
         recipe: what it was trained by.
         threshold: refer where p_referable >= threshold; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
-        decision: how probabilities become a class, see `metrics.predicted_classes`.
+        decision: how a class is predicted, see `metrics.predicted_classes`.
+        points: further operating points, by name; none in a run that was trained before there were any.
     """
 
     folder: Path
@@ -39,6 +44,14 @@ class Run:
     threshold: float
     temperature: float
     decision: str = "argmax"
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+
+    @property
+    def point(self) -> OperatingPoint:
+        """The operating point at `threshold`."""
+        chosen = self.about["operating_point"]
+        targets = {chosen["rule"]: chosen["target"]} if "rule" in chosen and self.task.referable else {}
+        return OperatingPoint(self.threshold, targets)
 
     def model(self) -> keras.Model:
         """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
@@ -86,10 +99,10 @@ class Run:
         return home
 
     def prepared_set(self, folder: Path | None = None) -> PreparedSet:
-        """The Prepared set at `folder`, or without it the one that the run was trained on.
+        """The Prepared set at `folder`, labelled by the run's task; without a folder the one that it was trained on.
 
         Raises:
-            KerasDrError: none there, or prepared in another way than the run's, or of other classes.
+            KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
         """
         home = prepared.load(folder) if folder else self.own_set()
         if folder and runs.sha256_of(folder / "manifest.csv") == self.about["data"]["manifest_sha256"]:
@@ -100,11 +113,7 @@ class Run:
                 f"{home.preprocessing} in {home.folder}",
                 f"Prepare them with {self.preprocessing.options}.",
             )
-        if home.task != self.task:
-            found = f"{home.task.name} ({', '.join(home.task.classes)}) in {home.folder}"
-            expected = f"the run's task, {self.task.name} ({', '.join(self.task.classes)})"
-            raise KerasDrError(expected, found, f"Prepare with --task {self.task.name}.")
-        return home
+        return map_labels(home, self.task)
 
 
 def load_run(folder: Path) -> Run:
@@ -124,8 +133,15 @@ def load_run(folder: Path) -> Run:
             float(about["operating_point"]["value"]),
             float(about["temperature"]),
             about.get("decision", "argmax"),
+            {name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
         )
-        whole = math.isfinite(run.threshold) and run.temperature > 0 and isinstance(about["data"]["prepared"], str)
+        whole = run.decision in DECISIONS and all(math.isfinite(point.value) for point in run.points.values())
+        whole = (
+            whole
+            and math.isfinite(run.threshold)
+            and run.temperature > 0
+            and isinstance(about["data"]["prepared"], str)
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import devices, metrics, runs
+from keras_dr.calibration import calibrate
 from keras_dr.checkpoints import PHASES, State
 from keras_dr.config import Recipe
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
-from keras_dr.grades import Task
 from keras_dr.heads import finished_head, probabilities
 from keras_dr.model import LOGITS, finished_model
 from keras_dr.phases import Progress, Training, save_model
@@ -74,7 +74,12 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
     recipe, task, photographs = training.recipe, training.task, training.val_photographs
     model, kept = _keep_better(folder, state.finished, training)
     logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
-    likely = probabilities(logits, len(task.classes))
+    point = recipe.operating_point
+
+    def decode(values: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+        return probabilities(values, len(task.classes), temperature)
+
+    decision = training.head.decision
     counts = {"train": len(training.photographs), "val": len(photographs)}
     runs.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
     plot_curves(folder / "curves.png", state.history, recipe.monitor)
@@ -93,23 +98,10 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         devices=devices.names(),
         phases=state.finished,
         kept=kept,
-        decision=training.head.decision,
-        temperature=1.0,
-        operating_point=_operating_point(training.val_labels, likely, task, recipe),
-        validation=metrics.validation_scores(training.val_labels, likely, task, training.head.decision),
+        validation=metrics.validation_scores(training.val_labels, decode(logits, 1.0), task, decision),
+        **calibrate(training.val_labels, logits, decode, task, point.rule, point.target, decision),
         model_sha256=runs.sha256_of(folder / "model.keras"),
     )
-
-
-def _operating_point(
-    labels: NDArray[np.int64], likely: NDArray[np.float64], task: Task, recipe: Recipe
-) -> dict[str, Any]:
-    rule, target = recipe.operating_point.rule, recipe.operating_point.target
-    if not task.referable:  # nobody is referred: p_referable is 0 throughout
-        return {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
-    positive = np.isin(labels, task.referable)
-    scores = metrics.p_referable(likely, task)
-    return metrics.choose_threshold(positive, scores, rule, target).to_dict()
 
 
 def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], training: Training) -> tuple[keras.Model, str]:

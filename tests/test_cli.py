@@ -33,7 +33,10 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert f"Next:   python cli.py evaluate {run}" in done.stdout
     done = cli("evaluate", run)
     assert done.returncode == 0 and "quadratic kappa" in done.stdout, done.stderr
-    assert (run / "evaluation" / "prepared-test" / "metrics.json").is_file()
+    assert (run / "evaluation" / "prepared-test" / "report.html").is_file() and (run / "MODEL_CARD.md").is_file()
+    done = cli("compare", run, run, "--out", tmp_path / "compared")
+    assert done.returncode == 0 and "No difference excludes zero" in done.stdout, done.stderr
+    assert (tmp_path / "compared" / "curves.png").is_file()
     done = cli("explain", run, "-n", 3, "--method", "grad-cam", "--method", "grad-cam++")
     assert done.returncode == 0 and "heat inside the fundus" in done.stdout, done.stderr
     assert (run / "explanations" / "prepared-test" / "board-grad-cam++.png").is_file()
@@ -70,6 +73,8 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("train", "nowhere", "x"), "no such folder"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
+        (("compare", "nowhere"), "two or more runs"),
+        (("compare", "nowhere", "nobody"), "cli.py train"),
         (("profile", "nowhere"), "cli.py export"),
         (("profile", "nowhere", "--threads", "abc"), "threads"),
     ],

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import evaluation, prepared, preparing, runs
+from keras_dr import evaluation, evaluation_report, prepared, preparing, runs
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
@@ -35,12 +36,10 @@ def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
         assert sum(classes) == pytest.approx(1, abs=1e-5)
         assert float(row["p_referable"]) == pytest.approx(sum(classes[2:]), abs=1e-5)
         assert row["prediction"] == run.task.classes[int(np.argmax(classes))]
-    assert {path.name for path in folder.iterdir()} == {
-        "metrics.json",
-        "predictions.csv",
-        "confusion.png",
-        "roc-pr.png",
-    }
+    pictures = {"confusion", "roc-pr", "reliability", "coverage", "samples", "mistakes"}
+    files = {"metrics.json", "predictions.csv", "metrics_summary.csv", "report.html"}
+    assert {path.name for path in folder.iterdir()} == files | {f"{name}.png" for name in pictures}
+    assert "95 %" in (run.folder / "MODEL_CARD.md").read_text()
 
 
 def test_predictions_equal_the_model_on_the_photographs(run) -> None:
@@ -63,10 +62,38 @@ def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_
     preparing.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
+
+
+def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, photographs: Path, tmp_path: Path) -> None:
+    _, records = read_records(photographs)
     spec = Preprocessing(32)
     preparing.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
-    with pytest.raises(KerasDrError, match="--task icdr"):
-        run.prepared_set(tmp_path / "two")
+    own, other = run.prepared_set(), run.prepared_set(tmp_path / "two")
+    assert [row["label"] for row in other.rows] == [row["label"] for row in own.rows]
+    evaluation.evaluate(run, own.split("test"), run.result_name(own, "test"))
+    _, figures = evaluation.evaluate(run, other, run.result_name(other, "all"), wishes=evaluation.Wishes(0.1, 0.3))
+    trained_on = {split: len(own.split(split).rows) for split in ("train", "val")}
+    assert figures["external"] and figures["seen_in_training"] == trained_on
+    assert figures["internal"]["photographs"] == len(own.split("test").rows)
+    assert figures["operating_point"]["threshold"] == run.threshold
+    text = evaluation_report.metrics_text(figures)
+    assert f"Warning: {sum(trained_on.values())} of 60" in text and "internal: small, test" in text
+
+
+def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:
+    data = run.prepared_set().split("test")
+    few = dataclasses.replace(data, rows=tuple(row for row in data.rows if row["label"] != "severe")[:5])
+    _, figures = evaluation.evaluate(run, few, "five")
+    assert figures["photographs"] == 5 and figures["classes"]["severe"]["recall"] is None
+    assert "severe" in evaluation_report.metrics_text(figures)
+
+
+def test_a_share_that_is_none_is_refused(run) -> None:
+    with pytest.raises(KerasDrError, match="--prevalence"):
+        evaluation.Wishes(prevalence=1.5)
+    data = run.prepared_set().split("test")
+    with pytest.raises(KerasDrError, match="--by"):
+        evaluation.evaluate(run, data, "by", wishes=evaluation.Wishes(columns=("age",)))
 
 
 def test_a_changed_or_missing_model_is_refused(run) -> None:
@@ -107,6 +134,8 @@ def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder:
         {"operating_point": None},
         {"operating_point": {"value": float("nan")}},
         {"recipe": [1]},
+        {"decision": "mode"},
+        {"operating_points": {"youden": {"threshold": 0.5}}},
         {"data": 1},
     ],
 )

@@ -14,6 +14,8 @@ from keras_dr.config import Recipe
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import TASKS, Task
+from keras_dr.metrics import Predictions
+from keras_dr.operating_points import OperatingPoint
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS
 
@@ -103,18 +105,19 @@ def test_auroc_cannot_be_watched_without_a_positive_class(photographs: Path, tmp
 
 def test_figures_of_referral_do_not_exist_without_a_positive_class() -> None:
     labels, probabilities = np.array([0, 1, 2]), np.eye(3)
-    figures = metrics.evaluate(labels, probabilities, THREE, 1.0)
+    figures = metrics.evaluate(Predictions(labels, probabilities, THREE), OperatingPoint(1.0), resamples=20)
     assert figures["auroc_referable"] is figures["auprc_referable"] is None
-    assert figures["operating_point"] == {"threshold": 1.0, "sensitivity": None, "specificity": None}
+    assert figures["operating_point"]["sensitivity"] is figures["operating_point"]["specificity"] is None
     assert metrics.validation_scores(labels, probabilities, THREE)["val_auroc"] is None
     assert figures["accuracy"] == 1.0
 
 
 def test_the_second_of_two_classes_is_the_positive_one() -> None:
     task = Task("classes", ("normal", "pneumonia"), (1,))
-    figures = metrics.evaluate(np.array([0, 1]), np.array([[0.8, 0.2], [0.1, 0.9]]), task, 0.5)
+    of = Predictions(np.array([0, 1]), np.array([[0.8, 0.2], [0.1, 0.9]]), task)
+    figures = metrics.evaluate(of, OperatingPoint(0.5), resamples=20)
     assert (figures["positive"], figures["auroc_referable"]) == ("pneumonia", 1.0)
-    assert figures["operating_point"] == {"threshold": 0.5, "sensitivity": 1.0, "specificity": 1.0}
+    assert figures["operating_point"]["sensitivity"] == figures["operating_point"]["specificity"] == 1.0
 
 
 @pytest.fixture

@@ -3,17 +3,23 @@ import pytest
 from sklearn import metrics as sk
 
 from keras_dr import metrics
-from keras_dr.grades import TASKS
+from keras_dr.grades import TASKS, Task
+from keras_dr.metrics import Predictions
+from keras_dr.operating_points import OperatingPoint
 
 ICDR = TASKS["icdr"]
 
 
 @pytest.fixture
-def graded() -> tuple[np.ndarray, np.ndarray]:
+def graded() -> Predictions:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 200)
     logits = rng.normal(0, 1, (200, 5)) + 2 * np.eye(5)[labels]
-    return labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Predictions(labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), ICDR)
+
+
+def certain(labels: list[int], predictions: list[int], task: Task = ICDR) -> Predictions:
+    return Predictions(np.array(labels), np.eye(len(task.classes))[predictions], task)
 
 
 def test_quadratic_kappa_by_hand() -> None:
@@ -21,55 +27,99 @@ def test_quadratic_kappa_by_hand() -> None:
     assert metrics.quadratic_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2) == pytest.approx(0.5)
 
 
-def test_figures_equal_scikit_learn(graded: tuple) -> None:
-    labels, p = graded
-    figures = metrics.evaluate(labels, p, ICDR, 0.5)
+def test_figures_equal_scikit_learn(graded: Predictions) -> None:
+    figures = metrics.evaluate(graded, OperatingPoint(0.5), resamples=0)
+    labels, p = graded.labels, graded.probabilities
     predictions, positive, scores = p.argmax(1), labels >= 2, p[:, 2:].sum(1)
-    assert figures["quadratic_kappa"] == pytest.approx(
-        sk.cohen_kappa_score(labels, predictions, weights="quadratic"), abs=1e-12
-    )
-    assert figures["accuracy"] == pytest.approx(sk.accuracy_score(labels, predictions), abs=1e-12)
-    assert figures["auroc_referable"] == pytest.approx(sk.roc_auc_score(positive, scores), abs=1e-12)
-    assert figures["auprc_referable"] == pytest.approx(sk.average_precision_score(positive, scores), abs=1e-12)
-    assert figures["macro"]["f1"] == pytest.approx(sk.f1_score(labels, predictions, average="macro"), abs=1e-12)
-    assert figures["operating_point"]["sensitivity"] == pytest.approx(sk.recall_score(positive, scores >= 0.5))
-    assert metrics.log_loss(labels, p) == pytest.approx(sk.log_loss(labels, p), abs=1e-12)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predictions)
+    expected = {
+        "quadratic_kappa": sk.cohen_kappa_score(labels, predictions, weights="quadratic"),
+        "accuracy": sk.accuracy_score(labels, predictions),
+        "balanced_accuracy": sk.balanced_accuracy_score(labels, predictions),
+        "auroc_referable": sk.roc_auc_score(positive, scores),
+        "auprc_referable": sk.average_precision_score(positive, scores),
+        "brier": sk.brier_score_loss(labels, p),
+        "brier_referable": sk.brier_score_loss(positive, scores),
+        "log_loss": sk.log_loss(labels, p),
+    }
+    assert {name: figures[name] for name in expected} == pytest.approx(expected, abs=1e-12)
+    for average in ("macro", "weighted"):
+        assert figures[average]["f1"] == pytest.approx(sk.f1_score(labels, predictions, average=average), abs=1e-12)
+    for index, name in enumerate(ICDR.classes):
+        own = figures["classes"][name]
+        one = labels == index
+        assert [own["precision"], own["recall"], own["f1"]] == pytest.approx(
+            [precision[index], recall[index], f1[index]], abs=1e-12
+        )
+        assert own["auroc"] == pytest.approx(sk.roc_auc_score(one, p[:, index]), abs=1e-12)
+        assert own["auprc"] == pytest.approx(sk.average_precision_score(one, p[:, index]), abs=1e-12)
+        assert own["specificity"] == pytest.approx(sk.recall_score(~one, predictions != index), abs=1e-12)
+    point = figures["operating_point"]
+    assert point["sensitivity"] == pytest.approx(sk.recall_score(positive, scores >= 0.5), abs=1e-12)
+    assert point["ppv"] == pytest.approx(sk.precision_score(positive, scores >= 0.5), abs=1e-12)
+
+
+def test_each_figure_lies_in_its_interval(graded: Predictions) -> None:
+    figures = metrics.evaluate(graded, OperatingPoint(0.5), resamples=300)
+
+    def check(values: dict, limits: dict) -> int:
+        checked = 0
+        for name, interval in limits.items():
+            if isinstance(interval, dict):
+                checked += check(values[name], interval)
+            elif name in values and name not in ("ece", "ece_referable"):  # resampling adds to an error's size
+                assert interval[0] <= values[name] <= interval[1], name
+                checked += 1
+        return checked
+
+    assert check(figures, figures["intervals"]) == 44
+    assert check(figures["operating_point"], figures["operating_point"]["intervals"]) == 4
 
 
 def test_confusion_matrix_has_true_rows() -> None:
-    p = np.eye(5)[[1, 1, 4]]
-    matrix = metrics.evaluate(np.array([0, 1, 4]), p, ICDR, 0.5)["confusion_matrix"]
+    matrix = metrics.evaluate(certain([0, 1, 4], [1, 1, 4]), OperatingPoint(0.5), resamples=0)["confusion_matrix"]
     assert matrix[0][1] == matrix[1][1] == matrix[4][4] == 1
 
 
 def test_what_does_not_exist_is_none() -> None:
-    figures = metrics.evaluate(np.zeros(3, int), np.eye(5)[[0, 0, 0]], ICDR, 0.5)
+    figures = metrics.evaluate(certain([0, 0, 0], [0, 0, 0]), OperatingPoint(0.5), resamples=20)
     assert figures["quadratic_kappa"] is figures["auroc_referable"] is figures["auprc_referable"] is None
+    assert figures["intervals"]["quadratic_kappa"] is None
     assert figures["operating_point"]["sensitivity"] is None
     assert figures["operating_point"]["specificity"] == 1.0
+    assert figures["classes"]["mild"] == dict.fromkeys(("precision", "recall", "f1", "auroc", "auprc")) | {
+        "specificity": 1.0,
+        "support": 0,
+    }
+    assert figures["macro"]["f1"] == 1.0
 
 
-POSITIVE = np.array([False] * 10 + [True] * 4)
-SCORES = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.8, 0.45, 0.6, 0.7, 0.9])
+def test_a_class_that_is_never_predicted_has_no_precision_and_lowers_the_macro_average() -> None:
+    figures = metrics.evaluate(certain([0, 1], [0, 0]), OperatingPoint(0.5), resamples=0)
+    assert figures["classes"]["mild"]["precision"] is None and figures["classes"]["mild"]["recall"] == 0
+    assert figures["macro"]["precision"] == pytest.approx((0.5 + 0) / 2)
 
 
-def test_target_specificity_is_reached_not_approached() -> None:
-    chosen = metrics.choose_threshold(POSITIVE, SCORES, "specificity", 0.85)  # 8 of 10 is too few: 9 it is
-    assert (chosen.specificity, chosen.sensitivity) == (0.9, 0.75)
-    assert 0.5 < chosen.value < 0.6
+def test_kappa_is_of_ordered_classes_alone() -> None:
+    named = Task("classes", ("oval", "round", "square"), ())
+    assert (
+        metrics.evaluate(certain([0, 1, 2], [0, 1, 2], named), OperatingPoint(1.0), resamples=0)["quadratic_kappa"]
+        is None
+    )
+    ungradable = certain([0, 4, 5, 0], [0, 4, 0, 5], TASKS["icdr-ungradable"])
+    assert metrics.evaluate(ungradable, OperatingPoint(0.5), resamples=0)["quadratic_kappa"] == 1.0
 
 
-def test_target_sensitivity_is_reached_with_the_best_specificity() -> None:
-    chosen = metrics.choose_threshold(POSITIVE, SCORES, "sensitivity", 0.9)
-    assert (chosen.sensitivity, chosen.specificity) == (1.0, 0.8)
-    assert 0.4 < chosen.value < 0.45
+def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
+    p = np.array([[0.4, 0.15, 0.45], [0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
+    assert metrics.predicted_classes(p, "median").tolist() == [1, 0, 2]
+    assert metrics.predicted_classes(p).tolist() == [2, 0, 2]
 
 
-def test_identical_scores_refer_nobody_to_reach_specificity() -> None:
-    chosen = metrics.choose_threshold(POSITIVE, np.full(14, 0.3), "specificity", 0.9)
-    assert (chosen.specificity, chosen.sensitivity) == (1.0, 0.0)
-
-
-def test_threshold_needs_both_kinds() -> None:
-    with pytest.raises(ValueError, match="referable"):
-        metrics.choose_threshold(np.ones(3, bool), np.ones(3), "specificity", 0.9)
+def test_predictive_values_at_another_prevalence_by_hand() -> None:
+    # sensitivity 3/4, specificity 1/2; at a prevalence of 10 %: PPV .075 / (.075 + .45), NPV .45 / (.45 + .025)
+    of = certain([2, 2, 2, 2, 0, 0], [2, 2, 2, 0, 2, 0])
+    found = metrics.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1, resamples=50)
+    assert found["ppv_at_prevalence"] == pytest.approx(0.075 / 0.525)
+    assert found["npv_at_prevalence"] == pytest.approx(0.45 / 0.475)
+    assert found["held"] is False and found["ppv"] == 0.75

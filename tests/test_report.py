@@ -2,14 +2,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dr import metrics, report
+from keras_dr import report
 from keras_dr.grades import TASKS
 from keras_dr.plots import plot_confusion, plot_roc_pr
-
-
-def figures() -> dict:
-    labels = np.array([0, 1, 2, 3, 4, 4])
-    return metrics.evaluate(labels, np.eye(5)[[0, 0, 2, 3, 4, 4]], TASKS["icdr"], 0.5)
 
 
 def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> None:
@@ -29,10 +24,9 @@ def test_tables_line_up_and_show_what_does_not_exist() -> None:
     assert lines == ["name       value", "a          0.123", "long name      -"]
 
 
-def test_metrics_text_tells_each_class_and_the_operating_point() -> None:
-    text = report.metrics_text(figures())
-    assert "sensitivity at threshold 0.500" in text and "proliferative" in text and "weighted average" in text
-    assert next(line for line in text.splitlines() if line.startswith("mild")).split()[1:] == ["0.000"] * 3 + ["1"]
+def test_an_interval_stands_beside_its_figure() -> None:
+    assert report.with_interval(0.5, (0.25, 0.75)) == "0.500 (0.250 to 0.750)"
+    assert report.with_interval(None, None) == report.show_interval(None) == "-"
 
 
 def test_curves_are_drawn_also_where_nobody_is_referred(tmp_path: Path) -> None:

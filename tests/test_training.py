@@ -157,7 +157,7 @@ def test_a_stop_while_results_are_written_loses_no_phase(
         raise OSError(28, "No space left on device")
 
     data = prepared.load(prepared_folder)
-    for name in ("plot_curves", "_operating_point"):
+    for name in ("plot_curves", "calibrate"):
         with monkeypatch.context() as patch, pytest.raises(OSError):
             patch.setattr(training, name, full_disk)
             training.train(data, tmp_path / "run", recipe)

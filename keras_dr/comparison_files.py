@@ -1,0 +1,71 @@
+"""OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png of a comparison."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import comparison, runs
+from keras_dr.comparison import TITLES, Comparison
+from keras_dr.intervals import Interval, bootstrap
+from keras_dr.model_card import markdown
+from keras_dr.plots import draw_curves, draw_intervals
+from keras_dr.report import text_table
+
+NOTE = (
+    "* best beyond chance: its difference to every other run has a 95 % interval that excludes zero. Differences: "
+    "bootstrap over patients on the same resamples; AUROC: DeLong; p of accuracy: McNemar, exact."
+)
+_SMOOTHING = 0.6  # of each epoch's value that is carried over from those before
+
+
+def write_comparison(folder: Path, found: Comparison) -> None:
+    """Write the comparison's tables and pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "figures": comparison.figures_table(found),
+        "differences": comparison.differences_table(found),
+        "costs": comparison.cost_table(found),
+    }
+    for name, table in tables.items():
+        comparison.write_csv(folder / f"{name}.csv", table)
+    of = found.contenders[0].of
+    head = (
+        f"# {len(found.contenders)} runs on {len(of.labels)} photographs of {int(of.patients.max()) + 1} patients\n\n"
+    )
+    body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
+    runs.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
+    names = [one.name for one in found.contenders]
+    draw_intervals(folder / "figures.png", names, [_intervals(found, index) for index in range(len(names))])
+    histories = {one.name: one.history for one in found.contenders if one.history}
+    if histories:
+        draw_curves(folder / "curves.png", histories, smoothed)
+
+
+def _intervals(found: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
+    one = found.contenders[index]
+    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.of.patients)
+    return {TITLES[key]: (value, intervals[key]) for key, value in found.values[index].items()}
+
+
+def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Exponential moving average without the pull towards its start, float (n,); NaN is skipped.
+
+    As TensorBoard draws it: D. Kingma and J. Ba, ICLR 2015, section 3, for the correction.
+    """
+    average, weight, drawn = 0.0, 0.0, []
+    for value in values:
+        if not np.isnan(value):
+            average = _SMOOTHING * average + (1 - _SMOOTHING) * value
+            weight = _SMOOTHING * weight + (1 - _SMOOTHING)
+        drawn.append(average / weight if weight else np.nan)
+    return np.array(drawn)
+
+
+def comparison_text(found: Comparison) -> str:
+    """The tables for the terminal; of the differences those that are clear."""
+    tables = [comparison.figures_table(found), comparison.cost_table(found)]
+    clear = comparison.differences_table(found)
+    rows = [row for row in clear.rows if row[-1]]
+    told = [text_table(comparison.Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
+    return "\n\n".join([*map(text_table, tables), *told, NOTE])

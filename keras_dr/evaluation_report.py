@@ -1,0 +1,295 @@
+"""The report of an evaluation, made from its saved results alone: tables, words for a clinician, report.html."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_dr.report import Picture, Section, Table, show, show_interval, text_table, with_interval, write_html
+
+# name in metrics.json or its operating_point -> name for a reader
+MAIN_FIGURES = {
+    "quadratic_kappa": "quadratic kappa",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc_referable": "AUROC",
+    "auprc_referable": "AUPRC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
+MAIN = ("set", "split", "photographs", "positive", *MAIN_FIGURES, "operating_point", "intervals")
+_LEVEL = "95 % interval"
+_MOST_COPIES = 20
+
+
+def figure_of(figures: dict[str, Any], name: str) -> tuple[float | None, Sequence[float] | None]:
+    """A main figure of metrics.json and its interval, None where it does not exist."""
+    place = figures["operating_point"] if name in figures["operating_point"] else figures
+    return place.get(name), place["intervals"].get(name)
+
+
+def summary_table(figures: dict[str, Any]) -> Table:
+    """The main figures of metrics.json with their intervals; internal ones beside external ones."""
+    internal = figures.get("internal")
+    positive = figures["positive"] or "no positive class"
+    rows: list[tuple[Any, ...]] = []
+    for name, title in MAIN_FIGURES.items():
+        value, interval = figure_of(figures, name)
+        of_referral = name in figures["operating_point"] or name.endswith("_referable")
+        row = (f"{title}, {positive}" if of_referral else title, value, show_interval(interval))
+        rows.append((*row, with_interval(*figure_of(internal, name))) if internal else row)
+    columns = ("figure", f"{figures['set']}, {figures['split']}" if internal else "value", _LEVEL)
+    return Table((*columns, f"internal: {internal['set']}, {internal['split']}") if internal else columns, rows)
+
+
+def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
+    """The classification report of metrics.json, a row a class and the two averages."""
+    titles = ("precision", "recall", "specificity", "F1", "AUROC", "photographs")
+    columns = ("precision", "recall", "specificity", "f1", "auroc", "support")
+    rows = []
+    limits = figures["intervals"]
+    for name, values in figures["classes"].items():
+        own = limits["classes"][name] if intervals else {}
+        rows.append((name, *(_cell(values[key], own.get(key)) for key in columns)))
+    for name in ("macro", "weighted"):
+        own = limits[name] if intervals else {}
+        rows.append((f"{name} average", *(_cell(figures[name].get(key), own.get(key)) for key in columns)))
+    return Table(("class", *titles), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
+
+
+def _cell(value: Any, interval: Sequence[float] | None) -> Any:
+    return with_interval(value, interval) if interval else value
+
+
+def points_table(figures: dict[str, Any], brief: bool = False) -> Table:
+    """Every operating point, chosen on validation: what it aimed at, what was measured, whether the target held."""
+    points = {"referral": figures["operating_point"], **figures["operating_points"]}
+    prevalence = figures["operating_point"]["prevalence"]
+    more = ("ppv_at_prevalence", "npv_at_prevalence") if prevalence is not None else ()
+    titles = [f"{name[:3].upper()} at {prevalence:.1%}" for name in more]
+    keys = ("sensitivity", "specificity", *(() if brief else ("ppv", "npv")), *more)
+    columns = ("point", "threshold", "target", "on these", *keys[: len(keys) - len(more)], *titles)
+    rows = []
+    for name, point in points.items():
+        aim = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
+        held = {True: "held", False: "missed", None: "-"}[point["held"]]
+        cells = (with_interval(point.get(key), point["intervals"].get(key)) for key in keys)
+        rows.append((name, f"{point['threshold']:.3f}", aim, held, *cells))
+    return Table([name.upper() if name in ("ppv", "npv") else name for name in columns], rows)
+
+
+def subgroup_table(figures: dict[str, Any]) -> Table:
+    """Figures of each subgroup beside the rest."""
+    rows = []
+    for group in figures["subgroups"]:
+        for name, one in group["figures"].items():
+            if one["value"] is not None:
+                cells = (with_interval(one["value"], one["interval"]), with_interval(one["rest"], one["rest_interval"]))
+                flag = "apart" if one["flagged"] else ""
+                where = f"{group['column']}: {group['value']}"
+                rows.append((where, group["photographs"], MAIN_FIGURES[name], *cells, flag))
+    return Table(("subgroup", "photographs", "figure", "there", "the rest", ""), rows)
+
+
+def warnings(figures: dict[str, Any]) -> list[str]:
+    """What a reader must know before the figures."""
+    found = []
+    if figures["external"]:
+        seen = figures["seen_in_training"]
+        if seen is None:
+            found.append("Warning: whether these photographs were in the training is unknown: the run's set is gone.")
+        elif sum(seen.values()):
+            found.append(
+                f"Warning: {sum(seen.values())} of {figures['photographs']} photographs were in the run's own train or "
+                "validation split: these figures are too good."
+            )
+    elif figures["split"] != "test":
+        found.append("Warning: the run was trained or chosen on photographs among these: the figures are too good.")
+    if figures["without_class"]:
+        found.append(f"{figures['without_class']} photographs have no class of the run's task and were left out.")
+    missing = [name for name, values in figures["classes"].items() if not values["support"]]
+    if missing:
+        found.append(f"No photograph is truly {' or '.join(missing)}: figures of it do not exist.")
+    return found
+
+
+def metrics_text(figures: dict[str, Any]) -> str:
+    """The figures of metrics.json for the terminal."""
+    head = f"{figures['photographs']} photographs of {figures['patients']} patients."
+    parts = [head, *warnings(figures), "", text_table(summary_table(figures)), ""]
+    parts += [text_table(class_table(figures, intervals=False))]
+    if figures["positive"]:
+        parts += ["", text_table(points_table(figures, brief=True))]
+    return "\n".join(parts)
+
+
+def _percent(value: float, interval: Sequence[float] | None = None) -> str:
+    text = f"{100 * value:.0f}"
+    return text if interval is None else f"{text} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
+
+
+def in_words(figures: dict[str, Any]) -> list[str]:
+    """The summary as a clinician reads it; numbers in brackets are 95 % intervals."""
+    point, limits = figures["operating_point"], figures["operating_point"]["intervals"]
+    found, positive = [], figures["positive"]
+    if point["sensitivity"] is not None:
+        share, missed = _percent(point["sensitivity"], limits["sensitivity"]), _percent(1 - point["sensitivity"])
+        found.append(f"Of 100 photographs with {positive}, the grader refers {share} and misses {missed}.")
+    if point["specificity"] is not None:
+        share = _percent(1 - point["specificity"], _turned(limits["specificity"]))
+        found.append(f"Of 100 without, it refers {share} needlessly.")
+    if point["ppv"] is not None:
+        found.append(f"Of 100 that it refers here, {_percent(point['ppv'], limits['ppv'])} have {positive}.")
+    if point["prevalence"] is not None and point.get("ppv_at_prevalence") is not None:
+        own = _percent(point["ppv_at_prevalence"], limits.get("ppv_at_prevalence"))
+        found.append(f"Where {point['prevalence']:.1%} of photographs have it, {own} of 100 referred would.")
+    exact = _percent(figures["accuracy"], figures["intervals"]["accuracy"])
+    found.append(f"It names the exact class of {exact} of 100 photographs.")
+    if figures["quadratic_kappa"] is not None:
+        kappa = with_interval(figures["quadratic_kappa"], figures["intervals"]["quadratic_kappa"])
+        found.append(f"Agreement with the reference beyond chance, quadratic kappa: {kappa}.")
+    band = next((one for one in figures["bands"] if one["aimed"] == figures["left_to_human"]), None)
+    kind = "referral_error" if positive else "grade_error"
+    if band and band[kind] is not None:
+        found.append(
+            f"Left to a human, the least certain photographs ({band['aimed']:.0%} of validation, {band['sent']:.0%} "
+            f"here) leave {_percent(band[kind], band[kind + '_interval'])} wrong decisions in 100 of the rest."
+        )
+    return [" ".join(found), "In brackets: 95 % intervals."]
+
+
+def _turned(interval: Sequence[float] | None) -> Sequence[float] | None:
+    return None if interval is None else (1 - interval[1], 1 - interval[0])
+
+
+def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
+    """The sections on figures, for this report and others."""
+    sections = [
+        Section("Figures", [summary_table(figures)]),
+        Section(
+            "Classes",
+            [class_table(figures), Picture(folder / "confusion.png", "Confusion matrix: rows true, columns predicted")],
+        ),
+    ]
+    if figures["positive"]:
+        parts: list[Any] = ["Thresholds were chosen on validation photographs and are only measured here."]
+        parts += [
+            points_table(figures),
+            Picture(folder / "roc-pr.png", f"ROC and precision-recall: {figures['positive']}"),
+        ]
+        sections.append(Section("Referral", parts))
+    return sections + [_patients(figures), _calibration(folder, figures), _uncertain(folder, figures)]
+
+
+def _patients(figures: dict[str, Any]) -> Section:
+    parts: list[Any] = []
+    columns = ("what", "positive", "negative", "sensitivity", "specificity")
+    groups = {"patients, by the worse eye": figures["per_patient"]}
+    if figures["ungradable"]:
+        cases = figures["ungradable"]
+        imageability = with_interval(cases["imageability"], cases["imageability_interval"])
+        parts.append(
+            f"Imageability, the share of gradable photographs that the grader does not turn down: {imageability}."
+        )
+        groups |= {
+            "photographs, ungradable ones counted as referred": cases["counted_as_referred"],
+            "photographs, ungradable ones left out": cases["left_out"],
+        }
+    rows = [
+        (
+            name,
+            one["positive"],
+            one["negative"],
+            with_interval(one["sensitivity"], one["sensitivity_interval"]),
+            with_interval(one["specificity"], one["specificity_interval"]),
+        )
+        for name, one in groups.items()
+        if one
+    ]
+    if rows:
+        parts.append(Table(columns, rows))
+    return Section("Patients", parts or [f"{figures['patients']} patients; the task refers nobody."])
+
+
+def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
+    before = figures["calibration"]["before"]
+    rows = [
+        (name, before[key], figures[key], show_interval(figures["intervals"][key]))
+        for key, name in (("ece", "calibration error (ECE)"), ("log_loss", "log loss"), ("brier", "Brier score"))
+    ]
+    temperature = figures["calibration"]["temperature"]
+    text = f"Logits are divided by the temperature {temperature:.3f}, fitted on validation photographs."
+    if temperature == 1:
+        text = "Temperature 1: probabilities are as the network gives them."
+    elif figures["log_loss"] > before["log_loss"]:
+        text += " On these photographs that made the probabilities worse: validation was easier than they are."
+    table = Table(("figure", "before", "after", f"after, {_LEVEL}"), rows)
+    caption = "What the grader's probability is worth; the numbers count photographs"
+    return Section("Calibration", [text, table, Picture(folder / "reliability.png", caption)])
+
+
+def _uncertain(folder: Path, figures: dict[str, Any]) -> Section:
+    parts: list[Any] = [Picture(folder / "coverage.png", "Errors among the photographs that the grader is surest of")]
+    if figures["bands"]:
+        rows = [
+            (
+                f"{band['aimed']:.0%}",
+                with_interval(band["sent"], band["sent_interval"]),
+                with_interval(band["referral_error"], band["referral_error_interval"]),
+                with_interval(band["grade_error"], band["grade_error_interval"]),
+            )
+            for band in figures["bands"]
+        ]
+        columns = ("limit for this share of validation", "sent to a human here", "wrong referral", "wrong class")
+        parts.append(Table(columns, rows))
+    return Section("What is left to a human", parts)
+
+
+def _data(prepared: Path, figures: dict[str, Any]) -> Section:
+    parts: list[Any] = [f"{figures['photographs']} photographs of {figures['patients']} patients in {figures['set']}."]
+    file = prepared / "duplicates.csv"
+    rows = []
+    if file.is_file():
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = sorted(csv.DictReader(stream), key=lambda row: row["conflict"] == "no")
+    conflicts = len({row["copy_of"] for row in rows if row["conflict"] == "yes"})
+    parts.append(
+        f"{len(rows)} photographs of the whole set have a copy; {conflicts} groups of copies bear different grades."
+        + (f" The first {_MOST_COPIES}, conflicts first:" if len(rows) > _MOST_COPIES else "")
+    )
+    columns = ("image_id", "copy_of", "split", "grade", "kind", "conflict")
+    if rows:
+        parts.append(Table(columns, [[row[key] for key in columns] for row in rows[:_MOST_COPIES]]))
+    return Section("The data", parts)
+
+
+def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], prepared: Path) -> None:
+    """Write FOLDER/report.html.
+
+    Args:
+        folder: of the evaluation, with its plots.
+        about: run.json.
+        figures: metrics.json.
+        prepared: folder of the Prepared set that was measured on.
+    """
+    recipe = about["recipe"]
+    sections = [Section("Summary", [*warnings(figures), *in_words(figures)]), *evaluation_sections(folder, figures)]
+    if figures["subgroups"]:
+        note = "“Apart”: the two intervals do not overlap."
+        sections.append(Section("Subgroups", [note, subgroup_table(figures)]))
+    pictures = [Picture(folder / "samples.png", "Right and wrong predictions, as many of each class as there are")]
+    if (folder / "mistakes.png").is_file():
+        pictures.insert(0, Picture(folder / "mistakes.png", "The gravest mistakes, each beside its heat map"))
+    how = (
+        f"{recipe['backbone']} at {about['preprocessing']['size']} pixels, trained on "
+        f"{about['data']['photographs']['train']} photographs, model {about['model_sha256'][:12]}. Intervals: Wilson "
+        "for proportions, corrected for several photographs of one patient; percentile bootstrap over patients for the "
+        f"others, {show(2000)} resamples."
+    )
+    sections += [Section("Photographs", pictures), _data(prepared, figures), Section("How", [how])]
+    where = "external validation" if figures["external"] else figures["split"]
+    write_html(folder / "report.html", f"{recipe['backbone']} on {figures['set']}, {where}", sections)

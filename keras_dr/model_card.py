@@ -1,0 +1,100 @@
+"""MODEL_CARD.md from run.json and metrics.json, with the metadata header that Hugging Face reads."""
+
+from typing import Any
+
+import yaml
+
+from keras_dr.evaluation_report import MAIN_FIGURES, class_table, figure_of, in_words, points_table, summary_table
+from keras_dr.report import NOTICE, Table, show
+
+
+def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
+    """The card as Markdown (M. Mitchell et al., "Model Cards for Model Reporting", FAccT 2019).
+
+    Args:
+        about: run.json.
+        figures: metrics.json of the run's own test split.
+    """
+    recipe, photographs = about["recipe"], about["data"]["photographs"]
+    temperature = figures["calibration"]["temperature"]
+    parts = [
+        f"# {recipe['backbone']} for {figures['positive'] or 'photographs'}, trained with keras_dr",
+        NOTICE,
+        "## Intended use",
+        f"Research on the grading of retinal fundus photographs into {', '.join(about['classes'])}, prepared at "
+        f"{about['preprocessing']['size']} pixels as run.json says. It is not for screening, diagnosis or triage of "
+        "patients, nor for cameras, populations or eye diseases that it was not measured on.",
+        "## Training",
+        f"{photographs['train']} photographs for training and {photographs['val']} for validation of "
+        f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "
+        f"thresholds and temperature ({temperature:.3f}) were chosen on validation.",
+        "## Figures",
+        f"The {figures['split']} split of {figures['set']}: {figures['photographs']} photographs of "
+        f"{figures['patients']} patients, never seen in training. " + " ".join(in_words(figures)),
+        markdown(summary_table(figures)),
+        markdown(class_table(figures)),
+        *([markdown(points_table(figures))] if figures["positive"] else []),
+        "Intervals: Wilson for proportions, percentile bootstrap over patients for the others.",
+        "## Limits",
+        *_limits(figures),
+    ]
+    header = yaml.safe_dump(_header(about, figures), sort_keys=False, allow_unicode=True)
+    return f"---\n{header}---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _weights(weights: str) -> str:
+    """The recipe's weights without the folder in which they lay."""
+    return "random" if weights == "none" else weights.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def _limits(figures: dict[str, Any]) -> list[str]:
+    rare = [name for name, values in figures["classes"].items() if values["support"] < 20]
+    found = ["- Photographs of another camera, clinic or population will be graded worse; validate there first."]
+    if rare:
+        found.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes say little.")
+    if figures["operating_point"]["held"] is False:
+        found.append("- The target of the referral threshold, held on validation, was missed on test.")
+    apart = {
+        f"{g['column']} {g['value']}" for g in figures["subgroups"] if any(f["flagged"] for f in g["figures"].values())
+    }
+    if apart:
+        found.append(f"- Graded differently from the rest: {', '.join(sorted(apart))}.")
+    return ["\n".join(found)]
+
+
+def _header(about: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
+    """Model card metadata, huggingface.co/docs/hub/model-cards: model-index holds what was measured."""
+    measured = []
+    for name, title in MAIN_FIGURES.items():
+        value, interval = figure_of(figures, name)
+        if value is not None:
+            text = title if interval is None else f"{title}, 95 % {show(interval[0])} to {show(interval[1])}"
+            measured.append({"type": name, "name": text, "value": round(value, 4)})
+    backbone = about["recipe"]["backbone"]
+    return {
+        "language": "en",
+        "license": "other",
+        "library_name": "keras",
+        "pipeline_tag": "image-classification",
+        "tags": ["diabetic-retinopathy", "fundus", "research", backbone],
+        "datasets": [figures["set"]],
+        "model-index": [
+            {
+                "name": f"keras_dr-{backbone}",
+                "results": [
+                    {
+                        "task": {"type": "image-classification"},
+                        "dataset": {"name": figures["set"], "type": figures["set"], "split": figures["split"]},
+                        "metrics": measured,
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown."""
+    lines = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
+    lines += [[show(value).replace("|", "\\|") for value in row] for row in table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

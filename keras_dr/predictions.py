@@ -1,0 +1,78 @@
+"""predictions.csv: what a grader said of each photograph; written by evaluate, read by compare."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr import runs
+from keras_dr.errors import KerasDrError
+from keras_dr.files import encode_csv
+from keras_dr.grades import Task
+from keras_dr.metrics import Predictions
+
+_KNOWN = ("image_id", "patient_id", "split", "label")
+
+
+def patient_codes(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
+    """Whose photograph each row of a manifest is, int (n,); without a patient_id each is of another patient."""
+    return np.unique([row["patient_id"] or row["image_id"] for row in rows], return_inverse=True)[1]
+
+
+def write_predictions(
+    file: Path,
+    rows: Sequence[Mapping[str, Any]],
+    of: Predictions,
+    threshold: float | NDArray[np.float64],
+    further: Sequence[str] = (),
+) -> None:
+    """Write predictions.csv.
+
+    Args:
+        file: to write.
+        rows: of manifest.csv, n photographs.
+        of: their predictions.
+        threshold: refer where p_referable >= threshold; of all, or float (n,) of each.
+        further: columns of `rows` to write after the usual ones.
+    """
+    classes = of.task.classes
+    # a dictionary, because a class may itself be called "referable": then both columns are one
+    columns = dict.fromkeys(
+        [*_KNOWN, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred", *further]
+    )
+    lines = []
+    referred = (of.scores >= threshold).astype(int)
+    for row, p, score, sent, predicted in zip(rows, of.probabilities, of.scores, referred, of.predicted, strict=True):
+        figures = {f"p_{name}": f"{value:.9g}" for name, value in zip(classes, p, strict=True)}
+        figures |= {"p_referable": f"{score:.9g}", "referred": str(sent)}
+        lines.append({**row, "prediction": classes[predicted], **figures})
+    runs.write_bytes(file, encode_csv(list(columns), lines))
+
+
+def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tuple[list[str], Predictions]:
+    """Read predictions.csv.
+
+    Args:
+        file: to read.
+        sha256: of the file when it was written, from metrics.json.
+        task: its label space.
+        decision: how classes are predicted.
+
+    Returns:
+        Image ids, and the predictions in the same order.
+
+    Raises:
+        KerasDrError: gone, or changed since it was written.
+    """
+    if not file.is_file() or runs.sha256_of(file) != sha256:
+        found = "another" if file.is_file() else "no file"
+        remedy = "Evaluate the run again with --overwrite."
+        raise KerasDrError(f"{file} as evaluate wrote it (sha256 in metrics.json)", found, remedy)
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    probabilities = np.array([[float(row[f"p_{name}"]) for name in task.classes] for row in rows])
+    labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
+    return [row["image_id"] for row in rows], Predictions(labels, probabilities, task, decision, patient_codes(rows))

@@ -1,0 +1,137 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_dr import comparison, comparison_files, runs
+from keras_dr.comparison import Contender
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import TASKS, Task
+from keras_dr.metrics import Predictions
+from keras_dr.predictions import write_predictions
+
+N = 100
+LABELS = np.arange(N) % 5
+NAMES = [f"i{index:03}" for index in range(N)]
+
+
+def predictions(wrong: int, seed: int = 0) -> Predictions:
+    """The first `wrong` photographs are called no_dr or mild, the others rightly; a little noise in the scores."""
+    predicted = np.where(np.arange(N) < wrong, (LABELS + 1) % 2, LABELS)
+    noise = np.random.default_rng(seed).dirichlet(np.ones(5), N)
+    return Predictions(LABELS, 0.8 * np.eye(5)[predicted] + 0.2 * noise, TASKS["icdr"])
+
+
+ABOUT = {
+    **{"schema_version": 1, "task": "icdr", "classes": list(TASKS["icdr"].classes), "referable": [2, 3, 4]},
+    **{"data": {"prepared": "../sets/small"}, "parameters": 12345, "preprocessing": {"size": 32}},
+    "recipe": {"backbone": "tiny"},
+    "phases": {"frozen": {"epoch": 1, "seconds": 60.0}, "finetune": {"epoch": 2, "seconds": 120.0}},
+}
+HISTORY = [
+    {"phase": "frozen", "epoch": "1", "loss": "1.5", "val_loss": "1.4", "val_accuracy": "0.4"},
+    {"phase": "finetune", "epoch": "1", "loss": "1.2", "val_loss": "", "val_accuracy": "0.5"},
+    {"phase": "finetune", "epoch": "2", "loss": "1.0", "val_loss": "1.1", "val_accuracy": "0.6"},
+]
+
+
+def contender(name: str, of: Predictions) -> Contender:
+    return Contender(name, ABOUT, HISTORY, 0.5, of, {"trainable": 1000, "latency_ms": 2.5})
+
+
+@pytest.fixture
+def found() -> comparison.Comparison:
+    runs_ = [
+        contender("bad", predictions(70)),
+        contender("good", predictions(10, 1)),
+        contender("fair", predictions(12)),
+    ]
+    return comparison.compare(runs_, resamples=300)
+
+
+def test_differences_are_of_the_figures(found: comparison.Comparison) -> None:
+    one = found.differences[0, 1, "accuracy"]
+    assert one.value == pytest.approx(found.values[0]["accuracy"] - found.values[1]["accuracy"])
+    assert one.clear and one.p < 1e-6 and one.interval[0] <= one.value <= one.interval[1]
+    assert found.difference(1, 0, "accuracy").value == -one.value
+    assert found.differences[0, 1, "auroc_referable"].p is not None
+
+
+def test_the_best_is_marked_only_beyond_chance(found: comparison.Comparison) -> None:
+    assert found.best("accuracy") is None  # good and fair are too near
+    two = comparison.compare(found.contenders[:2], resamples=300)
+    assert two.best("accuracy") == 1
+    marked = {row[0]: row for row in comparison.figures_table(two).rows}
+    assert marked["good"][3].endswith("*") and not marked["bad"][3].endswith("*")
+    assert marked["good"][1:3] == (0.4, 0.6)
+
+
+def test_a_run_against_itself_differs_in_nothing() -> None:
+    same = comparison.compare([contender("a", predictions(10)), contender("b", predictions(10))], resamples=50)
+    assert {(one.value, one.clear) for one in same.differences.values()} == {(0.0, False)}
+    assert same.differences[0, 1, "accuracy"].p == same.differences[0, 1, "auroc_referable"].p == 1.0
+
+
+def test_classes_without_order_or_referral_are_compared_by_what_exists() -> None:
+    task = Task("classes", ("oval", "round", "square"), ())
+    of = Predictions(np.array([0, 1, 2, 0]), np.eye(3)[[0, 1, 1, 0]], task)
+    two = comparison.compare([contender("a", of), contender("b", of)], resamples=20)
+    assert set(two.values[0]) == {"accuracy", "macro_f1", "weighted_f1"}
+
+
+def test_tables_and_pictures_are_written(found: comparison.Comparison, tmp_path: Path) -> None:
+    comparison_files.write_comparison(tmp_path / "out", found)
+    names = {"figures.csv", "differences.csv", "costs.csv", "comparison.md", "figures.png", "curves.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    with (tmp_path / "out" / "costs.csv").open() as stream:
+        row = next(csv.DictReader(stream))
+    assert (row["parameters"], row["trainable"], row["training min"]) == ("12,345", "1,000", "3.0")
+    assert "| bad - good | accuracy |" in (tmp_path / "out" / "comparison.md").read_text()
+    assert "clear" in comparison_files.comparison_text(found)
+
+
+def test_smoothing_by_hand() -> None:
+    # .4 / .4; (.6 * .4 + .4 * 2) / .64; the missing one repeats it
+    drawn = comparison_files.smoothed(np.array([1.0, 2.0, np.nan]))
+    assert drawn == pytest.approx([1, (0.24 + 0.8) / 0.64, (0.24 + 0.8) / 0.64])
+
+
+def write_run(folder: Path, of: Predictions, names: list[str]) -> Path:
+    evaluated = folder / "evaluation" / "small-test"
+    evaluated.mkdir(parents=True)
+    rows = [
+        {"image_id": name, "patient_id": name, "split": "test", "label": of.task.classes[label]}
+        for name, label in zip(names, of.labels, strict=True)
+    ]
+    write_predictions(evaluated / "predictions.csv", rows, of, 0.5)
+    digest = runs.sha256_of(evaluated / "predictions.csv")
+    figures = {"model_sha256": "m", "predictions_sha256": digest, "operating_point": {"threshold": 0.5}}
+    (evaluated / "metrics.json").write_text(json.dumps(figures))
+    (folder / "run.json").write_text(json.dumps(ABOUT | {"model_sha256": "m"}))
+    return folder
+
+
+def test_photographs_are_brought_into_one_order(tmp_path: Path) -> None:
+    of = predictions(10)
+    first = write_run(tmp_path / "first", of, NAMES)
+    second = write_run(tmp_path / "second", of.subset(np.arange(N)[::-1]), NAMES[::-1])
+    one, other = comparison.load_contenders([first, second])
+    assert (one.of.labels == other.of.labels).all() and one.of.probabilities == pytest.approx(other.of.probabilities)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "first", predictions(10), NAMES)
+    second = write_run(tmp_path / "second", predictions(10), [*NAMES[:-1], "other"])
+    with pytest.raises(KerasDrError, match="two or more"):
+        comparison.load_contenders([first])
+    with pytest.raises(KerasDrError, match="2 other ones"):
+        comparison.load_contenders([first, second])
+    metrics_file = second / "evaluation" / "small-test" / "metrics.json"
+    metrics_file.write_text(json.dumps({"model_sha256": "m"}))
+    with pytest.raises(KerasDrError, match="older version"):
+        comparison.load_contenders([first, second])
+    metrics_file.unlink()
+    with pytest.raises(KerasDrError, match=r"evaluate .*second"):
+        comparison.load_contenders([first, second])

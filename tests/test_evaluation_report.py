@@ -1,0 +1,114 @@
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib.figure import Figure
+
+from keras_dr import evaluation_report, metrics, model_card
+from keras_dr.grades import TASKS
+from keras_dr.metrics import Predictions
+from keras_dr.operating_points import OperatingPoint
+
+CHROMIUM = shutil.which("chromium")
+ABOUT = {
+    "recipe": {"backbone": "tiny", "weights": "/home/me/weights.h5"},
+    "classes": list(TASKS["icdr"].classes),
+    "preprocessing": {"size": 32},
+    "data": {"photographs": {"train": 20, "val": 5}},
+    "parameters": 1234,
+    "model_sha256": "0" * 64,
+}
+
+
+def figures(**more: object) -> dict:
+    of = Predictions(np.array([0, 1, 2, 3, 4, 4]), np.eye(5)[[0, 0, 2, 3, 4, 0]], TASKS["icdr"])
+    found = metrics.evaluate(of, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
+    usual = {"set": "small", "split": "test", "external": False, "internal": None, "seen_in_training": None}
+    usual |= {"without_class": 0, "bands": [], "left_to_human": 0.2, "subgroups": [], "ungradable": None}
+    usual |= {"per_patient": None}
+    usual["calibration"] = {"temperature": 1.5, "before": {"ece": 0.3, "log_loss": 1.0, "brier": 0.5}}
+    return json.loads(json.dumps(found | usual | more))
+
+
+def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None:
+    text = evaluation_report.metrics_text(figures())
+    lines = {line.split("  ")[0]: line.split() for line in text.splitlines() if line}
+    assert lines["sensitivity, referable DR"][3:] == ["0.750", "0.301", "to", "0.954"]  # Wilson, 3 of 4
+    assert lines["mild"][1:] == ["-", "0.000", "1.000", "0.000", "0.500", "1"]
+    assert "missed" in lines["referral"]
+
+
+def test_words_for_a_clinician() -> None:
+    text = evaluation_report.in_words(figures())[0]
+    assert "Of 100 photographs with referable DR, the grader refers 75 (30 to 95) and misses 25." in text
+    assert "Of 100 without, it refers 0 (0 to 66) needlessly." in text
+
+
+@pytest.mark.parametrize(
+    ("more", "warning"),
+    [
+        ({"external": True, "seen_in_training": {"train": 2, "val": 1}}, "3 of 6 photographs were in the run's own"),
+        ({"external": True}, "unknown"),
+        ({"split": "val"}, "too good"),
+        ({"without_class": 4}, "4 photographs have no class"),
+    ],
+)
+def test_what_spoils_figures_is_said_first(more: dict, warning: str) -> None:
+    assert warning in evaluation_report.warnings(figures(**more))[0]
+
+
+def test_a_fair_test_has_no_warning() -> None:
+    assert evaluation_report.warnings(figures()) == []
+
+
+def test_the_card_has_metadata_and_tells_no_folder_of_its_maker() -> None:
+    card = model_card.model_card(ABOUT, figures())
+    _, header, body = card.split("---\n", 2)
+    measured = yaml.safe_load(header)["model-index"][0]["results"][0]["metrics"]
+    assert {"type": "sensitivity", "name": "sensitivity, 95 % 0.301 to 0.954", "value": 0.75} in measured
+    assert "weights.h5" in body and "/home" not in card
+    assert "The target of the referral threshold" in body and "Fewer than 20 test photographs" in body
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    for name in ("confusion", "roc-pr", "reliability", "coverage", "samples"):
+        Figure((1, 1)).savefig(tmp_path / f"{name}.png")
+    text = "image_id,copy_of,split,grade,kind,conflict\n<b>,a,test,1,near,yes\na,a,train,0,near,yes\n"
+    (tmp_path / "duplicates.csv").write_text(text)
+    evaluation_report.write_report(tmp_path, ABOUT, figures(), tmp_path)
+    return tmp_path / "report.html"
+
+
+def test_the_report_tells_of_conflicting_copies(report: Path) -> None:
+    page = report.read_text()
+    assert "1 groups of copies bear different grades" in page and "&lt;b&gt;" in page and "<b>" not in page
+
+
+def browse(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """What a browser logs of a page in a file, and what the page asked of any server."""
+    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--timeout=5000"]
+    words += [f"--log-net-log={folder / 'net.json'}", f"--user-data-dir={folder / 'profile'}"]
+    done = subprocess.run(
+        [*words, f"--screenshot={folder / 'shot.png'}", page.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    events = [event.get("params", {}) for event in json.loads((folder / "net.json").read_text())["events"]]
+    # the browser's own requests belong to no page
+    asked = {one.get("url", "") for one in events if one.get("network_isolation_key", "").startswith("file:")}
+    return done.stderr, [url for url in asked if url.startswith(("http", "ws", "ftp"))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_a_browser_shows_the_report_without_error_or_request(report: Path, tmp_path: Path) -> None:
+    messages, asked = browse(report, tmp_path)
+    assert "CONSOLE" not in messages and asked == []
+    assert (tmp_path / "shot.png").stat().st_size > 10_000
+    bad = tmp_path / "bad.html"
+    bad.write_text('<img src="http://192.0.2.1/x.png"><script>console.error("oops")</script>')
+    messages, asked = browse(bad, tmp_path)
+    assert "CONSOLE" in messages and asked == ["http://192.0.2.1/x.png"]

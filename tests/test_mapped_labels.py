@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import TASKS, Task
+from keras_dr.label_spaces import map_labels, overlap
+from keras_dr.prepared import PreparedSet
+from keras_dr.preprocessing import Preprocessing
+
+
+def graded(task: Task, *rows: tuple[str, str]) -> PreparedSet:
+    lines = tuple({"image_id": str(i), "grade": grade, "label": label} for i, (grade, label) in enumerate(rows))
+    return PreparedSet(Path(), task, Preprocessing(224), lines)
+
+
+def labels(data: PreparedSet) -> list[str]:
+    return [row["label"] for row in data.rows]
+
+
+def test_grades_become_the_classes_of_the_run() -> None:
+    five = graded(TASKS["icdr"], ("0", "no_dr"), ("1", "mild"), ("4", "proliferative"))
+    mapped = map_labels(five, TASKS["referable"])
+    assert labels(mapped) == ["not_referable", "not_referable", "referable"] and mapped.task is TASKS["referable"]
+    two = graded(TASKS["referable"], ("1", "not_referable"), ("3", "referable"))
+    assert labels(map_labels(two, TASKS["icdr"])) == ["mild", "severe"]
+
+
+def test_photographs_without_a_class_are_left_out() -> None:
+    six = graded(TASKS["icdr-ungradable"], ("5", "ungradable"), ("2", "moderate"))
+    assert labels(map_labels(six, TASKS["icdr"])) == ["moderate"]
+
+
+def test_classes_of_one_name_are_one() -> None:
+    run = Task("classes", ("normal", "pneumonia"), (1,))
+    other = graded(Task("classes", ("normal", "pneumonia", "tumour"), ()), ("", "tumour"), ("", "pneumonia"))
+    assert labels(map_labels(other, run)) == ["pneumonia"]
+
+
+def test_labels_that_mean_nothing_to_the_run_are_refused() -> None:
+    with pytest.raises(KerasDrError, match="--task icdr"):
+        map_labels(graded(Task("classes", ("cat", "dog"), (1,)), ("", "cat")), TASKS["icdr"])
+
+
+def test_photographs_of_the_training_are_found_by_file_or_by_pixels() -> None:
+    trained_on = [
+        {"source_sha256": "f1", "pixels_sha256": "p1", "split": "train"},
+        {"source_sha256": "f2", "pixels_sha256": "p2", "split": "val"},
+        {"source_sha256": "f3", "pixels_sha256": "p3", "split": "test"},
+    ]
+    rows = [{"source_sha256": f, "pixels_sha256": p} for f, p in (("f1", "x"), ("y", "p2"), ("f3", "p3"), ("z", "z"))]
+    assert overlap(rows, trained_on) == {"train": 1, "val": 1}

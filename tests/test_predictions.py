@@ -1,0 +1,39 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_dr import runs
+from keras_dr.errors import KerasDrError
+from keras_dr.grades import TASKS
+from keras_dr.metrics import Predictions
+from keras_dr.predictions import patient_codes, read_predictions, write_predictions
+
+ROWS = [
+    {"image_id": "a_left", "patient_id": "a", "split": "test", "label": "no_dr"},
+    {"image_id": "a_right", "patient_id": "a", "split": "test", "label": "severe"},
+    {"image_id": "b", "patient_id": "", "split": "test", "label": "mild"},
+]
+P = np.array([[0.6, 0.2, 0.1, 0.1, 0], [0.1, 0.3, 0.2, 0.4, 0], [1 / 3, 1 / 3, 1 / 3, 0, 0]])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    of = Predictions(np.array([0, 3, 1]), P, TASKS["icdr"], "median", patient_codes(ROWS))
+    write_predictions(tmp_path / "predictions.csv", ROWS, of, 0.5)
+    return tmp_path / "predictions.csv"
+
+
+def test_what_was_written_is_read(file: Path) -> None:
+    names, of = read_predictions(file, runs.sha256_of(file), TASKS["icdr"], "median")
+    assert names == ["a_left", "a_right", "b"] and of.labels.tolist() == [0, 3, 1]
+    assert of.probabilities == pytest.approx(P, abs=1e-8) and of.patients.tolist() == [0, 0, 1]
+    assert of.predicted.tolist() == [0, 2, 1]
+    assert [line.split(",")[4] for line in file.read_text().splitlines()[1:]] == ["no_dr", "moderate", "mild"]
+
+
+def test_a_file_edited_by_hand_is_refused(file: Path) -> None:
+    digest = runs.sha256_of(file)
+    file.write_text(file.read_text().replace("severe", "mild"))
+    with pytest.raises(KerasDrError, match="--overwrite"):
+        read_predictions(file, digest, TASKS["icdr"], "median")

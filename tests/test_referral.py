@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from keras_dr import referral
+from keras_dr.grades import TASKS, Task
+from keras_dr.metrics import Predictions
+
+
+def of(labels: list[int], predictions: list[int], task: str = "icdr", patients: tuple[int, ...] = ()) -> Predictions:
+    p = np.eye(len(TASKS[task].classes))[predictions]
+    return Predictions(np.array(labels), p, TASKS[task], patients=np.array(patients, np.int64))
+
+
+def test_ungradable_photographs_are_referred_or_left_out() -> None:
+    # gradable: 2 referable (one found, one called ungradable), 2 not (one found); ungradable: one seen, one missed
+    found = referral.ungradable(of([2, 3, 0, 0, 5, 5], [2, 5, 0, 2, 5, 0], "icdr-ungradable"), 0.5)
+    assert found["imageability"] == pytest.approx(3 / 4)
+    assert (found["left_out"]["sensitivity"], found["left_out"]["specificity"]) == (1.0, 0.5)
+    counted = found["counted_as_referred"]
+    assert (counted["sensitivity"], counted["specificity"]) == (3 / 4, 1 / 2)
+    assert referral.ungradable(of([0], [0]), 0.5) is None
+
+
+def test_the_worst_eye_decides() -> None:
+    # patient 0: the bad eye is missed, the good one referred: still found; patient 1: one eye referred needlessly
+    found = referral.per_patient(of([0, 3, 0, 1, 0], [2, 0, 0, 2, 0], patients=(7, 7, 8, 8, 9)), 0.5)
+    assert (found["patients"], found["positive"]) == (3, 1)
+    assert (found["sensitivity"], found["specificity"]) == (1.0, 0.5)
+
+
+def test_errors_of_the_surest_photographs_by_hand() -> None:
+    wrong, sure = np.array([True, False, False, True]), np.array([0.1, 0.9, 0.8, 0.8])
+    coverage, error = referral.coverage_curve(wrong, sure)
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert error == pytest.approx([0, 1 / 3, 1 / 3, 1 / 2])
+
+
+def test_the_band_sends_what_validation_found_least_certain() -> None:
+    task = Task("classes", ("no", "yes"), (1,))
+    p = np.array([0.02, 0.4, 0.6, 0.99])
+    graded = Predictions(np.array([0, 1, 1, 1]), np.stack([1 - p, p], 1), task)
+    quantiles = np.linspace(0, 4, 101).tolist()
+    found = referral.band(graded, 0.5, quantiles, 0.5)  # limit 2: |log odds| .4 and .4 are below, 3.9 and 4.6 above
+    assert (found["limit"], found["sent"], found["referral_error"]) == (pytest.approx(2.0), 0.5, 0.0)
+    assert referral.band(graded, 0.5, quantiles, 0)["referral_error"] == 0.25
