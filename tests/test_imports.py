@@ -15,6 +15,7 @@ PURE = [
     "keras_dr.config",
     "keras_dr.console",
     "keras_dr.datasets",
+    "keras_dr.decision",
     "keras_dr.decoding",
     "keras_dr.duplicates",
     "keras_dr.errors",
