@@ -73,6 +73,7 @@ def export_run(
         decision=run.about.get("decision", "argmax"),
         weights=Path(run.recipe.weights).name,
         model_sha256=run.about["model_sha256"],
+        quality_limits=runs.read_manifest(data.folder, "prepared").get("quality_limits"),
         calibration_images=train.images(picked),
         calibration_seed=CALIBRATION_SEED,
         validation=(val.images(), val.labels()),
@@ -99,6 +100,7 @@ def export_bundle(
     weights: str,
     model_sha256: str,
     decision: str = "argmax",
+    quality_limits: dict[str, list[float]] | None = None,
     calibration_images: NDArray[np.uint8],
     calibration_seed: int,
     validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
@@ -117,6 +119,7 @@ def export_bundle(
         threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
         temperature: > 0, chosen on validation.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        quality_limits: see `quality.find_limits`; None where the photographs were not measured.
         weights: what the backbone started from ("imagenet", "none", a file's name), for bundle.json.
         model_sha256: of the run's model.keras.
         calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `calibration.pick_calibration`).
@@ -160,6 +163,7 @@ def export_bundle(
             "threshold": float(threshold),
             "temperature": float(temperature),
             "decision": decision,
+            **({"quality_limits": quality_limits} if quality_limits else {}),
             "heatmaps": HEATMAPS,
             "backbone": model.name,
             "weights": weights,

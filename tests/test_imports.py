@@ -37,6 +37,7 @@ PURE = [
     "keras_dr.runs",
     "keras_dr.splits",
     "keras_dr.synthetic",
+    "keras_dr.truncation",
     "keras_dr.workers",
     "cli",
     "edge_demo.__main__",
