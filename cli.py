@@ -310,9 +310,13 @@ def explain(
 def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
-    variants: Annotated[str, typer.Option(help="Joined by commas: float32, int8.")] = "float32,int8",
+    variants: Annotated[
+        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8.")
+    ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it has moved.")] = None,
-    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="Keep variants that fail parity.")] = False,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Keep variants that fail parity, not under failed/.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""

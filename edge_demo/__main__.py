@@ -1,8 +1,6 @@
-"""`python -m edge_demo grade | profile`: grade photographs on a device, or measure it."""
+"""`python -m edge_demo grade | watch | profile`: grade photographs on a device, or measure it."""
 
 import argparse
-import csv
-import io
 import os
 import sys
 import traceback
@@ -15,11 +13,14 @@ import cv2
 
 from edge_demo import profiler
 from edge_demo.bundle import Bundle
-from edge_demo.grader import IMAGE_SUFFIXES, Grader, Grading
+from edge_demo.files import find_images, grade_file, heatmap_files, read_photograph
+from edge_demo.grader import MARGIN, Grader
+from edge_demo.results import FOOTER, describe, printable, results_csv, results_json
+from edge_demo.watch import JOURNAL, watch
 from keras_dr.errors import KerasDrError
 from keras_dr.runs import write_bytes, write_json
 
-FOOTER = "Research use only, not a medical device."
+MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
 
 
 def _positive(text: str) -> int:
@@ -39,6 +40,16 @@ def _thread_count(text: str) -> int:
     return _threads(str(_positive(text)))[0]
 
 
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = -1.0
+    if not 0 <= margin <= 1:
+        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, found {text!r}")
+    return margin
+
+
 def _names(text: str) -> list[str]:
     return text.split(",")
 
@@ -46,17 +57,29 @@ def _names(text: str) -> list[str]:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     main_parser = argparse.ArgumentParser("python -m edge_demo", description=__doc__, epilog=FOOTER)
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|profile")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
 
     grade = commands.add_parser("grade", help="grade photographs", epilog=FOOTER)
     grade.add_argument("bundle", type=Path, help="folder made by cli.py export")
     grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, or a folder of them")
     grade.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
     grade.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads (default: the runtime's)")
+    grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
     grade.add_argument("--heatmap", type=Path, metavar="OUT", help="a .png file for one photograph, else a folder")
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     grade.add_argument("--csv", type=Path, metavar="FILE", help="write the results as a table")
     grade.set_defaults(run=_grade)
+
+    watcher = commands.add_parser("watch", help="grade what a camera drops into a folder", epilog=FOOTER)
+    watcher.add_argument("bundle", type=Path, help="folder made by cli.py export")
+    watcher.add_argument("folder", type=Path, help="folder that the camera writes to")
+    watcher.add_argument("--journal", type=Path, metavar="FILE", help=f"default: {JOURNAL} in that folder")
+    watcher.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
+    watcher.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads")
+    watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
+    watcher.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between looks (default: 1)")
+    watcher.add_argument("--once", action="store_true", help="grade what is there and end")
+    watcher.set_defaults(run=_watch)
 
     profile = commands.add_parser("profile", help="measure latency, memory and size here", epilog=FOOTER)
     profile.add_argument("bundle", type=Path, help="folder made by cli.py export")
@@ -66,58 +89,9 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--repeats", type=_positive, default=50, metavar="N", help="rounds a row (default: 50)")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
-    for command in (grade, profile):
+    for command in (grade, watcher, profile):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
-
-
-def find_images(given: Sequence[Path]) -> list[Path]:
-    """Files as given; of a folder, every image inside it and its subfolders, sorted, hidden ones left out.
-
-    Raises:
-        KerasDrError: a folder without images.
-    """
-    images: list[Path] = []
-    for path in given:
-        if not path.is_dir():
-            images.append(path)
-            continue
-        inside = sorted(
-            file
-            for file in path.rglob("*")
-            if file.suffix.lower() in IMAGE_SUFFIXES
-            and file.is_file()
-            and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        )
-        if not inside:
-            expected = f"images ({', '.join(IMAGE_SUFFIXES)}) in {path}"
-            raise KerasDrError(expected, "none", "Name another folder, or the photographs themselves.")
-        images += inside
-    return images
-
-
-def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
-    """The PNG file of each photograph's heat map: `target` itself, or one named after the photograph inside it.
-
-    Raises:
-        KerasDrError: one .png file for several photographs, or a heat map that would overwrite a photograph.
-    """
-    single = target.suffix.lower() == ".png" and not target.is_dir()
-    if single and len(images) > 1:
-        raise KerasDrError(f"a folder for {len(images)} heat maps", str(target), "Pass a name without .png.")
-    files, taken = [], set()
-    for image in images:
-        name, number = image.stem, 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{image.stem}-{number}"
-        taken.add(name.lower())
-        files.append(target if single else target / f"{name}.png")
-    photographs = {image.resolve() for image in images}
-    for file in files:
-        if file.resolve() in photographs:
-            raise KerasDrError("heat maps apart from the photographs", str(file), "Choose another --heatmap.")
-    return files
 
 
 def _check_results(
@@ -137,14 +111,14 @@ def _check_results(
         if place in photographs:
             found = "one of the photographs"
         elif place.is_relative_to(bundle.resolve()):
-            found = f"a place inside the bundle {_printable(bundle)}"
+            found = f"a place inside the bundle {printable(bundle)}"
         if found:
-            expected = f"a file of its own for the result {_printable(file)}"
+            expected = f"a file of its own for the result {printable(file)}"
             raise KerasDrError(expected, found, "Choose another name or folder for it.")
         taken[place] = "the name of another result"
     for table in filter(None, tables):
         if not table.parent.is_dir():
-            expected = f"a folder {_printable(table.parent)} for {_printable(table)}"
+            expected = f"a folder {printable(table.parent)} for {printable(table)}"
             raise KerasDrError(expected, "none", "Make it first.")
 
 
@@ -154,7 +128,7 @@ def _writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "Choose a folder that exists, may be written and has room."
-        raise KerasDrError(f"to write {_printable(target)}", error.strerror or str(error), remedy) from error
+        raise KerasDrError(f"to write {printable(target)}", error.strerror or str(error), remedy) from error
 
 
 def _grade(arguments: argparse.Namespace) -> int:
@@ -163,14 +137,14 @@ def _grade(arguments: argparse.Namespace) -> int:
     _check_results(arguments.bundle, images, (arguments.json, arguments.csv), heatmaps)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
-    grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads)
+    grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads, arguments.margin)
     if heatmaps[0] is not None:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     gradings, failures = [], []
     for image, heatmap in zip(images, heatmaps, strict=True):
         try:
-            grading = _grade_one(grader, image)
+            grading = grade_file(grader, image)
             gradings.append(grading)
             print(describe(grading, grader.bundle), flush=True)
             if heatmap is not None:
@@ -178,8 +152,8 @@ def _grade(arguments: argparse.Namespace) -> int:
         except KerasDrError as error:
             if arguments.debug:
                 traceback.print_exc()
-            failures.append({"path": _printable(image), "error": str(error)})
-            print(f"error: {_printable(image)}: {error}", file=sys.stderr)
+            failures.append({"path": printable(image), "error": str(error)})
+            print(f"error: {printable(image)}: {error}", file=sys.stderr)
     if arguments.json:
         with _writing(arguments.json):
             write_json(arguments.json, results_json(grader, gradings, failures))
@@ -192,75 +166,23 @@ def _grade(arguments: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _grade_one(grader: Grader, image: Path) -> Grading:
-    """`Grader.grade` of a file; a photograph that OpenCV or the memory cannot hold must not end the others' grading."""
-    try:
-        return grader.grade(_read(image), _printable(image))
-    except (cv2.error, MemoryError) as error:
-        found = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
+def _watch(arguments: argparse.Namespace) -> int:
+    grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads, arguments.margin)
+    journal = arguments.journal or arguments.folder / JOURNAL
 
+    def say(line: dict[str, Any]) -> None:
+        said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
+        print(f"{line['file']}: {said}", flush=True)
 
-def _printable(path: Path) -> str:
-    """A path as text that UTF-8 can hold, whatever bytes the file system gave."""
-    return str(path).encode(errors="replace").decode()
-
-
-def _read(image: Path) -> bytes:
-    try:
-        return image.read_bytes()
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise KerasDrError(f"a photograph {_printable(image)}", found, "Check the name and the permissions.") from error
-
-
-def describe(grading: Grading, bundle: Bundle) -> str:
-    """Two lines of text, a third where no fundus was found."""
-    probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
-    referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
-    said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
-    lines = [f"{grading.path}: {said}", f"  {probabilities}"]
-    if not grading.fundus_found:
-        lines.append("  No fundus circle was found: the whole photograph was graded. Look at it before you trust this.")
-    return "\n".join(lines)
-
-
-def results_json(grader: Grader, gradings: Sequence[Grading], failures: Sequence[dict[str, str]]) -> dict[str, Any]:
-    """JSON value: with what was graded, each `Grading.to_dict()`, each failed photograph and its error."""
-    bundle = grader.bundle
-    return {
-        "schema_version": 1,
-        "kind": "gradings",
-        "bundle": _printable(bundle.folder),
-        "variant": grader.variant,
-        "model_sha256": bundle.models[grader.variant].sha256,
-        "threshold": bundle.threshold,
-        "referable": [bundle.classes[index] for index in bundle.referable],
-        "photographs": [grading.to_dict() for grading in gradings],
-        "failures": list(failures),
-        "notice": FOOTER,
-    }
-
-
-def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
-    """A table with the columns of predictions.csv that apply here, and the path and whether a fundus was found."""
-    # A dictionary, because a class may itself be called "referable": then both columns are one.
-    columns = dict.fromkeys([*(f"p_{name}" for name in bundle.classes), "p_referable"])
-    text = io.StringIO()
-    header = ["image_id", "path", "prediction", *columns, "referred", "fundus_found"]
-    writer = csv.DictWriter(text, header, lineterminator="\n")
-    writer.writeheader()
-    for g in gradings:
-        row = {f"p_{name}": value for name, value in g.probabilities.items()} | {"p_referable": g.p_referable}
-        row |= {"referred": int(g.referred), "fundus_found": int(g.fundus_found)}
-        writer.writerow({"image_id": g.image_id, "path": g.path, "prediction": g.grade, **row})
-    return text.getvalue()
+    print(f"Watching {printable(arguments.folder)}, journal {printable(journal)}. {FOOTER}", flush=True)
+    watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
+    return 0
 
 
 def _profile(arguments: argparse.Namespace) -> int:
     images = [arguments.image] if arguments.image else []
     _check_results(arguments.bundle, images, [arguments.json])
-    image = _read(arguments.image) if arguments.image else None
+    image = read_photograph(arguments.image) if arguments.image else None
     measurements = profiler.profile(
         arguments.bundle,
         arguments.variants,

@@ -5,11 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from keras_dr.decision import DECISIONS
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing
+from keras_dr.quality import MEASURES
 from keras_dr.runs import read_manifest, sha256_of
 
-PREFERRED = ("int8", "float32", "float16", "dynamic")  # default variant: the first of these that a bundle holds
+PREFERRED = (
+    "int8",
+    "float32",
+    "float16",
+    "dynamic",
+    "int16x8",
+)  # default variant: the first of these that a bundle holds
 EXPORT_AGAIN = "Copy the bundle again, or make it anew with cli.py export."
 
 
@@ -42,6 +50,9 @@ class Bundle:
         heatmaps: what the heat maps mean, in words.
         models: variant name -> file.
         failed: variants kept although they stray from the float model on validation photographs.
+        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        quality_limits: measure of `quality` -> lowest and highest value that does not stand out among the training
+            photographs; empty where the bundle has none, and nothing is judged.
     """
 
     folder: Path
@@ -53,6 +64,8 @@ class Bundle:
     heatmaps: str
     models: dict[str, ModelFile] = field(repr=False)
     failed: tuple[str, ...] = ()
+    decision: str = "argmax"
+    quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
@@ -77,6 +90,8 @@ class Bundle:
             heatmaps=_value(manifest, "heatmaps", str, where),
             models={name: _model_file(models, name, where) for name in models},
             failed=_failed(manifest),
+            decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
+            quality_limits=_quality_limits(manifest, where),
         )
         bundle._check(where)
         return bundle
@@ -88,6 +103,8 @@ class Bundle:
         for key, values in (("classes", self.classes), ("referable", self.referable)):
             if len(set(values)) < len(values):
                 raise KerasDrError(f"each of {key!r} once in {where}", repr(list(values))[:80], EXPORT_AGAIN)
+        if self.decision not in DECISIONS:
+            raise KerasDrError(f"a decision among {', '.join(DECISIONS)} in {where}", self.decision, EXPORT_AGAIN)
         if not (math.isfinite(self.threshold) and self.threshold >= 0):
             raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
 
@@ -122,6 +139,17 @@ def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(failures) if isinstance(failures, dict) else ()
 
 
+def _quality_limits(manifest: dict[str, Any], where: str) -> dict[str, tuple[float, float]]:
+    if "quality_limits" not in manifest:
+        return {}
+    limits = _value(manifest, "quality_limits", dict, where)
+    pairs = {name: _list(limits, name, (int, float), where) for name in limits}
+    if set(pairs) != set(MEASURES) or any(len(pair) != 2 for pair in pairs.values()):
+        expected = f"two limits each of {', '.join(MEASURES)} in {where}"
+        raise KerasDrError(expected, repr(limits)[:80], EXPORT_AGAIN)
+    return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
+
+
 def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
     """content[key], checked to be of `kind`; a bool is no number here."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -136,13 +164,16 @@ def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], whe
     return value
 
 
-def _list(content: dict[str, Any], key: str, kind: type, where: str, or_empty: bool = False) -> list[Any]:
+def _list(
+    content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str, or_empty: bool = False
+) -> list[Any]:
     """content[key], checked to be a list that holds only `kind`, and is not empty unless it may be."""
     if or_empty and content.get(key) == []:
         return []
     values = _value(content, key, list, where)
     if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
-        raise KerasDrError(f"a list of {kind.__name__} as {key!r} in {where}", repr(values)[:80], EXPORT_AGAIN)
+        names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise KerasDrError(f"a list of {names} as {key!r} in {where}", repr(values)[:80], EXPORT_AGAIN)
     return values
 
 

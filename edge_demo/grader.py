@@ -6,7 +6,7 @@
 `Grader.grade` is decode -> prepare -> invoke -> conclude; the profiler times these same methods.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
-from keras_dr import overlay
+from keras_dr import overlay, quality
+from keras_dr.decision import decide
 from keras_dr.decoding import Image
 from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Fundus, Photograph, prepare_photograph, read_photograph
+from keras_dr.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.runs import write_bytes
+from keras_dr.truncation import is_truncated
+
+MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
+Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, fundus circle, faults
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
@@ -30,11 +35,15 @@ class Grading:
 
     Attributes:
         path: the name under which the caller gave the photograph.
-        grade: name of the most probable class.
+        grade: name of the class that the bundle's decision picks.
         probabilities: class name -> probability 0..1, calibrated, in the order of the bundle's classes.
         p_referable: their sum over the referable classes.
         referred: whether `p_referable` reaches the bundle's threshold.
         fundus_found: False where a fundus circle was sought in vain and the whole photograph was graded.
+        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), or "no fundus"; none if it
+            is good enough to be graded.
+        action: "refer"; "refer: uncertain" where `p_referable` falls short of the threshold by less than the margin;
+            "retake" where the photograph has faults and would not be referred; "none".
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
         prepared: uint8 RGB (S, S, 3), what the model saw.
     """
@@ -45,6 +54,8 @@ class Grading:
     p_referable: float
     referred: bool
     fundus_found: bool
+    faults: tuple[str, ...]
+    action: str
     heatmap: NDArray[np.float32] = field(repr=False)
     prepared: Image = field(repr=False)
 
@@ -56,7 +67,8 @@ class Grading:
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON, without the arrays."""
-        names = ("image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found")
+        names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
+        names += ["faults", "action"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
@@ -82,20 +94,23 @@ class Grading:
 class Grader:
     """One loaded model of a bundle. Not for several threads at once."""
 
-    def __init__(self, bundle: Bundle, variant: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, variant: str | None = None, threads: int | None = None, margin: float = MARGIN
+    ) -> None:
         """Verify and load a model.
 
         Args:
             bundle: what to grade with.
             variant: which of its models; None takes `bundle.default_variant()`.
             threads: processor threads of the model, 1 or more; None leaves the number to the runtime.
+            margin: a photograph whose p_referable lies less than this below the threshold is uncertain, 0..1.
 
         Raises:
             KerasDrError: unknown variant, or a model file that is missing, altered or not as the bundle describes.
         """
         if threads is not None and threads < 1:
             raise KerasDrError("one thread or more", str(threads), "Choose another number of threads.")
-        self.bundle = bundle
+        self.bundle, self.margin = bundle, margin
         self.variant = variant or bundle.default_variant()
         path = bundle.model_path(self.variant)
         from ai_edge_litert.interpreter import Interpreter
@@ -127,13 +142,24 @@ class Grader:
         """Image file -> pixels at the scale that the model's input needs, and the fundus circle in them.
 
         Raises:
-            KerasDrError: the bytes are no photograph.
+            KerasDrError: the bytes are no photograph, or end within it.
         """
+        if is_truncated(photograph):
+            found = f"{len(photograph)} bytes that end within the image"
+            raise KerasDrError("a whole photograph", found, "Copy the file again from its source.")
         return read_photograph(photograph, self.bundle.preprocessing)
 
-    def prepare(self, photograph: Photograph) -> tuple[Image, Fundus | None]:
-        """What `decode` gave -> the model's input, uint8 RGB (S, S, 3), and the fundus circle that was found."""
-        return prepare_photograph(photograph, self.bundle.preprocessing)
+    def prepare(self, photograph: Photograph) -> Prepared:
+        """What `decode` gave -> the model's input uint8 RGB (S, S, 3), the fundus circle that was found, the faults."""
+        spec, limits = self.bundle.preprocessing, self.bundle.quality_limits
+        image, fundus = prepare_photograph(photograph, spec)
+        if fundus is None and spec.fundus != "none":
+            return image, fundus, ("no fundus",)
+        if fundus is None or not limits:
+            return image, fundus, ()
+        plain = image if spec.enhance == "none" else prepare_photograph(photograph, replace(spec, enhance="none"))[0]
+        judged = quality.judge(quality.measure(plain, circle_mask(spec.size)), limits)["reasons"]
+        return image, fundus, tuple(filter(None, judged.split(";")))
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""
@@ -143,7 +169,7 @@ class Grader:
     def conclude(
         self,
         name: str,
-        prepared: tuple[Image, Fundus | None],
+        prepared: Prepared,
         outputs: tuple[NDArray[np.float32], NDArray[np.float32]],
     ) -> Grading:
         """The result from what `prepare` and `invoke` returned.
@@ -151,10 +177,10 @@ class Grader:
         Raises:
             KerasDrError: a probability is not a finite number.
         """
-        (image, fundus), (probabilities, heatmaps) = prepared, outputs
+        (image, fundus, faults), (probabilities, heatmaps) = prepared, outputs
         if not np.isfinite(probabilities).all():
             raise KerasDrError("finite probabilities", str(probabilities.tolist()), "Choose another variant.")
-        best = int(probabilities.argmax())
+        best = int(decide(probabilities[None], self.bundle.decision)[0])
         p_referable = float(probabilities[list(self.bundle.referable)].sum(dtype=np.float64))
         return Grading(
             path=name,
@@ -163,9 +189,19 @@ class Grader:
             p_referable=p_referable,
             referred=p_referable >= self.bundle.threshold,
             fundus_found=fundus is not None or self.bundle.preprocessing.fundus == "none",
+            faults=faults,
+            action=self._action(p_referable, faults),
             heatmap=heatmaps[..., best],
             prepared=image,
         )
+
+    def _action(self, p_referable: float, faults: tuple[str, ...]) -> str:
+        if p_referable >= self.bundle.threshold:
+            return "refer"
+        if faults:
+            return "retake"
+        uncertain = self.bundle.referable and p_referable > self.bundle.threshold - self.margin
+        return "refer: uncertain" if uncertain else "none"
 
     def grade(self, photograph: bytes, name: str) -> Grading:
         """Grade one photograph.

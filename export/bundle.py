@@ -1,7 +1,6 @@
 """Writes the Bundle: the variants of a grader, verified, with everything a device needs to read their outputs."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import parity
+from export.calibration import observe, pick_calibration
 from export.graph import build_graph
-from export.variants import check_variants, convert, pick_calibration
+from export.selection import quantise_within
+from export.variants import check_variants, convert
 from keras_dr import runs
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.trained import load_run
 
+FAILED = "failed"  # folder inside the bundle
+_NOTE = "kept.json"  # of what an export has converted, until it is whole
 HEATMAPS = (
     "float32 (1, h, w, C): evidence for each class at each place of the feature map, in logits, unnormalised and not "
     "divided by the temperature. The spatial mean plus the bias of the class is its logit. Positive values speak for "
@@ -28,9 +31,7 @@ LICENCE = (
     "Apache-2.0. For research: not a medical device, not for decisions about patients. Pretrained weights and "
     "photographs keep the terms of those who published them."
 )
-
-
-CALIBRATION_SEED = 42
+CALIBRATION_IMAGES, CALIBRATION_SEED = 100, 42
 
 
 def export_run(
@@ -61,8 +62,7 @@ def export_run(
     run = load_run(run_folder)
     data = run.own_set(prepared_folder)
     train, val = data.split("train"), data.split("val")
-    picked = pick_calibration(train.labels(), seed=CALIBRATION_SEED)
-    steps = iter(range(2 * len(variants)))
+    picked = pick_calibration(train.labels(), CALIBRATION_IMAGES, CALIBRATION_SEED)
     return export_bundle(
         run.model(),
         target,
@@ -70,16 +70,23 @@ def export_run(
         spec=run.preprocessing,
         threshold=run.threshold,
         temperature=run.temperature,
+        decision=run.about.get("decision", "argmax"),
         weights=Path(run.recipe.weights).name,
         model_sha256=run.about["model_sha256"],
+        quality_limits=runs.read_manifest(data.folder, "prepared").get("quality_limits"),
         calibration_images=train.images(picked),
         calibration_seed=CALIBRATION_SEED,
         validation=(val.images(), val.labels()),
         variants=variants,
         overwrite=overwrite,
         allow_drift=allow_drift,
-        progress=(lambda text: progress(next(steps), 2 * len(variants), text)) if progress else None,
+        progress=_counted(progress, 1 + 2 * len(dict.fromkeys(variants))) if progress else None,
     )
+
+
+def _counted(progress: Callable[[int, int, str], None], total: int) -> Callable[[str], None]:
+    steps = iter(range(total))
+    return lambda text: progress(next(steps, total), total, text)
 
 
 def export_bundle(
@@ -92,6 +99,8 @@ def export_bundle(
     temperature: float,
     weights: str,
     model_sha256: str,
+    decision: str = "argmax",
+    quality_limits: dict[str, list[float]] | None = None,
     calibration_images: NDArray[np.uint8],
     calibration_seed: int,
     validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
@@ -109,22 +118,24 @@ def export_bundle(
         spec: preprocessing of its photographs, side S.
         threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
         temperature: > 0, chosen on validation.
+        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        quality_limits: see `quality.find_limits`; None where the photographs were not measured.
         weights: what the backbone started from ("imagenet", "none", a file's name), for bundle.json.
         model_sha256: of the run's model.keras.
-        calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `variants.pick_calibration`).
+        calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `calibration.pick_calibration`).
         calibration_seed: with which they were picked.
         validation: photographs uint8 RGB (m, S, S, 3) and class indices int (m,), m >= 1, for the comparison.
         variants: keys of `VARIANTS`.
         overwrite: replace an existing `target`.
-        allow_drift: write variants that fail their gate as well; bundle.json tells of the failure.
+        allow_drift: keep variants that fail their gate among the others; bundle.json tells of the failure.
         progress: called with a line of text before each step.
 
     Returns:
         The content of bundle.json, and under "figures" each variant's figures, as in parity.json.
 
     Raises:
-        KerasDrError: unknown variant, photographs of another size than the model's, `target` exists, or a variant
-            fails its gate (then nothing is left of this export).
+        KerasDrError: unknown variant, photographs of another size than the model's, `target` exists; or, once the
+            bundle is written, that a variant failed its gate and lies under failed/ with the reason.
     """
     names = list(dict.fromkeys(variants))
     check_variants(names)
@@ -137,9 +148,13 @@ def export_bundle(
         "versions": runs.versions(),
     }
     with runs.growing_folder(target, "bundle", plan, overwrite) as folder:
-        _write_models(model, temperature, folder, names, calibration_images, progress)
-        figures = _measure(model, temperature, folder, names, validation, task, progress)
-        checked = _gate(figures, allow_drift, folder)
+        kept = _write_models(model, temperature, folder, names, calibration_images, progress)
+        figures = _measure(model, temperature, folder, names, validation, (task, threshold, decision), progress)
+        checked = _gate(figures)
+        measured = {name: figure.to_dict() for name, figure in figures.items()}
+        failed = {} if allow_drift else checked["failures"]
+        for name, reasons in failed.items():
+            _set_apart(folder, name, reasons, measured[name])
         about = {
             "task": task.name,
             "classes": list(task.classes),
@@ -147,18 +162,26 @@ def export_bundle(
             "preprocessing": spec.to_dict(),
             "threshold": float(threshold),
             "temperature": float(temperature),
+            "decision": decision,
+            **({"quality_limits": quality_limits} if quality_limits else {}),
             "heatmaps": HEATMAPS,
             "backbone": model.name,
             "weights": weights,
-            "models": {name: _describe(folder / f"{name}.tflite") for name in names},
+            "models": {name: _describe(folder / f"{name}.tflite", kept[name]) for name in names if name not in failed},
             "calibration": {"images": len(calibration_images), "seed": calibration_seed, "split": "train"},
             "run": {"model_sha256": model_sha256},
             "parity": checked,
             "licence": LICENCE,
         }
-        measured = {name: figure.to_dict() for name, figure in figures.items()}
         runs.write_json(folder / "parity.json", {**checked, "figures": measured})
+        (folder / _NOTE).unlink()
         runs.write_manifest(folder, "bundle", **about)
+    if failed:
+        found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
+        remedy = (
+            f"What failed lies in {target / FAILED}; the rest is whole. Pass --allow-drift to keep it all the same."
+        )
+        raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
     return {**about, "figures": measured}
 
 
@@ -180,15 +203,30 @@ def _write_models(
     names: list[str],
     calibration: NDArray[np.uint8],
     progress: Callable[[str], None] | None,
-) -> None:
-    """Write VARIANT.tflite each; those that an interrupted export left under the same plan are kept."""
-    graph = build_graph(model, temperature)
-    for name in names:
-        file = folder / f"{name}.tflite"
-        if not file.is_file():
-            if progress:
-                progress(f"converting to {name}")
-            runs.write_bytes(file, convert(name, graph, calibration))
+) -> dict[str, list[str]]:
+    """Write VARIANT.tflite each; those that an interrupted export left under the same plan are kept.
+
+    Returns:
+        Variant -> names of the operators that stayed in float though the others were quantised.
+    """
+    say = progress or (lambda text: None)
+    note = folder / _NOTE
+    kept: dict[str, list[str]] = runs.read_json(note) if note.is_file() else {}
+    missing = [name for name in names if name not in kept]
+    if missing:
+        say("tracing the model")
+        content = convert(build_graph(model, temperature))
+        statistics = None
+        for name in missing:
+            say(f"converting to {name}")
+            file, kept[name] = content, []
+            if name != "float32":
+                statistics = statistics or observe(content, calibration)
+                limits = parity.LIMITS[name]
+                file, kept[name] = quantise_within(content, name, statistics, calibration, limits)
+            runs.write_bytes(folder / f"{name}.tflite", file)
+            runs.write_json(note, kept)
+    return kept
 
 
 def _measure(
@@ -197,10 +235,10 @@ def _measure(
     folder: Path,
     names: list[str],
     validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
-    task: Task,
+    reading: tuple[Task, float, str],
     progress: Callable[[str], None] | None,
 ) -> dict[str, parity.Parity]:
-    """Variant -> its figures against the float model."""
+    """Variant -> its figures against the float model; `reading` is task, threshold, decision."""
     images, labels = validation
     reference = parity.float_outputs(model, temperature, images)
     figures = {}
@@ -208,28 +246,26 @@ def _measure(
         if progress:
             progress(f"comparing {name} with the float model on {len(images)} photographs")
         outputs = parity.variant_outputs((folder / f"{name}.tflite").read_bytes(), images)
-        figures[name] = parity.compare(reference, outputs, labels, task)
+        figures[name] = parity.compare(reference, outputs, labels, *reading)
     return figures
 
 
-def _gate(figures: dict[str, parity.Parity], allow_drift: bool, folder: Path) -> dict[str, Any]:
-    """The limits used, and variant -> reasons of those that fail.
-
-    Raises:
-        KerasDrError: one fails and `allow_drift` is false; `folder` is gone then.
-    """
-    limits = {name: dict(parity.LIMITS[name]) for name in figures}
-    failed = {name: reasons for name in figures if (reasons := parity.failures(figures[name], limits[name]))}
-    if failed and not allow_drift:
-        shutil.rmtree(folder)
-        found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
-        remedy = "Leave that variant out of --variants, calibrate with more photographs, or pass --allow-drift."
-        raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
+def _gate(figures: dict[str, parity.Parity]) -> dict[str, Any]:
+    """The limits used, and variant -> reasons of those that fail."""
+    limits = {name: parity.LIMITS[name] for name in figures}
     return {
         "limits": {n: {k: list(limit) for k, limit in one.items()} for n, one in limits.items()},
-        "failures": failed,
+        "failures": {n: reasons for n in figures if (reasons := parity.failures(figures[n], limits[n]))},
     }
 
 
-def _describe(file: Path) -> dict[str, Any]:
-    return {"file": file.name, "sha256": runs.sha256_of(file), "size_bytes": file.stat().st_size}
+def _set_apart(folder: Path, name: str, reasons: list[str], figures: dict[str, Any]) -> None:
+    """Move a variant to failed/, beside a file that tells why."""
+    (folder / FAILED).mkdir(exist_ok=True)
+    (folder / f"{name}.tflite").replace(folder / FAILED / f"{name}.tflite")
+    runs.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})
+
+
+def _describe(file: Path, kept: list[str]) -> dict[str, Any]:
+    size = file.stat().st_size
+    return {"file": file.name, "sha256": runs.sha256_of(file), "size_bytes": size, "float_operators": kept}

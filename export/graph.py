@@ -4,7 +4,8 @@
                                                heat maps -> spatial sum -> dense -> softmax -> probabilities
 
 The head is linear, so the heat maps' spatial mean plus the bias is the logit. The graph computes the logits that way:
-heat maps and probabilities agree in every variant, whatever the rounding before them.
+heat maps and probabilities agree in every variant, whatever the rounding before them. What follows upon the backbone
+stays in float (`operators`).
 """
 
 import keras
@@ -14,11 +15,6 @@ from keras import layers
 from keras_dr.errors import KerasDrError
 from keras_dr.heads import OrdinalHead
 from keras_dr.model import LOGITS, class_evidence, feature_layer, head_weights
-
-# TFLite operations after the heat maps, which `variants` leaves in float: an int8 softmax knows 256 probabilities.
-# Sum and dense, not mean and addition, and tanh for the logistic function, because no backbone uses these: they can be
-# told apart by their type.
-TAIL = ("SUM", "FULLY_CONNECTED", "SOFTMAX", "TANH")
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:

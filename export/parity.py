@@ -9,15 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import metrics
+from keras_dr.decision import decide
 from keras_dr.grades import Task
 from keras_dr.heads import probabilities
 from keras_dr.model import class_evidence, feature_layer
 
 _BATCH = 16
 # Figure -> (bound, value). Float differs by the order of additions only; int8 may move photographs between two grades.
+_INTEGER: dict[str, tuple[str, float]] = {
+    "grade_agreement": ("at least", 0.97),
+    "heatmap_correlation": ("at least", 0.9),
+    "quadratic_kappa_loss": ("at most", 0.01),
+    "auroc_loss": ("at most", 0.01),
+}
 LIMITS: dict[str, dict[str, tuple[str, float]]] = {
     "float32": {"largest_probability_difference": ("at most", 1e-4)},
-    "int8": {"grade_agreement": ("at least", 0.97), "heatmap_correlation": ("at least", 0.9)},
+    "float16": {"largest_probability_difference": ("at most", 1e-2)},
+    "dynamic": _INTEGER,
+    "int8": _INTEGER,
+    "int16x8": _INTEGER,
 }
 
 
@@ -46,6 +56,7 @@ class Parity:
             float model predicts; photographs with a constant map are left out, None where all are.
         quadratic_kappa_float, quadratic_kappa_variant: against the labels; None where undefined.
         auroc_float, auroc_variant: of the positive classes, against the labels; None where undefined.
+        sensitivity_float, sensitivity_variant, specificity_float, specificity_variant: at the operating point.
     """
 
     photographs: int
@@ -57,10 +68,29 @@ class Parity:
     quadratic_kappa_variant: float | None
     auroc_float: float | None
     auroc_variant: float | None
+    sensitivity_float: float | None
+    sensitivity_variant: float | None
+    specificity_float: float | None
+    specificity_variant: float | None
+
+    @property
+    def quadratic_kappa_loss(self) -> float | None:
+        """Kappa of the float model minus the variant's; below 0 where the variant came out better."""
+        return _difference(self.quadratic_kappa_float, self.quadratic_kappa_variant)
+
+    @property
+    def auroc_loss(self) -> float | None:
+        """AUROC of the float model minus the variant's."""
+        return _difference(self.auroc_float, self.auroc_variant)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON."""
-        return asdict(self)
+        losses = {"quadratic_kappa_loss": self.quadratic_kappa_loss, "auroc_loss": self.auroc_loss}
+        return {**asdict(self), **losses}
+
+
+def _difference(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
 
 
 def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uint8]) -> Outputs:
@@ -95,7 +125,26 @@ def variant_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
     return Outputs(*(np.concatenate([a[name] for a in answers]) for name in ("probabilities", "heatmaps")))
 
 
-def compare(reference: Outputs, variant: Outputs, labels: NDArray[np.integer], task: Task) -> Parity:
+def agreement(reference: Outputs, variant: Outputs, decision: str = "argmax") -> dict[str, float | None]:
+    """The figures of `Parity` that need no labels: differences of probabilities, grade agreement, heat-map r."""
+    difference = np.abs(reference.probabilities - variant.probabilities)
+    grades = decide(reference.probabilities, decision)
+    return {
+        "largest_probability_difference": float(difference.max()),
+        "mean_probability_difference": float(difference.mean()),
+        "grade_agreement": float((grades == decide(variant.probabilities, decision)).mean()),
+        "heatmap_correlation": _correlation(reference.heatmaps, variant.heatmaps, grades),
+    }
+
+
+def compare(
+    reference: Outputs,
+    variant: Outputs,
+    labels: NDArray[np.integer],
+    task: Task,
+    threshold: float,
+    decision: str = "argmax",
+) -> Parity:
     """Figures of a variant against the float model, on the same n >= 1 photographs.
 
     Args:
@@ -103,23 +152,20 @@ def compare(reference: Outputs, variant: Outputs, labels: NDArray[np.integer], t
         variant: of the variant.
         labels: int (n,), true class indices.
         task: the label space.
+        threshold: the operating point, on the probability of a positive class.
+        decision: key of `decision.DECISIONS`.
     """
-    difference = np.abs(reference.probabilities - variant.probabilities)
-    grades = reference.probabilities.argmax(axis=1)
-    grades_of_variant = variant.probabilities.argmax(axis=1)
     positive = np.isin(labels, task.referable)
-    classes = len(task.classes)
-    return Parity(
-        photographs=len(labels),
-        largest_probability_difference=float(difference.max()),
-        mean_probability_difference=float(difference.mean()),
-        grade_agreement=float((grades == grades_of_variant).mean()),
-        heatmap_correlation=_correlation(reference.heatmaps, variant.heatmaps, grades),
-        quadratic_kappa_float=metrics.quadratic_kappa(labels, grades, classes),
-        quadratic_kappa_variant=metrics.quadratic_kappa(labels, grades_of_variant, classes),
-        auroc_float=metrics.auroc(positive, metrics.p_referable(reference.probabilities, task)),
-        auroc_variant=metrics.auroc(positive, metrics.p_referable(variant.probabilities, task)),
-    )
+    against_labels: dict[str, float | None] = {}
+    for which, outputs in (("float", reference), ("variant", variant)):
+        scores = metrics.p_referable(outputs.probabilities, task)
+        grades = decide(outputs.probabilities, decision)
+        against_labels[f"quadratic_kappa_{which}"] = metrics.quadratic_kappa(labels, grades, len(task.classes))
+        against_labels[f"auroc_{which}"] = metrics.auroc(positive, scores)
+        point = metrics.sensitivity_specificity(positive, scores >= threshold) if task.referable else {}
+        for name in ("sensitivity", "specificity"):
+            against_labels[f"{name}_{which}"] = point.get(name)
+    return Parity(photographs=len(labels), **agreement(reference, variant, decision), **against_labels)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: NDArray[np.int64]) -> float | None:
@@ -132,16 +178,17 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: N
     return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(a[varied], b[varied], strict=True)]))
 
 
-def failures(parity: Parity, limits: Mapping[str, tuple[str, float]]) -> list[str]:
+def failures(figures: Parity | Mapping[str, float | None], limits: Mapping[str, tuple[str, float]]) -> list[str]:
     """Why a variant fails its gate; empty if it passes. A figure that does not exist (None) fails nothing.
 
     Args:
-        parity: its figures.
+        figures: those of the variant.
         limits: name of a figure -> ("at most" or "at least", value), as in `LIMITS`.
     """
+    values = figures.to_dict() if isinstance(figures, Parity) else figures
     reasons = []
     for name, (bound, limit) in limits.items():
-        value = getattr(parity, name)
+        value = values.get(name)
         if value is not None and not (value <= limit if bound == "at most" else value >= limit):
             reasons.append(f"{name} {value:.4g}, {bound} {limit:g} allowed")
     return reasons

@@ -1,64 +1,48 @@
-"""VARIANTS: name -> how the inference graph becomes a TFLite file.
+"""VARIANTS: name -> in how many bits the backbone's weights and activations are kept.
 
-Every variant has the signature serving_default: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C),
-`heatmaps` float32 (1, h, w, C).
+One trace of the model, float32, serves all; the others are made from that file. Every variant has the signature
+serving_default: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
 """
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from export.graph import TAIL
+from export.calibration import Statistics
+from export.operators import FloatModel
+from export.rounding import round_weights
 from keras_dr.errors import KerasDrError
 
-Photographs = NDArray[np.uint8]
 
+@dataclass(frozen=True)
+class Variant:
+    """A kind of TFLite file.
 
-def pick_calibration(labels: NDArray[np.integer], count: int = 100, seed: int = 42) -> NDArray[np.int64]:
-    """Photographs to calibrate with, classes in proportion.
-
-    Args:
-        labels: int (n,), class indices of the training photographs.
-        count: how many to take; all of them where there are fewer.
-        seed: of the choice within a class.
-
-    Returns:
-        int64 (min(count, n),), indices into `labels`, ascending.
+    Attributes:
+        weight_bits: 32 and 16 are floats; 8 integers with a scale a channel.
+        activation_bits: of integers with ranges from calibration; None for floats. With 8-bit weights and None the
+            runtime quantises activations itself, anew for every photograph.
     """
-    order = np.random.default_rng(seed).permutation(len(labels))
-    place = np.empty(len(labels))  # of a photograph in its class, 0..1: the lowest `count` hold classes in proportion
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.sort(order[np.argsort(place[order], kind="stable")][:count]).astype(np.int64)
+
+    weight_bits: int
+    activation_bits: int | None = None
 
 
-def convert(variant: str, graph: keras.Model, calibration: Photographs) -> bytes:
-    """Convert an inference graph; the same graph and photographs give the same bytes.
-
-    Args:
-        variant: key of `VARIANTS`.
-        graph: what `graph.build_graph` returns.
-        calibration: uint8 RGB (n, S, S, 3), n >= 1, training photographs; int8 takes its ranges from them.
-
-    Returns:
-        The TFLite file.
-
-    Raises:
-        KerasDrError: unknown variant, or another Keras backend than TensorFlow.
-    """
-    check_variants([variant])
-    if keras.backend.backend() != "tensorflow":
-        raise KerasDrError("Keras's TensorFlow backend", keras.backend.backend(), "Set KERAS_BACKEND=tensorflow.")
-    with _quiet():
-        return VARIANTS[variant](graph, calibration)
+VARIANTS: dict[str, Variant] = {
+    "float32": Variant(32),
+    "float16": Variant(16),
+    "dynamic": Variant(8),
+    "int8": Variant(8, 8),
+    "int16x8": Variant(8, 16),
+}
 
 
 def check_variants(names: list[str]) -> None:
@@ -73,52 +57,78 @@ def check_variants(names: list[str]) -> None:
         raise KerasDrError(f"variants among {', '.join(VARIANTS)}", found, "Correct --variants.")
 
 
-def _float32(graph: keras.Model, calibration: Photographs) -> bytes:
-    import tensorflow as tf
+def convert(graph: keras.Model) -> bytes:
+    """The float32 file of an inference graph; the same graph gives the same bytes.
 
-    return tf.lite.TFLiteConverter.from_keras_model(graph).convert()
+    Args:
+        graph: what `graph.build_graph` returns.
 
-
-def _int8(graph: keras.Model, calibration: Photographs) -> bytes:
-    """Weights (a scale a channel) and activations int8 from the input to the heat maps; `TAIL` in float.
-
-    MobileNetV2 at 224 pixels, ImageNet weights, head fitted to IDRiD, 100 calibration and 150 other photographs;
-    difference of probabilities from the float model, agreement of grades, heat-map correlation, seconds:
-
-        TFLiteConverter, this function       largest .106  mean .0170  .933  .985  15
-        TFLiteConverter, all int8            largest .103  mean .0171  .933  .985  14
-        ai-edge-quantizer 0.10, softmax float          no probabilities  .913  .965  10
-
-    The last (static int8, defaults) gave outputs outside 0..1, and with the mean in float as well tensors without data;
-    its all-int8 recipe was not measured, as its softmax has 256 steps.
-    `QuantizationDebugger` is TensorFlow's public way to except operations from quantisation.
+    Raises:
+        KerasDrError: another Keras backend than TensorFlow.
     """
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(graph)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # The two flat images make the input's range 0..255, so its scale 1: no rounding of the photograph.
-    flat = [np.full_like(calibration[0], value) for value in (0, 255)]
-    converter.representative_dataset = lambda: ([image[None]] for image in (*flat, *calibration))
-    debugger = tf.lite.experimental.QuantizationDebugger(
-        converter=converter,
-        debug_dataset=converter.representative_dataset,
-        debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=list(TAIL)),
-    )
-    return debugger.get_nondebug_quantized_model()
+    if keras.backend.backend() != "tensorflow":
+        raise KerasDrError("Keras's TensorFlow backend", keras.backend.backend(), "Set KERAS_BACKEND=tensorflow.")
+    with _quiet():
+        return tf.lite.TFLiteConverter.from_keras_model(graph).convert()
 
 
-VARIANTS: dict[str, Callable[[keras.Model, Photographs], bytes]] = {"float32": _float32, "int8": _int8}
+def quantise(content: bytes, variant: str, statistics: Statistics, kept: Collection[str] = ()) -> bytes:
+    """A variant's file from the float32 file.
+
+    Args:
+        content: of float32, as `convert` makes it.
+        variant: key of `VARIANTS`.
+        statistics: of that file, from `calibration.observe`.
+        kept: names of operators to keep in float.
+
+    Returns:
+        The TFLite file; for float32 `content` itself.
+    """
+    kind = VARIANTS[variant]
+    if kind.weight_bits == 32:
+        return content
+    from ai_edge_quantizer import quantizer
+
+    with _quiet():
+        rounded = round_weights(content, kind.weight_bits, statistics, kept)
+        worker = quantizer.Quantizer(rounded, _recipe(rounded, kind, kept))
+        ranges = {n: {"min": np.float32([a]), "max": np.float32([b])} for n, (a, b) in statistics.ranges.items()}
+        result = worker.quantize(ranges if kind.activation_bits else None, enable_progress_report=False)
+        return bytes(result.quantized_model)
+
+
+def _recipe(content: bytes, kind: Variant, kept: Collection[str]) -> list[dict]:
+    """ai-edge-quantizer's rules: the variant's for all operators, then none for those outside the backbone and kept."""
+    from ai_edge_quantizer.qtyping import TFLOperationName
+    from ai_edge_quantizer.recipe_manager import RecipeManager
+
+    rules, all_operators = RecipeManager(), TFLOperationName.ALL_SUPPORTED
+    if kind.activation_bits:
+        rules.add_static_config(".*", all_operators, kind.activation_bits, kind.weight_bits)
+    elif kind.weight_bits == 8:
+        rules.add_dynamic_config(".*", all_operators, kind.weight_bits)
+    else:
+        rules.add_weight_only_config(".*", all_operators, kind.weight_bits, algorithm_key="float_casting")
+    model = FloatModel(content)
+    quantised = {operator.name for operator in model.body()} - set(kept)
+    for operator in model.operators:
+        if operator.name not in quantised:
+            # The name of an operator is matched with a semicolon behind it.
+            rules.add_quantization_config(f"^{re.escape(operator.name)};", all_operators, None, "no_quantize")
+    for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+        rules.add_quantization_config(".*", edge, None, "no_quantize")
+    return rules.get_quantization_recipe()
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hold back what the converter prints, also from C++; if it fails, print it to stderr after all."""
+    """Hold back what the converters print, also from C++; if one fails, print it to stderr after all."""
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"(?s).*tf\.lite\.Interpreter is deprecated")
-        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected")
+        warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors")
         kept = [(number, os.dup(number)) for number in (1, 2)]
         failed = True
         try:

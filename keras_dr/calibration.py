@@ -48,7 +48,7 @@ def calibrate(
         decode: from logits and a temperature to probabilities float (n, C), as `model.softmax`.
         task: the label space.
         rule, target: of the one operating point that photographs are referred by.
-        decision: how a class is predicted, see `metrics.predicted_classes`.
+        decision: how a class is predicted, see `decision.decide`.
 
     Returns:
         decision, temperature, operating_point, operating_points (name -> `OperatingPoint`), certainty_quantiles (see

@@ -70,7 +70,7 @@ class Head:
         targets: float (C, C) rows of class shares -> float32 (C, K), what the logits of each class are taught.
         loss: focal gamma >= 0 -> Keras loss of targets and logits (n, K).
         right: targets (n, K) and logits (n, K) -> float (n,), 1 where the class is right.
-        decision: how a class is predicted from probabilities, see `metrics.predicted_classes`.
+        decision: how a class is predicted from probabilities, see `decision.decide`.
     """
 
     layer: Callable[[int], layers.Layer]

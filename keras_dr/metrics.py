@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import intervals, weighted
+from keras_dr.decision import decide
 from keras_dr.grades import Task
 from keras_dr.operating_points import OperatingPoint, choose_threshold, predictive_values
 
@@ -19,20 +20,6 @@ Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
 Name = tuple[str, ...]
 Share = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # what counts as a hit, among which
-DECISIONS = ("argmax", "median")
-
-
-def predicted_classes(probabilities: Probabilities, decision: str = "argmax") -> Labels:
-    """The class of each photograph: float (n, C) -> int64 (n,).
-
-    Args:
-        probabilities: rows summing to 1, classes in the task's order.
-        decision: "argmax", the likeliest class; or "median" of the distribution over ordered classes, the first up to
-            which it holds one half, which has the least expected distance from the true one.
-    """
-    if decision == "argmax":
-        return probabilities.argmax(axis=1).astype(np.int64)
-    return (np.cumsum(probabilities, axis=1) >= 0.5 - 1e-12).argmax(axis=1).astype(np.int64)
 
 
 def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
@@ -76,7 +63,7 @@ class Predictions:
         labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
-        decision: see `predicted_classes`.
+        decision: see `decision.decide`.
         patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
     """
 
@@ -93,7 +80,7 @@ class Predictions:
     @cached_property
     def predicted(self) -> Labels:
         """Predicted class indices, int64 (n,)."""
-        return predicted_classes(self.probabilities, self.decision)
+        return decide(self.probabilities, self.decision)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -130,7 +117,7 @@ def validation_scores(
         labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
-        decision: see `predicted_classes`.
+        decision: see `decision.decide`.
     """
     of = Predictions(labels, probabilities, task, decision)
     return {

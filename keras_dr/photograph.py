@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ from keras_dr.files import encode_png
 from keras_dr.fundus import Fundus
 from keras_dr.preprocessing import Photograph, Preprocessing
 from keras_dr.records import Record, read_bytes
+from keras_dr.truncation import is_truncated
 
 Row = dict[str, Any]
-_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n"
-# In a JPEG's compressed data, 0xFF is followed by 0 or by a restart mark; anything else ends it.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_JPEG = b"\xff\xd8\xff"
 _FILLING = 128  # the grey with which JPEG decoders fill what is missing
 _LONGEST_ID = 230  # bytes; file systems hold 255 in a name, and one is written under ".", ".png" and ".<pid>.tmp"
 _FILLED_ROWS = 8  # of the photograph: a block's height
@@ -108,24 +106,6 @@ def _stamp(file: Path) -> list[int]:
 def source_name(path: Path, source: Path) -> str:
     """A photograph's path relative to the data set's folder, or to that of its CSV file."""
     return Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix()
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether a JPEG or PNG file ends before its image does; decoders fill up with grey and say nothing."""
-    if data.startswith(_PNG):
-        return b"IEND" not in data[-64:]
-    return data.startswith(_JPEG) and not _reaches_end(data)
-
-
-def _reaches_end(data: bytes) -> bool:
-    """Whether the end marker follows upon the last scan (a thumbnail within has one of its own, in a segment)."""
-    at = 2
-    while found := _MARKER.search(data, at):
-        marker = data[found.end() - 1]
-        if marker == 0xD9:
-            return True
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    return False
 
 
 def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:

@@ -20,10 +20,10 @@ from keras_dr import preprocessing, runs
 from keras_dr.decoding import Image, decode_rgb
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
-from keras_dr.photograph import is_truncated
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS
 from keras_dr.splits import Fold, fold_numbers
+from keras_dr.truncation import is_truncated
 
 _AGAIN = "Prepare the set again."
 

@@ -10,10 +10,10 @@ import keras
 
 from keras_dr import prepared, runs
 from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.decision import DECISIONS
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
 from keras_dr.label_spaces import map_labels
-from keras_dr.metrics import DECISIONS
 from keras_dr.operating_points import OperatingPoint
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
@@ -32,7 +32,7 @@ class Run:
         recipe: what it was trained by.
         threshold: refer where p_referable >= threshold; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
-        decision: how a class is predicted, see `metrics.predicted_classes`.
+        decision: how a class is predicted, see `decision.decide`.
         points: further operating points, by name; none in a run that was trained before there were any.
     """
 

@@ -18,6 +18,7 @@ from keras_dr.preprocessing import Preprocessing
 from keras_dr.synthetic import write_dataset
 
 SIZE = 32
+pytest_plugins = ["edge_fixtures"]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,18 @@ from edge_demo.profiler import synthetic_photograph
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64
-KERAS_DR = ("__init__.py", "errors.py", "decoding.py", "fundus.py", "preprocessing.py", "overlay.py", "runs.py")
+KERAS_DR = (
+    "__init__",
+    "decision",
+    "decoding",
+    "errors",
+    "fundus",
+    "overlay",
+    "preprocessing",
+    "quality",
+    "runs",
+    "truncation",
+)
 
 
 def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -29,7 +40,7 @@ def device(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "edge_demo", folder / "edge_demo", ignore=lambda _, names: set(names) - only_python(names))
     (folder / "keras_dr").mkdir()
     for name in KERAS_DR:
-        shutil.copy(ROOT / "keras_dr" / name, folder / "keras_dr" / name)
+        shutil.copy(ROOT / "keras_dr" / f"{name}.py", folder / "keras_dr" / f"{name}.py")
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 from export import parity
 from export.graph import build_graph
 from export.variants import convert
-from keras_dr import metrics
+from keras_dr.decision import decide
 from keras_dr.heads import probabilities
 from keras_dr.model import build_model
 
@@ -21,7 +21,7 @@ def outputs(request: pytest.FixtureRequest) -> tuple[parity.Outputs, parity.Outp
         [3 * model.get_layer("logits").get_weights()[0], np.linspace(1, -1, request.param - 1)]
     )
     logits = model.predict(IMAGES.astype(np.float32), verbose=0)
-    file = convert("float32", build_graph(model, 1.5), IMAGES)
+    file = convert(build_graph(model, 1.5))
     return parity.float_outputs(model, 1.5, IMAGES), parity.variant_outputs(file, IMAGES), logits
 
 
@@ -43,4 +43,4 @@ def test_heat_maps_speak_for_a_higher_grade(outputs: tuple) -> None:
 
 def test_the_median_is_what_the_logits_say(outputs: tuple) -> None:
     _, file_says, logits = outputs
-    assert np.array_equal(metrics.predicted_classes(file_says.probabilities, "median"), (logits > 0).sum(axis=1))
+    assert np.array_equal(decide(file_says.probabilities, "median"), (logits > 0).sum(axis=1))

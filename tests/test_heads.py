@@ -4,6 +4,7 @@ import pytest
 
 from keras_dr import metrics
 from keras_dr.config import recipe_from_dict
+from keras_dr.decision import decide
 from keras_dr.heads import HEADS, OrdinalHead, cut_points, evidence_kernel, finished_head, probabilities, softmax
 from keras_dr.pipeline import target_matrix
 
@@ -30,15 +31,15 @@ def test_probabilities_of_extreme_logits_are_finite() -> None:
 
 def test_a_regression_that_learns_is_cut_halfway_between_the_grades() -> None:
     likely = probabilities(np.array([[0.4], [1.6], [3.9]]), 5)
-    assert metrics.predicted_classes(likely, "median").tolist() == [0, 2, 4]
+    assert decide(likely, "median").tolist() == [0, 2, 4]
 
 
 def test_median_is_the_number_of_steps_above_one_half() -> None:
     logits = np.array([[-1.0, -2.0, -3.0], [2.0, 0.5, -0.1], [3.0, 2.0, 1.0]])
-    assert metrics.predicted_classes(probabilities(logits, 4), "median").tolist() == [0, 2, 3]
+    assert decide(probabilities(logits, 4), "median").tolist() == [0, 2, 3]
     likely = np.array([[0.4, 0.25, 0.35]])
-    assert metrics.predicted_classes(likely, "argmax").tolist() == [0]
-    assert metrics.predicted_classes(likely, "median").tolist() == [1]
+    assert decide(likely, "argmax").tolist() == [0]
+    assert decide(likely, "median").tolist() == [1]
 
 
 def test_losses_equal_the_formulas() -> None:
@@ -101,5 +102,5 @@ def test_a_finished_regression_predicts_by_its_cut_points() -> None:
     layer = HEADS["regression"].layer(5)
     outputs = np.asarray(layer(features))
     kernel, bias = finished_head(recipe_from_dict({"head": "regression"}), 5, layer, labels, outputs)
-    predictions = metrics.predicted_classes(probabilities(features @ kernel + bias, 5), "median")
+    predictions = decide(probabilities(features @ kernel + bias, 5), "median")
     assert np.array_equal(predictions, (outputs > cut_points(labels, outputs[:, 0], 5)).sum(axis=1))

@@ -3,6 +3,7 @@ import pytest
 from sklearn import metrics as sk
 
 from keras_dr import metrics
+from keras_dr.decision import decide
 from keras_dr.grades import TASKS, Task
 from keras_dr.metrics import Predictions
 from keras_dr.operating_points import OperatingPoint
@@ -112,8 +113,8 @@ def test_kappa_is_of_ordered_classes_alone() -> None:
 
 def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
     p = np.array([[0.4, 0.15, 0.45], [0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
-    assert metrics.predicted_classes(p, "median").tolist() == [1, 0, 2]
-    assert metrics.predicted_classes(p).tolist() == [2, 0, 2]
+    assert decide(p, "median").tolist() == [1, 0, 2]
+    assert decide(p).tolist() == [2, 0, 2]
 
 
 def test_predictive_values_at_another_prevalence_by_hand() -> None:

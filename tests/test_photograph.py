@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from conftest import encode
 
-from keras_dr.photograph import is_truncated, write_photograph
+from keras_dr.photograph import write_photograph
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import Record
 from keras_dr.synthetic import synthesise
+from keras_dr.truncation import is_truncated
 
 IMAGE = synthesise(1, 2, size=(96, 128)).image
 BASELINE = encode(IMAGE, ".jpg")

@@ -1,0 +1,78 @@
+"""Photographs as files: found, read, graded one by one, and the names of their heat maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from edge_demo.grader import IMAGE_SUFFIXES, Grader, Grading
+from edge_demo.results import printable
+from keras_dr.errors import KerasDrError
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Every image inside a folder and its subfolders, sorted, hidden ones left out."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def find_images(given: Sequence[Path]) -> list[Path]:
+    """Files as given; of a folder what `list_images` finds.
+
+    Raises:
+        KerasDrError: a folder without images.
+    """
+    images: list[Path] = []
+    for path in given:
+        inside = list_images(path) if path.is_dir() else [path]
+        if not inside:
+            expected = f"images ({', '.join(IMAGE_SUFFIXES)}) in {path}"
+            raise KerasDrError(expected, "none", "Name another folder, or the photographs themselves.")
+        images += inside
+    return images
+
+
+def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
+    """The PNG file of each photograph's heat map: `target` itself, or one named after the photograph inside it.
+
+    Raises:
+        KerasDrError: one .png file for several photographs, or a heat map that would overwrite a photograph.
+    """
+    single = target.suffix.lower() == ".png" and not target.is_dir()
+    if single and len(images) > 1:
+        raise KerasDrError(f"a folder for {len(images)} heat maps", str(target), "Pass a name without .png.")
+    files, taken = [], set()
+    for image in images:
+        name, number = image.stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{image.stem}-{number}"
+        taken.add(name.lower())
+        files.append(target if single else target / f"{name}.png")
+    photographs = {image.resolve() for image in images}
+    for file in files:
+        if file.resolve() in photographs:
+            raise KerasDrError("heat maps apart from the photographs", str(file), "Choose another --heatmap.")
+    return files
+
+
+def grade_file(grader: Grader, image: Path) -> Grading:
+    """`Grader.grade` of a file; a photograph that OpenCV or the memory cannot hold must not end the others' grading."""
+    try:
+        return grader.grade(read_photograph(image), printable(image))
+    except (cv2.error, MemoryError) as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())
+        raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
+
+
+def read_photograph(image: Path) -> bytes:
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        found = error.strerror or str(error)
+        raise KerasDrError(f"a photograph {printable(image)}", found, "Check the name and the permissions.") from error

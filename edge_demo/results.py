@@ -1,0 +1,65 @@
+"""Gradings as text, JSON and a table."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader, Grading
+
+FOOTER = "Research use only, not a medical device."
+
+
+def printable(path: Path) -> str:
+    """A path as text that UTF-8 can hold, whatever bytes the file system gave."""
+    return str(path).encode(errors="replace").decode()
+
+
+def describe(grading: Grading, bundle: Bundle) -> str:
+    """Two lines of text, a third where something is wrong with the photograph or the result is uncertain."""
+    probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
+    referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
+    said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
+    lines = [f"{grading.path}: {said}", f"  {probabilities}"]
+    if grading.faults:
+        lines.append(f"  Look at the photograph before you trust this: {', '.join(grading.faults)}. Better retake it.")
+    elif grading.action == "refer: uncertain":
+        lines.append("  Uncertain, so close to the threshold: refer.")
+    return "\n".join(lines)
+
+
+def results_json(grader: Grader, gradings: Sequence[Grading], failures: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """JSON value: with what was graded, each `Grading.to_dict()`, each failed photograph and its error."""
+    bundle = grader.bundle
+    return {
+        "schema_version": 1,
+        "kind": "gradings",
+        "bundle": printable(bundle.folder),
+        "variant": grader.variant,
+        "model_sha256": bundle.models[grader.variant].sha256,
+        "threshold": bundle.threshold,
+        "referable": [bundle.classes[index] for index in bundle.referable],
+        "photographs": [grading.to_dict() for grading in gradings],
+        "failures": list(failures),
+        "notice": FOOTER,
+    }
+
+
+def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
+    """A table with the columns of predictions.csv that apply here, and the path and whether a fundus was found."""
+    # A dictionary, because a class may itself be called "referable": then both columns are one.
+    columns = dict.fromkeys([*(f"p_{name}" for name in bundle.classes), "p_referable"])
+    text = io.StringIO()
+    header = ["image_id", "path", "prediction", *columns, "referred", "fundus_found", "faults", "action"]
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    for g in gradings:
+        row: dict[str, Any] = {f"p_{name}": value for name, value in g.probabilities.items()} | {
+            "p_referable": g.p_referable
+        }
+        row |= {"referred": int(g.referred), "fundus_found": int(g.fundus_found)}
+        row |= {"faults": ";".join(g.faults), "action": g.action}
+        writer.writerow({"image_id": g.image_id, "path": g.path, "prediction": g.grade, **row})
+    return text.getvalue()

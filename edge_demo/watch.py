@@ -1,0 +1,105 @@
+"""Grade what a camera drops into a folder: each photograph once, when it is whole, across restarts.
+
+The journal, a line of JSON a photograph, is the memory: what stands there with the same size and time of change is not
+graded again. A line is flushed to disk before the next photograph; one that a power failure cut is ignored.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+from edge_demo.files import grade_file, list_images
+from edge_demo.grader import Grader
+from edge_demo.results import printable
+from keras_dr.errors import KerasDrError
+
+JOURNAL = "gradings.jsonl"
+Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
+
+
+def watch(
+    grader: Grader,
+    folder: Path,
+    journal: Path,
+    interval_s: float = 1.0,
+    rounds: int | None = None,
+    say: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> None:
+    """Grade the photographs in a folder and those to come.
+
+    A file is taken for whole when its size and time have not changed from one look to the next; the decoder refuses
+    JPEG and PNG files that end within the image. A file that changes later is graded again.
+
+    Args:
+        grader: the grader.
+        folder: what the camera writes to; subfolders are searched as well.
+        journal: file to append to.
+        interval_s: seconds between two looks.
+        rounds: looks; None for ever.
+        say: is told each line of the journal.
+
+    Raises:
+        KerasDrError: no such folder, or a journal that cannot be written.
+    """
+    if not folder.is_dir():
+        raise KerasDrError(f"a folder to watch at {printable(folder)}", "none", "Make it first.")
+    done = set(_read_journal(journal))
+    before: set[Stamp] = set()
+    look = 0
+    while rounds is None or look < rounds:
+        if look:
+            sleep(interval_s)
+        look += 1
+        now = set(_stamps(folder))
+        for stamp in sorted((now & before) - done):
+            line = _grade(grader, folder, stamp)
+            _append(journal, line)
+            done.add(stamp)
+            say(line)
+        before = now
+
+
+def _stamps(folder: Path) -> Iterator[Stamp]:
+    for file in list_images(folder):
+        try:
+            status = file.stat()
+        except OSError:  # gone since it was listed
+            continue
+        yield printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns
+
+
+def _grade(grader: Grader, folder: Path, stamp: Stamp) -> dict[str, Any]:
+    line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
+    try:
+        return line | grade_file(grader, folder / stamp[0]).to_dict()
+    except KerasDrError as error:
+        return line | {"error": str(error)}
+
+
+def _append(journal: Path, line: dict[str, Any]) -> None:
+    try:
+        with journal.open("ab") as stream:
+            stream.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        remedy = "Choose a folder that exists, may be written and has room."
+        raise KerasDrError(f"to write {printable(journal)}", error.strerror or str(error), remedy) from error
+
+
+def _read_journal(journal: Path) -> Iterator[Stamp]:
+    if not journal.exists():
+        return
+    content = journal.read_bytes()
+    if content and not content.endswith(b"\n"):  # cut in the midst of a line: begin a new one
+        with journal.open("ab") as stream:
+            stream.write(b"\n")
+    for text in content.splitlines():
+        try:
+            line = json.loads(text)
+            yield str(line["file"]), int(line["bytes"]), int(line["changed_ns"])
+        except (ValueError, KeyError, TypeError):
+            continue

@@ -1,0 +1,89 @@
+"""edge_demo.bundle: what is verified before a model is loaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+from edge_fixtures import SIZE, change
+
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader
+from keras_dr.errors import KerasDrError
+from keras_dr.runs import sha256_of
+
+
+def test_default_variant_is_int8_where_there_is_one(bundle_folder: Path) -> None:
+    assert Grader(Bundle.load(bundle_folder)).variant == "int8"
+    models = json.loads((bundle_folder / "bundle.json").read_text())["models"]
+    change(bundle_folder, models={"float32": models["float32"]})
+    assert Grader(Bundle.load(bundle_folder)).variant == "float32"
+
+
+def test_default_variant_is_not_one_that_failed_parity(bundle_folder: Path) -> None:
+    file = bundle_folder / "bundle.json"
+    manifest = json.loads(file.read_bytes()) | {"parity": {"failures": {"int8": ["grade_agreement .8"]}}}
+    file.write_text(json.dumps(manifest))
+    assert Bundle.load(bundle_folder).default_variant() == "float32"
+
+
+def test_an_altered_model_is_never_loaded(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ai_edge_litert import interpreter
+
+    loaded: list[str] = []
+    monkeypatch.setattr(interpreter, "Interpreter", lambda **arguments: loaded.append("loaded"))
+    file = bundle_folder / "int8.tflite"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(KerasDrError, match="SHA-256"):
+        Grader(Bundle.load(bundle_folder), "int8")
+    assert not loaded
+
+
+def test_only_the_variant_that_is_used_must_be_there(bundle_folder: Path) -> None:
+    (bundle_folder / "int8.tflite").unlink()
+    bundle = Bundle.load(bundle_folder)
+    assert Grader(bundle, "float32").variant == "float32"
+    with pytest.raises(KerasDrError, match="no such file"):
+        Grader(bundle, "int8")
+
+
+def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
+    with pytest.raises(KerasDrError, match="float32, int8; found 'int4'"):
+        Grader(Bundle.load(bundle_folder), "int4")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"classes": None}, "'classes'.*no such key"),
+        ({"threshold": "0.5"}, "'threshold'"),
+        ({"threshold": True}, "'threshold'"),
+        ({"threshold": float("nan")}, "threshold of 0 or more"),
+        ({"referable": [5]}, "indices from 0 to 4"),
+        ({"referable": [2, 2, 3, 4]}, "each of 'referable' once"),
+        ({"classes": ["x"] * 5}, "each of 'classes' once"),
+        ({"models": {}}, "an empty one"),
+        ({"models": {"int8": {"file": "../x", "sha256": "", "size_bytes": 1}}}, "without folders"),
+        ({"decision": "mode"}, "a decision among argmax, median"),
+        ({"quality_limits": {"sharpness": [1, 2]}}, "two limits each of coverage"),
+        ({"schema_version": 2}, "schema version 1"),
+        ({"preprocessing": {"size": SIZE}}, "'enhance'.*no such key"),
+    ],
+)
+def test_faults_of_the_manifest(bundle_folder: Path, values: dict[str, object], message: str) -> None:
+    change(bundle_folder, **values)
+    with pytest.raises(KerasDrError, match=message):
+        Bundle.load(bundle_folder)
+
+
+def test_a_model_that_does_not_fit_the_manifest(bundle_folder: Path) -> None:
+    change(bundle_folder, preprocessing={"size": 96, "enhance": "none"})
+    with pytest.raises(KerasDrError, match=r"'image' uint8 \(1, 96, 96, 3\).*found uint8 \(1, 64, 64, 3\)"):
+        Grader(Bundle.load(bundle_folder))
+
+
+def test_a_file_that_is_no_model(bundle_folder: Path) -> None:
+    file = bundle_folder / "junk.tflite"
+    file.write_bytes(b"junk" * 20)
+    change(bundle_folder, models={"junk": {"file": file.name, "sha256": sha256_of(file), "size_bytes": 80}})
+    with pytest.raises(KerasDrError, match="a TFLite model"):
+        Grader(Bundle.load(bundle_folder))

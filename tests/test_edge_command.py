@@ -1,0 +1,185 @@
+"""python -m edge_demo grade: its results, and its messages."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_fixtures import CLASSES, SIZE, by_hand, change
+
+from edge_demo import __main__ as command
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader
+from edge_demo.results import results_csv
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["grade", str(tmp_path / "none"), "eye.jpg"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: Expected a bundle folder")
+    assert error.count("\n") == 1
+
+
+def test_cli_folder_with_an_unreadable_photograph(
+    bundle_folder: Path, camera: Path, tmp_path: Path, photograph: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = {name: tmp_path / name for name in ("heatmaps", "out.json", "out.csv")}
+    words = ["--heatmap", outputs["heatmaps"], "--json", outputs["out.json"], "--csv", outputs["out.csv"]]
+    assert command.main(["grade", str(bundle_folder), str(camera), *map(str, words)]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {camera / 'broken.png'}: Expected")
+    assert f"{camera / 'a.jpg'}: proliferative, referable: yes" in out
+    assert "not a medical device" in out
+
+    content = json.loads(outputs["out.json"].read_text())
+    assert [Path(entry["path"]).name for entry in content["photographs"]] == ["a.jpg", "a.JPG"]
+    assert [Path(entry["path"]).name for entry in content["failures"]] == ["broken.png"]
+    assert (content["variant"], content["threshold"], content["referable"]) == ("int8", 0.5, list(CLASSES[2:]))
+
+    rows = list(csv.DictReader(outputs["out.csv"].read_text().splitlines()))
+    assert [row["image_id"] for row in rows] == ["a", "a"]
+    found = [float(rows[0][f"p_{name}"]) for name in CLASSES]
+    np.testing.assert_allclose(found, by_hand(photograph, "int8"), atol=1e-6)
+    assert (rows[0]["prediction"], rows[0]["referred"]) == ("proliferative", "1")
+    assert sorted(file.name for file in outputs["heatmaps"].iterdir()) == ["a-2.png", "a.png"]
+
+
+def test_cli_one_photograph_one_heat_map_file(bundle_folder: Path, camera: Path, tmp_path: Path) -> None:
+    words = [str(bundle_folder), str(camera / "a.jpg"), "--variant", "float32", "--threads", "1"]
+    assert command.main(["grade", *words, "--heatmap", str(tmp_path / "map.png")]) == 0
+    assert cv2.imread(str(tmp_path / "map.png")).shape == (SIZE, SIZE, 3)
+
+
+def test_cli_never_draws_over_a_photograph(bundle_folder: Path, camera: Path) -> None:
+    before = (camera / "broken.png").read_bytes()
+    assert command.main(["grade", str(bundle_folder), str(camera), "--heatmap", str(camera)]) == 1
+    assert (camera / "broken.png").read_bytes() == before
+    assert not (camera / "a.png").exists()
+
+
+def test_cli_results_are_refused_a_missing_folder_before_any_work(
+    bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(bundle_folder), str(camera), "--json", str(tmp_path / "none" / "out.json")]
+    assert command.main(["grade", *words]) == 1
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--json", "photographs/a.jpg"], "one of the photographs"),
+        (["--json", "bundle/bundle.json"], "a place inside the bundle"),
+        (["--csv", "bundle/new.csv"], "a place inside the bundle"),
+        (["--json", "r.x", "--csv", "./r.x"], "the name of another result"),
+        (["--json", "maps/a.png", "--heatmap", "maps"], "the name of another result"),
+        (["--json", "maps", "--heatmap", "maps"], "the folder of the heat maps"),
+        (["--csv", "photographs"], "a folder"),
+    ],
+)
+def test_cli_a_result_never_replaces_anything_else(
+    bundle_folder: Path,
+    camera: Path,
+    words: list[str],
+    found: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(bundle_folder.parent)
+    before = {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()}
+    assert command.main(["grade", "bundle", "photographs", *words]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"; found {found}" in err
+    assert {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()} == before
+
+
+@pytest.mark.parametrize("fault", [cv2.error("too\nlarge"), MemoryError("too large")])
+def test_cli_one_photograph_that_cannot_be_held_does_not_end_the_others(
+    bundle_folder: Path,
+    camera: Path,
+    fault: Exception,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grade = Grader.grade
+
+    def fail(grader: Grader, data: bytes, name: str) -> object:
+        if name.endswith("a.jpg"):
+            raise fault
+        return grade(grader, data, name)
+
+    monkeypatch.setattr(Grader, "grade", fail)
+    assert command.main(["grade", str(bundle_folder), str(camera)]) == 1
+    out, err = capsys.readouterr()
+    assert f"{camera / 'left' / 'a.JPG'}: proliferative" in out
+    assert f"{camera / 'a.jpg'}: Expected a photograph that can be prepared here; found" in err
+    assert ": too large. Reduce" in err
+
+
+def test_cli_results_that_cannot_be_written(
+    bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(camera / "note.txt" / "maps")
+    words = [str(bundle_folder), str(camera / "a.jpg"), "--heatmap", file]
+    assert command.main(["grade", *words]) == 1
+    assert f"Expected to write {file}; found Not a directory. Choose" in capsys.readouterr().err
+
+
+def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, classes=["a", "b", "c", "d", "referable"], referable=[4])
+    bundle = Bundle.load(bundle_folder)
+    grading = Grader(bundle).grade(photograph, "eye.jpg")
+    (row,) = csv.reader(results_csv(bundle, [grading]).splitlines()[:1])
+    assert row.count("p_referable") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["grade"],
+        ["grade", "bundle"],
+        ["grade", "bundle", "eye.jpg", "--threads", "100000"],
+        ["grade", "bundle", "eye.jpg", "--threads", "1,2"],
+        ["profile", "bundle", "--threads", "0"],
+        ["profile", "bundle", "--threads", "1,100000"],
+    ],
+)
+def test_cli_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command.main(words)
+    assert stopped.value.code == 2
+
+
+def test_cli_an_unforeseen_error_is_one_line_and_debug_raises_it(
+    bundle_folder: Path, camera: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Grader, "invoke", fail)
+    words = ["grade", str(bundle_folder), str(camera)]
+    assert command.main(words) == 1
+    assert capsys.readouterr().err == "error: RuntimeError: no memory. Pass --debug to see where.\n"
+    with pytest.raises(RuntimeError):
+        command.main([*words, "--debug"])
+
+
+def test_grading_needs_none_of_the_training_packages(bundle_folder: Path, camera: Path) -> None:
+    blocked = ("tensorflow", "keras", "sklearn", "matplotlib", "pydantic", "typer", "yaml", "scipy")
+    program = (
+        f"import sys; sys.modules.update(dict.fromkeys({blocked!r}))\n"
+        "from edge_demo import __main__ as command, measurement, profiler\n"
+        "assert 'ai_edge_litert' not in sys.modules\n"
+        f"sys.exit(command.main(['grade', {str(bundle_folder)!r}, {str(camera / 'a.jpg')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "proliferative" in done.stdout

@@ -1,0 +1,114 @@
+"""edge_demo.grader: what it says of a photograph, against models worked out by hand."""
+
+import json
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
+
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader
+from edge_demo.results import describe
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Preprocessing, prepare_image
+
+
+@pytest.mark.parametrize("variant", ["float32", "int8"])
+def test_probabilities_are_those_worked_out_by_hand(bundle_folder: Path, photograph: bytes, variant: str) -> None:
+    grading = Grader(Bundle.load(bundle_folder), variant).grade(photograph, "eye.jpg")
+    expected = by_hand(photograph, variant)
+    np.testing.assert_allclose(list(grading.probabilities.values()), expected, atol=1e-6)
+    assert grading.grade == CLASSES[expected.argmax()]
+    assert math.isclose(grading.p_referable, expected[2:].sum(), abs_tol=1e-6)
+    assert grading.fundus_found
+
+
+def test_heat_map_is_of_the_predicted_class(bundle_folder: Path, photograph: bytes) -> None:
+    grading = Grader(Bundle.load(bundle_folder), "float32").grade(photograph, "eye.jpg")
+    blocks = grading.prepared.reshape(8, 8, 8, 8, 3).mean((1, 3)) / 255
+    expected = blocks @ KERNEL[:, CLASSES.index(grading.grade)]
+    np.testing.assert_allclose(grading.heatmap, expected, atol=1e-5)
+
+
+def test_referred_from_the_threshold_on(bundle_folder: Path, photograph: bytes) -> None:
+    p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable
+    for threshold, referred in ((p_referable, True), (math.nextafter(p_referable, 2), False)):
+        change(bundle_folder, threshold=threshold)
+        assert Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").referred is referred
+
+
+def test_dictionary_is_json_without_arrays(bundle_folder: Path, photograph: bytes) -> None:
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "folder/eye.1.jpg")
+    content = json.loads(json.dumps(grading.to_dict()))
+    assert content["image_id"] == "eye.1"
+    assert content["path"] == "folder/eye.1.jpg"
+    assert set(content) >= {"grade", "probabilities", "p_referable", "referred", "fundus_found"}
+
+
+def test_a_photograph_without_fundus_says_so(bundle_folder: Path) -> None:
+    grey = cv2.imencode(".png", np.full((80, 90, 3), 120, np.uint8))[1].tobytes()
+    bundle = Bundle.load(bundle_folder)
+    grading = Grader(bundle).grade(grey, "grey.png")
+    assert not grading.fundus_found
+    assert grading.faults == ("no fundus",)
+    assert "Look at the photograph before you trust this: no fundus" in describe(grading, bundle)
+
+
+def test_overlay_has_the_prepared_size_and_black_stays_black(
+    bundle_folder: Path, photograph: bytes, tmp_path: Path
+) -> None:
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye.jpg")
+    grading.save_overlay(tmp_path / "eye.png")
+    drawn = cv2.imread(str(tmp_path / "eye.png"))
+    assert drawn.shape == (SIZE, SIZE, 3)
+    np.testing.assert_array_equal(drawn[..., ::-1], grading.overlay())
+    assert not drawn[grading.prepared.max(axis=2) == 0].any()
+    assert (drawn[..., ::-1] != grading.prepared).any()
+
+
+@pytest.mark.parametrize("name", ["no/such/folder/eye.png", "eye.jpg"])
+def test_overlay_that_cannot_be_written(bundle_folder: Path, photograph: bytes, tmp_path: Path, name: str) -> None:
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye.jpg")
+    with pytest.raises(KerasDrError, match="heat map"):
+        grading.save_overlay(tmp_path / name)
+
+
+LIMITS = {"coverage": [0.1, 2], "illumination": [0.01, 1], "contrast": [0.01, 9], "sharpness": [1e-6, 1e9]}
+
+
+def test_quality_is_judged_by_the_limits_of_the_training_photographs(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, quality_limits=LIMITS, threshold=2)
+    assert Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").faults == ()
+    change(bundle_folder, quality_limits={**LIMITS, "illumination": [0.99, 1]})
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye")
+    assert (grading.faults, grading.action) == (("dark",), "retake")
+
+
+@pytest.mark.parametrize(("margin", "action"), [(0.02, "refer: uncertain"), (0.005, "none")])
+def test_uncertain_photographs_are_referred(bundle_folder: Path, photograph: bytes, margin: float, action: str) -> None:
+    p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable
+    change(bundle_folder, threshold=p_referable + 0.01)
+    grading = Grader(Bundle.load(bundle_folder), margin=margin).grade(photograph, "eye")
+    assert (grading.action, grading.referred) == (action, False)
+
+
+def test_the_bundle_may_decide_by_the_median(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, decision="median")
+    grading = Grader(Bundle.load(bundle_folder), "float32").grade(photograph, "eye")
+    cumulative = np.cumsum(by_hand(photograph, "float32"))
+    assert grading.grade == CLASSES[int((cumulative < 0.5).sum())]
+
+
+def test_a_photograph_that_was_cut_short_is_refused(bundle_folder: Path, photograph: bytes) -> None:
+    with pytest.raises(KerasDrError, match="a whole photograph"):
+        Grader(Bundle.load(bundle_folder)).grade(photograph[: len(photograph) // 2], "eye")
+
+
+def test_a_bundle_may_seek_no_fundus(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, preprocessing={"size": SIZE, "enhance": "none", "fundus": "none"})
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "x")
+    assert np.array_equal(grading.prepared, prepare_image(photograph, Preprocessing(SIZE, fundus="none")))
+    assert grading.fundus_found and not grading.faults

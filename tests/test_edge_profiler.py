@@ -1,0 +1,75 @@
+"""edge_demo.profiler: what it measures, and in which process."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_demo import __main__ as command
+from edge_demo import profiler
+from keras_dr.errors import KerasDrError
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1,", "100000", "9" * 5000])
+def test_threads_that_are_refused(text: str) -> None:
+    with pytest.raises(KerasDrError, match="threads"):
+        profiler.parse_threads(text)
+
+
+def test_threads_are_joined_by_commas() -> None:
+    assert profiler.parse_threads("1,2") == [1, 2]
+
+
+def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"at most four for each core\); found 100000"):
+        profiler.profile(bundle_folder, threads=[100000])
+
+
+def test_cli_profile_of_a_missing_photograph(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["profile", str(bundle_folder), "--image", "nope.jpg"]) == 1
+    assert "photograph nope.jpg; found No such file or directory. Check" in capsys.readouterr().err
+
+
+def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_path: Path) -> None:
+    rows = profiler.profile(bundle_folder, threads=[1, 2], repeats=3)
+    assert [(row.variant, row.threads) for row in rows] == [
+        ("float32", 1),
+        ("float32", 2),
+        ("int8", 1),
+        ("int8", 2),
+    ]
+    assert len({os.getpid(), *(row.pid for row in rows)}) == 5
+    for row in rows:
+        assert set(row.stages) == {"decode", "prepare", "invoke", "overlay"}
+        assert 0 < row.total.p50_ms <= row.total.p90_ms <= row.total.p99_ms
+        assert 0 < row.load_ms < row.first_result_ms
+        # Half of what a process with TensorFlow in it holds, such as this one: nothing was inherited.
+        assert 20 < row.baseline_rss_mib <= row.peak_rss_mib < 250
+        assert "synthetic" in row.image
+    text = profiler.table(rows)
+    assert "float32" in text and "synthetic" in text and rows[0].machine.cpu in text
+    profiler.write_json(tmp_path / "profile.json", rows)
+    content = json.loads((tmp_path / "profile.json").read_text())
+    assert content["machine"]["cores"] >= 1
+    assert content["measurements"][3]["stages"]["invoke"]["p50_ms"] == rows[3].stages["invoke"].p50_ms
+
+
+def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(bundle_folder), "--image", str(camera / "a.jpg"), "--variants", "int8", "--threads", "1"]
+    assert command.main(["profile", *words, "--repeats", "2", "--json", str(tmp_path / "p.json")]) == 0
+    out = capsys.readouterr().out
+    assert "variant" in out and "photograph," in out and "not a medical device" in out
+    assert len(json.loads((tmp_path / "p.json").read_text())["measurements"]) == 1
+
+
+def test_an_error_in_the_measuring_process_comes_back(bundle_folder: Path) -> None:
+    with pytest.raises(KerasDrError, match="photograph; found 8 bytes"):
+        profiler.profile(bundle_folder, ["int8"], [1], b"no image", repeats=1)
+
+
+def test_a_measuring_process_that_dies_is_reported(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(KerasDrError, match="measurement of int8 with 1 threads; found a process that ended with 1"):
+        profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
