@@ -33,7 +33,7 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert done.returncode == 0 and "quadratic kappa" in done.stdout, done.stderr
     assert (run / "evaluation" / "prepared-test" / "metrics.json").is_file()
     done = cli("explain", run, "-n", 3, "--method", "grad-cam", "--method", "grad-cam++")
-    assert done.returncode == 0 and "heat inside the fundus" in done.stdout, done.stderr
+    assert done.returncode == 0 and "heat outside the fundus" in done.stdout, done.stderr
     assert (run / "explanations" / "prepared-test" / "board-grad-cam++.png").is_file()
     done = cli("export", run, bundle, "--allow-drift")
     assert done.returncode == 0 and "int8" in done.stdout, done.stderr
