@@ -37,6 +37,10 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert (run / "explanations" / "prepared-test" / "board-grad-cam++.png").is_file()
     done = cli("export", run, bundle, "--allow-drift")
     assert done.returncode == 0 and "int8" in done.stdout, done.stderr
+    done = cli("explain", run, "-n", 1, "--bundle", bundle, "--sanity", 2, "--overwrite")
+    assert done.returncode == 0 and "Heat maps of the bundle" in done.stdout and "Spearman" in done.stdout, done.stderr
+    done = cli("explain", run, "--id", "p0001_left", "--method", "grad-cam")
+    assert done.returncode == 0 and "blurring the hottest changes" in done.stdout, done.stderr
     done = cli("profile", bundle, "--repeats", 2, "--threads", 1)
     assert done.returncode == 0 and "peak MiB" in done.stdout, done.stderr
     image = next((photographs / "images").iterdir())
