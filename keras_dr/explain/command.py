@@ -16,7 +16,7 @@ from keras_dr.pictures import find_photograph
 from keras_dr.prepared import PreparedSet
 from keras_dr.trained import Run
 
-MOST_MASKED = 60  # photographs on whose masks the overlap's thresholds are chosen
+MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
 
 
 def explain_run(

@@ -12,7 +12,7 @@ from keras_dr.pipeline import Photographs
 from keras_dr.prepared import PreparedSet
 
 BATCH = 16
-HEAVY_BATCH = 8  # photographs whose gradients are held at a time
+HEAVY_BATCH = 4  # photographs whose gradients are held at a time
 Progress = Callable[[int, int, str], None]
 
 
