@@ -34,6 +34,10 @@ _TASK_HELP = (
 )
 RecipeFile = Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
+_METHOD_HELP = (
+    "grad-cam, grad-cam++, layercam, score-cam, or finer: grad-cam-dilated, grad-cam-crops, layercam-2x, layercam-4x; "
+    "may be repeated."
+)
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 
@@ -280,29 +284,33 @@ def explain(
     prepared: OtherPrepared = None,
     split: Split = "test",
     n: Annotated[int, typer.Option("-n", min=1, help="Photographs on the board.")] = 12,
-    method: Annotated[list[str] | None, typer.Option(help="grad-cam or grad-cam++; may be repeated.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=_METHOD_HELP)] = None,
+    layer: Annotated[str | None, typer.Option(help="Where maps are made; the feature layer without it.")] = None,
+    image_id: Annotated[
+        str | None, typer.Option("--id", help="One photograph, whatever its split; all methods.")
+    ] = None,
+    faithfulness: Annotated[int, typer.Option(min=0, help="Photographs for deletion and insertion.")] = 0,
+    sanity: Annotated[int, typer.Option(min=0, help="Photographs for the check with randomised weights.")] = 0,
+    bundle: Annotated[Path | None, typer.Option(help="Compare the heat maps of the run's bundle.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
     load_tensorflow()
     from keras_dr import explain as explaining
-    from keras_dr.report import explanation_text
+    from keras_dr.report import explanation_text, photograph_text
     from keras_dr.trained import load_run
 
     grader = load_run(run)
-    data = grader.prepared_set(prepared).split(split)
-    target = run / "explanations" / grader.result_name(data, split)
     with _bar("explain") as progress:
-        scores = explaining.explain(
-            grader.model(),
-            data,
-            target,
-            n=n,
-            methods=tuple(method or ("grad-cam",)),
-            overwrite=overwrite,
-            progress=progress,
-        )
-    _say(explanation_text(scores))
+        if image_id:
+            methods = tuple(method or explaining.METHODS)
+            target, scores = explaining.explain_photograph(grader, prepared, image_id, methods, overwrite, progress)
+        else:
+            options = explaining.Options(
+                n, tuple(method or ("grad-cam",)), layer, faithfulness=faithfulness, sanity=sanity
+            )
+            target, scores = explaining.explain_run(grader, prepared, split, options, bundle, overwrite, progress)
+    _say(photograph_text(scores) if image_id else explanation_text(scores))
     _done(target, _command("export", run, "BUNDLE"))
 
 

@@ -89,7 +89,8 @@ def run_demo(
             evaluation.evaluate(grader, test, name, progress=progress)
     if not (run / "explanations" / name).exists():
         with stage("explain") as progress:
-            explain.explain(grader.model(), test, run / "explanations" / name, n=10, progress=progress)
+            options = explain.Options(n=10, temperature=grader.temperature)
+            explain.explain(grader.model(), test, run / "explanations" / name, options, progress=progress)
     if not bundle.exists():
         with stage("export") as progress:
             export_run(run, bundle, ("float32", "int8"), progress=progress)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from keras_dr import calibration, evaluation_report, metrics, model_card, plots, prepared, referral, runs
 from keras_dr.errors import KerasDrError
 from keras_dr.explain.boards import BoardRow, write_board
-from keras_dr.explain.heatmaps import heatmaps
+from keras_dr.explain.heatmaps import Explainer
 from keras_dr.explain.selection import choose_for_board
 from keras_dr.files import encode_csv
 from keras_dr.heads import probabilities
@@ -229,7 +229,7 @@ def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, of: P
     if not len(worst):
         return
     images = data.images(worst)
-    maps = heatmaps(model, images, of.predicted[worst], "grad-cam", len(worst))
+    maps = Explainer(model).heatmaps(images, of.predicted[worst])
     rows = [
         BoardRow(
             image,

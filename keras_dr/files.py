@@ -1,4 +1,4 @@
-"""The two kinds of file that a Prepared set is made of, as bytes: CSV and PNG."""
+"""The kinds of file that results are made of, as bytes: CSV, PNG and NPZ."""
 
 import csv
 import io
@@ -23,3 +23,10 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     """PNG bytes of uint8 (S, S) or RGB (S, S, 3)."""
     encoded = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]
     return encoded.tobytes()
+
+
+def encode_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """NumPy's archive of named arrays, uncompressed."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)  # type: ignore[arg-type] # NumPy's stub takes any keyword for its own
+    return stream.getvalue()

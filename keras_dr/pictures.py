@@ -52,7 +52,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
     Raises:
         KerasDrError: the set has no such photograph.
     """
-    index = _find(data, image_id)
+    index = find_photograph(data, image_id)
     row, image, masks = data.rows[index], data.image(index), data.masks(index)
     side = max(_LEAST_SIDE, image.shape[0])
     panels, missing = [], ""
@@ -67,7 +67,12 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
     return np.hstack(panels), missing
 
 
-def _find(data: PreparedSet, image_id: str) -> int:
+def find_photograph(data: PreparedSet, image_id: str) -> int:
+    """Index of a photograph by its id.
+
+    Raises:
+        KerasDrError: the set has none of that id.
+    """
     ids = [row["image_id"] for row in data.rows]
     if image_id not in ids:
         near = ", ".join(difflib.get_close_matches(image_id, ids) or ids[:3])

@@ -38,10 +38,14 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert done.returncode == 0 and "No difference excludes zero" in done.stdout, done.stderr
     assert (tmp_path / "compared" / "curves.png").is_file()
     done = cli("explain", run, "-n", 3, "--method", "grad-cam", "--method", "grad-cam++")
-    assert done.returncode == 0 and "heat inside the fundus" in done.stdout, done.stderr
+    assert done.returncode == 0 and "heat outside the fundus" in done.stdout, done.stderr
     assert (run / "explanations" / "prepared-test" / "board-grad-cam++.png").is_file()
     done = cli("export", run, bundle, "--allow-drift")
     assert done.returncode == 0 and "int8" in done.stdout, done.stderr
+    done = cli("explain", run, "-n", 1, "--bundle", bundle, "--sanity", 2, "--overwrite")
+    assert done.returncode == 0 and "Heat maps of the bundle" in done.stdout and "Spearman" in done.stdout, done.stderr
+    done = cli("explain", run, "--id", "p0001_left", "--method", "grad-cam")
+    assert done.returncode == 0 and "blurring the hottest changes" in done.stdout, done.stderr
     done = cli("profile", bundle, "--repeats", 2, "--threads", 1)
     assert done.returncode == 0 and "peak MiB" in done.stdout, done.stderr
     image = next((photographs / "images").iterdir())

@@ -8,31 +8,22 @@ import pytest
 
 from keras_dr import datasets, prepared, preparing, synthetic
 from keras_dr.errors import KerasDrError
-from keras_dr.explain import explain, heatmaps
+from keras_dr.explain import Companions, Explainer, Options, explain, explain_one
 from keras_dr.explain.boards import BoardRow, write_board
-from keras_dr.explain.scores import score_heatmap, summarise, uniform_scores
+from keras_dr.explain.seen import met_before
 from keras_dr.explain.selection import choose_for_board, sample_evenly
-from keras_dr.model import build_model, head_weights
-from keras_dr.overlay import enlarge, normalise
+from keras_dr.explain.sheets import blend_signed
+from keras_dr.model import build_model
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
 
 SIZE = 96
-CORNER = np.zeros((4, 4))
-CORNER[:2, :2] = 1  # a quarter of a 4 x 4 map
-LEFT = np.zeros((4, 4), bool)
-LEFT[:, :2] = True
 
 
 @pytest.fixture(scope="module")
 def grader() -> keras.Model:
     keras.utils.set_random_seed(3)
     return build_model("tiny", SIZE, 5)
-
-
-@pytest.fixture(scope="module")
-def photographs() -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -48,151 +39,8 @@ def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
 @pytest.fixture(scope="module")
 def explained(grader: keras.Model, fundus_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "explanations" / "fundus-all"
-    explain(grader, fundus_set, folder, n=4)
+    explain(grader, fundus_set, folder, Options(4))
     return folder
-
-
-def pooled(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What enters the pooling, float32 (n, h, w, channels)."""
-    features = keras.Model(model.input, model.get_layer("pooling").input)
-    return np.asarray(features(images.astype(np.float32), training=False))
-
-
-def alike(maps: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether maps are the expected ones up to a positive factor, and not empty."""
-    pairs = zip(maps, expected, strict=True)
-    return all(e.max() > 0 and np.abs(normalise(m) - normalise(e)).max() < 1e-3 for m, e in pairs)
-
-
-def test_grad_cam_is_its_closed_form(grader: keras.Model, photographs: np.ndarray) -> None:
-    classes = np.array([0, 4, 2])
-    kernel = head_weights(grader)[0][:, classes]
-    expected = np.maximum(np.einsum("nhwc,cn->nhw", pooled(grader, photographs), kernel), 0) / 9  # 3 x 3 features
-    assert np.allclose(heatmaps(grader, photographs, classes, batch_size=2), expected, rtol=1e-3, atol=1e-6)
-
-
-def test_grad_cam_plus_plus_is_proportional_to_its_closed_form(grader: keras.Model, photographs: np.ndarray) -> None:
-    classes = np.array([1, 3, 1])
-    kernel = np.maximum(head_weights(grader)[0][:, classes], 0)
-    expected = np.einsum("nhwc,cn->nhw", pooled(grader, photographs), kernel)
-    assert alike(heatmaps(grader, photographs, classes, "grad-cam++"), expected)
-
-
-def test_grad_cam_plus_plus_bears_large_logits(photographs: np.ndarray) -> None:
-    model = build_model("tiny", SIZE, 2)
-    kernel, _ = head_weights(model)
-    model.get_layer("logits").set_weights([kernel, np.array([500.0, -500.0])])
-    expected = np.einsum("nhwc,c->nhw", pooled(model, photographs), np.maximum(kernel[:, 0], 0))
-    assert alike(heatmaps(model, photographs, np.array([0, 0, 0]), "grad-cam++"), expected)
-
-
-def test_densenet_map_is_made_where_it_pools() -> None:
-    keras.utils.set_random_seed(1)
-    model = build_model("densenet121", 64, 3)
-    image = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3), np.uint8)
-    expected = pooled(model, image) @ head_weights(model)[0][:, 1]
-    assert alike(heatmaps(model, image, np.array([1])), expected)
-
-
-def brightness_grader(size: int) -> keras.Model:
-    """Channel 0 of every layer carries the local brightness; the logit of class 1 is its mean."""
-    model = build_model("tiny", size, 2)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            kernel = np.zeros(layer.kernel.shape)
-            channels = 3 if layer.kernel.shape[2] == 3 else 1
-            kernel[:, :, :channels, 0] = 1 / (9 * channels)
-            layer.set_weights([kernel])
-    head = np.zeros((64, 2))
-    head[0, 1] = 1
-    model.get_layer("logits").set_weights([head, np.zeros(2)])
-    return model
-
-
-@pytest.mark.parametrize("method", ["grad-cam", "grad-cam++"])
-def test_heat_lies_where_the_evidence_is(method: str) -> None:
-    image = np.zeros((1, 160, 160, 3), np.uint8)
-    image[:, 24:72, 88:136] = 255  # upper right
-    heat = heatmaps(brightness_grader(160), image, np.array([1]), method)[0]
-    y, x = np.unravel_index(enlarge(heat, 160).argmax(), (160, 160))
-    assert 24 <= y < 72 and 88 <= x < 136
-
-
-def test_map_for_a_class_without_evidence_is_zero() -> None:
-    image = np.full((1, 96, 96, 3), 255, np.uint8)
-    assert not heatmaps(brightness_grader(96), image, np.array([0])).any()
-
-
-def test_unknown_method_names_the_known_ones(grader: keras.Model, photographs: np.ndarray) -> None:
-    with pytest.raises(KerasDrError, match=r"among grad-cam, grad-cam\+\+; found 'gradcam'. Correct --method"):
-        heatmaps(grader, photographs, np.zeros(3, int), "gradcam")
-
-
-def test_damaged_weights_are_told(photographs: np.ndarray) -> None:
-    model = build_model("tiny", SIZE, 2)
-    model.get_layer("logits").set_weights([np.full((64, 2), np.nan), np.zeros(2)])
-    with pytest.raises(KerasDrError, match="NaN or infinity"):
-        heatmaps(model, photographs, np.zeros(3, int))
-
-
-def test_share_inside_the_fundus() -> None:
-    heat = np.array([[3, 0, 0, 1]] + 3 * [[0] * 4])
-    assert score_heatmap(heat, LEFT, {})["share_inside_fundus"] == 0.75
-
-
-def test_share_on_lesions_counts_heat_inside_the_fundus_and_partly_covered_pixels() -> None:
-    heat = np.array([[4, 1, 9, 9]] + 3 * [[1, 1, 9, 9]])  # 11 inside the fundus
-    mask = np.zeros((4, 4))
-    mask[0, 0], mask[1, 1] = 0.5, 1  # heat 2 + 1, area .5 + 1
-    scores = score_heatmap(heat, LEFT, {"haemorrhages": mask})
-    assert scores["share_on_lesions"] == pytest.approx(3 / 11)
-    assert scores["lesion_area_share"] == pytest.approx(1.5 / 8)
-    assert scores["enrichment"] == pytest.approx(3 / 11 / (1.5 / 8))
-
-
-def test_overlapping_lesions_count_once() -> None:
-    scores = score_heatmap(CORNER, LEFT, {"hard_exudates": CORNER, "haemorrhages": CORNER})
-    assert (scores["share_on_lesions"], scores["enrichment"]) == (1, 2)
-
-
-def test_optic_disc_is_no_lesion() -> None:
-    scores = score_heatmap(CORNER, LEFT, {"optic_disc": CORNER})
-    assert scores["share_on_optic_disc"] == 1
-    assert scores["share_on_lesions"] is scores["lesion_area_share"] is scores["enrichment"] is None
-
-
-def test_uniform_map_scores_chance() -> None:
-    scores = uniform_scores(LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER[::-1]})
-    assert list(scores.values()) == [0.5, 0.5, 0.5, 1, 0.5]
-
-
-def test_map_without_heat_has_no_shares() -> None:
-    scores = score_heatmap(np.zeros((4, 4)), LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER})
-    assert list(scores.values()) == [None, None, 0.5, None, None]
-
-
-def test_empty_lesion_mask_is_no_lesion() -> None:
-    assert score_heatmap(CORNER, LEFT, {"haemorrhages": np.zeros((4, 4))})["share_on_lesions"] is None
-
-
-def test_fundus_that_fills_the_photograph_has_no_inside() -> None:
-    assert score_heatmap(CORNER, np.ones((4, 4), bool), {})["share_inside_fundus"] is None
-
-
-def test_summary_leaves_out_what_does_not_exist() -> None:
-    lesion = score_heatmap(CORNER, LEFT, {"haemorrhages": CORNER})
-    none = score_heatmap(np.zeros((4, 4)), LEFT, {})
-    flat = [uniform_scores(LEFT, {"haemorrhages": CORNER}), uniform_scores(LEFT, {})]
-    enrichment = summarise([lesion, none], flat)["enrichment"]
-    assert enrichment == {"n": 1, "mean": 2, "median": 2, "low": None, "high": None, "uniform_mean": 1}
-
-
-def test_interval_is_that_of_the_mean() -> None:
-    values = np.random.default_rng(1).normal(0.5, 0.1, 400)
-    rows = [dict.fromkeys(score_heatmap(CORNER, LEFT, {}), value) for value in values]
-    found = summarise(rows, rows)["enrichment"]
-    half = 1.96 * values.std() / 20
-    assert (found["low"], found["high"]) == pytest.approx((values.mean() - half, values.mean() + half), abs=2e-3)
 
 
 def test_board_takes_every_class_and_both_right_and_wrong() -> None:
@@ -234,7 +82,12 @@ def test_board_without_photographs_is_refused(tmp_path: Path) -> None:
 
 
 def test_explanation_holds_its_files(explained: Path, fundus_set: PreparedSet) -> None:
-    assert sorted(path.name for path in explained.iterdir()) == ["board.png", "heatmaps", "scores.json"]
+    assert sorted(path.name for path in explained.iterdir()) == [
+        "board.png",
+        "heatmaps",
+        "lesions.png",
+        "scores.json",
+    ]
     assert len(list(explained.glob("heatmaps/*.npz"))) == len(fundus_set.rows)
     assert len(list(explained.glob("heatmaps/*.png"))) == 4
 
@@ -243,33 +96,79 @@ def test_stored_map_is_of_the_predicted_class(explained: Path, grader: keras.Mod
     image = fundus_set.image(7)[None]
     prediction = np.asarray(grader(image, training=False)).argmax(axis=1)
     with np.load(explained / "heatmaps" / f"{fundus_set.rows[7]['image_id']}.npz") as stored:
-        assert np.allclose(stored["grad-cam"], heatmaps(grader, image, prediction)[0], atol=1e-5)
+        assert np.allclose(stored["grad-cam"], Explainer(grader).heatmaps(image, prediction)[0], atol=1e-5)
 
 
 def test_scores_json_says_what_was_measured(explained: Path) -> None:
     about = json.loads((explained / "scores.json").read_text("utf-8"))
     assert (about["set"], about["split"], about["feature_layer"]) == ("fundus", "all", "block5b_relu")
     assert (about["photographs_scored"], about["sampling"]) == (24, "whole split")
-    inside = about["summary"]["grad-cam"]["share_inside_fundus"]
-    assert inside["uniform_mean"] == pytest.approx(np.pi / 4, abs=0.01)
-    own = [row["scores"]["grad-cam"]["share_inside_fundus"] for row in about["photographs"]]
+    outside = about["summary"]["grad-cam"]["share_outside_fundus"]
+    assert about["summary"]["uniform"]["share_outside_fundus"]["mean"] == pytest.approx(1 - np.pi / 4, abs=0.01)
+    own = [row["scores"]["grad-cam"]["share_outside_fundus"] for row in about["photographs"]]
     own = [share for share in own if share is not None]
-    assert (inside["n"], inside["mean"]) == (len(own), pytest.approx(np.mean(own)))
+    assert (outside["n"], outside["mean"]) == (len(own), pytest.approx(np.mean(own)))
 
 
-def test_two_methods_have_a_board_each(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    methods = ("grad-cam", "grad-cam++")
-    about = explain(grader, fundus_set.split("test"), out, n=2, methods=methods, score_all=False)
-    assert sorted(path.name for path in out.glob("*.png")) == ["board-grad-cam++.png", "board-grad-cam.png"]
+def test_two_methods_have_a_board_each_and_an_agreement(
+    grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
+) -> None:
+    out, options = tmp_path / "out", Options(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
+    about = explain(grader, fundus_set.split("test"), out, options)
+    assert sorted(path.name for path in out.glob("board*")) == ["board-grad-cam-dilated.png", "board-grad-cam.png"]
     assert (about["photographs_scored"], about["sampling"][:14]) == (2, "the 2 of the b")
+    assert about["agreement"]["grad-cam ~ grad-cam-dilated"]["n"] == 2
 
 
-def test_given_probabilities_decide(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
+def test_costly_scores_are_made_when_asked_for(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
+    options = Options(1, faithfulness=3, sanity=2)
+    about = explain(grader, fundus_set.split("test"), tmp_path / "out", options)
+    assert set(about["faithfulness"]) == {"grad-cam", "random"}
+    assert about["faithfulness"]["grad-cam"]["deletion_auc"]["n"] == 3
+    assert list(about["sanity"]["grad-cam"]) == ["head", "head, top quarter", "head, top half", "whole network"]
+
+
+def test_overlap_threshold_comes_from_other_photographs(
+    grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
+) -> None:
+    companions = Companions(masked=fundus_set.split("train"), before=build_model("tiny", SIZE, 5))
+    about = explain(grader, fundus_set.split("test"), tmp_path / "out", Options(1), companions)
+    assert about["overlap_photographs"] == len(fundus_set.split("train").rows)
+    assert 0 < about["overlap_thresholds"]["grad-cam"]["lesions"] < 1
+    assert about["summary"]["uniform"]["iou_lesions"]["n"] > 0
+    assert (tmp_path / "out" / "before-after.png").is_file()
+
+
+def test_photograph_met_in_training_is_found(fundus_set: PreparedSet) -> None:
+    met = met_before(fundus_set, fundus_set)
+    assert {row["split"] for row, seen in zip(fundus_set.rows, met, strict=True) if not seen} == {"test"}
+
+
+def test_temperature_changes_confidence_alone(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     val = fundus_set.split("val")
-    probabilities = np.tile([0.1, 0.1, 0.1, 0.6, 0.1], (len(val.rows), 1))
-    about = explain(grader, val, tmp_path / "out", n=1, probabilities=probabilities, score_all=False)
-    assert [(row["prediction"], row["confidence"]) for row in about["photographs"]] == [("severe", 0.6)]
+    one, other = (explain(grader, val, tmp_path / f"{t}", Options(1, temperature=t))["photographs"] for t in (1.0, 0.1))
+    assert [row["prediction"] for row in one] == [row["prediction"] for row in other]
+    assert one[0]["confidence"] < other[0]["confidence"]
+
+
+def test_one_photograph_is_explained_by_all_methods(
+    grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
+) -> None:
+    methods = ("grad-cam", "layercam-2x")
+    about = explain_one(grader, fundus_set, 3, tmp_path / "out", methods)
+    assert list(about["decision_changes"]) == list(methods) and about["image_id"] == fundus_set.rows[3]["image_id"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "explanation.png",
+        "heatmaps.npz",
+        "scores.json",
+    ]
+    with np.load(tmp_path / "out" / "heatmaps.npz") as stored:
+        assert stored["grad-cam"].shape == (2, 3, 3) and stored["layercam-2x"].shape == (2, 6, 6)
+
+
+def test_signed_map_has_two_colours() -> None:
+    drawn = blend_signed(np.full((4, 4, 3), 100, np.uint8), np.array([[1.0, -1.0], [1.0, -1.0]]))
+    assert drawn[0, 0, 2] > drawn[0, 0, 0] and drawn[0, 3, 0] > drawn[0, 3, 1]  # cyan for, magenta against
 
 
 def test_existing_explanation_is_refused(explained: Path, grader: keras.Model, fundus_set: PreparedSet) -> None:
@@ -281,7 +180,7 @@ def test_overwrite_replaces_an_explanation(grader: keras.Model, fundus_set: Prep
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
     (tmp_path / "out" / "scores.json").touch()
-    explain(grader, fundus_set.split("val"), tmp_path / "out", n=1, score_all=False, overwrite=True)
+    explain(grader, fundus_set.split("val"), tmp_path / "out", Options(1), overwrite=True)
     assert not (tmp_path / "out" / "old").exists()
 
 

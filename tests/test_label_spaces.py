@@ -139,12 +139,12 @@ def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None
 
 
 def test_a_grader_is_explained_on_a_set_without_grades(ungraded: Path, run_folder: Path, tmp_path: Path) -> None:
-    from keras_dr.explain import explain
+    from keras_dr.explain import Options, explain
     from keras_dr.trained import load_run
 
     run = load_run(run_folder)
     data = run.prepared_set(ungraded).split("test")
-    scores = explain(run.model(), data, tmp_path / "explained", n=2, score_all=False)
+    scores = explain(run.model(), data, tmp_path / "explained", Options(2, score_all=False))
     assert {one["correct"] for one in scores["photographs"]} == {None}
     assert scores["summary"]["grad-cam"]["share_on_lesions"]["n"] > 0
 

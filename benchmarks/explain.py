@@ -1,0 +1,124 @@
+"""What heat maps cost: in closed form against tf-keras-vis, and a whole explanation against a bare forward pass.
+
+    python benchmarks/explain.py [RUN [PREPARED]] [--backbone densenet121] [--size 224] [--batch 8] [--repeats 5]
+                                 [--photographs 500]
+
+First, Grad-CAM and Grad-CAM++ of one batch, both ways taking turns, the first call of each left out. With RUN, then
+every method a photograph beside a bare forward pass; and all that `explain` does with Grad-CAM, scores included, on
+`--photographs` photographs of the run's set (repeated to fill them) against the same photographs read and graded alone.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_dr.explain import METHODS, Explainer, Options, explain, visualisers
+from keras_dr.explain.survey import BATCH
+from keras_dr.model import build_model
+from keras_dr.pipeline import Photographs
+from keras_dr.prepared import PreparedSet
+from keras_dr.trained import load_run
+
+GOAL_CLOSED, GOAL_WHOLE = 6.0, 1.25
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long one call takes."""
+    start = perf_counter()
+    work()
+    return perf_counter() - start
+
+
+def take_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds of each way, float64 (repeats,), one call of each before them not counted."""
+    rounds = [{name: seconds(work) for name, work in ways.items()} for _ in range(repeats + 1)]
+    return {name: np.array([one[name] for one in rounds[1:]]) for name in ways}
+
+
+def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
+    """Closed form against tf-keras-vis on one batch."""
+    explainer = Explainer(build_model(backbone, size, 5))
+    rng = np.random.default_rng(0)
+    images, classes = rng.integers(0, 256, (batch, size, size, 3), np.uint8), rng.integers(0, 5, batch)
+    for method in ("grad-cam", "grad-cam++"):
+        times = take_turns(
+            {
+                "closed": lambda: explainer.heatmaps(images, classes, method, batch),  # noqa: B023
+                "peer": lambda: visualisers.by_gradients(method, explainer.model, images, classes, explainer.layer),  # noqa: B023
+            },
+            repeats,
+        )
+        closed, peer = (np.median(one) * 1000 / batch for one in times.values())
+        ratio, shortest = np.median(times["peer"] / times["closed"]), times["peer"].min() / times["closed"].min()
+        print(f"{method}, {backbone} at {size}, batch {batch}: closed form {closed:.1f} ms a photograph,", end=" ")
+        print(f"tf-keras-vis {peer:.1f} ms; median ratio {ratio:.1f}, of the shortest {shortest:.1f}", end=" ")
+        print(f"(goal: at least {GOAL_CLOSED:g})", flush=True)
+
+
+def compare_methods(model: keras.Model, data: PreparedSet, repeats: int) -> None:
+    """Every method on a photograph, against a bare forward pass, in batches of four."""
+    explainer, images = Explainer(model), data.images(range(4))
+    classes, batch = explainer.look(images)[0].argmax(axis=1), images.astype(np.float32)
+    ways: dict[str, Callable[[], object]] = {"bare forward": lambda: model.predict_on_batch(batch)}
+    ways |= {name: (lambda name=name: explainer.heatmaps(images, classes, name, 4)) for name in METHODS}  # type: ignore[misc]
+    times = take_turns(ways, repeats)
+    bare = np.median(times["bare forward"])
+    for name, one in times.items():
+        print(
+            f"{name:17} {np.median(one) * 1000 / 4:8.1f} ms a photograph, {np.median(one) / bare:6.1f} of bare forward"
+        )
+
+
+def compare_whole(model: keras.Model, data: PreparedSet, repeats: int) -> None:
+    """All of `explain` against reading and grading."""
+
+    def bare() -> None:
+        for batch in Photographs(data.image_files(), data.preprocessing.size).batches(BATCH):
+            model.predict_on_batch(batch)
+
+    def whole() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            explain(model, data, Path(folder) / "out", Options(n=1))
+
+    times = take_turns({"bare": bare, "explain": whole}, repeats)
+    ratios = times["explain"] / times["bare"]
+    print(f"{len(data.rows)} photographs: read and graded {np.median(times['bare']):.1f} s,", end=" ")
+    print(f"explained {np.median(times['explain']):.1f} s; ratio {np.median(ratios):.2f},", end=" ")
+    print(f"of the shortest {times['explain'].min() / times['bare'].min():.2f} (goal: at most {GOAL_WHOLE})")
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("prepared", nargs="?", type=Path)
+    parser.add_argument("--backbone", default="densenet121")
+    for name, default in (("size", 224), ("batch", 8), ("repeats", 5), ("photographs", 500)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    tf.get_logger().setLevel("ERROR")
+    compare_closed(given.backbone, given.size, given.batch, given.repeats)
+    if given.run:
+        run = load_run(given.run)
+        data, model = run.prepared_set(given.prepared), run.model()
+        compare_methods(model, data, min(given.repeats, 3))
+        compare_whole(
+            model, replace(data, rows=tuple(islice(cycle(data.rows), given.photographs))), min(given.repeats, 3)
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What `cli.py explain` asks for: a Run, photographs that it has not learned from, and what to measure on them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_dr.errors import KerasDrError
+from keras_dr.explain.explaining import Companions, Options, explain
+from keras_dr.explain.one import explain_one
+from keras_dr.explain.seen import met_before
+from keras_dr.explain.survey import Progress
+from keras_dr.pictures import find_photograph
+from keras_dr.prepared import PreparedSet
+from keras_dr.trained import Run
+
+MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
+
+
+def explain_run(
+    run: Run,
+    folder: Path | None,
+    split: str,
+    options: Options,
+    bundle: Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Explain a run on a split of its own set, or on the photographs of another set that it has not learned from.
+
+    Args:
+        run: the grader.
+        folder: another Prepared set than the run's own.
+        split: "train", "val", "test" or "all".
+        options: see `explaining.Options`; the run's temperature is put in.
+        bundle: made of the run, to compare its heat maps.
+        overwrite: replace an existing result.
+        progress: called with (done, in all, what).
+
+    Returns:
+        The result's folder, and what its scores.json says.
+
+    Raises:
+        KerasDrError: see `explaining.explain`; or the run has learned from all of these photographs.
+    """
+    whole = run.prepared_set(folder)
+    data = whole.split(split)
+    fresh, measured = data, np.ones(len(data.rows), bool)
+    if not is_own(run, whole):
+        measured = ~met_before(run.own_set(), data)
+        if not measured.any():
+            raise KerasDrError(f"photographs that {run.folder} has not learned from", "none", "Choose another --split.")
+        fresh = replace(data, rows=tuple(row for row, keep in zip(data.rows, measured, strict=True) if keep))
+    companions = Companions(
+        masked=_masked(whole, fresh),
+        before=_before(run),
+        bundle=(bundle, run.about["model_sha256"]) if bundle else None,
+        left_out=int((~measured).sum()),
+    )
+    target = run.folder / "explanations" / run.result_name(data, split)
+    options = replace(options, temperature=run.temperature)
+    return target, explain(run.model(), fresh, target, options, companions, overwrite, progress)
+
+
+def explain_photograph(
+    run: Run,
+    folder: Path | None,
+    image_id: str,
+    methods: tuple[str, ...],
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """All about one photograph of a Prepared set, whatever its split.
+
+    Raises:
+        KerasDrError: no such photograph; see `one.explain_one`.
+    """
+    data = run.prepared_set(folder)
+    index, target = find_photograph(data, image_id), run.folder / "explanations" / run.result_name(data, image_id)
+    about = explain_one(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
+    return target, about
+
+
+def is_own(run: Run, data: PreparedSet) -> bool:
+    """Whether this is the set that the run was trained on."""
+    return run.result_name(data, "") == f"{data.name}-"
+
+
+def _masked(whole: PreparedSet, measured: PreparedSet) -> PreparedSet | None:
+    """The set's training photographs that are not measured themselves, some of them, if there are any with masks."""
+    if not (whole.folder / "masks").is_dir():
+        return None
+    names = {row["image_id"] for row in measured.rows}
+    rows = tuple(row for row in whole.rows if row["split"] in ("train", "val") and row["image_id"] not in names)
+    others = replace(whole, rows=rows)
+    masked = tuple(row for index, row in enumerate(rows) if others.masks(index))
+    return replace(whole, rows=masked[:: -(-len(masked) // MOST_MASKED)]) if masked else None
+
+
+def _before(run: Run) -> keras.Model | None:
+    """The grader as it was before fine-tuning, if that was kept beside the fine-tuned one."""
+    file = run.folder / "frozen.keras"
+    if run.about.get("kept") != "finetune" or not file.is_file():
+        return None
+    return keras.saving.load_model(file, compile=False, safe_mode=True)

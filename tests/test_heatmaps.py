@@ -1,0 +1,194 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_dr.backbones import BACKBONES
+from keras_dr.errors import KerasDrError
+from keras_dr.explain import METHODS, Explainer, visualisers
+from keras_dr.explain.closed_form import class_kernel, model_evidence
+from keras_dr.explain.finer import finer_layer
+from keras_dr.model import build_model, feature_layer, head_weights
+from keras_dr.overlay import enlarge, normalise
+
+SIZE = 96
+QUICK = ("tiny", "mobilenetv2")
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name not in QUICK]
+
+
+@pytest.fixture(scope="module")
+def grader() -> keras.Model:
+    keras.utils.set_random_seed(3)
+    return build_model("tiny", SIZE, 5)
+
+
+@pytest.fixture(scope="module")
+def photographs() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+
+
+def pooled(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """What enters the pooling, float32 (n, h, w, channels)."""
+    features = keras.Model(model.input, model.get_layer("pooling").input)
+    return np.asarray(features(images.astype(np.float32), training=False))
+
+
+def alike(maps: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether maps are the expected ones up to a positive factor, to 1e-3, and not all empty."""
+    pairs = list(zip(maps, expected, strict=True))
+    same = all(np.abs(normalise(one) - normalise(other)).max() < 1e-3 for one, other in pairs)
+    return same and max(other.max() for _, other in pairs) > 0
+
+
+def brightness_grader(size: int) -> keras.Model:
+    """Channel 0 of every layer carries the local brightness; the logit of class 1 is its mean."""
+    model = build_model("tiny", size, 2)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            kernel = np.zeros(layer.kernel.shape)
+            channels = 3 if layer.kernel.shape[2] == 3 else 1
+            kernel[:, :, :channels, 0] = 1 / (9 * channels)
+            layer.set_weights([kernel])
+    head = np.zeros((64, 2))
+    head[0, 1] = 1
+    model.get_layer("logits").set_weights([head, np.zeros(2)])
+    return model
+
+
+@pytest.mark.parametrize("name", [*QUICK, *SLOW])
+def test_closed_form_is_tf_keras_vis(name: str) -> None:
+    keras.utils.set_random_seed(1)
+    explainer = Explainer(build_model(name, 64, 3))
+    images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    for method in ("grad-cam", "grad-cam++"):
+        for classes in (np.array([0, 1]), np.array([2, 2])):
+            peer = visualisers.by_gradients(method, explainer.model, images, classes, explainer.layer)
+            assert alike(explainer.heatmaps(images, classes, method), peer) or not peer.any()
+
+
+def test_evidence_adds_up_to_the_logit(grader: keras.Model, photographs: np.ndarray) -> None:
+    evidence = model_evidence(pooled(grader, photographs), grader)
+    logits = np.asarray(grader(photographs.astype(np.float32), training=False))
+    assert evidence.shape == (3, 3, 3, 5)
+    assert np.allclose(evidence.mean(axis=(1, 2)) + head_weights(grader)[1], logits, atol=1e-5)
+
+
+def test_grad_cam_plus_plus_bears_large_logits(photographs: np.ndarray) -> None:
+    model = build_model("tiny", SIZE, 2)
+    kernel, _ = head_weights(model)
+    model.get_layer("logits").set_weights([kernel, np.array([500.0, -500.0])])
+    expected = np.einsum("nhwc,c->nhw", pooled(model, photographs), np.maximum(kernel[:, 0], 0))
+    peer = visualisers.by_gradients("grad-cam++", model, photographs, np.zeros(3, int), feature_layer(model))
+    assert alike(peer, expected)
+
+
+def test_layercam_at_the_features_is_grad_cam_plus_plus(grader: keras.Model, photographs: np.ndarray) -> None:
+    explainer, classes = Explainer(grader), np.array([0, 3, 1])
+    assert alike(
+        explainer.heatmaps(photographs, classes, "layercam"), explainer.heatmaps(photographs, classes, "grad-cam++")
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_heat_lies_where_the_evidence_is(method: str) -> None:
+    image = np.zeros((1, 160, 160, 3), np.uint8)
+    image[:, 24:72, 88:136] = 255  # upper right
+    heat = Explainer(brightness_grader(160)).heatmaps(image, np.array([1]), method)[0]
+    y, x = np.unravel_index(enlarge(heat, 160).argmax(), (160, 160))
+    assert 24 <= y < 72 and 88 <= x < 136
+
+
+def test_map_for_a_class_without_evidence_is_zero() -> None:
+    image = np.full((1, 96, 96, 3), 255, np.uint8)
+    assert not Explainer(brightness_grader(96)).heatmaps(image, np.array([0])).any()
+
+
+# Which of every two pixels is the old one: where padding makes up for an even side, the first or the second.
+PHASES = {"tiny": 1, "mobilenetv2": 0, "resnet50v2": 0, "densenet121": 0}
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "tiny" else pytest.param(name, marks=pytest.mark.slow) for name in PHASES]
+)
+def test_dilated_features_hold_the_old_ones(name: str) -> None:
+    explainer = Explainer(build_model(name, SIZE, 2))
+    image = np.random.default_rng(2).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
+    few, many = (model.predict_on_batch(image)[1] for model in (explainer.seeing, explainer.dilated))
+    assert many.shape[1] in (5, 6)
+    assert np.allclose(many[:, PHASES[name] :: 2, PHASES[name] :: 2], few, atol=1e-4 * few.max())
+
+
+def test_finer_maps_have_more_pixels(grader: keras.Model, photographs: np.ndarray) -> None:
+    explainer = Explainer(grader)
+    sides = {name: explainer.heatmaps(photographs[:1], np.array([0]), name).shape[1] for name in list(METHODS)[4:]}
+    assert sides == {"grad-cam-dilated": 6, "grad-cam-crops": 6, "layercam-2x": 6, "layercam-4x": 12}
+
+
+def test_finer_layer_that_does_not_exist(grader: keras.Model) -> None:
+    assert finer_layer(grader, 4).name == "block3b_relu"
+    with pytest.raises(KerasDrError, match="an activation of 96 pixels or more in tiny; found none"):
+        finer_layer(grader, 32)
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "grad-cam++", "layercam", "score-cam"])
+def test_any_layer(grader: keras.Model, photographs: np.ndarray, method: str) -> None:
+    maps = Explainer(grader, "block4b_relu").heatmaps(photographs[:2], np.array([0, 1]), method)
+    assert maps.shape == (2, 6, 6) and (maps >= 0).all()
+
+
+def test_batches_do_not_change_maps(grader: keras.Model, photographs: np.ndarray) -> None:
+    explainer, classes = Explainer(grader), np.array([0, 4, 2])
+    for method in METHODS:
+        one, all_ = (explainer.heatmaps(photographs, classes, method, size) for size in (1, 3))
+        assert np.allclose(one, all_, rtol=1e-3, atol=1e-6), method
+
+
+def test_score_cam_prints_nothing(grader: keras.Model, photographs: np.ndarray, capfd: pytest.CaptureFixture) -> None:
+    Explainer(grader).heatmaps(photographs[:1], np.array([0]), "score-cam")
+    assert capfd.readouterr().out == ""
+
+
+def test_unknown_layer_names_the_nearest(grader: keras.Model) -> None:
+    with pytest.raises(KerasDrError, match=r"'block5_relu', no such layer. The nearest names: block5b_relu, "):
+        Explainer(grader, "block5_relu")
+
+
+def test_layer_without_a_map_is_refused(grader: keras.Model) -> None:
+    with pytest.raises(KerasDrError, match="'logits', whose output is no map"):
+        Explainer(grader, "logits")
+
+
+def test_layer_for_a_method_that_has_its_own_is_refused(grader: keras.Model, photographs: np.ndarray) -> None:
+    with pytest.raises(KerasDrError, match=r"takes --layer \(grad-cam, .*found grad-cam-crops"):
+        Explainer(grader, "block4b_relu").heatmaps(photographs, np.zeros(3, int), "grad-cam-crops")
+
+
+def test_unknown_method_names_the_known_ones(grader: keras.Model, photographs: np.ndarray) -> None:
+    with pytest.raises(KerasDrError, match=r"among grad-cam, grad-cam\+\+, .*; found 'gradcam'. Correct --method"):
+        Explainer(grader).heatmaps(photographs, np.zeros(3, int), "gradcam")
+
+
+@pytest.fixture(scope="module")
+def nonlinear() -> keras.Model:
+    """A grader with a hidden layer behind the pooling."""
+    model = build_model("tiny", SIZE, 2)
+    hidden = keras.layers.Dense(8, "relu", name="hidden")(model.get_layer("pooling").output)
+    return keras.Model(model.inputs[0], keras.layers.Dense(2, name="logits")(hidden), name="tiny")
+
+
+def test_closed_form_demands_a_linear_head(nonlinear: keras.Model, photographs: np.ndarray) -> None:
+    with pytest.raises(KerasDrError, match=r"other layers between pooling.*Explain it with --method layercam"):
+        Explainer(nonlinear).heatmaps(photographs, np.zeros(3, int))
+    with pytest.raises(KerasDrError, match="no linear dense layer"):
+        class_kernel(keras.Model(nonlinear.inputs, nonlinear.get_layer("pooling").output, name="tiny"))
+
+
+def test_other_heads_have_other_methods(nonlinear: keras.Model, photographs: np.ndarray) -> None:
+    for method in ("layercam", "score-cam"):
+        assert Explainer(nonlinear).heatmaps(photographs, np.zeros(3, int), method).any()
+
+
+def test_damaged_weights_are_told(photographs: np.ndarray) -> None:
+    model = build_model("tiny", SIZE, 2)
+    model.get_layer("logits").set_weights([np.full((64, 2), np.nan), np.zeros(2)])
+    with pytest.raises(KerasDrError, match="NaN or infinity"):
+        Explainer(model).heatmaps(photographs, np.zeros(3, int))
