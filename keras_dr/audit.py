@@ -26,12 +26,14 @@ class Audit:
         photographs: number in all sets.
         counts: duplicates, near_duplicates, duplicate_groups, conflicting_groups; see `duplicates.count_copies`.
         shared: pair of (set, split) -> groups of copies that have photographs in both.
+        too_small: photographs without a perceptual hash, of whose copies only identical ones are found.
         copies: a row a photograph that has a copy: set, image_id, split, grade, copy_of, kind, conflict, leak.
     """
 
     photographs: int
     counts: dict[str, int]
     shared: dict[tuple[Side, Side], int]
+    too_small: int
     copies: tuple[dict[str, Any], ...]
 
     @property
@@ -72,7 +74,8 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
     shared = Counter(pair for found in sides.values() for pair in combinations(sorted(found), 2))
     leaking = {number for number, found in sides.items() if _leaks(found)}
     marked = [row | {"leak": "yes" if row["copies"] in leaking else "no"} for row in listed]
-    return Audit(len(rows), count_copies(listed), dict(sorted(shared.items())), tuple(marked))
+    too_small = sum(not row["perceptual_hash"] for row in rows)
+    return Audit(len(rows), count_copies(listed), dict(sorted(shared.items())), too_small, tuple(marked))
 
 
 def write_copies(file: Path, found: Audit) -> None:

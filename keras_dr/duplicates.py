@@ -40,7 +40,7 @@ COLUMNS = ("group_id", "copy_of", "image_id", "split", "grade", "kind", "conflic
 _BITS = 256
 _BLOCK = 2048
 _PERIODS = slice(2, 18)  # of the cosine transform's coefficients, down and across
-# Reversing a line changes the sign of its odd coefficients.
+# reversing a line changes the sign of its odd coefficients, so the mirror image's hash is known without it
 _MIRRORED = np.packbits(np.tile(np.arange(16) % 2 == 1, 16))
 Image = NDArray[np.uint8]
 

@@ -5,8 +5,11 @@ from textwrap import indent
 from typing import Any
 
 from keras_dr.audit import COLUMNS, Audit
+from keras_dr.preprocessing import COPY_SIDE
 from keras_dr.quality import MEASURES
 from keras_dr.report import Table, text_table
+
+_TOO_SMALL = f"photographs show under {COPY_SIDE} pixels: of their copies only identical ones are told."
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -24,7 +27,7 @@ def prepared_text(about: Mapping[str, Any]) -> str:
     notes = {
         "photographs could not be used; rejected.csv lists them with the reason.": about["rejected"] - dropped,
         "photographs show no fundus circle; the whole image was used.": about["fundus_not_found"],
-        "photographs are under 64 pixels wide: of their copies only identical ones are told.": small,
+        _TOO_SMALL: small,
         "photographs are pixel for pixel the same as another one.": about["duplicates"],
         "photographs are near copies of another one: re-encoded, resized, mirrored, brightened.": about[
             "near_duplicates"
@@ -56,6 +59,8 @@ def audit_text(found: Audit, most: int) -> str:
         f"{found.photographs} photographs: {counts['duplicates']} identical, {counts['near_duplicates']} near copies "
         f"in {counts['duplicate_groups']} groups, {counts['conflicting_groups']} of them with different grades."
     ]
+    if found.too_small:
+        lines.append(f"{found.too_small} {_TOO_SMALL}")
     if found.shared:
         rows = [
             (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if _is_leak(one[1], other[1]) else "")

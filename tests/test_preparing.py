@@ -7,9 +7,10 @@ import pytest
 from preparation import content, copied, prepare, read_csv
 
 from keras_dr import prepared
+from keras_dr.audit import audit
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
-from keras_dr.listings import prepared_text
+from keras_dr.listings import audit_text, prepared_text
 from keras_dr.preprocessing import Preprocessing
 
 
@@ -91,7 +92,7 @@ def test_images_of_28_pixels_are_prepared_as_they_are(tmp_path: Path) -> None:
     with np.load(source) as arrays:
         assert np.array_equal(data.split("test").images()[..., 0], arrays["test_images"])
     assert data.preprocessing == spec and (about["fundus_not_found"], about["too_small_for_near_copies"]) == (0, 20)
-    assert "under 64 pixels" in prepared_text(about)
+    assert "show under 64 pixels" in prepared_text(about) and "20 photographs show" in audit_text(audit([data]), 0)
 
 
 def test_a_set_without_fundus_is_told_of_the_option(tmp_path: Path) -> None:
