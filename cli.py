@@ -198,6 +198,8 @@ def train(
     settings: Settings = None,
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate: a run a fold of train and val.")] = 0,
     save_every: Annotated[int, typer.Option(min=0, help="Save also after so many steps of an epoch.")] = 0,
+    hosts: Annotated[str | None, typer.Option(help="host:port of each process, joined by commas (JAX).")] = None,
+    rank: Annotated[int, typer.Option(min=0, help="Which of them this process is, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
@@ -206,9 +208,15 @@ def train(
 
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
+    if folds and hosts:
+        raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()
     from keras_dr import devices, training
 
+    if hosts:
+        from keras_dr.hosts import connect
+
+        connect(hosts, rank, resolved.seed)
     _say(devices.describe(resolved.precision))
     if folds:
         _cross_validate(data, run, resolved, folds, overwrite, save_every)

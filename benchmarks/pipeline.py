@@ -28,7 +28,7 @@ from keras_dr import prepared, preparing
 from keras_dr.config import Recipe, recipe_from_dict
 from keras_dr.datasets import read_records
 from keras_dr.model import build_model
-from keras_dr.pipeline import Photographs, training_batches
+from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.synthetic import write_dataset
 
@@ -53,6 +53,12 @@ def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
 
+def epoch_batches(photographs: Photographs, labels: np.ndarray, recipe: Recipe, epoch: int) -> tf.data.Dataset:
+    """An epoch as training reads it, with every augmentation."""
+    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
+    return lesson.batches(augmented_reader(photographs, recipe, epoch), epoch)
+
+
 def compiled(recipe: Recipe, size: int) -> keras.Model:
     """The network, all of it trainable, as training compiles it."""
     model = build_model(recipe.backbone, size, 5, recipe.weights, recipe.dropout)
@@ -71,12 +77,12 @@ def epoch_seconds(model: keras.Model, batches: tf.data.Dataset) -> tuple[float, 
 def compare(photographs: Photographs, recipe: Recipe, steps: int, repeats: int) -> np.ndarray:
     """Seconds, float64 (repeats, 3, 2): a way of `WAYS`; on the clock, of work. One round before is not counted."""
     labels = np.arange(len(photographs), dtype=np.int64) % 5
-    held = next(iter(training_batches(photographs, labels, 5, recipe, 0, augment=True)))
+    held = next(iter(epoch_batches(photographs, labels, recipe, 0)))
     model, seconds = compiled(recipe, photographs.size), np.empty((repeats + 1, len(WAYS), 2))
     for repeat in range(repeats + 1):
         for way in np.roll(range(len(WAYS)), repeat):
             if WAYS[way] == "pipeline":
-                batches = training_batches(photographs, labels, 5, recipe, repeat, augment=True)
+                batches = epoch_batches(photographs, labels, recipe, repeat)
             else:
                 batches = tf.data.Dataset.from_tensors(held).repeat(steps)
             seconds[repeat, way] = epoch_seconds(model, batches)
@@ -102,7 +108,7 @@ def alone_ms(photographs: Photographs, recipe: Recipe) -> float:
     """Milliseconds a photograph that the pipeline takes while nothing trains."""
     labels = np.zeros(len(photographs), np.int64)
     start = perf_counter()
-    for _ in training_batches(photographs, labels, 5, recipe, 0, augment=True):
+    for _ in epoch_batches(photographs, labels, recipe, 0):
         pass
     return (perf_counter() - start) * 1000 / len(photographs)
 

@@ -43,6 +43,8 @@ def load_tensorflow() -> None:
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")  # it warns of retracing, which a few models in a row bring with them
+            if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+                tf.config.set_visible_devices([], "GPU")  # their memory is for the other backend
             tf.config.list_physical_devices()
             tf.zeros(())
         except BaseException:

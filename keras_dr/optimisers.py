@@ -50,6 +50,17 @@ class _Rated:
         rate = self.rates[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * rate)
 
+    def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
+        """Clipped by their norm over all devices; Keras takes each one's share for itself under MirroredStrategy."""
+        if self.global_clipnorm and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            replica = tf.distribute.get_replica_context()
+            if replica and replica.num_replicas_in_sync > 1:
+                whole = super()._clip_gradients(replica.all_reduce("sum", gradients))
+                return [gradient / replica.num_replicas_in_sync for gradient in whole]  # they are summed later
+        return super()._clip_gradients(gradients)
+
     def finalize_variable_values(self, var_list: Any) -> None:
         """Nothing: Keras would put the averages in the weights' place whenever `fit` ends, here after each epoch."""
 

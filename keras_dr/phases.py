@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_dr import devices, metrics
+from keras_dr import metrics
 from keras_dr.checkpoints import PHASES, Checkpoints, State, held_interrupt
 from keras_dr.config import Finetune, Frozen, Phase, Recipe
+from keras_dr.devices import Spread
 from keras_dr.errors import KerasDrError
 from keras_dr.heads import HEADS, probabilities
 from keras_dr.model import LOGITS, freeze, recipe_model
@@ -49,24 +50,34 @@ class Training:
         recipe: what to do.
         progress: called with (steps done, steps at most, what is going on).
         save_every: steps after which an epoch is saved midway; 0: only after epochs.
+        spread: over which devices; made and used in its scope.
     """
 
-    def __init__(self, prepared: PreparedSet, recipe: Recipe, progress: Progress | None, save_every: int = 0) -> None:
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        recipe: Recipe,
+        progress: Progress | None,
+        save_every: int = 0,
+        spread: Spread | None = None,
+    ) -> None:
         self.size, self.recipe, self.task = prepared.preprocessing.size, recipe, prepared.task
         classes, train_set, val_set = len(self.task.classes), prepared.split("train"), prepared.split("val")
         self.preprocessing, self.save_every = prepared.preprocessing, save_every
         self.val_labels = val_set.labels()
         _check(recipe, prepared, self.val_labels)
+        self.spread = spread or Spread()
+        self.spread.check(recipe.batch_size, max(recipe.frozen.accumulate, recipe.finetune.accumulate))
         self.head = HEADS[recipe.head]
         keras.utils.set_random_seed(recipe.seed)
-        self.strategy = devices.strategy()
-        with self._scope(), _precision(recipe.precision):
+        with _precision(recipe.precision):
             self.model = recipe_model(recipe, self.size, classes, recipe.weights)
         self.photographs = Photographs(train_set.image_files(), self.size)
         self.val_photographs = Photographs(val_set.image_files(), self.size)
         targets = self.head.targets(target_matrix(classes, recipe)).astype(np.float32)
         labels = train_set.labels()
-        self.lesson = Lesson(labels, targets, class_weights(labels, classes, recipe.class_weights), recipe)
+        weights = class_weights(labels, classes, recipe.class_weights)
+        self.lesson = Lesson(labels, targets, weights, recipe, self.spread)
         self.progress = progress or (lambda done, total, text: None)
 
     def run(self, folder: Path) -> State:
@@ -103,9 +114,8 @@ class Training:
 
     def _phase(self, settings: Phase, state: State, checkpoints: Checkpoints, folder: Path, logs: Any) -> None:
         started = time.monotonic() - state.seconds
-        with self._scope():
-            stage = self._stage(settings, folder)
-            optimizer = self._compile(stage.trainer, settings)
+        stage = self._stage(settings, folder)
+        optimizer = self._compile(stage.trainer, settings)
         if state.begun:
             checkpoints.load(stage.trainer, state)
         while state.epoch < settings.epochs and not self._stale(state, settings):
@@ -180,8 +190,11 @@ class Training:
     def _epoch(self, stage: _Stage, state: State, watch: "_Watch") -> dict[str, Any]:
         overall = self.overall(state)
         self._seed(overall * self.lesson.steps + state.step)
-        batches = self.lesson.batches(stage.reader(overall), overall, state.step)
-        stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
+        for first, last, divided in self.lesson.stretches(state.step):
+            batches = self.lesson.batches(stage.reader(overall), overall, first, last, divided)
+            watch.state = replace(watch.state, step=first, **watch.means)
+            with self.spread.divided() if divided else nullcontext():
+                stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
         return {"phase": state.phase, "epoch": state.epoch + 1} | watch.means
 
     def _seed(self, step: int) -> None:
@@ -197,9 +210,6 @@ class Training:
 
     def _stale(self, state: State, settings: Phase) -> bool:
         return state.epoch - self.best(state)["epoch"] >= settings.patience
-
-    def _scope(self) -> AbstractContextManager[Any]:
-        return self.strategy.scope() if self.strategy else nullcontext()
 
     def overall(self, state: State) -> int:
         """The state's epoch, counted over both phases as if none stopped early."""
@@ -217,7 +227,7 @@ class _Watch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.training, self.started, self.checkpoints = training, started, checkpoints
-        self.state = replace(state)  # as the epoch, or what is left of it, began
+        self.state = replace(state)  # as what is trained of the epoch by this call began
         self.text = f"{state.phase} {state.epoch + 1}/{settings.epochs}"
         self.means = {"loss": state.loss, "accuracy": state.accuracy}
         self.interrupted: list[int] = []

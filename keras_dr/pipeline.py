@@ -5,9 +5,9 @@ trains: OpenCV moves and colours a photograph in a tenth of the time that the sa
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from keras_dr.augmentation import augmented
 from keras_dr.config import Recipe
 from keras_dr.decoding import Image
+from keras_dr.devices import Spread
 from keras_dr.errors import KerasDrError
 from keras_dr.prepared import read_image
 
@@ -141,34 +142,49 @@ class Lesson:
         targets: float32 (C, K), row k is what the logits are taught for class k.
         weights: float32 (C,), of a class in the loss.
         recipe: seed, batch size, order and augmentation.
+        spread: which devices share each batch.
     """
 
     labels: NDArray[np.int64]
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
     recipe: Recipe
+    spread: Spread = field(default_factory=Spread)
 
     @property
     def steps(self) -> int:
         """Batches an epoch."""
         return -(-len(self.labels) // self.recipe.batch_size)
 
-    def batches(self, read: Callable[[tf.Tensor], tf.Tensor], epoch: int, first_step: int = 0) -> tf.data.Dataset:
-        """One epoch, or what is left of it: (what `read` gives, target (b, K), weight (b,)) batches.
+    def stretches(self, first_step: int = 0) -> Iterator[tuple[int, int | None, bool]]:
+        """What of an epoch is trained alike, see `Spread.stretches`."""
+        return self.spread.stretches(len(self.labels), self.recipe.batch_size, first_step)
+
+    def batches(
+        self,
+        read: Callable[[tf.Tensor], tf.Tensor],
+        epoch: int,
+        first_step: int = 0,
+        last_step: int | None = None,
+        divided: bool = True,
+    ) -> tf.data.Dataset:
+        """One epoch, or a stretch of it: (what `read` gives, target (b, K), weight (b,)) batches.
 
         Args:
             read: inside tf.data, int64 (b,) indices -> float32 (b, ...).
             epoch: counted from 0 over both phases; sets order and augmentation together with the seed.
-            first_step: batches left out at the begin.
+            first_step, last_step, divided: of the stretch, from `stretches`.
         """
+        size = self.recipe.batch_size
         order = drawing_order(self.labels, len(self.targets), self.recipe, epoch)
-        order = order[first_step * self.recipe.batch_size :]
+        order = order[first_step * size : None if last_step is None else last_step * size]
+        order, size = self.spread.share(order, size, divided)
         targets, weights = tf.constant(self.targets), tf.constant(self.weights)
 
         def load(indices: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return read(indices), tf.gather(targets, label), tf.gather(weights, label)
 
-        dataset = tf.data.Dataset.from_tensor_slices((order, self.labels[order])).batch(self.recipe.batch_size)
+        dataset = tf.data.Dataset.from_tensor_slices((order, self.labels[order])).batch(size)
         return dataset.map(load, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 

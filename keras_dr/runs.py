@@ -154,6 +154,12 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         raise KerasDrError(f"{needed_bytes / 2**20:.1f} MiB free on the disk of {folder}", found, remedy)
 
 
+def partial_folder(target: Path) -> Path:
+    """Where a folder grows that is to become `target`."""
+    target = target.resolve()
+    return target.with_name(f".{target.name}.partial")
+
+
 @contextmanager
 def growing_folder(
     target: Path, kind: str, plan: Any, overwrite: bool = False, precious: bool = False
@@ -175,8 +181,7 @@ def growing_folder(
             something precious.
     """
     check_target(target, kind, overwrite)
-    target = target.resolve()
-    growing = target.with_name(f".{target.name}.partial")
+    growing, target = partial_folder(target), target.resolve()
     plan_file = growing / "plan.json"
     text = json.dumps(plan, indent=1, sort_keys=True)
     with _locked(growing, target):

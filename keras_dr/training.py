@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import devices, metrics, runs
+from keras_dr import devices, hosts, metrics, runs
 from keras_dr.calibration import calibrate
 from keras_dr.checkpoints import PHASES, State
 from keras_dr.config import Recipe
@@ -56,17 +56,21 @@ def train(
     if prepared.fold:
         fold = {**asdict(prepared.fold), "val_sha256": prepared.split_sha256("val")}
     plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"], "fold": fold}
-    training = Training(prepared, recipe, progress, save_every)
-    with runs.growing_folder(target, "run", plan, overwrite, precious=True) as folder:
-        if not (folder / "run.json").is_file():
-            state = training.run(folder)
-            relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
-            known = {"prepared": relative, "manifest_sha256": data["manifest_sha256"], "fold": fold}
-            _write_results(folder, training, state, known)
-        # last of all: without these, an interrupted call would have to train again
-        (folder / "finetune.keras").unlink(missing_ok=True)
-        runs.remove_folder(folder / "checkpoints")
-        return runs.read_manifest(folder, "run")
+    spread = devices.spread()
+    hosts.check_agreement(spread, plan)
+    growing = runs.growing_folder(target, "run", plan, overwrite, precious=True)
+    with spread.scope():
+        training = Training(prepared, recipe, progress, save_every, spread)
+        with hosts.shared_folder(spread, growing, runs.partial_folder(target)) as folder:
+            if not (folder / "run.json").is_file():
+                state = training.run(folder)
+                relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
+                known = {"prepared": relative, "manifest_sha256": data["manifest_sha256"], "fold": fold}
+                _write_results(folder, training, state, known)
+            # last of all: without these, an interrupted call would have to train again
+            (folder / "finetune.keras").unlink(missing_ok=True)
+            runs.remove_folder(folder / "checkpoints")
+            return runs.read_manifest(folder, "run")
 
 
 def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any]) -> None:

@@ -1,0 +1,127 @@
+"""JAX: alone, interrupted and on two hosts. Two processes of this machine are the hosts; all run side by side."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_dr import hosts, prepared, runs
+from keras_dr.devices import Spread
+from keras_dr.errors import KerasDrError
+from keras_dr.evaluation import predict
+from keras_dr.metrics import validation_scores
+from keras_dr.trained import load_run
+
+pytest.importorskip("jax")
+SCRIPT = Path(__file__).with_name("train_apart.py")
+PHASE = {"epochs": 1, "learning_rate": 1e-3}
+# 35 photographs in batches of 10 leave 5, which two hosts cannot share evenly
+RECIPE = {"backbone": "tiny", "weights": "none", "batch_size": 10, "frozen": PHASE, "finetune": PHASE | {"ema": 0.5}}
+JOB = {"recipe": RECIPE, "drop": 1}
+
+
+def started(folder: Path, out: Path, backend: str, **job: object) -> subprocess.Popen[str]:
+    out.mkdir(exist_ok=True)
+    command = [sys.executable, str(SCRIPT), str(folder), str(out), json.dumps(JOB | job)]
+    environment = os.environ | {"KERAS_BACKEND": backend}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def free_ports(count: int) -> Iterator[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    yield from [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def trained(prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders alone/, again/ (interrupted, then continued) and hosts/ (two, interrupted, then continued)."""
+    out = tmp_path_factory.mktemp("jax")
+    addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    jobs = {
+        "alone": started(prepared_folder, out / "alone", "jax"),
+        "again": started(prepared_folder, out / "again", "jax", stop=6),
+        **{
+            f"rank {rank}": started(prepared_folder, out / "hosts", "jax", stop=6, hosts=addresses, rank=rank)
+            for rank in (0, 1)
+        },
+    }
+    for name, process in jobs.items():
+        said = process.communicate(timeout=600)[0]
+        assert process.returncode == 0, f"{name}: {said}"
+        assert "2 x cpu" in said if "rank" in name else "Training on cpu" in said
+    return out
+
+
+def weights(file: Path) -> list[np.ndarray]:
+    return list(np.load(file).values())
+
+
+@pytest.mark.slow
+def test_jax_goes_on_bit_for_bit(trained: Path) -> None:
+    alone, again = (weights(trained / name / "weights-0.npz") for name in ("alone", "again"))
+    assert all(np.array_equal(one, other) for one, other in zip(alone, again, strict=True))
+
+
+@pytest.mark.slow
+def test_two_hosts_end_with_the_same_weights(trained: Path) -> None:
+    first, second = (weights(trained / "hosts" / f"weights-{rank}.npz") for rank in (0, 1))
+    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_one(trained: Path) -> None:
+    one, two = (weights(trained / name / "weights-0.npz") for name in ("alone", "hosts"))
+    for mine, other in zip(one, two, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
+    histories = [np.genfromtxt(trained / name / "history-0.csv", delimiter=",") for name in ("alone", "hosts")]
+    np.testing.assert_allclose(*histories, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_of_jax_is_read_by_tensorflow(trained: Path, prepared_folder: Path) -> None:
+    run = load_run(trained / "hosts" / "run")
+    assert (run.about["backend"], run.about["devices"]) == ("jax", ["cpu", "cpu"])
+    val = prepared.load(prepared_folder).split("val")
+    scores = validation_scores(val.labels(), predict(run, run.model(), val), run.task)
+    assert scores["val_loss"] == pytest.approx(run.about["validation"]["val_loss"], abs=1e-5)
+    assert not runs.partial_folder(run.folder).exists()
+
+
+def test_hosts_share_each_batch_in_the_order_of_training() -> None:
+    two = [Spread(devices=2, hosts=2, rank=rank) for rank in (0, 1)]
+    order = np.arange(8)
+    assert [spread.share(order, 4, True)[0].tolist() for spread in two] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert [spread.share(order[:3], 4, False)[0].tolist() for spread in two] == [[0, 1, 2]] * 2
+
+
+def test_the_last_smaller_batch_is_a_stretch_of_its_own() -> None:
+    spread = Spread(devices=2)
+    assert list(spread.stretches(35, 10)) == [(0, 3, True), (3, None, False)]
+    assert list(spread.stretches(35, 10, first=3)) == [(3, None, False)]
+    assert list(spread.stretches(30, 10, first=1)) == [(1, None, True)]
+    assert list(Spread().stretches(35, 10)) == [(0, None, True)]
+
+
+def test_a_batch_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(KerasDrError, match="batch_size=18"):
+        Spread(devices=3).check(16)
+
+
+def test_averaged_gradients_of_several_gpus_are_refused() -> None:
+    with pytest.raises(KerasDrError, match="accumulate: 1"):
+        Spread(devices=2, copies=2).check(16, accumulate=2)
+
+
+def test_hosts_need_jax() -> None:
+    with pytest.raises(KerasDrError, match="KERAS_BACKEND=jax"):
+        hosts.connect("a:1,b:1", 0, 42)
