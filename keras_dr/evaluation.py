@@ -10,7 +10,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import calibration, evaluation_report, metrics, model_card, plots, prepared, referral, runs
+from keras_dr import (
+    calibration,
+    evaluation_report,
+    evaluation_tables,
+    metrics,
+    model_card,
+    plots,
+    prepared,
+    referral,
+    runs,
+)
 from keras_dr.errors import KerasDrError
 from keras_dr.explain.boards import BoardRow, write_board
 from keras_dr.explain.heatmaps import Explainer
@@ -51,7 +61,7 @@ class Wishes:
 
 
 def forward(
-    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 32
+    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float32]:
     """The model's outputs for every photograph, float32 (n, ...)."""
     batches = Photographs(data.image_files(), run.preprocessing.size).batches(batch_size)
@@ -68,7 +78,7 @@ def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def predict(
-    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 32
+    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float64]:
     """Probabilities of every photograph, float64 (n, C)."""
     return decode(run, forward(run, model, data, progress, batch_size))
@@ -161,7 +171,7 @@ def _internal(run: Run) -> dict[str, Any] | None:
     figures = runs.read_json(file)
     if figures.get("model_sha256") != run.about["model_sha256"] or "intervals" not in figures:
         return None
-    return {key: figures[key] for key in evaluation_report.MAIN if key in figures}
+    return {key: figures[key] for key in evaluation_tables.MAIN if key in figures}
 
 
 def _referral(run: Run, of: Predictions, wishes: Wishes) -> dict[str, Any]:
@@ -191,7 +201,7 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
     """One row with the main figures and their intervals, for a table of many runs."""
     point = figures["operating_point"]
     row = {key: figures[key] for key in ("set", "split", "photographs", "patients")}
-    for key in evaluation_report.MAIN_FIGURES:
+    for key in evaluation_tables.MAIN_FIGURES:
         values, limits = (point, point["intervals"]) if key in point else (figures, figures["intervals"])
         low, high = limits[key] or (None, None)
         row |= {key: values[key], f"{key}_low": low, f"{key}_high": high}

@@ -5,94 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_dr.evaluation_tables import (
+    LEVEL,
+    class_table,
+    points_table,
+    predictive_table,
+    subgroup_table,
+    summary_table,
+)
 from keras_dr.report import Picture, Section, Table, show, show_interval, text_table, with_interval, write_html
 
-# name in metrics.json or its operating_point -> name for a reader
-MAIN_FIGURES = {
-    "quadratic_kappa": "quadratic kappa",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "auroc_referable": "AUROC",
-    "auprc_referable": "AUPRC",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
-    "ppv": "PPV",
-    "npv": "NPV",
-    "brier": "Brier score",
-    "ece": "calibration error (ECE)",
-}
-MAIN = ("set", "split", "photographs", "positive", *MAIN_FIGURES, "operating_point", "intervals")
-_LEVEL = "95 % interval"
 _MOST_COPIES = 20
-
-
-def figure_of(figures: dict[str, Any], name: str) -> tuple[float | None, Sequence[float] | None]:
-    """A main figure of metrics.json and its interval, None where it does not exist."""
-    place = figures["operating_point"] if name in figures["operating_point"] else figures
-    return place.get(name), place["intervals"].get(name)
-
-
-def summary_table(figures: dict[str, Any]) -> Table:
-    """The main figures of metrics.json with their intervals; internal ones beside external ones."""
-    internal = figures.get("internal")
-    positive = figures["positive"] or "no positive class"
-    rows: list[tuple[Any, ...]] = []
-    for name, title in MAIN_FIGURES.items():
-        value, interval = figure_of(figures, name)
-        of_referral = name in figures["operating_point"] or name.endswith("_referable")
-        row = (f"{title}, {positive}" if of_referral else title, value, show_interval(interval))
-        rows.append((*row, with_interval(*figure_of(internal, name))) if internal else row)
-    columns = ("figure", f"{figures['set']}, {figures['split']}" if internal else "value", _LEVEL)
-    return Table((*columns, f"internal: {internal['set']}, {internal['split']}") if internal else columns, rows)
-
-
-def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
-    """The classification report of metrics.json, a row a class and the two averages."""
-    titles = ("precision", "recall", "specificity", "F1", "AUROC", "photographs")
-    columns = ("precision", "recall", "specificity", "f1", "auroc", "support")
-    rows = []
-    limits = figures["intervals"]
-    for name, values in figures["classes"].items():
-        own = limits["classes"][name] if intervals else {}
-        rows.append((name, *(_cell(values[key], own.get(key)) for key in columns)))
-    for name in ("macro", "weighted"):
-        own = limits[name] if intervals else {}
-        rows.append((f"{name} average", *(_cell(figures[name].get(key), own.get(key)) for key in columns)))
-    return Table(("class", *titles), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
-
-
-def _cell(value: Any, interval: Sequence[float] | None) -> Any:
-    return with_interval(value, interval) if interval else value
-
-
-def points_table(figures: dict[str, Any], brief: bool = False) -> Table:
-    """Every operating point, chosen on validation: what it aimed at, what was measured, whether the target held."""
-    points = {"referral": figures["operating_point"], **figures["operating_points"]}
-    prevalence = figures["operating_point"]["prevalence"]
-    more = ("ppv_at_prevalence", "npv_at_prevalence") if prevalence is not None else ()
-    titles = [f"{name[:3].upper()} at {prevalence:.1%}" for name in more]
-    keys = ("sensitivity", "specificity", *(() if brief else ("ppv", "npv")), *more)
-    columns = ("point", "threshold", "target", "on these", *keys[: len(keys) - len(more)], *titles)
-    rows = []
-    for name, point in points.items():
-        aim = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
-        held = {True: "held", False: "missed", None: "-"}[point["held"]]
-        cells = (with_interval(point.get(key), point["intervals"].get(key)) for key in keys)
-        rows.append((name, f"{point['threshold']:.3f}", aim, held, *cells))
-    return Table([name.upper() if name in ("ppv", "npv") else name for name in columns], rows)
-
-
-def subgroup_table(figures: dict[str, Any]) -> Table:
-    """Figures of each subgroup beside the rest."""
-    rows = []
-    for group in figures["subgroups"]:
-        for name, one in group["figures"].items():
-            if one["value"] is not None:
-                cells = (with_interval(one["value"], one["interval"]), with_interval(one["rest"], one["rest_interval"]))
-                flag = "apart" if one["flagged"] else ""
-                where = f"{group['column']}: {group['value']}"
-                rows.append((where, group["photographs"], MAIN_FIGURES[name], *cells, flag))
-    return Table(("subgroup", "photographs", "figure", "there", "the rest", ""), rows)
 
 
 def warnings(figures: dict[str, Any]) -> list[str]:
@@ -123,7 +46,7 @@ def metrics_text(figures: dict[str, Any]) -> str:
     parts = [head, *warnings(figures), "", text_table(summary_table(figures)), ""]
     parts += [text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
-        parts += ["", text_table(points_table(figures, brief=True))]
+        parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
     return "\n".join(parts)
 
 
@@ -179,6 +102,7 @@ def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
         parts: list[Any] = ["Thresholds were chosen on validation photographs and are only measured here."]
         parts += [
             points_table(figures),
+            predictive_table(figures),
             Picture(folder / "roc-pr.png", f"ROC and precision-recall: {figures['positive']}"),
         ]
         sections.append(Section("Referral", parts))
@@ -227,7 +151,7 @@ def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
         text = "Temperature 1: probabilities are as the network gives them."
     elif figures["log_loss"] > before["log_loss"]:
         text += " On these photographs that made the probabilities worse: validation was easier than they are."
-    table = Table(("figure", "before", "after", f"after, {_LEVEL}"), rows)
+    table = Table(("figure", "before", "after", f"after, {LEVEL}"), rows)
     caption = "What the grader's probability is worth; the numbers count photographs"
     return Section("Calibration", [text, table, Picture(folder / "reliability.png", caption)])
 

@@ -4,7 +4,15 @@ from typing import Any
 
 import yaml
 
-from keras_dr.evaluation_report import MAIN_FIGURES, class_table, figure_of, in_words, points_table, summary_table
+from keras_dr.evaluation_report import in_words
+from keras_dr.evaluation_tables import (
+    MAIN_FIGURES,
+    class_table,
+    figure_of,
+    points_table,
+    predictive_table,
+    summary_table,
+)
 from keras_dr.report import NOTICE, Table, show
 
 
@@ -33,7 +41,7 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
         f"{figures['patients']} patients, never seen in training. " + " ".join(in_words(figures)),
         markdown(summary_table(figures)),
         markdown(class_table(figures)),
-        *([markdown(points_table(figures))] if figures["positive"] else []),
+        *([markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []),
         "Intervals: Wilson for proportions, percentile bootstrap over patients for the others.",
         "## Limits",
         *_limits(figures),

@@ -151,7 +151,8 @@ def plot_coverage(
     """
     figure, (axes,) = _figure(6.4, 4.4)
     for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
-        axes.plot(coverage, error, color=colour, lw=2, label=name)
+        shown = coverage >= 0.05  # the error of a few photographs jumps
+        axes.plot(coverage[shown], error[shown], color=colour, lw=2, label=name)
     if shares:
         label = "limits fixed on validation"
         axes.plot(*zip(*shares, strict=True), "o", color=_INK, ms=5, label=label)

@@ -29,7 +29,7 @@ def subgroups(
 
     Returns:
         For each value: column, value, photographs, and figure -> {value, interval, rest, rest_interval, flagged};
-        flagged where the two intervals do not overlap.
+        flagged where the two intervals have a width and do not overlap.
 
     Raises:
         KerasDrError: no such column, or one that does not tell photographs apart.
@@ -77,5 +77,7 @@ def _figures(of: Predictions, threshold: float) -> dict[str, tuple[Any, Any]]:
 
 
 def _beside(one: tuple[Any, Any], rest: tuple[Any, Any]) -> dict[str, Any]:
-    apart = bool(one[1] and rest[1]) and (one[1][0] > rest[1][1] or one[1][1] < rest[1][0])
+    # resamples of a few photographs, all graded rightly, give an interval without width: that shows nothing
+    known = all(interval and interval[0] < interval[1] for interval in (one[1], rest[1]))
+    apart = known and (one[1][0] > rest[1][1] or one[1][1] < rest[1][0])
     return {"value": one[0], "interval": one[1], "rest": rest[0], "rest_interval": rest[1], "flagged": apart}

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from keras_dr import evaluation, evaluation_report, prepared, preparing, runs
+from keras_dr.calibration import calibrate
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
+from keras_dr.model import softmax
+from keras_dr.predictions import read_predictions
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.trained import load_run
 
@@ -78,6 +81,22 @@ def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, phot
     assert figures["operating_point"]["threshold"] == run.threshold
     text = evaluation_report.metrics_text(figures)
     assert f"Warning: {sum(trained_on.values())} of 60" in text and "internal: small, test" in text
+
+
+def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
+    val = run.prepared_set().split("val")
+    outputs = evaluation.forward(run, run.model(), val)
+    chosen = calibrate(val.labels(), outputs, softmax, run.task, "sensitivity", 0.9, "median")
+    runs.write_json(run.folder / "run.json", run.about | chosen)
+    calibrated = load_run(run.folder)
+    assert calibrated.decision == "median" and calibrated.point.targets == {"sensitivity": 0.9}
+    folder, figures = evaluation.evaluate(calibrated, run.prepared_set().split("test"), "small-test")
+    assert figures["calibration"]["temperature"] == calibrated.temperature == chosen["temperature"]
+    assert list(figures["operating_points"]) == ["specificity-95", "sensitivity-90", "youden", "screening"]
+    assert figures["operating_points"]["youden"]["threshold"] == chosen["operating_points"]["youden"]["value"]
+    assert [band["aimed"] for band in figures["bands"]] == list(evaluation.SHARES)
+    _, read = read_predictions(folder / "predictions.csv", figures["predictions_sha256"], run.task, "median")
+    assert figures["accuracy"] == read.right.mean()
 
 
 def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:

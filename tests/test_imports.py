@@ -23,6 +23,7 @@ PURE = [
     "keras_dr.duplicates",
     "keras_dr.errors",
     "keras_dr.evaluation_report",
+    "keras_dr.evaluation_tables",
     "keras_dr.files",
     "keras_dr.fundus",
     "keras_dr.grades",

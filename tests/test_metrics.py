@@ -101,6 +101,14 @@ def test_a_class_that_is_never_predicted_has_no_precision_and_lowers_the_macro_a
     assert figures["macro"]["precision"] == pytest.approx((0.5 + 0) / 2)
 
 
+def test_identical_scores_rank_nothing() -> None:
+    of = Predictions(np.array([0, 1, 2, 3]), np.full((4, 5), 0.2), ICDR)
+    figures = metrics.evaluate(of, OperatingPoint(0.5), resamples=50)
+    assert (figures["auroc_referable"], figures["auprc_referable"]) == (0.5, 0.5)
+    assert figures["operating_point"]["specificity"] == 0.0 and figures["operating_point"]["npv"] is None
+    assert figures["intervals"]["auroc_referable_delong"] == (0.5, 0.5)
+
+
 def test_kappa_is_of_ordered_classes_alone() -> None:
     named = Task("classes", ("oval", "round", "square"), ())
     assert (

@@ -1,0 +1,106 @@
+"""Tables of metrics.json: figures with their intervals, classes, operating points, subgroups."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from keras_dr.report import Table, show_interval, with_interval
+
+# name in metrics.json or its operating_point -> name for a reader
+MAIN_FIGURES = {
+    "quadratic_kappa": "quadratic kappa",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "auroc_referable": "AUROC",
+    "auprc_referable": "AUPRC",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
+MAIN = ("set", "split", "photographs", "positive", *MAIN_FIGURES, "operating_point", "intervals")
+LEVEL = "95 % interval"
+
+
+def figure_of(figures: dict[str, Any], name: str) -> tuple[float | None, Sequence[float] | None]:
+    """A main figure of metrics.json and its interval, None where it does not exist."""
+    place = figures["operating_point"] if name in figures["operating_point"] else figures
+    return place.get(name), place["intervals"].get(name)
+
+
+def summary_table(figures: dict[str, Any]) -> Table:
+    """The main figures of metrics.json with their intervals; internal ones beside external ones."""
+    internal = figures.get("internal")
+    positive = figures["positive"] or "no positive class"
+    rows: list[tuple[Any, ...]] = []
+    for name, title in MAIN_FIGURES.items():
+        value, interval = figure_of(figures, name)
+        of_referral = name in figures["operating_point"] or name.endswith("_referable")
+        row = (f"{title}, {positive}" if of_referral else title, value, show_interval(interval))
+        rows.append((*row, with_interval(*figure_of(internal, name))) if internal else row)
+        if name == "auroc_referable":
+            delong = show_interval(figures["intervals"]["auroc_referable_delong"])
+            rows.append(("the same, interval by DeLong", value, delong, *([None] if internal else [])))
+    columns = ("figure", f"{figures['set']}, {figures['split']}" if internal else "value", LEVEL)
+    return Table((*columns, f"internal: {internal['set']}, {internal['split']}") if internal else columns, rows)
+
+
+def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
+    """The classification report of metrics.json, a row a class and the two averages."""
+    titles = ("precision", "recall", "specificity", "F1", "AUROC", "photographs")
+    columns = ("precision", "recall", "specificity", "f1", "auroc", "support")
+    rows = []
+    limits = figures["intervals"]
+    for name, values in figures["classes"].items():
+        own = limits["classes"][name] if intervals else {}
+        rows.append((name, *(_cell(values[key], own.get(key)) for key in columns)))
+    for name in ("macro", "weighted"):
+        own = limits[name] if intervals else {}
+        rows.append((f"{name} average", *(_cell(figures[name].get(key), own.get(key)) for key in columns)))
+    return Table(("class", *titles), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
+
+
+def _cell(value: Any, interval: Sequence[float] | None) -> Any:
+    return with_interval(value, interval) if interval else value
+
+
+def points_table(figures: dict[str, Any]) -> Table:
+    """Every operating point, chosen on validation: what it aimed at, what was measured, whether the target held."""
+    rows = []
+    for name, point in _points(figures).items():
+        aim = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
+        held = {True: "held", False: "missed", None: "-"}[point["held"]]
+        cells = (with_interval(point[key], point["intervals"][key]) for key in ("sensitivity", "specificity"))
+        rows.append((name, f"{point['threshold']:.3f}", aim, held, *cells))
+    return Table(("point", "threshold", "target", "on these", "sensitivity", "specificity"), rows)
+
+
+def predictive_table(figures: dict[str, Any]) -> Table:
+    """Predictive values at every operating point, here and at the prevalence that was asked for."""
+    prevalence = figures["operating_point"]["prevalence"]
+    keys = {"ppv": "PPV here", "npv": "NPV here"}
+    if prevalence is not None:
+        keys |= {f"{key}_at_prevalence": f"{key.upper()} at {prevalence:.1%}" for key in ("ppv", "npv")}
+    rows = [
+        (name, *(with_interval(point.get(key), point["intervals"].get(key)) for key in keys))
+        for name, point in _points(figures).items()
+    ]
+    return Table(("point", *keys.values()), rows)
+
+
+def _points(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"referral": figures["operating_point"], **figures["operating_points"]}
+
+
+def subgroup_table(figures: dict[str, Any]) -> Table:
+    """Figures of each subgroup beside the rest."""
+    rows = []
+    for group in figures["subgroups"]:
+        for name, one in group["figures"].items():
+            if one["value"] is not None:
+                cells = (with_interval(one["value"], one["interval"]), with_interval(one["rest"], one["rest_interval"]))
+                flag = "apart" if one["flagged"] else ""
+                where = f"{group['column']}: {group['value']}"
+                rows.append((where, group["photographs"], MAIN_FIGURES[name], *cells, flag))
+    return Table(("subgroup", "photographs", "figure", "there", "the rest", ""), rows)
