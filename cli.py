@@ -255,6 +255,32 @@ def export(
 
 
 @app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help="Folder that train or export wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file; predictions.csv without it.")] = None,
+    engine: Annotated[str, typer.Option(help="litert, or keras (for a run).")] = "litert",
+) -> None:
+    """Grade photographs as published; a run is turned into a float32 TFLite file once, which is twice as fast."""
+    from edge_demo.files import find_images
+    from edge_demo.results import results_csv
+    from export.predicting import predict as grade
+    from keras_dr.runs import write_bytes
+
+    file = out or Path("predictions.csv")
+    with _bar("predict") as progress:
+        found = grade(source, find_images(images), engine, progress)
+    write_bytes(file, results_csv(found.bundle, found.gradings).encode())
+    for image, message in found.failures:
+        typer.echo(f"Error: {image}: {message}", err=True)
+    referred = sum(grading.action.startswith("refer") for grading in found.gradings)
+    _say(f"Graded {len(found.gradings)} photographs, {referred} to be referred; {len(found.failures)} failed.")
+    _say(f"Result: {file}")
+    if found.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
 def profile(
     bundle: BundleFolder,
     out: Annotated[Path | None, typer.Option(help="Folder for profile.json; default: the bundle.")] = None,

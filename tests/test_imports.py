@@ -42,6 +42,7 @@ PURE = [
     "cli",
     "edge_demo.__main__",
     "edge_demo.profiler",
+    "export.predicting",
 ]
 
 
