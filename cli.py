@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -287,6 +287,9 @@ def profile(
     image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn one.")] = None,
     threads: Annotated[str, typer.Option(help="Joined by commas.")] = "1,2",
     repeats: Annotated[int, typer.Option(min=1)] = 50,
+    runs: Annotated[int, typer.Option(min=1, help="Do it all so often, to show the noise.")] = 1,
+    budget_ms: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
+    budget_mib: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
@@ -295,10 +298,31 @@ def profile(
     file = (out or bundle) / "profile.json"
     if out:
         out.mkdir(parents=True, exist_ok=True)
-    measurements = profiler.profile(bundle, None, counts, image.read_bytes() if image else None, repeats)
+    data = image.read_bytes() if image else None
+    measurements = profiler.profile(bundle, None, counts, data, repeats, runs=runs)
     _say(profiler.table(measurements))
+    if budget_ms is not None or budget_mib is not None:
+        _say(profiler.fitting(measurements, budget_ms, budget_mib))
     profiler.write_json(file, measurements)
+    _draw_profile(bundle, file.with_suffix(".png"), measurements)
     _done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
+
+
+def _draw_profile(bundle: Path, file: Path, measurements: list[Any]) -> None:
+    """The chart, where parity.json knows the variants' kappa."""
+    from keras_dr import plots, runs
+
+    parity = bundle / "parity.json"
+    figures = runs.read_json(parity)["figures"] if parity.is_file() else {}
+    most = max(one.threads for one in measurements)
+    rows = [
+        {"variant": m.variant, "latency_ms": m.total.p50_ms, "quality": quality, "size_mib": m.size_mib}
+        for m in measurements
+        if m.threads == most and m.run == 0 and (quality := figures.get(m.variant, {}).get("quadratic_kappa_variant"))
+    ]
+    if rows:
+        plots.plot_variants(file, rows)
+        _say(f"Chart: {file}")
 
 
 def _bar(label: str) -> AbstractContextManager[Callable[..., None]]:
