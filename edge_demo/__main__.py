@@ -87,6 +87,9 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--variants", type=_names, metavar="A,B", help="models of the bundle (default: all)")
     profile.add_argument("--threads", type=_threads, default=[1, 2], metavar="1,2", help="numbers of threads")
     profile.add_argument("--repeats", type=_positive, default=50, metavar="N", help="rounds a row (default: 50)")
+    profile.add_argument("--runs", type=_positive, default=1, metavar="N", help="do it all N times, to show the noise")
+    profile.add_argument("--budget-ms", type=float, metavar="MS", help="say what stays below, 90th percentile")
+    profile.add_argument("--budget-mib", type=float, metavar="MIB", help="say what stays below, peak memory")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
     for command in (grade, watcher, profile):
@@ -190,8 +193,11 @@ def _profile(arguments: argparse.Namespace) -> int:
         image,
         arguments.repeats,
         lambda text: print(f"measuring {text}", file=sys.stderr) if sys.stderr.isatty() else None,
+        arguments.runs,
     )
     print(profiler.table(measurements))
+    if arguments.budget_ms is not None or arguments.budget_mib is not None:
+        print(profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib))
     if arguments.json:
         profiler.write_json(arguments.json, measurements)
         print(f"Wrote {arguments.json}")

@@ -1,7 +1,7 @@
 """One measurement in a process of its own: `profiler.profile` starts `python -m edge_demo.measurement REQUEST`.
 
-REQUEST is JSON (bundle, variant, threads, repeats); the photograph comes on the standard input. The answer is the one
-line of the standard output that starts with `MARK`, whatever else the runtime prints.
+REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph comes on the standard input. The answer is
+the one line of the standard output that starts with `MARK`, whatever else the runtime prints.
 """
 
 import json
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 import cv2
@@ -27,7 +27,9 @@ STAGES = ("decode", "prepare", "invoke", "overlay")
 WARM_UP = 5  # rounds that are not counted; the first of them gives first_result_ms
 
 
-def measure(bundle_folder: Path, variant: str, threads: int, repeats: int, image: bytes) -> dict[str, Any]:
+def measure(
+    bundle_folder: Path, variant: str, threads: int, repeats: int, image: bytes, started: float
+) -> dict[str, Any]:
     """Load one model, grade one photograph again and again, and time each stage.
 
     Args:
@@ -36,6 +38,7 @@ def measure(bundle_folder: Path, variant: str, threads: int, repeats: int, image
         threads: processor threads for the model and for OpenCV, 1 or more.
         repeats: counted rounds, 1 or more.
         image: a photograph's file.
+        started: when the process was asked for, in seconds since the epoch.
 
     Returns:
         JSON value with the measured fields of `profiler.Measurement`.
@@ -49,8 +52,13 @@ def measure(bundle_folder: Path, variant: str, threads: int, repeats: int, image
     grader = Grader(Bundle.load(bundle_folder), variant, threads)
     loaded = perf_counter()
     grader.grade(image, "first")
-    first = perf_counter()
-    rounds = [_round(grader, image) for _ in range(WARM_UP - 1 + repeats)][WARM_UP - 1 :]
+    first, cold_start_ms = perf_counter(), (time() - started) * 1000
+    for _ in range(WARM_UP - 1):
+        _round(grader, image)
+    energy, counted = _energy_uj(), perf_counter()
+    rounds = [_round(grader, image) for _ in range(repeats)]
+    counted = perf_counter() - counted
+    used = _energy_uj()
     times_ms = np.array(rounds) * 1000
     return {
         "variant": variant,
@@ -58,10 +66,15 @@ def measure(bundle_folder: Path, variant: str, threads: int, repeats: int, image
         "size_mib": (bundle_folder / grader.bundle.models[variant].file).stat().st_size / 2**20,
         "load_ms": (loaded - start) * 1000,
         "first_result_ms": (first - start) * 1000,
+        "cold_start_ms": cold_start_ms,
         "stages": {name: _timing(times_ms[:, column]) for column, name in enumerate(STAGES)},
         "total": _timing(times_ms[:, -1]),
         "baseline_rss_mib": before_mib,
+        "steady_rss_mib": _rss_mib(),
         "peak_rss_mib": peak_rss_mib(),
+        # the counter begins anew at its end, after some hours
+        "energy_mj": None if energy is None or used is None or used < energy else (used - energy) / 1000 / repeats,
+        "photographs_per_s": repeats / counted,
         "repeats": repeats,
         "pid": os.getpid(),
     }
@@ -87,6 +100,14 @@ def _timing(times_ms: np.ndarray) -> dict[str, float]:
     """Percentiles of float (N,) milliseconds, linear between neighbours (with few rounds p99 is nearly the maximum)."""
     p25, p50, p75, p90, p99 = (float(value) for value in np.percentile(times_ms, (25, 50, 75, 90, 99)))
     return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "iqr_ms": p75 - p25}
+
+
+def _energy_uj() -> int | None:
+    """Microjoules of the processor package so far, by Linux's powercap (RAPL); mostly for the superuser to read."""
+    try:
+        return int(Path("/sys/class/powercap/intel-rapl:0/energy_uj").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _status_mib(key: str) -> float | None:
@@ -123,7 +144,8 @@ def main(request: str, image: bytes) -> dict[str, Any]:
     asked = json.loads(request)
     try:
         folder = Path(asked["bundle"])
-        return {"result": measure(folder, asked["variant"], asked["threads"], asked["repeats"], image)}
+        rest = (asked["variant"], asked["threads"], asked["repeats"], image, asked["started"])
+        return {"result": measure(folder, *rest)}
     except KerasDrError as error:
         return {"error": [error.expected, error.found, error.remedy]}
 

@@ -2,20 +2,20 @@
 
 import json
 import os
-import platform
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
+from time import time
 from typing import Any
 
 import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
+from edge_demo.machine import Machine, expectations, machine
 from edge_demo.measurement import MARK, STAGES
 from keras_dr.errors import KerasDrError
 from keras_dr.runs import write_json as _write_json
@@ -40,28 +40,6 @@ class Timing:
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where it was measured.
-
-    Attributes:
-        cpu: the processor's name, or the board's where the processor has none.
-        cores: logical cores of the machine.
-        usable_cores: those that this process may use.
-        architecture: such as "x86_64" or "aarch64".
-        system, python, runtime, opencv: operating system; versions of Python, ai-edge-litert and OpenCV.
-    """
-
-    cpu: str
-    cores: int
-    usable_cores: int
-    architecture: str
-    system: str
-    python: str
-    runtime: str
-    opencv: str
-
-
-@dataclass(frozen=True)
 class Measurement:
     """One model with one number of threads.
 
@@ -71,14 +49,21 @@ class Measurement:
         size_mib: the model's file.
         load_ms: manifest, import of the runtime, SHA-256 of the file, model into memory.
         first_result_ms: from the start of loading to the first grading.
+        cold_start_ms: from the start of the process to the first grading, the model's file dropped from the page cache
+            where the system permits it.
         stages: of one grading: decode (the file), prepare (the model's input), invoke (the model), overlay (result
             and picture of the heat map, in memory).
         total: all four together.
         baseline_rss_mib: resident memory before loading: Python, NumPy, OpenCV.
+        steady_rss_mib: resident memory after the last round.
         peak_rss_mib: the process's largest resident memory, baseline included.
+        energy_mj: of the processor package during one grading, in millijoules, whatever else ran; None where RAPL is
+            not to be read.
+        photographs_per_s: counted rounds by their time.
         repeats: counted rounds.
         pid: the process that measured.
         image: what was graded.
+        run: 0, 1, ... where everything is measured several times.
         load_average: the machine's over the minute before, in runnable processes; None where it is not known.
         machine: where.
     """
@@ -88,13 +73,18 @@ class Measurement:
     size_mib: float
     load_ms: float
     first_result_ms: float
+    cold_start_ms: float
     stages: dict[str, Timing]
     total: Timing
     baseline_rss_mib: float
+    steady_rss_mib: float
     peak_rss_mib: float
+    energy_mj: float | None
+    photographs_per_s: float
     repeats: int
     pid: int
     image: str
+    run: int
     load_average: float | None
     machine: Machine
 
@@ -128,6 +118,7 @@ def profile(
     image: bytes | None = None,
     repeats: int = 50,
     progress: Callable[[str], None] = lambda text: None,
+    runs: int = 1,
 ) -> list[Measurement]:
     """Measure every variant with every number of threads, one after the other, each in a fresh process.
 
@@ -138,6 +129,7 @@ def profile(
         image: a photograph's file; None takes `synthetic_photograph()`, and `Measurement.image` says so.
         repeats: counted rounds a measurement, 1 or more; a few rounds before them warm up.
         progress: is told what is measured next.
+        runs: how often all of it is done, to show the noise.
 
     Raises:
         KerasDrError: no bundle, too many threads, an unknown variant, an altered model, no photograph, or a process
@@ -146,24 +138,31 @@ def profile(
     bundle = Bundle.load(bundle_folder)
     names = list(bundle.models) if variants is None else list(variants)
     _check_threads(threads)
-    if repeats < 1:
-        raise KerasDrError("1 or more repeats", str(repeats), "Choose another number.")
+    if repeats < 1 or runs < 1:
+        raise KerasDrError("1 or more repeats and runs", f"{repeats}, {runs}", "Choose another number.")
     for name in names:
         bundle.model_path(name)
     where = machine()
     shown = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
     data = synthetic_photograph() if image is None else image
     measurements = []
-    for name in names:
-        for count in threads:
-            progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
-            load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-            request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
-            result = _measure_apart(request, data)
-            result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
-            result["total"] = Timing(**result["total"])
-            measurements.append(Measurement(**result, image=shown, load_average=load_average, machine=where))
+    for run, name, count in product(range(runs), names, threads):
+        progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
+        load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+        request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
+        _drop_from_cache(bundle_folder / bundle.models[name].file)
+        result = _measure_apart({**request, "started": time()}, data)
+        result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
+        result["total"] = Timing(**result["total"])
+        measurements.append(Measurement(**result, image=shown, run=run, load_average=load_average, machine=where))
     return measurements
+
+
+def _drop_from_cache(file: Path) -> None:
+    """Ask the system to forget the file's pages; the next process then reads them from the disk."""
+    if hasattr(os, "posix_fadvise"):
+        with file.open("rb") as stream:
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
@@ -215,43 +214,12 @@ def synthetic_photograph() -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
-def machine() -> Machine:
-    """This machine."""
-    try:
-        runtime = version("ai-edge-litert")
-    except PackageNotFoundError:
-        runtime = "unknown"
-    cores = os.cpu_count() or 1
-    return Machine(
-        cpu=_cpu_name(),
-        cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
-        architecture=platform.machine(),
-        system=platform.platform(),
-        python=platform.python_version(),
-        runtime=runtime,
-        opencv=cv2.__version__,
-    )
-
-
-def _cpu_name() -> str:
-    """From /proc/cpuinfo (x86), the device tree (ARM boards) or the platform module, whichever knows."""
-    for file, pattern in (("/proc/cpuinfo", r"^model name\s*:\s*(.+)$"), ("/proc/device-tree/model", r"^([^\0]+)")):
-        try:
-            name = re.search(pattern, Path(file).read_text(errors="replace"), re.MULTILINE)
-        except OSError:
-            continue
-        if name:
-            return name[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def table(measurements: Sequence[Measurement]) -> str:
     """The measurements as lines of text: medians a stage, percentiles of the total, memory; then where and what."""
-    headings = ("variant", "threads", "MiB", "load", "first", *STAGES, "total", "p90", "p99", "IQR", "peak MiB")
+    headings = ("variant", "threads", "MiB", "cold", "load", *STAGES, "total", "p90", "p99", "IQR", "peak MiB")
     rows: list[tuple[str, ...]] = [headings]
     for m in measurements:
-        times = (m.load_ms, m.first_result_ms, *(m.stages[name].p50_ms for name in STAGES), *asdict(m.total).values())
+        times = (m.cold_start_ms, m.load_ms, *(m.stages[name].p50_ms for name in STAGES), *asdict(m.total).values())
         sizes = f"{m.size_mib:.2f}", f"{m.peak_rss_mib:.0f}"
         rows.append((m.variant, str(m.threads), sizes[0], *(f"{time:.1f}" for time in times), sizes[1]))
     widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
@@ -259,7 +227,7 @@ def table(measurements: Sequence[Measurement]) -> str:
         "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
         for row in rows
     ]
-    lines.append("Times in milliseconds; load, first once; stages and total medians; p90, p99, IQR of the total.")
+    lines.append("Milliseconds; cold: process to first grade; stages and total medians; p90, p99, IQR of the total.")
     if measurements:
         last = measurements[-1]
         load = max((m.load_average for m in measurements if m.load_average is not None), default=float("nan"))
@@ -269,6 +237,21 @@ def table(measurements: Sequence[Measurement]) -> str:
             f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
             f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row {load:.2f}."
         )
+        lines.append(expectations(place.int8, place.architecture))
+    return "\n".join(lines)
+
+
+def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget_mib: float | None) -> str:
+    """Which variants stay within a budget: 90th percentile of a grading in ms, peak resident memory in MiB."""
+    lines = []
+    for m in measurements:
+        over = []
+        if budget_ms is not None and m.total.p90_ms > budget_ms:
+            over.append(f"{m.total.p90_ms:.0f} ms")
+        if budget_mib is not None and m.peak_rss_mib > budget_mib:
+            over.append(f"{m.peak_rss_mib:.0f} MiB")
+        verdict = f"too much: {', '.join(over)}" if over else "fits"
+        lines.append(f"{m.variant}, {m.threads} thread{'s' if m.threads > 1 else ''}: {verdict}")
     return "\n".join(lines)
 
 

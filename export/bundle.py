@@ -144,7 +144,7 @@ def export_bundle(
         "model_sha256": model_sha256,
         "temperature": temperature,
         "variants": names,
-        "calibration_sha256": hashlib.sha256(np.ascontiguousarray(calibration_images)).hexdigest(),
+        "calibration_sha256": hashlib.sha256(calibration_images.tobytes()).hexdigest(),
         "versions": runs.versions(),
     }
     with runs.growing_folder(target, "bundle", plan, overwrite) as folder:

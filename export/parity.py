@@ -13,6 +13,7 @@ from keras_dr.decision import decide
 from keras_dr.grades import Task
 from keras_dr.heads import probabilities
 from keras_dr.model import class_evidence, feature_layer
+from keras_dr.operating_points import OperatingPoint
 
 _BATCH = 16
 # Figure -> (bound, value). Float differs by the order of additions only; int8 may move photographs between two grades.
@@ -155,17 +156,16 @@ def compare(
         threshold: the operating point, on the probability of a positive class.
         decision: key of `decision.DECISIONS`.
     """
-    positive = np.isin(labels, task.referable)
-    against_labels: dict[str, float | None] = {}
+    against_labels: dict[str, Any] = {}
     for which, outputs in (("float", reference), ("variant", variant)):
-        scores = metrics.p_referable(outputs.probabilities, task)
-        grades = decide(outputs.probabilities, decision)
-        against_labels[f"quadratic_kappa_{which}"] = metrics.quadratic_kappa(labels, grades, len(task.classes))
-        against_labels[f"auroc_{which}"] = metrics.auroc(positive, scores)
-        point = metrics.sensitivity_specificity(positive, scores >= threshold) if task.referable else {}
+        of = metrics.Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
+        against_labels[f"quadratic_kappa_{which}"] = metrics.quadratic_kappa(of.labels, of.predicted, len(task.classes))
+        against_labels[f"auroc_{which}"] = metrics.auroc(of.positive, of.scores)
+        point = metrics.measure_point(of, OperatingPoint(threshold), resamples=0)
         for name in ("sensitivity", "specificity"):
-            against_labels[f"{name}_{which}"] = point.get(name)
-    return Parity(photographs=len(labels), **agreement(reference, variant, decision), **against_labels)
+            against_labels[f"{name}_{which}"] = point[name]
+    figures: dict[str, Any] = agreement(reference, variant, decision) | against_labels
+    return Parity(photographs=len(labels), **figures)
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: NDArray[np.int64]) -> float | None:

@@ -45,7 +45,8 @@ def quantise_within(
         The TFLite file, and the names of the operators in float, the most harmful first; those of the last trial where
         none suffices.
     """
-    file, kept = quantise(content, variant, statistics), []
+    kept: list[str] = []
+    file = quantise(content, variant, statistics)
     if VARIANTS[variant].activation_bits == 16:
         return file, kept  # int16 runs on kernels so slow that the search would take the better part of an hour
     aims = {**limits, **(_AIM if VARIANTS[variant].activation_bits else {})}

@@ -94,7 +94,10 @@ def quantise(content: bytes, variant: str, statistics: Statistics, kept: Collect
     with _quiet():
         rounded = round_weights(content, kind.weight_bits, statistics, kept)
         worker = quantizer.Quantizer(rounded, _recipe(rounded, kind, kept))
-        ranges = {n: {"min": np.float32([a]), "max": np.float32([b])} for n, (a, b) in statistics.ranges.items()}
+        ranges = {
+            n: {"min": np.array([a], np.float32), "max": np.array([b], np.float32)}
+            for n, (a, b) in statistics.ranges.items()
+        }
         result = worker.quantize(ranges if kind.activation_bits else None, enable_progress_report=False)
         return bytes(result.quantized_model)
 

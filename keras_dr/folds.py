@@ -94,7 +94,7 @@ def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]]
 
     folds = [scores(truth, says) for truth, says in zip(labels, likely, strict=True)]
     whole = {name: [fold[name] for fold in folds] for name in folds[0]}
-    known = {name: values for name, values in whole.items() if None not in values}
+    known = {name: [v for v in values if v is not None] for name, values in whole.items() if None not in values}
     return {
         "folds": [{"photographs": len(truth), **fold} for truth, fold in zip(labels, folds, strict=True)],
         "mean": {name: float(np.mean(known[name])) if name in known else None for name in whole},
@@ -106,9 +106,8 @@ def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]]
 def _write_out_of_fold(file: Path, judged: list[tuple[Run, PreparedSet, NDArray[np.float64]]]) -> None:
     """predictions.csv of all folds, with the fold of each photograph."""
     rows = [row | {"fold": number} for number, (_, held_out, _) in enumerate(judged, 1) for row in held_out.rows]
-    labels, likely = (
-        np.concatenate(part) for part in ([side.labels() for _, side, _ in judged], [p for *_, p in judged])
-    )
+    labels = np.concatenate([side.labels() for _, side, _ in judged])
+    likely = np.concatenate([p for *_, p in judged])
     grader = judged[0][0]
     of = metrics.Predictions(labels, likely, grader.task, grader.decision)
     thresholds = np.concatenate([np.full(len(p), one.threshold) for one, _, p in judged])

@@ -205,7 +205,7 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
     Returns:
         float64 (C-1,), rising.
     """
-    cuts = np.arange(classes - 1) + 0.5
+    cuts = np.arange(classes - 1, dtype=np.float64) + 0.5
     values = np.unique(scores)
     places = (values[:-1] + values[1:]) / 2
 
@@ -220,13 +220,8 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
             high = cuts[step + 1] if step + 2 < classes else np.inf
             trials = [cuts[step], *places[(places > low) & (places < high)]]
             # rounded, so that equal kappas that differ by their last bit are ties
-            cuts[step] = max(
-                trials,
-                key=lambda place, step=step: (
-                    round(kappa(_with(cuts, step, place)), 9),
-                    -abs(place - cuts[step]),
-                ),
-            )
+            worth = [(round(kappa(_with(cuts, step, place)), 9), -abs(place - cuts[step])) for place in trials]
+            cuts[step] = trials[max(range(len(trials)), key=worth.__getitem__)]
         if np.array_equal(before, cuts):
             break
     return cuts

@@ -147,6 +147,7 @@ class Training:
                 model.load_weights(folder / "frozen.keras")
             freeze(model, settings.unfreeze, settings.train_batch_norm)
             return _Stage(keras.Model(model.input, model.output), self._reader(settings), validation)
+        assert isinstance(settings, Frozen)
         freeze(model, None)
         backbone = keras.Model(model.input, model.get_layer("pooling").output)
         if settings.augment and not settings.views:
@@ -192,7 +193,7 @@ class Training:
         self._seed(overall * self.lesson.steps + state.step)
         for first, last, divided in self.lesson.stretches(state.step):
             batches = self.lesson.batches(stage.reader(overall), overall, first, last, divided)
-            watch.state = replace(watch.state, step=first, **watch.means)
+            watch.state = replace(watch.state, step=first, loss=watch.means["loss"], accuracy=watch.means["accuracy"])
             with self.spread.divided() if divided else nullcontext():
                 stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
         return {"phase": state.phase, "epoch": state.epoch + 1} | watch.means
@@ -248,7 +249,10 @@ class _Watch(keras.callbacks.Callback):
         if done < steps and (due or self.interrupted):
             getattr(self.model, "jax_state_sync", lambda: None)()
             seconds = time.monotonic() - self.started
-            self.checkpoints.save(self.model, replace(state, step=done, seconds=seconds, **self.means))
+            self.checkpoints.save(
+                self.model,
+                replace(state, step=done, seconds=seconds, loss=self.means["loss"], accuracy=self.means["accuracy"]),
+            )
             if self.interrupted:
                 raise KeyboardInterrupt
 

@@ -247,3 +247,23 @@ def draw_curves(
         one.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(frameon=False)
     _save(figure, file)
+
+
+def plot_variants(file: Path, rows: Sequence[dict[str, Any]], quality: str = "quadratic kappa on validation") -> None:
+    """Latency against quality, a variant a disc whose area is its file's size.
+
+    Args:
+        file: PNG to write.
+        rows: "variant", "latency_ms", "quality" and "size_mib" each, of one number of threads.
+        quality: name of the vertical axis.
+    """
+    figure, (axes,) = _figure(7.2, 4.8)
+    largest = max(row["size_mib"] for row in rows)
+    for row in rows:
+        area = 2000 * row["size_mib"] / largest
+        axes.scatter(row["latency_ms"], row["quality"], s=area, color=_BLUE, alpha=0.45, edgecolors="white")
+        label = f"{row['variant']}\n{row['size_mib']:.1f} MiB"
+        axes.annotate(label, (row["latency_ms"], row["quality"]), ha="center", va="center", fontsize=8)
+    axes.set(xlabel="one photograph, median, ms", ylabel=quality, title="Area: size of the file")
+    axes.margins(0.3)
+    _save(figure, file)

@@ -9,6 +9,7 @@ import pytest
 
 from edge_demo import __main__ as command
 from edge_demo import profiler
+from edge_demo.machine import expectations, int8_instructions
 from keras_dr.errors import KerasDrError
 
 
@@ -44,7 +45,8 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
     for row in rows:
         assert set(row.stages) == {"decode", "prepare", "invoke", "overlay"}
         assert 0 < row.total.p50_ms <= row.total.p90_ms <= row.total.p99_ms
-        assert 0 < row.load_ms < row.first_result_ms
+        assert 0 < row.load_ms < row.first_result_ms < row.cold_start_ms
+        assert row.photographs_per_s > 0 and row.steady_rss_mib <= row.peak_rss_mib
         # Half of what a process with TensorFlow in it holds, such as this one: nothing was inherited.
         assert 20 < row.baseline_rss_mib <= row.peak_rss_mib < 250
         assert "synthetic" in row.image
@@ -58,9 +60,26 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
 
 def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(bundle_folder), "--image", str(camera / "a.jpg"), "--variants", "int8", "--threads", "1"]
-    assert command.main(["profile", *words, "--repeats", "2", "--json", str(tmp_path / "p.json")]) == 0
+    assert (
+        command.main(
+            [
+                "profile",
+                *words,
+                "--repeats",
+                "2",
+                "--budget-ms",
+                "0",
+                "--budget-mib",
+                "9999",
+                "--json",
+                str(tmp_path / "p.json"),
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert "variant" in out and "photograph," in out and "not a medical device" in out
+    assert "int8, 1 thread: too much: " in out
     assert len(json.loads((tmp_path / "p.json").read_text())["measurements"]) == 1
 
 
@@ -73,3 +92,21 @@ def test_a_measuring_process_that_dies_is_reported(bundle_folder: Path, monkeypa
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(KerasDrError, match="measurement of int8 with 1 threads; found a process that ended with 1"):
         profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "names"),
+    [
+        ("flags\t\t: fpu avx2 avx512_vnni amx_int8\n", ("AVX-512 VNNI", "AMX")),
+        ("Features\t: fp asimd asimddp i8mm\n", ("Arm dot product", "Arm i8mm")),
+        ("flags : fpu avx2\n", ()),
+        ("", ()),
+    ],
+)
+def test_int8_instructions_are_named(cpuinfo: str, names: tuple[str, ...]) -> None:
+    assert int8_instructions(cpuinfo) == names
+
+
+def test_expectations_tell_time_from_size() -> None:
+    assert "two thirds" in expectations(("AMX",), "x86_64")
+    assert "size and memory, not time" in expectations((), "x86_64")

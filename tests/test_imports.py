@@ -56,6 +56,7 @@ PURE = [
     "cli",
     "edge_demo.__main__",
     "edge_demo.profiler",
+    "export.predicting",
 ]
 
 

@@ -1,0 +1,190 @@
+"""Grade photographs with a Run or a Bundle; LiteRT unless Keras is asked for, since it takes a fraction of the time."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_demo.bundle import Bundle
+from edge_demo.files import grade_file, read_photograph
+from edge_demo.grader import Grader, Grading, Prepared
+from edge_demo.profiler import synthetic_photograph
+from edge_demo.results import printable
+from keras_dr.errors import KerasDrError
+from keras_dr.preprocessing import Preprocessing, prepare_image
+from keras_dr.runs import MANIFESTS, read_manifest, remove_folder
+
+ENGINES = ("litert", "keras")
+_EXPORTED = "litert"  # folder inside a run: a bundle of float32 alone
+_BATCH = 16
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What came out.
+
+    Attributes:
+        bundle: with what was graded.
+        gradings: in the order of the photographs.
+        failures: (photograph, message) of those that could not be graded.
+    """
+
+    bundle: Bundle
+    gradings: list[Grading]
+    failures: list[tuple[str, str]]
+
+
+def predict(
+    source: Path, images: Sequence[Path], engine: str = "litert", progress: Progress = lambda done, total: None
+) -> Predictions:
+    """Grade photographs.
+
+    Args:
+        source: a Run, whose float32 file is made once and kept inside it, or a Bundle, of which the default variant.
+        images: photographs as published, not prepared.
+        engine: one of `ENGINES`; "keras" needs a Run.
+        progress: called with (photographs done, photographs).
+
+    Raises:
+        KerasDrError: neither a Run nor a Bundle, an unknown engine, or Keras for a Bundle.
+    """
+    if engine not in ENGINES:
+        raise KerasDrError(f"an engine among {', '.join(ENGINES)}", repr(engine), "Correct --engine.")
+    is_run = (source / MANIFESTS["run"]).is_file()
+    if engine == "keras" and not is_run:
+        raise KerasDrError(f"a run at {source} for Keras", "none", "Leave --engine out, or name the run.")
+    bundle = Bundle.load(bundle_of(source) if is_run else source)
+    grade = _with_keras(source, bundle) if engine == "keras" else _with_litert(bundle)
+    results = grade(images, progress)
+    gradings = [result for result in results if isinstance(result, Grading)]
+    found = zip(images, results, strict=True)
+    failures = [(printable(image), str(result)) for image, result in found if isinstance(result, KerasDrError)]
+    return Predictions(bundle, gradings, failures)
+
+
+def bundle_of(run_folder: Path) -> Path:
+    """The bundle of a run's float32 file, inside the run; made where there is none of its present model.
+
+    Raises:
+        KerasDrError: no Run there, or its file strays from Keras on a drawn photograph.
+    """
+    target = run_folder / _EXPORTED
+    wanted = read_manifest(run_folder, "run").get("model_sha256")
+    if (target / MANIFESTS["bundle"]).is_file():
+        if read_manifest(target, "bundle").get("run") == {"model_sha256": wanted}:
+            return target
+        remove_folder(target)
+    from export.bundle import export_bundle
+    from keras_dr.console import load_tensorflow
+
+    load_tensorflow()
+    from keras_dr.trained import load_run
+
+    run = load_run(run_folder)
+    drawn = _drawn(run.preprocessing)
+    export_bundle(
+        run.model(),
+        target,
+        task=run.task,
+        spec=run.preprocessing,
+        threshold=run.threshold,
+        temperature=run.temperature,
+        decision=run.about.get("decision", "argmax"),
+        weights=Path(run.recipe.weights).name,
+        model_sha256=run.about["model_sha256"],
+        calibration_images=drawn,
+        calibration_seed=0,
+        validation=(drawn, np.zeros(len(drawn), np.int64)),
+        variants=("float32",),
+    )
+    return target
+
+
+def _drawn(spec: Preprocessing) -> np.ndarray:
+    """A photograph of no eye, plain and darker, uint8 RGB (2, S, S, 3); float32 is calibrated on nothing."""
+    image = prepare_image(synthetic_photograph(), spec)
+    return np.stack([image, image // 2])
+
+
+Results = list[Grading | KerasDrError]
+
+
+def _with_litert(bundle: Bundle) -> Callable[[Sequence[Path], Progress], Results]:
+    """As many graders as cores, a thread each: no photograph waits for another's decoding."""
+
+    def grade(images: Sequence[Path], progress: Progress) -> Results:
+        workers = max(1, min(len(images), usable_cores()))
+        cv2.setNumThreads(1 if workers > 1 else usable_cores())
+        free: SimpleQueue[Grader] = SimpleQueue()
+        for _ in range(workers):
+            free.put(Grader(bundle, threads=1 if workers > 1 else usable_cores()))
+        done = count(1)
+
+        def one(image: Path) -> Grading | KerasDrError:
+            grader = free.get()
+            try:
+                return grade_file(grader, image)
+            except KerasDrError as error:
+                return error
+            finally:
+                free.put(grader)
+                progress(next(done), len(images))
+
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(one, images))
+
+    return grade
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _with_keras(run_folder: Path, bundle: Bundle) -> Callable[[Sequence[Path], Progress], Results]:
+    """Batches through the trained model; preparation and conclusion are the grader's."""
+    from keras_dr.console import load_tensorflow
+
+    load_tensorflow()
+    from export.parity import float_outputs
+    from keras_dr.trained import load_run
+
+    run = load_run(run_folder)
+    model, grader = run.model(), Grader(bundle)
+
+    def grade(images: Sequence[Path], progress: Progress) -> Results:
+        results: Results = []
+        for start in range(0, len(images), _BATCH):
+            batch = images[start : start + _BATCH]
+            prepared = [_prepare(grader, image) for image in batch]
+            whole = [one[0] for one in prepared if not isinstance(one, KerasDrError)]
+            outputs = float_outputs(model, run.temperature, np.stack(whole)) if whole else None
+            rows = iter(range(len(whole)))
+            for image, one in zip(batch, prepared, strict=True):
+                results.append(
+                    one if isinstance(one, KerasDrError) else _conclude(grader, image, one, outputs, next(rows))
+                )
+            progress(len(results), len(images))
+        return results
+
+    return grade
+
+
+def _prepare(grader: Grader, image: Path) -> Prepared | KerasDrError:
+    try:
+        return grader.prepare(grader.decode(read_photograph(image)))
+    except KerasDrError as error:
+        return error
+
+
+def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row: int) -> Grading:
+    pair = outputs.probabilities[row].astype(np.float32), outputs.heatmaps[row]
+    return grader.conclude(printable(image), prepared, pair)
