@@ -244,6 +244,7 @@ def evaluate(
     run: RunFolder,
     prepared: OtherPrepared = None,
     split: Split = "test",
+    tta: Annotated[bool, typer.Option("--tta", help="Average over flips and quarter turns.")] = False,
     prevalence: Annotated[float | None, typer.Option(help="Share of positives to give PPV and NPV for.")] = None,
     human: Annotated[float | None, typer.Option(help="Share of photographs to leave to a human.")] = None,
     by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
@@ -257,11 +258,28 @@ def evaluate(
 
     wishes, grader = evaluation.Wishes(prevalence, human, tuple(by or ())), load_run(run)
     data = grader.prepared_set(prepared).split(split)
+    if tta:
+        grader = evaluation.turning(grader)
     name = grader.result_name(data, split)
     with _bar("evaluate") as progress:
         folder, figures = evaluation.evaluate(grader, data, name, overwrite, progress, wishes)
     _say(metrics_text(figures))
     _done(folder / "report.html", _command("explain", run))
+
+
+@app.command()
+def ensemble(
+    run: Annotated[Path, typer.Argument(help="Folder to write.")],
+    members: Annotated[list[Path], typer.Argument(help="Folders that train wrote; of --folds, all of them.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Join several runs into one that says the mean of what they say, to evaluate, explain and export like any run."""
+    load_tensorflow()
+    from keras_dr.ensemble import combine
+
+    about = combine(members, run, overwrite)
+    _say(f"{len(about['members'])} runs, {about['parameters']:,} weights.")
+    _done(run, _command("evaluate", run))
 
 
 @app.command()

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_dr import (
@@ -33,7 +35,7 @@ from keras_dr.pipeline import Photographs
 from keras_dr.predictions import patient_codes, write_predictions
 from keras_dr.prepared import PreparedSet
 from keras_dr.subgroups import subgroups
-from keras_dr.trained import Run
+from keras_dr.trained import Run, recalibrated
 
 Progress = Callable[[int, int, str], None]
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
@@ -63,13 +65,47 @@ class Wishes:
 def forward(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float32]:
-    """The model's outputs for every photograph, float32 (n, ...)."""
-    batches = Photographs(data.image_files(), run.preprocessing.size).batches(batch_size)
+    """The model's outputs for every photograph, float32 (n, K); the mean over eight views where the run `turns`."""
+    photographs = Photographs(data.image_files(), run.preprocessing.size)
+    views = VIEWS if run.turns else VIEWS[:1]
     steps = -(-len(data.rows) // batch_size)
-    tick = keras.callbacks.LambdaCallback(
-        on_predict_batch_end=lambda step, logs: progress(step + 1, steps, "predict") if progress else None
-    )
-    return model.predict(batches, verbose=0, callbacks=[tick])
+    outputs = []
+    for number, view in enumerate(views):
+        tick = keras.callbacks.LambdaCallback(
+            on_predict_batch_end=lambda step, logs, done=number * steps: (
+                progress(done + step + 1, len(views) * steps, "predict") if progress else None
+            )
+        )
+        batches = photographs.batches(batch_size).map(partial(_turned, *view))
+        outputs.append(model.predict(batches, verbose=0, callbacks=[tick]))
+    return np.mean(outputs, axis=0)
+
+
+# Quarter turns, and whether mirrored: the eight ways to lay a square photograph.
+VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
+
+
+def _turned(turns: int, mirrored: bool, images: tf.Tensor) -> tf.Tensor:
+    images = tf.reverse(images, [2]) if mirrored else images
+    return tf.image.rot90(images, turns)
+
+
+def turning(run: Run, moved_to: Path | None = None) -> Run:
+    """The run with test-time augmentation: outputs are means over eight views, and all thresholds are chosen anew.
+
+    Args:
+        run: a grader.
+        moved_to: where its prepared set lies, whose validation photographs are looked at; None: where it was.
+    """
+    home, run = run.own_set(moved_to).split("val"), replace(run, turns=True)
+    outputs, point = forward(run, run.model(), home), run.recipe.operating_point
+
+    def decoded(values: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+        return probabilities(values, len(run.task.classes), temperature)
+
+    labels = home.labels()
+    chosen = calibration.calibrate(labels, outputs, decoded, run.task, point.rule, point.target, run.decision)
+    return recalibrated(run, chosen)
 
 
 def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from keras_dr.config import Recipe
 from keras_dr.heads import HEADS, evidence_kernel
 from keras_dr.heads import NAME as LOGITS
 
+ENSEMBLE, ENSEMBLE_FEATURES = "ensemble", "features"  # names of several graders in one, see `ensemble`
 HEAD = ("pooling", "dropout", LOGITS)
 
 
@@ -80,7 +81,7 @@ def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:
     """The layer whose output the grader pools; heat maps are made there."""
-    return model.get_layer(find_backbone(model.name).features)
+    return model.get_layer(ENSEMBLE_FEATURES if model.name == ENSEMBLE else find_backbone(model.name).features)
 
 
 def head_weights(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Run:
         temperature: logits are divided by it before they become probabilities.
         decision: how a class is predicted, see `decision.decide`.
         points: further operating points, by name; none in a run that was trained before there were any.
+        turns: whether it says the mean over eight views of a photograph.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Run:
     temperature: float
     decision: str = "argmax"
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    turns: bool = False
 
     @property
     def point(self) -> OperatingPoint:
@@ -69,7 +71,7 @@ class Run:
         """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash."""
         digest = runs.sha256_of(data.folder / "manifest.csv")
         other = "" if digest == self.about["data"]["manifest_sha256"] else f"-{digest[:8]}"
-        return f"{data.name}{other}-{split}"
+        return f"{data.name}{other}-{split}{'-turned' if self.turns else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
         """The Prepared set that the run was trained on, where it was then or where it lies now.
@@ -114,6 +116,17 @@ class Run:
                 f"Prepare them with {self.preprocessing.options}.",
             )
         return map_labels(home, self.task)
+
+
+def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
+    """The run with what `calibration.calibrate` chose."""
+    return replace(
+        run,
+        about=run.about | chosen,
+        threshold=float(chosen["operating_point"]["value"]),
+        temperature=float(chosen["temperature"]),
+        points={name: OperatingPoint(**point) for name, point in chosen["operating_points"].items()},
+    )
 
 
 def load_run(folder: Path) -> Run:

@@ -12,7 +12,7 @@ from keras_dr import evaluation, evaluation_report, prepared, preparing, runs
 from keras_dr.calibration import calibrate
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
-from keras_dr.model import softmax
+from keras_dr.heads import softmax
 from keras_dr.predictions import read_predictions
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.trained import load_run

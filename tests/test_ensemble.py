@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_dr import ensemble, evaluation, prepared, runs, training
+from keras_dr.config import Recipe
+from keras_dr.errors import KerasDrError
+from keras_dr.heads import probabilities
+from keras_dr.model import build_model, class_evidence, feature_layer
+from keras_dr.trained import load_run
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("head", ["softmax", "ordinal"])
+def test_joined_logits_are_the_mean_of_the_members(head: str, tmp_path: Path) -> None:
+    models = [build_model("tiny", 32, 5, head=head) for _ in range(3)]
+    whole = ensemble.combined(models, [1.0, 2.0, 0.5])
+    expected = np.mean([m.predict(IMAGES, verbose=0) / t for m, t in zip(models, (1.0, 2.0, 0.5), strict=True)], axis=0)
+    assert whole.predict(IMAGES, verbose=0) == pytest.approx(expected, abs=1e-5)
+    whole.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert again.predict(IMAGES, verbose=0) == pytest.approx(expected, abs=1e-5)
+
+
+def test_joined_heat_maps_are_the_mean_of_the_members() -> None:
+    models = [build_model("tiny", 32, 5) for _ in range(2)]
+
+    def evidence(model: keras.Model) -> np.ndarray:
+        features = keras.Model(model.input, feature_layer(model).output).predict(IMAGES, verbose=0)
+        return features @ class_evidence(model)
+
+    expected = np.mean([evidence(model) for model in models], axis=0)
+    assert evidence(ensemble.combined(models, [1.0, 1.0])) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def second_run(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("second") / "run"
+    training.train(prepared.load(prepared_folder), folder, recipe.model_copy(update={"seed": 7}))
+    return folder
+
+
+def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path) -> None:
+    about = ensemble.combine([run_folder, second_run], tmp_path / "both")
+    assert [member["model_sha256"] for member in about["members"]] == [
+        runs.read_manifest(folder, "run")["model_sha256"] for folder in (run_folder, second_run)
+    ]
+    both = load_run(tmp_path / "both")
+    data = both.prepared_set().split("test")
+    _, figures = evaluation.evaluate(both, data, both.result_name(data, "test"))
+    assert figures["photographs"] == len(data.rows)
+    assert (tmp_path / "both" / "evaluation").is_dir()
+
+
+def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match="two runs or more"):
+        ensemble.combine([run_folder], tmp_path / "one")
+
+
+def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: Path, tmp_path: Path) -> None:
+    from keras_dr.config import recipe_from_dict
+    from keras_dr.folds import cross_validate
+
+    phase = {"epochs": 1, "learning_rate": 1e-3}
+    values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
+    data = prepared.load(prepared_folder)
+    cross_validate(data, tmp_path / "cv", recipe_from_dict(values), 2)
+    about = ensemble.combine([tmp_path / "cv"], tmp_path / "both")
+    assert len(about["members"]) == 2 and about["data"]["folds"]
+    assert load_run(tmp_path / "both").own_set().rows == data.rows
+
+
+def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) -> None:
+    run = load_run(run_folder)
+    turning = evaluation.turning(run)
+    data, model = run.prepared_set().split("test"), run.model()
+    images = data.images(range(len(data.rows))).astype(np.float32)
+    views = [np.rot90(view, k, (1, 2)) for view in (images, images[:, :, ::-1]) for k in range(4)]
+    expected = np.mean([model.predict(view, verbose=0) for view in views], axis=0)
+    assert evaluation.forward(turning, model, data) == pytest.approx(expected, abs=1e-4)
+    assert turning.about["operating_point"]["value"] == turning.threshold
+    assert turning.result_name(data, "test").endswith("-turned")
+    said = evaluation.predict(turning, model, data)
+    assert said == pytest.approx(probabilities(expected, 5, turning.temperature), abs=1e-4)
