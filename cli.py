@@ -295,10 +295,10 @@ def compare(
 
     load_contenders(run, split)  # what cannot be compared is told before TensorFlow starts
     load_tensorflow()
-    from keras_dr.cost import measure_cost
+    from keras_dr.cost import measure_costs
     from keras_dr.trained import load_run
 
-    found = compare_runs(load_contenders(run, split, [measure_cost(load_run(folder)) for folder in run]))
+    found = compare_runs(load_contenders(run, split, measure_costs([load_run(folder) for folder in run])))
     write_comparison(out, found)
     _say(comparison_text(found))
     _done(out / "comparison.md", _command("export", run[0], "BUNDLE"))

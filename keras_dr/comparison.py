@@ -40,7 +40,7 @@ class Contender:
         history: rows of history.csv.
         threshold: refer where p_referable >= threshold.
         of: its predictions, in the same order of photographs for all that are compared.
-        cost: what `cost.measure_cost` found; empty where it was not asked for.
+        cost: what `cost.measure_costs` found; empty where it was not asked for.
     """
 
     name: str

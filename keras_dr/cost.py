@@ -1,31 +1,42 @@
-"""What a run's network costs: parameters that learned, and the time that one photograph takes."""
+"""What runs' networks cost: parameters that learned, and the time that one photograph takes."""
 
-from statistics import median
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_dr.model import freeze
 from keras_dr.trained import Run
 
-_REPEATS = 20
+_ROUNDS = 20
 
 
-def measure_cost(run: Run) -> dict[str, Any]:
-    """Trainable parameters in the phase that was kept, and the median latency in ms of one photograph in Keras.
+def measure_costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Trainable parameters in the phase that was kept, and the latency in ms of one photograph in Keras, of each run.
 
-    The latency is of this machine and process, float32, the photograph in memory; `profile` measures a device's.
+    The latency is the shortest of 20, of this machine and process, float32, the photograph in memory; the runs take
+    turns, so that what else the machine does weighs on all. `profile` measures a device's.
     """
-    model = run.model()
+    models = [run.model() for run in runs]
+    images = [np.zeros((1, run.preprocessing.size, run.preprocessing.size, 3), np.float32) for run in runs]
+    for model, image in zip(models, images, strict=True):
+        model.predict_on_batch(image)  # compiles
+    times = [[_seconds(model, image) for model, image in zip(models, images, strict=True)] for _ in range(_ROUNDS)]
+    return [
+        {"trainable": _trainable(run, model), "latency_ms": 1000 * min(times_of_run)}
+        for run, model, times_of_run in zip(runs, models, zip(*times, strict=True), strict=True)
+    ]
+
+
+def _seconds(model: keras.Model, image: np.ndarray) -> float:
+    started = perf_counter()
+    model.predict_on_batch(image)
+    return perf_counter() - started
+
+
+def _trainable(run: Run, model: keras.Model) -> int:
     settings = run.recipe.finetune
-    unfreeze = settings.unfreeze if run.about["kept"] == "finetune" else None
-    freeze(model, unfreeze, settings.train_batch_norm)
-    image = np.zeros((1, run.preprocessing.size, run.preprocessing.size, 3), np.float32)
-    times = []
-    for _ in range(_REPEATS + 2):
-        started = perf_counter()
-        model.predict_on_batch(image)
-        times.append(perf_counter() - started)
-    trainable = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    return {"trainable": trainable, "latency_ms": 1000 * median(times[2:])}
+    freeze(model, settings.unfreeze if run.about["kept"] == "finetune" else None, settings.train_batch_norm)
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
