@@ -16,6 +16,7 @@ from edge_demo.bundle import Bundle
 from edge_demo.files import find_images, grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
 from edge_demo.results import FOOTER, describe, printable, results_csv, results_json
+from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
 from keras_dr.errors import KerasDrError
 from keras_dr.runs import write_bytes, write_json
@@ -134,13 +135,19 @@ def _writing(target: Path) -> Iterator[None]:
         raise KerasDrError(f"to write {printable(target)}", error.strerror or str(error), remedy) from error
 
 
+def _load(arguments: argparse.Namespace) -> Grader:
+    bundle = Bundle.load(arguments.bundle)
+    try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
+    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin)
+
+
 def _grade(arguments: argparse.Namespace) -> int:
     images = find_images(arguments.images)
     heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else [None] * len(images)
     _check_results(arguments.bundle, images, (arguments.json, arguments.csv), heatmaps)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
-    grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads, arguments.margin)
+    grader = _load(arguments)
     if heatmaps[0] is not None:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +177,7 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    grader = Grader(Bundle.load(arguments.bundle), arguments.variant, arguments.threads, arguments.margin)
+    grader = _load(arguments)
     journal = arguments.journal or arguments.folder / JOURNAL
 
     def say(line: dict[str, Any]) -> None:

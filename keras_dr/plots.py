@@ -259,11 +259,14 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]], quality: str = "qu
     """
     figure, (axes,) = _figure(7.2, 4.8)
     largest = max(row["size_mib"] for row in rows)
-    for row in rows:
-        area = 2000 * row["size_mib"] / largest
-        axes.scatter(row["latency_ms"], row["quality"], s=area, color=_BLUE, alpha=0.45, edgecolors="white")
-        label = f"{row['variant']}\n{row['size_mib']:.1f} MiB"
-        axes.annotate(label, (row["latency_ms"], row["quality"]), ha="center", va="center", fontsize=8)
+    for number, row in enumerate(sorted(rows, key=lambda row: -row["size_mib"])):  # small discs over large ones
+        label, area = f"{row['variant']}, {row['size_mib']:.1f} MiB", 1500 * row["size_mib"] / largest
+        place, colour = (row["latency_ms"], row["quality"]), f"C{number}"
+        axes.scatter(*place, s=area, color=colour, alpha=0.4, edgecolors=colour)
+        axes.plot(*place, ".", color=colour, label=label)
+    middle = float(np.mean([row["quality"] for row in rows]))
+    reach = max(0.05, *(1.3 * abs(row["quality"] - middle) for row in rows))  # a thousandth must not look like a cliff
+    axes.set(xlim=(0, 1.2 * max(row["latency_ms"] for row in rows)), ylim=(middle - reach, middle + reach))
     axes.set(xlabel="one photograph, median, ms", ylabel=quality, title="Area: size of the file")
-    axes.margins(0.3)
+    axes.legend(frameon=False, loc="lower left")
     _save(figure, file)

@@ -80,6 +80,8 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("compare", "nowhere"), "two or more runs"),
         (("compare", "nowhere", "nobody"), "cli.py train"),
         (("profile", "nowhere"), "cli.py export"),
+        (("predict", "nowhere", "eye.jpg"), "cli.py export"),
+        (("predict", "nowhere", "eye.jpg", "--engine", "onnx"), "an engine among litert, keras"),
         (("profile", "nowhere", "--threads", "abc"), "threads"),
     ],
 )
