@@ -23,7 +23,7 @@ RECIPE = {
 
 @pytest.mark.slow
 def test_two_devices_train_as_one_and_go_on(prepared_folder: Path, tmp_path: Path) -> None:
-    jobs = {"one": {}, "two": {"devices": 2, "stop": 6}}
+    jobs = {"one": {}, "two": {"devices": 2, "stop": 8}}
     running = {}
     for name, more in jobs.items():
         (tmp_path / name).mkdir()
@@ -34,7 +34,7 @@ def test_two_devices_train_as_one_and_go_on(prepared_folder: Path, tmp_path: Pat
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     for name, process in running.items():
-        said = process.communicate(timeout=600)[0]
+        said = process.communicate(timeout=1500)[0]
         assert process.returncode == 0, said
         assert ("Training on 2 x CPU" in said) == (name == "two")
     one, two = (np.load(tmp_path / name / "weights-0.npz").values() for name in jobs)

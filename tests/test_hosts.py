@@ -49,14 +49,14 @@ def trained(prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     jobs = {
         "alone": started(prepared_folder, out / "alone", "jax"),
-        "again": started(prepared_folder, out / "again", "jax", stop=6),
+        "again": started(prepared_folder, out / "again", "jax", stop=8),
         **{
-            f"rank {rank}": started(prepared_folder, out / "hosts", "jax", stop=6, hosts=addresses, rank=rank)
+            f"rank {rank}": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=rank)
             for rank in (0, 1)
         },
     }
     for name, process in jobs.items():
-        said = process.communicate(timeout=600)[0]
+        said = process.communicate(timeout=1500)[0]
         assert process.returncode == 0, f"{name}: {said}"
         assert "2 x cpu" in said if "rank" in name else "Training on cpu" in said
     return out
