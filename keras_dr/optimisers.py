@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_dr.config import Finetune, Phase
@@ -70,9 +71,13 @@ class _Rated:
         if not self.use_ema:
             yield
             return
-        kept = [ops.convert_to_numpy(variable) for variable in self._trainable_variables]
-        for variable, average in zip(self._trainable_variables, self._model_variables_moving_average, strict=True):
-            variable.assign(average)
+        # copies: JAX frees the arrays that a prediction is given, and the means would be among them
+        kept, means = (
+            [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+            for variables in (self._trainable_variables, self._model_variables_moving_average)
+        )
+        for variable, mean in zip(self._trainable_variables, means, strict=True):
+            variable.assign(mean)
         try:
             yield
         finally:
