@@ -371,7 +371,7 @@ def predict(
     out: Annotated[Path | None, typer.Option(help="CSV file; predictions.csv without it.")] = None,
     engine: Annotated[str, typer.Option(help="litert, or keras (for a run).")] = "litert",
 ) -> None:
-    """Grade photographs as published; a run is turned into a float32 TFLite file once, which is twice as fast."""
+    """Grade photographs as published; a run is turned into a float32 TFLite file once."""
     from edge_demo.files import find_images
     from edge_demo.results import results_csv
     from export.predicting import predict as grade

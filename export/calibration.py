@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from export.operators import FloatModel, Operator
 
 Photographs = NDArray[np.uint8]
-_POSITIONS = 1024  # of a photograph's feature map, drawn for the second moments: more changed no result
+_POSITIONS = 1024  # of a photograph's feature map, drawn for the second moments
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import pytest
 from edge_demo.trial import try_model
 from keras_dr.errors import KerasDrError
 
-MUTANTS = int(os.environ.get("KERAS_DR_MUTANTS", "12"))  # 2,000 were tried before a release
+MUTANTS = int(os.environ.get("KERAS_DR_MUTANTS", "12"))  # more for a longer hunt
 
 
 def mutate(content: bytes, seed: int) -> bytes:
