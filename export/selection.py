@@ -15,8 +15,8 @@ from export.variants import VARIANTS, quantise
 
 _FEW = 4  # photographs on which each operator is quantised alone
 _COUNTS = (2, 4, 8, 16)  # operators kept in float, tried in turn
-# Beside the gate's limits, because grades of photographs near a tie flip by chance, while this falls steadily. Set after
-# a look at validation figures of one run as well, so that run's figures flatter a little. With
+# Beside the gate's limits, because grades of photographs near a tie flip by chance, while this falls steadily. Set
+# after a look at validation figures of one run as well, so that run's figures flatter a little. With
 # IDRiD, MobileNetV2 at 512, int8: operators in float, mean difference on calibration and on validation photographs,
 # agreement on validation:
 #     0  .0078  .0084  .976        4 (stem, first bottleneck, next expansion)  .0049  .0052  .988

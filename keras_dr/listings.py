@@ -19,9 +19,10 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def prepared_text(about: Mapping[str, Any]) -> str:
     """Classes before and after preparing, and what stood out, from prepared.json."""
     counts = {"source": about["source_counts"], **about["counts"]}
-    prepared = {name: sum(split[name] for split in about["counts"].values()) for name in about["classes"]}
+    classes = list(about["counts"]["train"])  # [""] where the set has no grades
+    prepared = {name: sum(split[name] for split in about["counts"].values()) for name in classes}
     rows = [(name, *split.values(), sum(split.values())) for name, split in (counts | {"prepared": prepared}).items()]
-    lines = [_table(("", *about["classes"], "all"), rows)]
+    lines = [_table(("", *(name or "not graded" for name in classes), "all"), rows)]
     dropped = 0 if about["leaks_kept"] else about["leaks"]
     small = about["too_small_for_near_copies"]
     notes = {
