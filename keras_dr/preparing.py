@@ -239,13 +239,14 @@ def _divide(
 
 def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: Preprocessing) -> dict[str, Any]:
     """What prepared.json counts."""
-    published = Counter(task.label(record) for record in records)
+    labels, counts = [task.label(record) for record in records], _count(rows, task)
+    published = Counter("" if label is None else task.classes[label] for label in labels)
     return {
         "task": task.name,
         "classes": list(task.classes),
         "referable": list(task.referable),
-        "source_counts": {name: published[index] for index, name in enumerate(task.classes)},
-        "counts": _count(rows, task),
+        "source_counts": {name: published[name] for name in counts["train"]},
+        "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
         "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),

@@ -14,6 +14,7 @@ from keras_dr.config import Recipe
 from keras_dr.datasets import read_records
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import TASKS, Task
+from keras_dr.listings import prepared_text
 from keras_dr.metrics import Predictions
 from keras_dr.operating_points import OperatingPoint
 from keras_dr.preprocessing import Preprocessing
@@ -136,6 +137,12 @@ def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None
     assert "optic_disc" in data.masks(0)
     with pytest.raises(KerasDrError, match="graded photographs"):
         data.labels()
+
+
+def test_a_set_without_grades_is_counted_as_such(ungraded: Path) -> None:
+    about = runs.read_manifest(ungraded, "prepared")
+    assert about["source_counts"] == {"": sum(counts[""] for counts in about["counts"].values())}
+    assert "not graded" in prepared_text(about).splitlines()[0]
 
 
 def test_a_grader_is_explained_on_a_set_without_grades(ungraded: Path, run_folder: Path, tmp_path: Path) -> None:
