@@ -48,7 +48,7 @@ def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
 def test_predictions_equal_the_model_on_the_photographs(run) -> None:
     data, model = run.prepared_set().split("test"), run.model()
     logits = model.predict(data.images().astype(np.float32), verbose=0)
-    expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits / run.temperature))
     assert evaluation.predict(run, model, data) == pytest.approx(expected, abs=1e-5)
 
 
