@@ -208,7 +208,8 @@ def _divide(
         [row["perceptual_hash"] for row in rows],
         lambda index: read_copy_square(kept[index][0], spec),
     )
-    groups = group_photographs([record.patient_id for record, _ in kept], copies)
+    alike = [record.neighbours for record, _ in kept]
+    groups = group_photographs([record.patient_id for record, _ in kept], copies, alike)
     labels = [task.label(record) for record, _ in kept]
     official = [record.split for record, _ in kept]
     leaking = find_leaks(official, copies)

@@ -30,6 +30,7 @@ class Record:
         masks: lesion kind -> mask file.
         label: the class in the data set's own words, "" where it gives a grade alone, or nothing.
         member: of an .npz file, the array's name and the photograph's row in it.
+        neighbours: photographs with the same text may be of one patient, though nobody says so: no cut divides them.
         origin: where the data set says so, for messages: "line 3 of labels.csv"; the photograph is the same without it.
     """
 
@@ -42,6 +43,7 @@ class Record:
     masks: Mapping[str, Path] = field(default_factory=dict)
     label: str = ""
     member: tuple[str, int] | None = None
+    neighbours: str = ""
     origin: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,10 @@
 """IDRiD, part B (disease grading): official training and testing sets, no patient ids.
 
+Neighbours in its numbering are more alike than chance has it, as two eyes of one patient are (training set: .47 of them
+share a grade against .27 of random pairs, and their mean colours differ by 2.5 against 3.1 standard deviations). So
+blocks of ten numbers stay on one side when validation photographs are cut out of the training set: with single ones
+drawn at random, a grader reached AUROC 1.00 on validation and .93 on the official testing set.
+
 P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018. Ids repeat across the two
 sets, so image ids carry the set's name.
 """
@@ -13,6 +18,7 @@ from keras_dr.records import Record, safe_id
 
 NAME = "idrid"
 _GRADING = "B. Disease Grading"
+_BLOCK = 10  # numbers that stay together
 _SETS = {
     "train": ("a. Training Set", "a. IDRiD_Disease Grading_Training Labels.csv"),
     "test": ("b. Testing Set", "b. IDRiD_Disease Grading_Testing Labels.csv"),
@@ -45,5 +51,6 @@ def read(source: Path) -> list[Record]:
         for row in rows:
             with row.named():
                 path, level = find_image([part / "1. Original Images" / folder], row[image]), parse_grade(row[grade])
-            records.append(Record(safe_id(f"{split}_{row[image]}"), path, level, split=split))
+            block = f"{split} {int(''.join(filter(str.isdigit, row[image])) or 0) // _BLOCK}"
+            records.append(Record(safe_id(f"{split}_{row[image]}"), path, level, split=split, neighbours=block))
     return records
