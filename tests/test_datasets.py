@@ -85,6 +85,7 @@ def test_the_real_segmentation_has_its_published_counts() -> None:
 def test_the_real_idrid_has_its_published_counts() -> None:
     _, records = read_records(SHARED / "idrid")
     assert [sum(record.split == split for record in records) for split in ("train", "test")] == [413, 103]
+    assert len({record.neighbours for record in records}) == 42 + 11  # blocks of ten numbers, from 0 on
     grades = [sum(record.grade == grade for record in records) for grade in range(5)]
     assert grades == [168, 25, 168, 93, 62]  # Porwal et al. 2018, table 4: both sets together
 
