@@ -56,6 +56,19 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     assert json.loads((tmp_path / "o.json").read_text())["photographs"][0]["probabilities"]
 
 
+@pytest.mark.slow
+def test_folds_become_an_ensemble_that_turns_photographs(prepared_folder: Path, tmp_path: Path) -> None:
+    few = ["--set", "frozen.epochs=1", "--set", "finetune.epochs=0", "--save-every", 1]
+    tiny = ["--backbone", "tiny", "--weights", "none", *few]
+    done = cli("train", prepared_folder, tmp_path / "cv", *tiny, "--folds", 2)
+    assert done.returncode == 0 and (tmp_path / "cv" / "out_of_fold.csv").is_file(), done.stderr
+    done = cli("ensemble", tmp_path / "both", tmp_path / "cv")
+    assert done.returncode == 0 and "2 runs" in done.stdout, done.stderr
+    done = cli("evaluate", tmp_path / "both", "--tta")
+    assert done.returncode == 0 and "small-test-turned" in done.stdout, done.stderr
+    failed(cli("ensemble", tmp_path / "one", tmp_path / "both"), "two runs or more")
+
+
 def test_audit_lists_what_two_sets_share(prepared_folder: Path, tmp_path: Path) -> None:
     done = cli("audit", prepared_folder, prepared_folder, "-n", 2, "--out", tmp_path / "copies.csv")
     assert done.returncode == 0 and "60 identical" in done.stdout and "and 118 more" in done.stdout, done.stderr
