@@ -127,7 +127,7 @@ def describe(precision: str) -> str:
     if machine_has_gpu() and all(name.lower() == "cpu" for name in found):
         text += (
             f" Warning: this machine has a GPU that {backend} does not see; "
-            "install tensorflow[and-cuda] or jax[cuda12], see the README."
+            "install tensorflow[and-cuda] or jax[cuda12], see docs/training.md."
         )
     return text
 
