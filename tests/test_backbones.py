@@ -13,8 +13,10 @@ from export.parity import variant_outputs
 from export.variants import convert
 from keras_dr.backbones import BACKBONES, build_features
 from keras_dr.errors import KerasDrError
-from keras_dr.explain.heatmaps import heatmaps
-from keras_dr.model import build_model, feature_layer, freeze, head_weights, softmax
+from keras_dr.explain.closed_form import grad_cam
+from keras_dr.explain.visualisers import by_gradients
+from keras_dr.heads import softmax
+from keras_dr.model import build_model, feature_layer, freeze, head_weights
 from keras_dr.overlay import normalise
 
 SIZE, CLASSES = 64, 3
@@ -113,13 +115,15 @@ def test_last_block_ends_at_the_features(built: Built) -> None:
 
 
 def test_grad_cam_has_a_closed_form(built: Built) -> None:
-    features = logits(keras.Model(built.model.input, feature_layer(built.model).output), built.images)
-    kernel, _ = head_weights(built.model)
+    """Against tf-keras-vis."""
+    layer = feature_layer(built.model)
+    features = logits(keras.Model(built.model.input, layer.output), built.images)
     seen = 0.0
     for label in range(CLASSES):
-        maps = heatmaps(built.model, built.images, np.full(2, label))
-        for found, evidence in zip(maps, features @ kernel[:, label], strict=True):
-            assert normalise(found) == pytest.approx(normalise(evidence), abs=1e-3)
+        classes = np.full(2, label)
+        maps = by_gradients("grad-cam", built.model, built.images, classes, layer)
+        for found, closed in zip(maps, grad_cam(features, classes, built.model), strict=True):
+            assert normalise(closed) == pytest.approx(normalise(found), abs=1e-3)
             seen += float(np.ptp(normalise(found)))
     assert seen > 0  # not empty or flat throughout
 
@@ -161,7 +165,7 @@ def test_small_grey_resnet_sees_grey_alone_and_goes_into_a_file(tmp_path: Path) 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     graph = build_graph(again, 1.0)
-    found = variant_outputs(convert("float32", graph, colours), colours).probabilities
+    found = variant_outputs(convert(graph), colours).probabilities
     assert found == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
 
 
