@@ -89,7 +89,7 @@ def main() -> None:
         else:
             data = synthetic(Path(temporary), given.size)
             model = build_model("mobilenetv2", given.size, len(data.task.classes))
-            run = SimpleNamespace(preprocessing=data.preprocessing, temperature=1.0)
+            run = SimpleNamespace(preprocessing=data.preprocessing, task=data.task, turns=False, temperature=1.0)
         data = replace(data, rows=tuple(islice(cycle(data.rows), count)))
         print(f"{model.name} at {data.preprocessing.size}, {count} photographs in batches of {given.batch}")
         seconds = compare(run, model, data, given.batch, given.repeats)
