@@ -18,7 +18,7 @@ from keras_dr import runs
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
 from keras_dr.preprocessing import Preprocessing
-from keras_dr.trained import load_run
+from keras_dr.trained import Run, load_run
 
 FAILED = "failed"  # folder inside the bundle
 _NOTE = "kept.json"  # of what an export has converted, until it is whole
@@ -66,13 +66,7 @@ def export_run(
     return export_bundle(
         run.model(),
         target,
-        task=run.task,
-        spec=run.preprocessing,
-        threshold=run.threshold,
-        temperature=run.temperature,
-        decision=run.about.get("decision", "argmax"),
-        weights=Path(run.recipe.weights).name,
-        model_sha256=run.about["model_sha256"],
+        **of_run(run),
         quality_limits=runs.read_manifest(data.folder, "prepared").get("quality_limits"),
         calibration_images=train.images(picked),
         calibration_seed=CALIBRATION_SEED,
@@ -82,6 +76,19 @@ def export_run(
         allow_drift=allow_drift,
         progress=_counted(progress, 1 + 2 * len(dict.fromkeys(variants))) if progress else None,
     )
+
+
+def of_run(run: Run) -> dict[str, Any]:
+    """What `export_bundle` is told of a Run."""
+    return {
+        "task": run.task,
+        "spec": run.preprocessing,
+        "threshold": run.threshold,
+        "temperature": run.temperature,
+        "decision": run.decision,
+        "weights": Path(run.recipe.weights).name,
+        "model_sha256": run.about["model_sha256"],
+    }
 
 
 def _counted(progress: Callable[[int, int, str], None], total: int) -> Callable[[str], None]:

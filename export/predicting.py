@@ -82,7 +82,7 @@ def bundle_of(run_folder: Path) -> Path:
         if read_manifest(target, "bundle").get("run") == {"model_sha256": wanted}:
             return target
         remove_folder(target)
-    from export.bundle import export_bundle
+    from export.bundle import export_bundle, of_run
     from keras_dr.console import load_tensorflow
 
     load_tensorflow()
@@ -93,13 +93,7 @@ def bundle_of(run_folder: Path) -> Path:
     export_bundle(
         run.model(),
         target,
-        task=run.task,
-        spec=run.preprocessing,
-        threshold=run.threshold,
-        temperature=run.temperature,
-        decision=run.about.get("decision", "argmax"),
-        weights=Path(run.recipe.weights).name,
-        model_sha256=run.about["model_sha256"],
+        **of_run(run),
         calibration_images=drawn,
         calibration_seed=0,
         validation=(drawn, np.zeros(len(drawn), np.int64)),

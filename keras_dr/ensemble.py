@@ -16,13 +16,11 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
-from numpy.typing import NDArray
 
 from keras_dr import evaluation, metrics, runs
-from keras_dr.calibration import calibrate
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
-from keras_dr.heads import probabilities
+from keras_dr.heads import calibrated, probabilities
 from keras_dr.model import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
 from keras_dr.phases import save_model
 from keras_dr.trained import Run, load_run
@@ -156,9 +154,8 @@ def _are_folds(members: Sequence[Run]) -> bool:
 
 def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: keras.Model) -> dict[str, Any]:
     """What a run chooses on validation photographs, as keys of run.json."""
-    task, point = members[0].task, members[0].recipe.operating_point
+    task, decision = members[0].task, members[0].decision
     sides = [member.own_set().split("val") for member in members]
-    decode = partial(_decode, len(task.classes))
     if all(side.rows == sides[0].rows for side in sides):
         labels, logits = sides[0].labels(), evaluation.forward(members[0], model, sides[0])
     else:
@@ -171,10 +168,5 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
         labels = np.concatenate([side.labels() for side in sides])
         parts = zip(members, models, sides, strict=True)
         logits = np.concatenate([evaluation.forward(run, own, side) / run.temperature for run, own, side in parts])
-    decision = members[0].decision
-    scores = metrics.validation_scores(labels, decode(logits, 1.0), task, decision)
-    return calibrate(labels, logits, decode, task, point.rule, point.target, decision) | {"validation": scores}
-
-
-def _decode(classes: int, logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    return probabilities(logits, classes, temperature)
+    scores = metrics.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
+    return calibrated(labels, logits, task, members[0].recipe, decision) | {"validation": scores}

@@ -28,7 +28,7 @@ from keras_dr.explain.boards import BoardRow, write_board
 from keras_dr.explain.heatmaps import Explainer
 from keras_dr.explain.selection import choose_for_board
 from keras_dr.files import encode_csv
-from keras_dr.heads import probabilities
+from keras_dr.heads import calibrated, probabilities
 from keras_dr.label_spaces import overlap
 from keras_dr.metrics import Predictions
 from keras_dr.pipeline import Photographs
@@ -76,7 +76,9 @@ def forward(
                 progress(done + step + 1, len(views) * steps, "predict") if progress else None
             )
         )
-        batches = photographs.batches(batch_size).map(partial(_turned, *view))
+        batches = photographs.batches(batch_size)
+        if view != VIEWS[0]:
+            batches = batches.map(partial(_turned, *view))
         outputs.append(model.predict(batches, verbose=0, callbacks=[tick]))
     return np.mean(outputs, axis=0)
 
@@ -98,13 +100,8 @@ def turning(run: Run, moved_to: Path | None = None) -> Run:
         moved_to: where its prepared set lies, whose validation photographs are looked at; None: where it was.
     """
     home, run = run.own_set(moved_to).split("val"), replace(run, turns=True)
-    outputs, point = forward(run, run.model(), home), run.recipe.operating_point
-
-    def decoded(values: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-        return probabilities(values, len(run.task.classes), temperature)
-
-    labels = home.labels()
-    chosen = calibration.calibrate(labels, outputs, decoded, run.task, point.rule, point.target, run.decision)
+    outputs = forward(run, run.model(), home)
+    chosen = calibrated(home.labels(), outputs, run.task, run.recipe, run.decision)
     return recalibrated(run, chosen)
 
 

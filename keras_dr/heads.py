@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from keras_dr import metrics
+from keras_dr.calibration import calibrate
 from keras_dr.config import Recipe
+from keras_dr.grades import Task
 
 NAME = "logits"
 _SLOPE = 4.0  # of a regression's steps before its sharpness is fitted: probability .88 half a grade beyond a cut-point
@@ -146,6 +148,27 @@ def probabilities(logits: NDArray[np.floating], classes: int, temperature: float
     above = 0.5 + 0.5 * np.tanh(scaled / (2 * temperature))  # the logistic function, without overflow
     ends = np.pad(above, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
     return np.maximum(ends[:, :-1] - ends[:, 1:], 0)  # CORAL's offsets are ordered when it has learned
+
+
+def calibrated(
+    labels: NDArray[np.int64], outputs: NDArray[np.floating], task: Task, recipe: Recipe, decision: str
+) -> dict[str, Any]:
+    """What `calibration.calibrate` chooses, as keys of run.json.
+
+    Args:
+        labels: int (n,), class indices of validation photographs.
+        outputs: float (n, K), what the grader says of them.
+        task: the label space.
+        recipe: for the operating point that photographs are referred by.
+        decision: see `decision.decide`.
+    """
+
+    def decode(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+        return probabilities(logits, len(task.classes), temperature)
+
+    return calibrate(
+        labels, outputs, decode, task, recipe.operating_point.rule, recipe.operating_point.target, decision
+    )
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:

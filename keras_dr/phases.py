@@ -1,8 +1,8 @@
 """The loop over the epochs of both phases: the head on a frozen backbone, then the unfrozen network."""
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -271,18 +271,15 @@ def save_model(model: keras.Model, file: Path) -> None:
     temporary.replace(file)
 
 
-class _precision:
-    """A context in which layers are made with a dtype policy."""
-
-    def __init__(self, policy: str) -> None:
-        self.policy = policy
-
-    def __enter__(self) -> None:
-        self.before = keras.config.dtype_policy()
-        keras.config.set_dtype_policy(self.policy)
-
-    def __exit__(self, *error: object) -> None:
-        keras.config.set_dtype_policy(self.before)
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Within it, layers are made with a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _check(recipe: Recipe, prepared: PreparedSet, val_labels: NDArray[np.int64]) -> None:

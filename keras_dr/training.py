@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from keras_dr import devices, hosts, metrics, runs
-from keras_dr.calibration import calibrate
 from keras_dr.checkpoints import PHASES, State
 from keras_dr.config import Recipe
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
-from keras_dr.heads import finished_head, probabilities
+from keras_dr.heads import calibrated, finished_head, probabilities
 from keras_dr.model import LOGITS, finished_model
 from keras_dr.phases import Progress, Training, save_model
 from keras_dr.plots import plot_curves
@@ -78,12 +75,7 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
     recipe, task, photographs = training.recipe, training.task, training.val_photographs
     model, kept = _keep_better(folder, state.finished, training)
     logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
-    point = recipe.operating_point
-
-    def decode(values: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-        return probabilities(values, len(task.classes), temperature)
-
-    decision = training.head.decision
+    likely, decision = probabilities(logits, len(task.classes)), training.head.decision
     counts = {"train": len(training.photographs), "val": len(photographs)}
     runs.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
     plot_curves(folder / "curves.png", state.history, recipe.monitor)
@@ -102,8 +94,8 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         devices=devices.names(),
         phases=state.finished,
         kept=kept,
-        validation=metrics.validation_scores(training.val_labels, decode(logits, 1.0), task, decision),
-        **calibrate(training.val_labels, logits, decode, task, point.rule, point.target, decision),
+        validation=metrics.validation_scores(training.val_labels, likely, task, decision),
+        **calibrated(training.val_labels, logits, task, recipe, decision),
         model_sha256=runs.sha256_of(folder / "model.keras"),
     )
 

@@ -1,6 +1,8 @@
 import csv
 import signal
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import keras
@@ -44,18 +46,22 @@ def test_frozen_phase_leaves_the_backbone_alone(run_folder: Path, recipe: Recipe
         assert same == (layer.name != "logits")
 
 
+def stopping(stop_at: int, error: type[BaseException]) -> Callable[[int, int, str], None]:
+    """A progress that raises at its call number `stop_at`."""
+    calls = count(1)
+
+    def stop(done: int, total: int, text: str) -> None:
+        if next(calls) == stop_at:
+            raise error
+
+    return stop
+
+
 @pytest.mark.parametrize("stop_at", [1, 3, 5, 8])
 def test_interrupted_training_ends_with_the_same_weights(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
 ) -> None:
-    calls = 0
-
-    def stop(done: int, total: int, text: str) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_at:
-            raise KeyboardInterrupt
-
+    stop = stopping(stop_at, KeyboardInterrupt)
     data = prepared.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
         training.train(data, tmp_path / "run", recipe, progress=stop)
@@ -71,14 +77,7 @@ def test_a_training_saved_midway_ends_with_the_same_weights(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
 ) -> None:
     """As after SIGKILL: nothing is done when the process stops, what was saved before it must do."""
-    calls = 0
-
-    def stop(done: int, total: int, text: str) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop_at:
-            raise MemoryError
-
+    stop = stopping(stop_at, MemoryError)
     data = prepared.load(prepared_folder)
     with pytest.raises(MemoryError):
         training.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
@@ -157,7 +156,7 @@ def test_a_stop_while_results_are_written_loses_no_phase(
         raise OSError(28, "No space left on device")
 
     data = prepared.load(prepared_folder)
-    for name in ("plot_curves", "calibrate"):
+    for name in ("plot_curves", "calibrated"):
         with monkeypatch.context() as patch, pytest.raises(OSError):
             patch.setattr(training, name, full_disk)
             training.train(data, tmp_path / "run", recipe)
