@@ -83,7 +83,14 @@ def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> ke
 
     Returns:
         Grader from float32 RGB (n, S, S, 3) to float32 logits (n, K).
+
+    Raises:
+        KerasDrError: feature maps of different sides.
     """
+    sides = [feature_layer(model).output.shape[1] for model in models]
+    if len(set(sides)) > 1:
+        found = ", ".join(f"{model.name} {side}" for model, side in zip(models, sides, strict=True))
+        raise KerasDrError("feature maps of one side", found, "Join runs whose backbones have maps of one side.")
     image = keras.Input(models[0].input_shape[1:], name="image")
     features, kernels, biases = [], [], []
     for number, (model, temperature) in enumerate(zip(models, temperatures, strict=True), start=1):

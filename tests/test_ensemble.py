@@ -36,6 +36,12 @@ def test_joined_heat_maps_are_the_mean_of_the_members() -> None:
     assert evidence(ensemble.combined(models, [1.0, 1.0])) == pytest.approx(expected, abs=1e-4)
 
 
+def test_feature_maps_of_different_sides_are_refused() -> None:
+    models = [build_model(name, 32, 5) for name in ("tiny", "vgg16")]
+    with pytest.raises(KerasDrError, match="tiny 1, vgg16 2"):
+        ensemble.combined(models, [1.0, 1.0])
+
+
 @pytest.fixture(scope="module")
 def second_run(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("second") / "run"
