@@ -1,0 +1,99 @@
+"""Data sets: prepare, audit, show."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_dr.commands.terms import Overwrite, PreparedFolder, Seed, bar, command, done, say
+
+_TASK_HELP = (
+    "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
+)
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")],
+    prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
+    dataset: Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")] = "auto",
+    task: Annotated[str, typer.Option(help=_TASK_HELP)] = "auto",
+    size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 28 to 1024.")] = 224,
+    enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
+    fundus: Annotated[
+        str, typer.Option(help="auto: crop to the fundus circle; none: images of something else.")
+    ] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
+    val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
+    seed: Seed = 42,
+    keep_leaks: Annotated[
+        bool, typer.Option("--keep-leaks", help="Keep official training photographs that are copies of test ones.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
+    from keras_dr import preparing
+    from keras_dr.datasets import read_records
+    from keras_dr.grades import check_task
+    from keras_dr.listings import prepared_text
+    from keras_dr.preprocessing import Preprocessing
+    from keras_dr.splits import SplitShares
+
+    task, spec, shares = check_task(task), Preprocessing(size, enhance, fundus), SplitShares(val, test)
+    name, records = read_records(source, dataset)
+    with bar("prepare") as progress:
+        about = preparing.prepare(
+            records,
+            source,
+            prepared,
+            spec,
+            dataset=name,
+            task=task,
+            shares=shares,
+            seed=seed,
+            workers=workers,
+            overwrite=overwrite,
+            keep_leaks=keep_leaks,
+            progress=progress,
+        )
+    say(f"Read as {name}, task {about['task']}.")
+    say(prepared_text(about))
+    graded = "" not in about["counts"]["train"]
+    done(prepared, command("train", prepared, "RUN") if graded else command("explain", "RUN", prepared))
+
+
+def audit(
+    prepared: Annotated[list[Path], typer.Argument(help="Folders that prepare wrote.")],
+    show: Annotated[int, typer.Option("-n", min=0, help="Photographs to list.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="CSV file for the whole list.")] = None,
+) -> None:
+    """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
+    from keras_dr import audit as auditing
+    from keras_dr.listings import audit_text
+    from keras_dr.prepared import load
+
+    found = auditing.audit([load(folder) for folder in prepared])
+    say(audit_text(found, show))
+    if out:
+        auditing.write_copies(out, found)
+        say(f"Result: {out}")
+
+
+def show(
+    prepared: PreparedFolder,
+    image_id: Annotated[str, typer.Argument(help="From manifest.csv.")],
+    out: Annotated[Path | None, typer.Option(help="PNG file to write; IMAGE_ID.png without it.")] = None,
+) -> None:
+    """Draw one photograph: the original with the circle that was found, what became of it, and its masks."""
+    from keras_dr import pictures, runs
+    from keras_dr.files import encode_png
+    from keras_dr.listings import quality_text
+    from keras_dr.prepared import load
+
+    data, file = load(prepared), out or Path(f"{image_id}.png")
+    picture, missing = pictures.draw_photograph(data, image_id)
+    runs.write_bytes(file, encode_png(picture))
+    say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))
+    if missing:
+        say(missing)
+    say(f"Result: {file}")
