@@ -15,6 +15,8 @@ from keras_dr.evaluation_tables import (
 )
 from keras_dr.report import Picture, Section, Table, show, show_interval, text_table, with_interval, write_html
 
+# "Few" clusters may be fewer than 20 to 50: A. C. Cameron and D. L. Miller, Journal of Human Resources 50(2), 2015.
+FEW_PATIENTS = 20
 _MOST_COPIES = 20
 
 
@@ -37,6 +39,10 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     missing = [name for name, values in figures["classes"].items() if not values["support"]]
     if missing:
         found.append(f"No photograph is truly {' or '.join(missing)}: figures of it do not exist.")
+    if figures["patients"] < FEW_PATIENTS:
+        found.append(
+            f"Only {figures['patients']} patients: intervals from so few are too narrow, and not to be relied on."
+        )
     return found
 
 

@@ -29,7 +29,7 @@ def figures(**more: object) -> dict:
     found = metrics.evaluate(of, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
     usual = {"set": "small", "split": "test", "external": False, "internal": None, "seen_in_training": None}
     usual |= {"without_class": 0, "bands": [], "left_to_human": 0.2, "subgroups": [], "ungradable": None}
-    usual |= {"per_patient": None}
+    usual |= {"per_patient": None, "patients": 20}
     usual["calibration"] = {"temperature": 1.5, "before": {"ece": 0.3, "log_loss": 1.0, "brier": 0.5}}
     return json.loads(json.dumps(found | usual | more))
 
@@ -55,6 +55,7 @@ def test_words_for_a_clinician() -> None:
         ({"external": True}, "unknown"),
         ({"split": "val"}, "too good"),
         ({"without_class": 4}, "4 photographs have no class"),
+        ({"patients": 19}, "Only 19 patients"),
     ],
 )
 def test_what_spoils_figures_is_said_first(more: dict, warning: str) -> None:
