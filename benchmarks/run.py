@@ -172,6 +172,8 @@ def run_all(
         known = Data(data, Path(folder), stand_ins)
         results = [run_one(name, one, smallest, known) for name, one in benchmarks.items()]
     print("\n" + table(results))
+    if smallest:
+        print("\nWith the smallest arguments: all start and end, and the figures say nothing.")
     where = about["machine"]
     print(f"\n{about['date']}, {where['cpu']}, {where['usable_cores']} cores, load {about['load']:.1f} at the start")
     print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
