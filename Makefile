@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test check bench docs clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
 	@echo "make test   all tests"
 	@echo "make check  ruff, ruff format, mypy"
+	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
+	@echo "make docs   the documentation as a site, into site/"
 
 # A stamp is newer than its requirements once they are installed; a new pin installs again.
 $(VENV)/.installed: requirements.txt
@@ -32,5 +34,12 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Data are named on the command line of make, which puts them into the environment.
+bench: $(VENV)/.installed
+	$(PY) benchmarks/run.py
+
+docs: $(VENV)/.installed-dev
+	$(VENV)/bin/mkdocs build --strict --quiet
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache

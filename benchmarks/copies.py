@@ -7,16 +7,13 @@ three at once) and mirrored in one more. Printed are how many bits apart the has
 correlate: of each photograph and its copies, and of each two different ones, as they are and one of them mirrored.
 """
 
-import argparse
-import sys
 from itertools import chain
 from pathlib import Path
 
+import common
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_dr.datasets import read_records
 from keras_dr.duplicates import (
@@ -32,7 +29,7 @@ from keras_dr.duplicates import (
 from keras_dr.preprocessing import Preprocessing, read_photograph
 from keras_dr.records import read_bytes
 
-PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "idrid"
+PHOTOGRAPHS = common.ROOT.parent / "shared" / "data" / "idrid"
 # scale, factor of the brightness, JPEG quality
 COPIES = (
     *((1, 1, 50), (1, 1, 75), (1, 1, 95), (0.5, 1, 90), (0.75, 1, 90), (2, 1, 90)),
@@ -94,10 +91,8 @@ def stranger_line(name: str, first: list[Known], second: list[Known]) -> str:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, count=516)
     parser.add_argument("folder", nargs="?", type=Path, default=PHOTOGRAPHS, help="a published data set")
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--count", type=int, default=516)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     files = [read_bytes(record) for record in read_records(given.folder)[1][: given.count]]

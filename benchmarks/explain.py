@@ -8,19 +8,13 @@ every method a photograph beside a bare forward pass; and all that `explain` doe
 `--photographs` photographs of the run's set (repeated to fill them) against the same photographs read and graded alone.
 """
 
-import argparse
-import os
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
-from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import keras
 import numpy as np
 import tensorflow as tf
@@ -35,17 +29,9 @@ from keras_dr.trained import load_run
 GOAL_CLOSED, GOAL_WHOLE = 6.0, 1.25
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long one call takes."""
-    start = perf_counter()
-    work()
-    return perf_counter() - start
-
-
-def take_turns(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
-    """Seconds of each way, float64 (repeats,), one call of each before them not counted."""
-    rounds = [{name: seconds(work) for name, work in ways.items()} for _ in range(repeats + 1)]
-    return {name: np.array([one[name] for one in rounds[1:]]) for name in ways}
+def clock(ways: dict[str, Callable[[], object]], repeats: int) -> dict[str, np.ndarray]:
+    """Seconds on the clock of each way, float64 (repeats,)."""
+    return {name: times[:, 0] for name, times in common.take_turns(ways, repeats).items()}
 
 
 def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
@@ -54,7 +40,7 @@ def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
     rng = np.random.default_rng(0)
     images, classes = rng.integers(0, 256, (batch, size, size, 3), np.uint8), rng.integers(0, 5, batch)
     for method in ("grad-cam", "grad-cam++"):
-        times = take_turns(
+        times = clock(
             {
                 "closed": lambda: explainer.heatmaps(images, classes, method, batch),  # noqa: B023
                 "peer": lambda: visualisers.by_gradients(method, explainer.model, images, classes, explainer.layer),  # noqa: B023
@@ -62,10 +48,11 @@ def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
             repeats,
         )
         closed, peer = (np.median(one) * 1000 / batch for one in times.values())
-        ratio, shortest = np.median(times["peer"] / times["closed"]), times["peer"].min() / times["closed"].min()
         print(f"{method}, {backbone} at {size}, batch {batch}: closed form {closed:.1f} ms a photograph,", end=" ")
-        print(f"tf-keras-vis {peer:.1f} ms; median ratio {ratio:.1f}, of the shortest {shortest:.1f}", end=" ")
-        print(f"(goal: at least {GOAL_CLOSED:g})", flush=True)
+        shortest = times["peer"].min() / times["closed"].min()
+        print(f"tf-keras-vis {peer:.1f} ms; ratio of the shortest {shortest:.1f}")
+        ratios = times["peer"] / times["closed"]
+        common.report(f"{method}, tf-keras-vis / closed form", "tf-keras-vis", ratios, at_least=GOAL_CLOSED)
 
 
 def compare_methods(model: keras.Model, data: PreparedSet, repeats: int) -> None:
@@ -74,7 +61,7 @@ def compare_methods(model: keras.Model, data: PreparedSet, repeats: int) -> None
     classes, batch = explainer.look(images)[0].argmax(axis=1), images.astype(np.float32)
     ways: dict[str, Callable[[], object]] = {"bare forward": lambda: model.predict_on_batch(batch)}
     ways |= {name: (lambda name=name: explainer.heatmaps(images, classes, name, 4)) for name in METHODS}  # type: ignore[misc]
-    times = take_turns(ways, repeats)
+    times = clock(ways, repeats)
     bare = np.median(times["bare forward"])
     for name, one in times.items():
         print(
@@ -93,21 +80,20 @@ def compare_whole(model: keras.Model, data: PreparedSet, repeats: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             explain(model, data, Path(folder) / "out", Options(n=1))
 
-    times = take_turns({"bare": bare, "explain": whole}, repeats)
-    ratios = times["explain"] / times["bare"]
+    times = clock({"bare": bare, "explain": whole}, repeats)
     print(f"{len(data.rows)} photographs: read and graded {np.median(times['bare']):.1f} s,", end=" ")
-    print(f"explained {np.median(times['explain']):.1f} s; ratio {np.median(ratios):.2f},", end=" ")
-    print(f"of the shortest {times['explain'].min() / times['bare'].min():.2f} (goal: at most {GOAL_WHOLE})")
+    print(f"explained {np.median(times['explain']):.1f} s;", end=" ")
+    print(f"ratio of the shortest {times['explain'].min() / times['bare'].min():.2f}")
+    ratios = times["explain"] / times["bare"]
+    common.report("explain / read and grade", "bare forward pass", ratios, at_most=GOAL_WHOLE)
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, batch=8, repeats=5, photographs=500)
     parser.add_argument("run", nargs="?", type=Path)
     parser.add_argument("prepared", nargs="?", type=Path)
     parser.add_argument("--backbone", default="densenet121")
-    for name, default in (("size", 224), ("batch", 8), ("repeats", 5), ("photographs", 500)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     tf.get_logger().setLevel("ERROR")
     compare_closed(given.backbone, given.size, given.batch, given.repeats)

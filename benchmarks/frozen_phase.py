@@ -6,16 +6,12 @@ Both train the same head on the same photographs without augmentation, in the sa
 photographs after each epoch; the peer is `keras.Model.fit` over the whole network with its backbone frozen.
 """
 
-import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import keras
 import numpy as np
 
@@ -53,11 +49,10 @@ def peer(data: PreparedSet, recipe: Recipe) -> tuple[float, keras.Model]:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, epochs=20)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("--weights", default="none")
     parser.add_argument("--backbone", default="mobilenetv2")
-    parser.add_argument("--epochs", type=int, default=20)
     given = parser.parse_args()
     frozen = {"epochs": given.epochs, "learning_rate": 1e-3, "augment": False, "patience": given.epochs}
     values = {"backbone": given.backbone, "weights": given.weights, "frozen": frozen, "finetune": {"epochs": 0}}
@@ -70,7 +65,7 @@ def main() -> None:
     every, other = peer(data, recipe)
     heads = [model.get_layer("logits").get_weights()[0] for model in (one, other)]
     print(f"fit every epoch: {every:.1f} s, largest difference of the heads {np.abs(heads[0] - heads[1]).max():.1e}")
-    print(f"fit / features once: {every / cached:.1f} (goal: at least {GOAL})")
+    common.report("frozen phase, fit every epoch / features once", "keras.Model.fit", [every / cached], at_least=GOAL)
 
 
 if __name__ == "__main__":

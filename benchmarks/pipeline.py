@@ -9,30 +9,23 @@ is the control: its quotient tells the noise. Beside the seconds on the clock st
 for this process, in which other programs show less. Without PREPARED, on synthetic photographs of `--size` pixels.
 """
 
-import argparse
 import os
-import sys
 import tempfile
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr import prepared, preparing
+from keras_dr import prepared
 from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.datasets import read_records
 from keras_dr.model import build_model
 from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.synthetic import write_dataset
 
-SYNTHETIC = 40  # different photographs, repeated to fill an epoch
 GOAL = 1.03
 WAYS = ("pipeline", "memory", "memory again")
 EVERYTHING = {
@@ -44,12 +37,7 @@ EVERYTHING = {
 def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
     """`count` prepared photographs, from a Prepared set or drawn for the purpose."""
     with tempfile.TemporaryDirectory() as temporary:
-        if folder is None:
-            source, folder = Path(temporary) / "photographs", Path(temporary) / "prepared"
-            write_dataset(source, count=SYNTHETIC, seed=1, size=(size, size * 4 // 3), workers=1)
-            name, records = read_records(source)
-            preparing.prepare(records, source, folder, Preprocessing(size), dataset=name, workers=0)
-        data = prepared.load(folder)
+        data = prepared.load(folder) if folder else common.draw_set(Path(temporary), size)
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
 
@@ -67,13 +55,6 @@ def compiled(recipe: Recipe, size: int) -> keras.Model:
     return model
 
 
-def epoch_seconds(model: keras.Model, batches: tf.data.Dataset) -> tuple[float, float]:
-    """Seconds of one epoch, from asking for its first batch to the end of its last step: on the clock, of work."""
-    start, start_work = perf_counter(), process_time()
-    model.fit(batches, epochs=1, verbose=0, shuffle=False)
-    return perf_counter() - start, process_time() - start_work
-
-
 def compare(photographs: Photographs, recipe: Recipe, steps: int, repeats: int) -> np.ndarray:
     """Seconds, float64 (repeats, 3, 2): a way of `WAYS`; on the clock, of work. One round before is not counted."""
     labels = np.arange(len(photographs), dtype=np.int64) % 5
@@ -85,7 +66,8 @@ def compare(photographs: Photographs, recipe: Recipe, steps: int, repeats: int) 
                 batches = epoch_batches(photographs, labels, recipe, repeat)
             else:
                 batches = tf.data.Dataset.from_tensors(held).repeat(steps)
-            seconds[repeat, way] = epoch_seconds(model, batches)
+            # from asking for its first batch to the end of its last step
+            seconds[repeat, way] = common.seconds(partial(model.fit, batches, epochs=1, verbose=0, shuffle=False))
         clock = ", ".join(f"{name} {value:.2f} s" for name, value in zip(WAYS, seconds[repeat, :, 0], strict=True))
         print(f"round {repeat}: {clock}, load {os.getloadavg()[0]:.1f}", flush=True)
     return seconds[1:]
@@ -115,11 +97,9 @@ def alone_ms(photographs: Photographs, recipe: Recipe) -> float:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, batch=16, steps=4, repeats=15)
     parser.add_argument("prepared", nargs="?", type=Path)
     parser.add_argument("--backbone", default="mobilenetv2")
-    for name, default in (("size", 224), ("batch", 16), ("steps", 4), ("repeats", 15)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     settings = {"backbone": given.backbone, "weights": "none", "batch_size": given.batch, "augmentation": EVERYTHING}
     recipe = recipe_from_dict(settings)
@@ -131,7 +111,9 @@ def main() -> None:
     for column, name in enumerate(("on the clock", "of work")):
         for way in (0, 2):
             print(f"{WAYS[way]} / {WAYS[1]}, seconds {name}: {quotient_text(seconds[:, [way, 1], column])}")
-    print(f"Goal for pipeline / memory on the clock: at most {GOAL}.")
+    ratios, control = (seconds[:, way, 0] / seconds[:, 1, 0] for way in (0, 2))
+    common.report("epoch, pipeline / memory", "a batch held in memory", ratios, at_most=GOAL)
+    common.report("epoch, memory again / memory (noise)", "itself", control)
 
 
 if __name__ == "__main__":

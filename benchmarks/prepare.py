@@ -7,26 +7,23 @@ machine does falls on all of them alike; a way's time for a photograph is its me
 noisy, its minimum), and a line of the table is the median over the photographs.
 """
 
-import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+import common
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from keras_dr.preprocessing import Preprocessing, prepare_image, read_photograph
 
-PHOTOGRAPHS = Path(__file__).resolve().parents[2] / "shared" / "data" / "idrid_fullres"
+PHOTOGRAPHS = common.ROOT.parent / "shared" / "data" / "idrid_fullres"
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 OURS, OURS_ENHANCED = "ours, enhance none", "ours, enhance clahe+green"
 PUBLISHED, REDUCED_DECODE, FULL_DECODE = "published order at full size", "bare reduced decode", "bare full decode"
-GOALS = f"Goals for '{OURS}': at least 20 times faster than '{PUBLISHED}', at most 1.6 times '{REDUCED_DECODE}'."
+GOAL_PUBLISHED, GOAL_DECODE = 20, 1.6
 
 
 def decode(data: bytes, mode: int) -> NDArray[np.uint8]:
@@ -86,17 +83,23 @@ def table(names: list[str], times_ms: NDArray[np.float64]) -> str:
         ratios = [np.median(times[:, column] / times[:, 0]) for times in (median, least)]
         values = np.median(median[:, column]), np.median(least[:, column])
         lines.append(f"{name:30} {values[0]:10.2f} {values[1]:10.2f} {ratios[0]:11.3f} {ratios[1]:9.3f}")
-    decoded = names.index(REDUCED_DECODE)
-    share = [np.median(times[:, 0] / times[:, decoded]) for times in (median, least)]
-    return "\n".join([*lines, f"{OURS} / {REDUCED_DECODE}: {share[0]:.3f} (least {share[1]:.3f})"])
+    return "\n".join(lines)
+
+
+def report(names: list[str], times_ms: NDArray[np.float64], size: int) -> None:
+    """A ratio a photograph against the published order and the bare decode."""
+    ours, theirs, decoded = (
+        np.median(times_ms, axis=0)[:, names.index(name)] for name in (OURS, PUBLISHED, REDUCED_DECODE)
+    )
+    common.report(f"a photograph at {size}, published / ours", PUBLISHED, theirs / ours, at_least=GOAL_PUBLISHED)
+    common.report(f"a photograph at {size}, ours / decode", REDUCED_DECODE, ours / decoded, at_most=GOAL_DECODE)
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, repeats=5)
     parser.add_argument("folder", nargs="?", type=Path, default=PHOTOGRAPHS, help="JPEG photographs of one size")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 448])
-    parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     files = [path.read_bytes() for path in sorted(arguments.folder.glob("*.jpg"))]
     if not files:
@@ -111,8 +114,9 @@ def main() -> None:
             continue
         timed = ways(size, photograph.reduction)
         print(f"\n{width} x {height} -> {size} x {size}, decoded at 1/{photograph.reduction}")
-        print(table(list(timed), measure(files, timed, arguments.repeats)), flush=True)
-    print("\n" + GOALS)
+        times_ms = measure(files, timed, arguments.repeats)
+        print(table(list(timed), times_ms))
+        report(list(timed), times_ms, size)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,19 @@ temporary folder; each number of them is prepared by a process of its own. Print
 that process and of its largest worker.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import common
 import cv2
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from keras_dr.datasets import read_records
 
-ROOT = Path(__file__).resolve().parents[1]
-PHOTOGRAPHS = ROOT.parent / "shared" / "data" / "idrid"
+PHOTOGRAPHS = common.ROOT.parent / "shared" / "data" / "idrid"
 HEIGHT = 192  # pixels of the re-encoded photographs
 PREPARE = """
 import json, resource, sys, time
@@ -69,17 +66,16 @@ def measure(source: Path, target: Path, workers: int) -> tuple[float, float, flo
     script = target.with_suffix(".py")
     script.write_text(PREPARE)
     words = [sys.executable, str(script), str(source), str(target), str(workers)]
-    done = subprocess.run(words, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    done = subprocess.run(words, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(common.ROOT)})
     parent_mib, worker_mib, seconds, near = json.loads(done.stdout)
     return parent_mib, worker_mib, seconds, near
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, workers=2)
     parser.add_argument("folder", nargs="?", type=Path, default=PHOTOGRAPHS, help="a published data set")
     parser.add_argument("--counts", type=int, nargs="+", default=[500, 2000, 5000])
-    parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     print(f"{'photographs':>11} {'process MiB':>12} {'worker MiB':>11} {'seconds':>8} {'near copies':>12}", flush=True)
     peaks = []

@@ -7,17 +7,13 @@ same validation photographs, and their invokes take turns. int16x8 runs on slow 
 photographs.
 """
 
-import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import keras
 import numpy as np
 import tensorflow as tf
@@ -64,7 +60,7 @@ def timed(make: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def invoke_ms(files: list[bytes], images: np.ndarray, repeats: int) -> np.ndarray:
-    """Milliseconds an invoke, float (files,): medians of rounds in which the files take turns, all cores."""
+    """Milliseconds an invoke, float (repeats, files), all cores; the files take turns, three rounds are not counted."""
     runners = [Interpreter(model_content=f, num_threads=os.cpu_count()).get_signature_runner() for f in files]
     times = np.empty((repeats + 3, len(files)))
     for row in range(repeats + 3):
@@ -72,17 +68,15 @@ def invoke_ms(files: list[bytes], images: np.ndarray, repeats: int) -> np.ndarra
             start = perf_counter()
             runner(image=images[row % len(images)][None])
             times[row, column] = 1000 * (perf_counter() - start)
-    return np.median(times[3:], axis=0)
+    return times[3:]
 
 
 def main() -> None:
     """Parse, convert, compare, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, photographs=83, repeats=30)
     parser.add_argument("run", type=Path)
     parser.add_argument("prepared", nargs="?", type=Path)
     parser.add_argument("--variants", default="float16,dynamic,int8")
-    for name, default in (("photographs", 83), ("repeats", 30)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     run = load_run(given.run)
     data = run.own_set(given.prepared)
@@ -100,7 +94,8 @@ def main() -> None:
         seconds = timed(lambda name=name: variants.quantise(content, name, statistics))[1]
         with variants._quiet():
             theirs, their_seconds = timed(lambda name=name: by_tensorflow(graph, name, calibration))
-        times = invoke_ms([content, ours, theirs], images, given.repeats)
+        rounds = invoke_ms([content, ours, theirs], images, given.repeats)
+        times = np.median(rounds, axis=0)
         print(f"{name}: float32 {times[0]:.1f} ms; kept in float: {len(kept)} operators")
         rows = (("ours", ours, seconds, times[1]), ("TensorFlow", theirs, their_seconds, times[2]))
         for label, file, spent, ms in rows:
@@ -108,6 +103,7 @@ def main() -> None:
             figures = (f"{key.replace('_', ' ')} {value:.4f}" for key, value in f.items())
             cost = f"{len(file) / 2**20:.2f} MiB, {ms:.1f} ms ({ms / times[0]:.2f} of float32), made in {spent:.0f} s"
             print(f"  {label:10} {cost}: {', '.join(figures)}", flush=True)
+        common.report(f"invoke of {name}, TensorFlow's / ours", "tf.lite.TFLiteConverter", rounds[:, 2] / rounds[:, 1])
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ class Grader:
         prepared: Prepared,
         outputs: tuple[NDArray[np.float32], NDArray[np.float32]],
     ) -> Grading:
-        """The result from what `prepare` and `invoke` returned.
+        """The result from what `prepare` and `invoke` returned: uint8 RGB (S, S, 3); float32 (C,) and (h, w, C).
 
         Raises:
             KerasDrError: a probability is not a finite number.

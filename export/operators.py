@@ -68,7 +68,7 @@ class FloatModel:
         return self.operators[first : names.index(self.tensor_name(outputs[b"heatmaps"]))]
 
     def weights(self, operator: Operator) -> NDArray[np.float32]:
-        """A convolution's weights, as a copy."""
+        """A convolution's weights float32 (O, kh, kw, I), as a copy."""
         return self._constant(operator.inputs[1])
 
     def bias(self, operator: Operator) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ class FloatModel:
         return np.frombuffer(self._model.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape).copy()
 
     def replace(self, operator: Operator, weights: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
-        """Give a convolution other weights and another bias, of the same shapes."""
+        """Give a convolution other weights and another bias, float of the same shapes: (O, kh, kw, I) and (O,)."""
         self._replace(operator, 1, weights)
         self._replace(operator, 2, bias)
 

@@ -66,7 +66,14 @@ def quantise_within(
 
 
 def blame(content: bytes, variant: str, statistics: Statistics, photographs: NDArray[np.uint8]) -> list[str]:
-    """Names of the operators, the most harmful first: by the heat maps' mean squared error with only it quantised."""
+    """Names of the operators, the most harmful first: by the heat maps' mean squared error with only it quantised.
+
+    Args:
+        content: float32 file.
+        variant: key of `VARIANTS`.
+        statistics: of calibration photographs.
+        photographs: uint8 RGB (n, S, S, 3).
+    """
     names = [operator.name for operator in FloatModel(content).body()]
     reference = parity.variant_outputs(content, photographs).heatmaps
     errors = {}

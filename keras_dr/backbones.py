@@ -52,7 +52,8 @@ class Backbone:
 def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> keras.Model:
     """A network of about 128,000 weights for the demo and the tests, not for photographs of patients.
 
-    Five stages, each halving the image; two convolutions with batch norm and ReLU in each.
+    Five stages, each halving the scaled image (n, S, S, 3); two convolutions with batch norm and ReLU in each.
+    All float32.
     """
     assert not include_top and weights is None
     x = input_tensor

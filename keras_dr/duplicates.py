@@ -98,7 +98,7 @@ def mirrored_hash(text: str) -> str:
 
 
 def mirrored_signature(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The signature of the image mirrored left to right."""
+    """The signature, float32 (4096,), of the image mirrored left to right, from that of the image."""
     return values.reshape(COPY_SIDE, COPY_SIDE)[:, ::-1].ravel()
 
 

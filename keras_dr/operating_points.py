@@ -117,7 +117,7 @@ class Threshold:
 
 
 def choose_threshold(positive: NDArray[np.bool_], scores: NDArray[np.float64], rule: str, target: float) -> Threshold:
-    """`choose` for one target, in the form of run.json's "operating_point"."""
+    """`choose` for one target, in the form of run.json's "operating_point"; positive and scores as for `choose`."""
     point = choose(positive, scores, Aim({rule: target}))
     return Threshold(point.value, rule, target, float(point.sensitivity or 0), float(point.specificity or 0))
 

@@ -73,7 +73,7 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
 
 
 def read_copy_square(record: Record, spec: Preprocessing) -> NDArray[np.uint8]:
-    """`duplicates.copy_square` of a photograph that has a perceptual hash, read again from its source.
+    """`duplicates.copy_square`, uint8 RGB (64, 64, 3), of a photograph that has a perceptual hash, read again.
 
     Raises:
         KerasDrError: it can no longer be read.

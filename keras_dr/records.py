@@ -79,6 +79,8 @@ def read_bytes(record: Record) -> bytes:
 def read_array(path: Path, name: str) -> NDArray[np.generic]:
     """An array out of an .npz file, pickled objects refused; the last one read is kept, as photographs come in turn.
 
+    Of MedMNIST: uint8 (n, S, S) grey or (n, S, S, 3) RGB images, uint8 (n, 1) labels.
+
     Raises:
         OSError: no such file.
         KerasDrError: no .npz file, or no such array in it.

@@ -24,7 +24,7 @@ def resnet(
     Args:
         depths: number of blocks in each of the four stages.
         include_top, weights: False and None; present for the sake of Keras Applications' signature.
-        input_tensor: scaled image (n, S, S, any number of channels).
+        input_tensor: scaled image, float (n, S, S, channels), 1 or 3 of them.
         stem: "imagenet" begins with a 7x7 convolution and a pooling, S/4; "small" with a 3x3 convolution alone, S,
             for images of some 28 pixels (He et al., section 4.2).
 

@@ -30,7 +30,10 @@ Look = dict[str, float]
 
 @dataclass
 class Scene:
-    """The photograph while it is drawn; layers are uint8 (H, W) opacities."""
+    """The photograph while it is drawn; layers are uint8 (H, W) opacities.
+
+    Points are float64 (..., 2), x to the right and y down, in radii of the fundus from its centre.
+    """
 
     rng: np.random.Generator
     size: Size
@@ -44,14 +47,17 @@ class Scene:
     layers: dict[str, Bytes] = field(default_factory=dict)
 
     def layer(self, name: str) -> Bytes:
+        """The layer of this name, uint8 (H, W), 0..255; made where there is none."""
         if name not in self.layers:
             self.layers[name] = np.zeros(self.size, np.uint8)
         return self.layers[name]
 
     def pixels(self, points: Points, scale: int = 1) -> NDArray[np.int32]:
+        """Points float64 (n, 2) as pixels int32 (n, 2), column and row, times `scale`."""
         return np.rint((points * self.radius_px + self.centre) * scale).astype(np.int32)
 
     def draw(self, name: str, outline: Points, opacity: float = 1.0, filled: bool = True) -> None:
+        """Draw an outline float64 (n, 2) on a layer, with an opacity 0..1."""
         points, value = [self.pixels(outline, 2**SHIFT)], (255.0 * opacity,)
         if filled:
             cv2.fillPoly(self.layer(name), points, value, cv2.LINE_AA, SHIFT)
@@ -60,11 +66,12 @@ class Scene:
             cv2.polylines(self.layer(name), points, False, value, thickness, cv2.LINE_AA, SHIFT)
 
     def take(self, centre: Points, radius: float) -> None:
+        """Let no lesion be centred in a circle about float64 (2,)."""
         x, y = self.pixels(centre).tolist()
         cv2.circle(self.free, (x, y), round(radius * self.radius_px) + 1, (0,), -1)
 
     def place(self, radius: float, around: Points, reach: tuple[float, float], quadrant: int = -1) -> Points | None:
-        """A free point at a distance in `reach` from `around`; takes the circle about it. None if all are taken."""
+        """A free point float64 (2,) in `reach` of `around`; takes the circle about it. None if all are taken."""
         distance = np.sqrt(self.rng.uniform(reach[0] ** 2, reach[1] ** 2, 512))
         points = around + _polar(distance, self.rng.uniform(0, 2 * np.pi, 512))
         column, row = self.pixels(points).T
@@ -235,6 +242,7 @@ def _draw_proliferation(scene: Scene, trunks: Points) -> None:
 
 
 def draw_lesions(scene: Scene, grade: int, trunks: Points) -> None:
+    """Draw the lesions of a grade 0..4; `trunks`, float64 (8, 48, 2), is what `draw_vessels` returned."""
     rng = scene.rng
     vessels = np.maximum(scene.layer("veins"), scene.layer("arteries"))
     scene.free[cv2.dilate(vessels, np.ones((3, 3), np.uint8)) > 128] = 0

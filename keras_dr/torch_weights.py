@@ -29,7 +29,7 @@ def read_resnet(file: Path, layers: Mapping[str, list[Shape]]) -> dict[str, list
         layers: Keras name -> shapes of its weights.
 
     Returns:
-        Keras name -> float32 arrays of these shapes.
+        Keras name -> float32 arrays of these shapes; kernels (side, side, in, out), batch norms (out,) each.
 
     Raises:
         KerasDrError: no such file, not in the format, or tensors missing, left over, misshapen or not finite.

@@ -12,7 +12,7 @@ ECE_BINS = 15  # Guo et al., ICML 2017
 
 
 def ratio(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
-    """part / whole, NaN where whole is 0."""
+    """part / whole, NaN where whole is 0; float (R,) or (R, C) each."""
     known = whole > 0
     return np.where(known, part / np.where(known, whole, 1), np.nan)
 
@@ -34,9 +34,9 @@ def confusion(weights: Weights, labels: NDArray[np.int64], predictions: NDArray[
 
 
 def quadratic_kappa(matrix: Weights) -> NDArray[np.float64]:
-    """Cohen's kappa with quadratic weights (Cohen, Psychological Bulletin 70(4), 1968), -1..1: (R, C, C) -> (R,).
+    """Cohen's kappa with quadratic weights (Cohen, Psychological Bulletin 70(4), 1968), -1..1.
 
-    It does not exist where labels and predictions are all one class.
+    From `confusion`, float (R, C, C), to (R,). It does not exist where labels and predictions are all one class.
     """
     index = np.arange(matrix.shape[1])
     disagreement = (index[:, None] - index[None, :]) ** 2.0
@@ -47,7 +47,7 @@ def quadratic_kappa(matrix: Weights) -> NDArray[np.float64]:
 
 
 def class_figures(matrix: Weights) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall, specificity and F1 of each class: (R, C, C) -> (R, C).
+    """Precision, recall, specificity and F1 of each class: float (R, C, C), see `confusion`, -> (R, C).
 
     F1 is 2 TP / (2 TP + FP + FN); it exists where the class is either true or predicted somewhere.
     """
@@ -62,8 +62,9 @@ def class_figures(matrix: Weights) -> dict[str, NDArray[np.float64]]:
 
 
 def averages(matrix: Weights) -> dict[tuple[str, ...], NDArray[np.float64]]:
-    """Macro and weighted averages of `class_figures` as scikit-learn makes them, and balanced accuracy, (R,) each.
+    """Macro and weighted averages of `class_figures` as scikit-learn makes them, and balanced accuracy.
 
+    From `confusion`, float (R, C, C), to (R,) each.
     Macro: over the classes that are true or predicted somewhere; what does not exist for one of them counts 0.
     Weighted: by the number of photographs of the class. Balanced accuracy: mean recall of the classes that there are.
     """

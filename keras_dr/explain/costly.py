@@ -30,7 +30,10 @@ def measure_faithfulness(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Deletion and insertion of each method, and of its own map in random order: method -> score -> `describe`."""
+    """Deletion and insertion of each method, and of its own map in random order: method -> score -> `describe`.
+
+    `maps` holds for each of `indices` a float32 (h, w) a method.
+    """
     methods = list(maps[indices[0]])
     rows: dict[str, list[dict[str, float | None]]] = {}
     for done, index in enumerate(indices, start=1):
@@ -54,7 +57,10 @@ def measure_sanity(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Spearman's correlation of each map with that of a grader that has forgotten: method -> stage -> `describe`."""
+    """Spearman's correlation of each map with that of a grader that has forgotten: method -> stage -> `describe`.
+
+    `maps` holds for each of `indices` a float32 (h, w) a method.
+    """
     methods = list(maps[indices[0]])
     found: dict[str, dict[str, Any]] = {method: {} for method in methods}
     images, classes = data.images(indices), seen.predictions[list(indices)]

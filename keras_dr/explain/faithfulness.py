@@ -97,7 +97,7 @@ def measure(
 
 
 def probabilities(predict: Predict, images: NDArray[np.float32]) -> NDArray[np.floating]:
-    """`predict` in batches that fit into memory."""
+    """`predict` of float32 RGB (n, S, S, 3) in batches that fit into memory -> float (n, C), 0..1."""
     return np.concatenate([predict(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)])
 
 

@@ -26,7 +26,10 @@ Maps = Mapping[int, Mapping[str, NDArray[np.float32]]]
 def write_figures(
     backbone: str, explainer: Explainer, job: "Job", maps: Maps, before: keras.Model | None, folder: Path
 ) -> None:
-    """board.png, heatmaps/*.png, and where there is something to show before-after.png and lesions.png."""
+    """board.png, heatmaps/*.png, and where there is something to show before-after.png and lesions.png.
+
+    `maps` holds for each photograph shown a float32 (h, w) a method.
+    """
     _write_boards(backbone, job, maps, folder)
     _write_lesions(job, maps, folder / "lesions.png")
     if before is not None and job.data.labelled:

@@ -93,7 +93,7 @@ class Explainer:
         return probabilities(outputs, self.scoring.output_shape[1], self.temperature), features
 
     def free_maps(self, method: str, features: NDArray[np.floating], classes: Classes) -> NDArray[np.float32]:
-        """Maps of a method that `is_free`, out of what `look` returned."""
+        """Maps float32 (n, h, w) of a method that `is_free`, of classes int (n,), from features of `look`."""
         return _finite(method, closed_form.CLOSED[method](features, classes, self.model))
 
     def heatmaps(

@@ -30,7 +30,7 @@ class Page:
         self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=points, color=colour, **style)
 
     def image(self, x: int, y: int, image: NDArray[np.uint8]) -> None:
-        """Put an image's pixels on the page's pixels, its upper left corner at (x, y)."""
+        """Put the pixels of uint8 RGB (h, w, 3) on the page's pixels, its upper left corner at (x, y)."""
         self.figure.figimage(image, x, self.height - y - image.shape[0], origin="upper")
 
     def colour_bar(self, x: float, y: float, width: float, label: str) -> None:

@@ -31,7 +31,7 @@ def randomised(model: keras.Model, share: float, seed: int = 42) -> keras.Model:
 
 
 def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
-    """Spearman's rank correlation -1..1 of two arrays of one shape; None where one is constant."""
+    """Spearman's rank correlation -1..1 of two maps, float (h, w) or (n,); None where one is constant."""
     from scipy.stats import rankdata
 
     if np.ptp(one) == 0 or np.ptp(other) == 0:

@@ -112,5 +112,5 @@ def blend_signed(image: Image, signed: NDArray[np.floating]) -> Image:
 
 
 def overlaid(image: Image, heatmap: NDArray[np.floating], title: str, wrong: bool = False) -> Cell:
-    """A cell with the heat map over the photograph, and word of it where the map has no heat."""
+    """A cell with the map float (h, w) over uint8 RGB (S, S, 3), and word of it where the map has no heat."""
     return Cell(blend(image, heatmap), title if (heatmap > 0).any() else f"{title}: no evidence", wrong)

@@ -1,0 +1,129 @@
+"""The commands that the documentation gives, found and run on miniature data.
+
+python tests/commands.py    lists those that are not run, and why
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SHELL = ("", "sh")  # languages of a fence that holds commands
+# <!-- not run: REASON --> stands before a fence that cannot be run; single commands by their first word:
+NOT_RUN = {
+    "make": "makes an environment of its own and installs into it",
+    "pip": "installs packages",
+    ".": "activates an environment",
+}
+# Smaller, and without a download: a tiny network, one epoch a phase, small photographs, few rounds.
+SMALLER = (
+    (r"--size \d+", "--size 32"),
+    (r"--folds \d+", "--folds 2"),
+    (r"(cli\.py prepare .*)", r"\1 --workers 1"),
+    (
+        r"(cli\.py train .*)",
+        r"\1 --backbone tiny --weights none --set frozen.epochs=1 --set finetune.epochs=1",
+    ),
+    (r"(cli\.py export .*)", r"\1 --allow-drift"),  # its gate is not for a dozen photographs
+    (r"(cli\.py profile .*|edge_demo profile .*)", r"\1 --repeats 2"),
+)
+_FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+_INLINE = re.compile(r"`((?:python|pip) [^`]+)`")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page.
+
+    Attributes:
+        language: after the fence's backticks; "" for none.
+        text: between the fences.
+        reason: why it is not run; "" if it is.
+    """
+
+    language: str
+    text: str
+    reason: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The fenced blocks of a page that hold commands or Python."""
+    for found in _FENCE.finditer(page.read_text("utf-8")):
+        if found["language"] in (*SHELL, "python"):
+            yield Block(found["language"], found["text"], found["reason"] or "")
+
+
+def lines(block: Block) -> list[str]:
+    """A block's commands, continued lines joined, comments left out."""
+    joined = block.text.replace("\\\n", " ").splitlines()
+    return [line for line in (re.sub(r"\s+# .*", "", line).strip() for line in joined) if line and line[0] != "#"]
+
+
+def why_not(block: Block, line: str) -> str:
+    """Why a command is not run; "" if it is."""
+    return block.reason or NOT_RUN.get(line.split()[0], "")
+
+
+def every_command() -> Iterator[tuple[str, str]]:
+    """(file, command line) of all `python ...` in pages and in the comments of recipes, also of those not run."""
+    for page in PAGES:
+        for block in blocks(page):
+            yield from ((page.name, line) for line in lines(block) if block.language in SHELL)
+        yield from ((page.name, line) for line in _INLINE.findall(page.read_text("utf-8")))
+    for recipe in sorted((ROOT / "recipes").glob("*.yaml")):
+        comment = re.sub(r"\\\n#", " ", recipe.read_text("utf-8"))
+        yield from ((recipe.name, line) for line in re.findall(r"^#\s+(python .*)", comment, re.M))
+
+
+@dataclass
+class Sandbox:
+    """A folder in which commands run as in the repository.
+
+    Attributes:
+        folder: where.
+        stand_ins: word of a command -> how to make what it names, at that path.
+    """
+
+    folder: Path
+    stand_ins: Mapping[str, Callable[[Path], object]]
+
+    def run(self, line: str) -> None:
+        """Run a command line on what stands in for its words; AssertionError unless it ends well."""
+        for pattern, smaller in SMALLER:
+            line = re.sub(pattern, smaller, line)
+        words = [word.removeprefix("$") for word in shlex.split(line)]
+        for word in words:
+            name = word.removeprefix("../")
+            path = self.folder / name
+            if name in self.stand_ins and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.stand_ins[name](path)
+        if words[:2] == ["python", "cli.py"]:  # in this process, which has TensorFlow loaded
+            import cli
+
+            assert not cli.app(words[2:], standalone_mode=False), line
+            return
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        done = subprocess.run(line, shell=True, cwd=self.folder, env={"PATH": path}, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+def listing() -> str:
+    """What is not run and why, and how many are run."""
+    told, run = [], 0
+    for page in PAGES:
+        for block in blocks(page):
+            for line in lines(block) if block.language in SHELL else ["(Python)"]:
+                reason = why_not(block, line)
+                run += not reason
+                told += [f"{page.name}: {line}\n    {reason}"] if reason else []
+    return "\n".join([*told, f"{len(told)} not run, {run} run"])
+
+
+if __name__ == "__main__":
+    print(listing())
