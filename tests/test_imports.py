@@ -12,6 +12,7 @@ PURE = [
     "keras_dr",
     "keras_dr.audit",
     "keras_dr.augmentation",
+    "keras_dr.bundle_card",
     "keras_dr.calibration",
     "keras_dr.comparison",
     "keras_dr.comparison_files",
