@@ -20,7 +20,7 @@ _PASSED = "passed"
 
 
 def try_model(file: Path, seconds: float = SECONDS) -> None:
-    """See a model through two invokes in another process.
+    """See a model through an invoke in another process.
 
     Raises:
         KerasDrError: it could not be loaded or invoked, ended that process, or took too long or too much memory.
@@ -83,7 +83,7 @@ def _limit() -> None:
 
 
 def _invoke(file: Path) -> str:
-    """An invoke on zeros and one on noise; `_PASSED` or why not, in a line."""
+    """An invoke on noise; `_PASSED` or why not, in a line."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -94,8 +94,7 @@ def _invoke(file: Path) -> str:
             return "a file that is no TFLite model"
         runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
         inputs = runner.get_input_details().items()
-        for highest in (1, 256):
-            runner(**{name: rng.integers(0, highest, one["shape"]).astype(one["dtype"]) for name, one in inputs})
+        runner(**{name: rng.integers(0, 256, one["shape"]).astype(one["dtype"]) for name, one in inputs})
     except Exception as error:  # whatever a broken file makes of the runtime
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return _PASSED

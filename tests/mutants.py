@@ -52,11 +52,10 @@ def grade(folder: Path, content: bytes, photograph: bytes) -> str:
 
 
 def main(folder: Path, photograph: Path, first: int, count: int) -> None:
-    """Grade with mutants `first` to `first + count - 1` of the folder's float32 model."""
-    content, eye = (folder / "float32.tflite").read_bytes(), photograph.read_bytes()
+    """Grade with mutants `first` to `first + count - 1` of the int8 model, which take the float32 one's place."""
+    content, eye = (folder / "int8.tflite").read_bytes(), photograph.read_bytes()
     for seed in range(first, first + count):
         print(seed, grade(folder, mutate(content, seed), eye), flush=True)
-    (folder / "float32.tflite").write_bytes(content)
 
 
 if __name__ == "__main__":
