@@ -89,7 +89,7 @@ def main() -> None:
     print(f"trace {seconds:.1f} s, calibration {observed:.1f} s, {len(images)} validation photographs")
     reference = parity.variant_outputs(content, images)
     for name in given.variants.split(","):
-        limits = parity.LIMITS[name]
+        limits = parity.limits_of(run.recipe.parity)[name]
         ours, kept = quantise_within(content, name, statistics, calibration, limits)
         seconds = timed(lambda name=name: variants.quantise(content, name, statistics))[1]
         with variants._quiet():

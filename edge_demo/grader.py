@@ -117,9 +117,9 @@ class Grader:
 
         try:
             self._model = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner()
+            self._check_signature(path)
         except (ValueError, RuntimeError) as error:
             raise KerasDrError(f"a TFLite model with one signature in {path}", str(error), EXPORT_AGAIN) from error
-        self._check_signature(path)
 
     def _check_signature(self, path: Path) -> None:
         size, count = self.bundle.preprocessing.size, len(self.bundle.classes)

@@ -1,44 +1,64 @@
-"""Load a model and invoke it once in a process of its own, before it is trusted with this one.
+"""Load a model and invoke it in a process of its own, before it is trusted with this one.
 
 A TFLite file is a program for the runtime: a broken or hostile one can end the process, fill the memory or never end.
 The hash in the manifest tells of accidents; whoever makes a bundle also writes its hash.
-
-    python -m edge_demo.trial MODEL.tflite
 """
 
+import multiprocessing
 import os
-import subprocess
 import sys
+import warnings
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from keras_dr.errors import KerasDrError
 
-MEMORY_MIB = 4096  # of address space, of which a grader takes half a gigabyte
+MEMORY_MIB = 4096  # beyond what the process holds; a grader takes half a gigabyte
 SECONDS = 30
+METHOD = "fork" if sys.platform == "linux" else "spawn"  # a fork is ready in milliseconds, a new Python after a second
 _PASSED = "passed"
 
 
 def try_model(file: Path, seconds: float = SECONDS) -> None:
-    """See a model through one invoke in another process.
+    """See a model through an invoke in another process.
 
     Raises:
         KerasDrError: it could not be loaded or invoked, ended that process, or took too long or too much memory.
     """
-    root = str(Path(__file__).resolve().parents[1])
-    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "edge_demo.trial", str(file)]
+    context = multiprocessing.get_context(METHOD)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_report, args=(file, sender), daemon=True)  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forks beside threads; NumPy's idle ones hold no lock that the child waits for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    sender.close()
     try:
-        done = subprocess.run(
-            command, capture_output=True, env={**os.environ, "PYTHONPATH": search}, timeout=seconds, check=False
+        # Bytes, not a pickled object: the child may have lost control of itself.
+        found = receiver.recv_bytes(1000).decode(errors="replace") if receiver.poll(seconds) else _too_long(seconds)
+    except (EOFError, OSError):
+        process.join(1)
+        found = f"one that ended its process with {process.exitcode}"
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
+    if found != _PASSED:
+        raise KerasDrError(
+            f"a TFLite model that runs in {file}", found, "Copy the bundle again from where you trust it."
         )
-    except subprocess.TimeoutExpired:
-        found = f"one that did not end within {seconds:.0f} s"
-    else:
-        said = done.stdout.decode(errors="replace").strip().splitlines()[-1:] or [""]
-        if done.returncode == 0 and said[0] == _PASSED:
-            return
-        found = said[0] or f"one that ended its process with {done.returncode}"
-    raise KerasDrError(f"a TFLite model that runs in {file}", found, "Copy the bundle again from where you trust it.")
+
+
+def _too_long(seconds: float) -> str:
+    return f"one that did not end within {seconds:.0f} s"
+
+
+def _report(file: Path, sender: Connection) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):  # the runtime's own lines, and those of a crash
+        os.dup2(nowhere, stream)
+    _limit()
+    sender.send_bytes(_invoke(file).encode())
 
 
 def _limit() -> None:
@@ -47,27 +67,34 @@ def _limit() -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MIB * 2**20,) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:  # no Linux
+        held = 0
+    limits = {
+        resource.RLIMIT_AS: held + MEMORY_MIB * 2**20,
+        resource.RLIMIT_CPU: SECONDS,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, limit in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (lowest, lowest))
 
 
 def _invoke(file: Path) -> str:
-    """One invoke on zeros; `_PASSED` or why not, in a line."""
+    """An invoke on noise; `_PASSED` or why not, in a line."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
-    content = file.read_bytes()
-    if content[4:8] != b"TFL3":
-        return "a file that is no TFLite model"
+    rng = np.random.default_rng(0)
     try:
+        content = file.read_bytes()
+        if content[4:8] != b"TFL3":
+            return "a file that is no TFLite model"
         runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
-        runner(**{name: np.zeros(one["shape"], one["dtype"]) for name, one in runner.get_input_details().items()})
+        inputs = runner.get_input_details().items()
+        runner(**{name: rng.integers(0, 256, one["shape"]).astype(one["dtype"]) for name, one in inputs})
     except Exception as error:  # whatever a broken file makes of the runtime
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return _PASSED
-
-
-if __name__ == "__main__":
-    _limit()
-    print("\n" + _invoke(Path(sys.argv[1])), flush=True)

@@ -1,7 +1,7 @@
 """Writes the Bundle: the variants of a grader, verified, with everything a device needs to read their outputs."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,16 @@ from export.graph import build_graph
 from export.selection import quantise_within
 from export.variants import check_variants, convert
 from keras_dr import runs
+from keras_dr.bundle_card import bundle_card
+from keras_dr.config import ParityLimits
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
+from keras_dr.operating_points import OperatingPoint
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.trained import Run, load_run
 
 FAILED = "failed"  # folder inside the bundle
+MODEL_CARD = "MODEL_CARD.md"  # in a Run as well as in a Bundle
 _NOTE = "kept.json"  # of what an export has converted, until it is whole
 HEATMAPS = (
     "float32 (1, h, w, C): evidence for each class at each place of the feature map, in logits, unnormalised and not "
@@ -80,12 +84,16 @@ def export_run(
 
 def of_run(run: Run) -> dict[str, Any]:
     """What `export_bundle` is told of a Run."""
+    card = run.folder / MODEL_CARD
     return {
         "task": run.task,
         "spec": run.preprocessing,
         "threshold": run.threshold,
         "temperature": run.temperature,
         "decision": run.decision,
+        "points": run.points,
+        "limits": run.recipe.parity,
+        "card": card.read_text("utf-8") if card.is_file() else None,
         "weights": Path(run.recipe.weights).name,
         "model_sha256": run.about["model_sha256"],
     }
@@ -107,6 +115,9 @@ def export_bundle(
     weights: str,
     model_sha256: str,
     decision: str = "argmax",
+    points: Mapping[str, OperatingPoint] | None = None,
+    limits: ParityLimits | None = None,
+    card: str | None = None,
     quality_limits: dict[str, list[float]] | None = None,
     calibration_images: NDArray[np.uint8],
     calibration_seed: int,
@@ -126,6 +137,9 @@ def export_bundle(
         threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
         temperature: > 0, chosen on validation.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        points: further operating points, by name, chosen on validation.
+        limits: what a variant has to hold to pass; None: the recipe's defaults.
+        card: MODEL_CARD.md of the run, if it has been evaluated.
         quality_limits: see `quality.find_limits`; None where the photographs were not measured.
         weights: what the backbone started from ("imagenet", "none", a file's name), for bundle.json.
         model_sha256: of the run's model.keras.
@@ -147,17 +161,18 @@ def export_bundle(
     names = list(dict.fromkeys(variants))
     check_variants(names)
     _check_photographs(model, spec, calibration_images, validation[0])
+    allowed = parity.limits_of(limits or ParityLimits())
     plan = {
         "model_sha256": model_sha256,
         "temperature": temperature,
-        "variants": names,
+        "variants": {name: dict(allowed[name]) for name in names},
         "calibration_sha256": hashlib.sha256(calibration_images.tobytes()).hexdigest(),
         "versions": runs.versions(),
     }
     with runs.growing_folder(target, "bundle", plan, overwrite) as folder:
-        kept = _write_models(model, temperature, folder, names, calibration_images, progress)
+        kept = _write_models(model, temperature, folder, names, calibration_images, allowed, progress)
         figures = _measure(model, temperature, folder, names, validation, (task, threshold, decision), progress)
-        checked = _gate(figures)
+        checked = _gate(figures, allowed)
         measured = {name: figure.to_dict() for name, figure in figures.items()}
         failed = {} if allow_drift else checked["failures"]
         for name, reasons in failed.items():
@@ -170,6 +185,7 @@ def export_bundle(
             "threshold": float(threshold),
             "temperature": float(temperature),
             "decision": decision,
+            "operating_points": {name: point.to_dict() for name, point in (points or {}).items()},
             **({"quality_limits": quality_limits} if quality_limits else {}),
             "heatmaps": HEATMAPS,
             "backbone": model.name,
@@ -181,7 +197,9 @@ def export_bundle(
             "licence": LICENCE,
         }
         runs.write_json(folder / "parity.json", {**checked, "figures": measured})
+        runs.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, card).encode())
         (folder / _NOTE).unlink()
+        about["files"] = {name: runs.sha256_of(folder / name) for name in ("parity.json", MODEL_CARD)}
         runs.write_manifest(folder, "bundle", **about)
     if failed:
         found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
@@ -209,6 +227,7 @@ def _write_models(
     folder: Path,
     names: list[str],
     calibration: NDArray[np.uint8],
+    limits: Mapping[str, parity.Limits],
     progress: Callable[[str], None] | None,
 ) -> dict[str, list[str]]:
     """Write VARIANT.tflite each; those that an interrupted export left under the same plan are kept.
@@ -229,8 +248,7 @@ def _write_models(
             file, kept[name] = content, []
             if name != "float32":
                 statistics = statistics or observe(content, calibration)
-                limits = parity.LIMITS[name]
-                file, kept[name] = quantise_within(content, name, statistics, calibration, limits)
+                file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name])
             runs.write_bytes(folder / f"{name}.tflite", file)
             runs.write_json(note, kept)
     return kept
@@ -257,11 +275,10 @@ def _measure(
     return figures
 
 
-def _gate(figures: dict[str, parity.Parity]) -> dict[str, Any]:
+def _gate(figures: dict[str, parity.Parity], limits: Mapping[str, parity.Limits]) -> dict[str, Any]:
     """The limits used, and variant -> reasons of those that fail."""
-    limits = {name: parity.LIMITS[name] for name in figures}
     return {
-        "limits": {n: {k: list(limit) for k, limit in one.items()} for n, one in limits.items()},
+        "limits": {n: {k: list(limit) for k, limit in limits[n].items()} for n in figures},
         "failures": {n: reasons for n in figures if (reasons := parity.failures(figures[n], limits[n]))},
     }
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr import metrics
+from keras_dr.config import ParityLimits
 from keras_dr.decision import decide
 from keras_dr.grades import Task
 from keras_dr.heads import probabilities
@@ -16,20 +17,20 @@ from keras_dr.model import class_evidence, feature_layer
 from keras_dr.operating_points import OperatingPoint
 
 _BATCH = 16
-# Figure -> (bound, value). Float differs by the order of additions only; int8 may move photographs between two grades.
-_INTEGER: dict[str, tuple[str, float]] = {
-    "grade_agreement": ("at least", 0.97),
-    "heatmap_correlation": ("at least", 0.9),
-    "quadratic_kappa_loss": ("at most", 0.01),
-    "auroc_loss": ("at most", 0.01),
-}
-LIMITS: dict[str, dict[str, tuple[str, float]]] = {
-    "float32": {"largest_probability_difference": ("at most", 1e-4)},
-    "float16": {"largest_probability_difference": ("at most", 1e-2)},
-    "dynamic": _INTEGER,
-    "int8": _INTEGER,
-    "int16x8": _INTEGER,
-}
+_AT_LEAST = ("grade_agreement", "heatmap_correlation")
+Limits = Mapping[str, tuple[str, float]]  # name of a figure -> ("at most" or "at least", value)
+
+
+def limits_of(recipe: ParityLimits) -> dict[str, Limits]:
+    """Variant -> what a recipe asks of it."""
+    return {
+        variant: {
+            figure: ("at least" if figure in _AT_LEAST else "at most", value)
+            for figure, value in limits.items()
+            if value is not None
+        }
+        for variant, limits in recipe.model_dump().items()
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,12 +179,12 @@ def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: N
     return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(a[varied], b[varied], strict=True)]))
 
 
-def failures(figures: Parity | Mapping[str, float | None], limits: Mapping[str, tuple[str, float]]) -> list[str]:
+def failures(figures: Parity | Mapping[str, float | None], limits: Limits) -> list[str]:
     """Why a variant fails its gate; empty if it passes. A figure that does not exist (None) fails nothing.
 
     Args:
         figures: those of the variant.
-        limits: name of a figure -> ("at most" or "at least", value), as in `LIMITS`.
+        limits: of the variant, from `limits_of`.
     """
     values = figures.to_dict() if isinstance(figures, Parity) else figures
     reasons = []

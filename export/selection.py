@@ -3,7 +3,7 @@
 Judged on calibration photographs, against the float32 file; validation photographs only ever see the result.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ def quantise_within(
     variant: str,
     statistics: Statistics,
     photographs: NDArray[np.uint8],
-    limits: Mapping[str, tuple[str, float]],
+    limits: parity.Limits,
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[bytes, list[str]]:
     """A variant's file, with as few operators kept in float as its limits ask for.
@@ -39,7 +39,7 @@ def quantise_within(
         variant: key of `VARIANTS`.
         statistics: of that file, from `calibration.observe`.
         photographs: uint8 RGB (n, S, S, 3), for calibration.
-        limits: of the variant, as in `parity.LIMITS`.
+        limits: of the variant, from `parity.limits_of`.
         progress: called with a line of text before long steps.
 
     Returns:

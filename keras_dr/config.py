@@ -80,6 +80,31 @@ class OperatingPoint(_Section):
     target: float = Field(0.85, gt=0, le=1)
 
 
+class VariantLimits(_Section):
+    """How far a variant may be from the float model on validation photographs; None: not judged."""
+
+    largest_probability_difference: float | None = Field(None, ge=0, le=1)  # at most, over photographs and classes
+    grade_agreement: float | None = Field(None, ge=0, le=1)  # at least, share of photographs of the same grade
+    heatmap_correlation: float | None = Field(None, ge=-1, le=1)  # at least, mean Pearson's r
+    quadratic_kappa_loss: float | None = Field(None, ge=0, le=2)  # at most, against the labels
+    auroc_loss: float | None = Field(None, ge=0, le=1)  # at most, likewise
+
+
+_INTEGER = VariantLimits(
+    grade_agreement=0.97, heatmap_correlation=0.9, quadratic_kappa_loss=0.01, auroc_loss=0.01
+)  # 8 bits may move photographs between two grades
+
+
+class ParityLimits(_Section):
+    """The gate of `export`, a variant each. Float differs by the order of additions and half precision only."""
+
+    float32: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
+    float16: VariantLimits = VariantLimits(largest_probability_difference=1e-2)
+    dynamic: VariantLimits = _INTEGER
+    int8: VariantLimits = _INTEGER
+    int16x8: VariantLimits = _INTEGER
+
+
 class Recipe(_Section):
     """One experiment."""
 
@@ -106,6 +131,7 @@ class Recipe(_Section):
         epochs=20, learning_rate=5e-5, warmup_epochs=2, schedule="cosine", weight_decay=1e-4, patience=7
     )
     operating_point: OperatingPoint = OperatingPoint()
+    parity: ParityLimits = ParityLimits()
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe":

@@ -32,6 +32,8 @@ def blend(image: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> NDArray[np
         uint8 RGB (S, S, 3).
     """
     heat = enlarge(normalise(heatmap), image.shape[0])
-    colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_VIRIDIS)[..., ::-1]
-    opacity = OPACITY * heat[..., None] * (image.max(axis=2, keepdims=True) > 0)
-    return np.rint(image * (1 - opacity) + colours * opacity).astype(np.uint8)
+    colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255), cv2.COLORMAP_VIRIDIS)
+    opacity = np.float32(OPACITY) * heat
+    opacity[cv2.inRange(image, (0, 0, 0), (0, 0, 0)) > 0] = 0
+    # OpenCV takes a tenth of NumPy's time; it adds 1e-5 to the sum of the weights, which few pixels notice, by 1
+    return cv2.blendLinear(image, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 1 - opacity, opacity)

@@ -12,7 +12,6 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,8 @@ _PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless"
 
 def versions() -> dict[str, str]:
     """Version of Python and of each package that shapes a result."""
+    from importlib.metadata import PackageNotFoundError, version  # slow, and not needed to grade
+
     found = {"python": platform.python_version()}
     for package in (*_BACKENDS, *_PACKAGES):
         try:
@@ -117,6 +118,8 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise KerasDrError(f"a JSON manifest in {file}", f"{type(error).__name__}: {error}", remedy) from error
     if schema != SCHEMA_VERSION:
+        if isinstance(schema, int) and schema > SCHEMA_VERSION:
+            remedy = "A newer keras_dr made it: update this one."
         raise KerasDrError(f"schema version {SCHEMA_VERSION} in {file}", str(schema), remedy)
     return manifest
 

@@ -12,6 +12,7 @@ PURE = [
     "keras_dr",
     "keras_dr.audit",
     "keras_dr.augmentation",
+    "keras_dr.bundle_card",
     "keras_dr.calibration",
     "keras_dr.comparison",
     "keras_dr.comparison_files",
@@ -85,3 +86,9 @@ def test_help_answers_at_once(command: str) -> None:
         return time.perf_counter() - started
 
     assert min(seconds() for _ in range(3)) < 0.4
+
+
+def test_a_device_imports_at_once() -> None:
+    """Seconds of work, not on the clock: those are the reading of NumPy's and OpenCV's files, and other programs'."""
+    code = "import time, edge_demo.grader, edge_demo.__main__; print(time.process_time())"
+    assert min(float(run(code).stdout) for _ in range(3)) < 0.3

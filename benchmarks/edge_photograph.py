@@ -1,0 +1,97 @@
+"""What a photograph costs beside the network: decode to overlay against the bare invoke.
+
+    python benchmarks/edge_photograph.py [BUNDLE] [--variant float32] [--photograph FILE] [--backbone densenet121]
+        [--size 224] [--threads 2] [--repeats 50]
+
+Decode to overlay: the file's bytes (1072x712 without --photograph) to the grade and the picture of the heat map in
+memory, as `edge_demo grade` makes them. Bare invoke: the runtime alone on the prepared image. Both in this process, in
+turns. Without BUNDLE, the backbone from random weights.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader
+from edge_demo.measurement import STAGES, _round
+from edge_demo.profiler import synthetic_photograph
+
+GOAL = 1.2
+WARM_UP = 5
+
+
+def make(folder: Path, backbone: str, size: int) -> Path:
+    """A float32 bundle of an untrained grader."""
+    from export.bundle import export_bundle
+    from keras_dr.grades import TASKS
+    from keras_dr.model import build_model
+    from keras_dr.preprocessing import Preprocessing, prepare_image
+
+    spec = Preprocessing(size)
+    image = prepare_image(synthetic_photograph(), spec)[None]
+    export_bundle(
+        build_model(backbone, size, 5),
+        folder,
+        task=TASKS["icdr"],
+        spec=spec,
+        threshold=0.5,
+        temperature=1.0,
+        weights="none",
+        model_sha256="",
+        calibration_images=image,
+        calibration_seed=0,
+        validation=(image, np.zeros(1, np.int64)),
+        variants=("float32",),
+        allow_drift=True,
+    )
+    return folder
+
+
+def measure(grader: Grader, photograph: bytes, repeats: int) -> np.ndarray:
+    """Milliseconds, float (repeats, 6): the stages, all of them, the bare invoke."""
+    image = grader.prepare(grader.decode(photograph))[0]
+    rows = []
+    for _ in range(repeats + WARM_UP):
+        stages = _round(grader, photograph)
+        start = perf_counter()
+        grader.invoke(image)
+        rows.append([*stages, perf_counter() - start])
+    return 1000 * np.array(rows[WARM_UP:])
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", nargs="?", type=Path)
+    parser.add_argument("--variant", default="float32")
+    parser.add_argument("--photograph", type=Path)
+    parser.add_argument("--backbone", default="densenet121")
+    for name, default in (("size", 224), ("threads", 2), ("repeats", 50)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    cv2.setNumThreads(given.threads)
+    with tempfile.TemporaryDirectory() as temporary:
+        bundle = Bundle.load(given.bundle or make(Path(temporary) / "bundle", given.backbone, given.size))
+        grader = Grader(bundle, given.variant, given.threads)
+        photograph = given.photograph.read_bytes() if given.photograph else synthetic_photograph()
+        times = measure(grader, photograph, given.repeats)
+    median, least = np.median(times, axis=0), times.min(axis=0)
+    for name, m, low in zip((*STAGES, "all", "bare invoke"), median, least, strict=True):
+        print(f"{name:11} median {m:7.2f} ms, least {low:7.2f} ms")
+    print(f"all / bare invoke: medians {median[4] / median[5]:.3f}, least {least[4] / least[5]:.3f}", end=", ")
+    print(f"median of rounds {np.median(times[:, 4] / times[:, 5]):.3f}")
+    print(f"Goal: at most {GOAL}.")
+
+
+if __name__ == "__main__":
+    main()
