@@ -1,7 +1,8 @@
 """Work spread over the cores of a Ray cluster: what `workers.map_surviving` is on one machine.
 
-A worker is an actor that nobody restarts: an actor that Ray restarts by itself keeps its items and waits for room,
-which on a full cluster that lost a machine never comes. Here the item goes back and the next free worker takes it.
+A worker is an actor that nobody restarts: one that Ray restarts by itself keeps its item and waits for room, which on a
+full cluster that lost a machine never comes, and Ray Data's pool keeps the places of dead actors, as of Ray 2.60
+(ray-project/ray#62746). Here the item goes back, and the next free worker takes it.
 """
 
 import logging
