@@ -29,6 +29,12 @@ Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, f
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
 
+def image_id(path: str) -> str:
+    """A photograph's name without folders and without the suffix of an image file."""
+    name = Path(path)
+    return name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
+
+
 @dataclass(frozen=True, eq=False)
 class Grading:
     """The result for one photograph.
@@ -61,9 +67,8 @@ class Grading:
 
     @property
     def image_id(self) -> str:
-        """The photograph's name without folders and without the suffix of an image file."""
-        path = Path(self.path)
-        return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
+        """The photograph's name; see the function `image_id`."""
+        return image_id(self.path)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON, without the arrays."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading
+from edge_demo.grader import Grader, Grading, image_id
 
 FOOTER = "Research use only, not a medical device."
 
@@ -47,19 +47,31 @@ def results_json(grader: Grader, gradings: Sequence[Grading], failures: Sequence
     }
 
 
-def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
-    """A table with the columns of predictions.csv that apply here, and the path and whether a fundus was found."""
+def table_columns(bundle: Bundle) -> list[str]:
+    """The columns of predictions.csv that apply to photographs without a grade, and three that only a grader fills."""
     # A dictionary, because a class may itself be called "referable": then both columns are one.
     columns = dict.fromkeys([*(f"p_{name}" for name in bundle.classes), "p_referable"])
+    return ["image_id", "path", "prediction", *columns, "referred", "fundus_found", "faults", "action"]
+
+
+def table_row(grading: Grading) -> dict[str, Any]:
+    """A grading's values in `table_columns`."""
+    row: dict[str, Any] = {"image_id": grading.image_id, "path": grading.path, "prediction": grading.grade}
+    row |= {f"p_{name}": value for name, value in grading.probabilities.items()}
+    row |= {"p_referable": grading.p_referable, "referred": int(grading.referred)}
+    row |= {"fundus_found": int(grading.fundus_found), "faults": ";".join(grading.faults), "action": grading.action}
+    return row
+
+
+def failed_row(path: str, error: str) -> dict[str, Any]:
+    """What is left of a row where a photograph could not be graded, and the reason."""
+    return {"image_id": image_id(path), "path": path, "error": error}
+
+
+def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
+    """A table of `table_columns`."""
     text = io.StringIO()
-    header = ["image_id", "path", "prediction", *columns, "referred", "fundus_found", "faults", "action"]
-    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer = csv.DictWriter(text, table_columns(bundle), lineterminator="\n")
     writer.writeheader()
-    for g in gradings:
-        row: dict[str, Any] = {f"p_{name}": value for name, value in g.probabilities.items()} | {
-            "p_referable": g.p_referable
-        }
-        row |= {"referred": int(g.referred), "fundus_found": int(g.fundus_found)}
-        row |= {"faults": ";".join(g.faults), "action": g.action}
-        writer.writerow({"image_id": g.image_id, "path": g.path, "prediction": g.grade, **row})
+    writer.writerows(map(table_row, gradings))
     return text.getvalue()

@@ -58,16 +58,20 @@ def predict(
     """
     if engine not in ENGINES:
         raise KerasDrError(f"an engine among {', '.join(ENGINES)}", repr(engine), "Correct --engine.")
-    is_run = (source / MANIFESTS["run"]).is_file()
-    if engine == "keras" and not is_run:
+    if engine == "keras" and not (source / MANIFESTS["run"]).is_file():
         raise KerasDrError(f"a run at {source} for Keras", "none", "Leave --engine out, or name the run.")
-    bundle = Bundle.load(bundle_of(source) if is_run else source)
+    bundle = Bundle.load(bundle_at(source))
     grade = _with_keras(source, bundle) if engine == "keras" else _with_litert(bundle)
     results = grade(images, progress)
     gradings = [result for result in results if isinstance(result, Grading)]
     found = zip(images, results, strict=True)
     failures = [(printable(image), str(result)) for image, result in found if isinstance(result, KerasDrError)]
     return Predictions(bundle, gradings, failures)
+
+
+def bundle_at(source: Path) -> Path:
+    """`source` itself, or of a Run what `bundle_of` makes."""
+    return bundle_of(source) if (source / MANIFESTS["run"]).is_file() else source
 
 
 def bundle_of(run_folder: Path) -> Path:

@@ -40,6 +40,8 @@ COLUMNS = (
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 _DIED = "the process died over it: a fault of the decoder, or memory ran out"
 Progress = Callable[[int, int], None]
+Write = Callable[[Record], Row]
+Spread = Callable[[Write, Sequence[Record]], Iterator[tuple[Record, Row | None]]]
 
 
 def prepare(
@@ -53,6 +55,7 @@ def prepare(
     shares: SplitShares | None = None,
     seed: int = 42,
     workers: int | None = None,
+    spread: Spread | None = None,
     overwrite: bool = False,
     keep_leaks: bool = False,
     progress: Progress | None = None,
@@ -69,6 +72,7 @@ def prepare(
         shares: sizes of the splits that the data set lacks.
         seed: of these splits, 0 to `splits.MAX_SEED`.
         workers: processes; None: as many as cores; 0: none but this one, which a photograph that kills it takes along.
+        spread: calls a function with each record, elsewhere, as `map_surviving` does here; then `workers` say nothing.
         overwrite: replace an existing `target`.
         keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
         progress: called with (photographs done, photographs in all).
@@ -91,7 +95,8 @@ def prepare(
     }
     with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
         processes = (os.cpu_count() or 1) if workers is None else workers
-        outcomes = _prepare_images(records, source, folder, spec, processes, progress)
+        spread = spread or partial(map_surviving, workers=processes)
+        outcomes = _prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
             found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
@@ -149,7 +154,7 @@ def _prepare_images(
     source: Path,
     folder: Path,
     spec: Preprocessing,
-    workers: int,
+    spread: Spread,
     progress: Progress | None,
 ) -> list[Row]:
     """A row a record, in order; those that progress.jsonl tells of are not made again, unless their files changed."""
@@ -165,7 +170,7 @@ def _prepare_images(
     work = partial(write_photograph, source=source, folder=folder, spec=spec)
     with journal.open("a", encoding="utf-8") as stream:
         stream.write("\n")  # ends the line that was being written when an earlier call was killed
-        for record, row in map_surviving(work, missing, workers):
+        for record, row in spread(work, missing):
             if row is None:
                 name = source_name(record.path, source)
                 row = {"image_id": record.image_id, "source": name, "reason": _DIED}

@@ -30,6 +30,7 @@ MANIFESTS = {
     "evaluation": "metrics.json",
     "explanation": "scores.json",
     "cross-validation": "cross_validation.json",
+    "predictions": "_predictions.json",
 }
 _LOCK = "lock"
 _MADE_BY = {

@@ -14,6 +14,10 @@ PURE = [
     "keras_dr.augmentation",
     "keras_dr.bundle_card",
     "keras_dr.calibration",
+    "keras_dr.cluster.grading",
+    "keras_dr.cluster.parts",
+    "keras_dr.cluster.photographs",
+    "keras_dr.cluster.spreading",
     "keras_dr.comparison",
     "keras_dr.comparison_files",
     "keras_dr.config",
@@ -67,6 +71,12 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_pure_modules_never_import_tensorflow() -> None:
     blocked = "import sys; sys.modules['tensorflow'] = sys.modules['keras'] = sys.modules['tf_keras_vis'] = None\n"
+    done = run(blocked + "import " + ", ".join(PURE))
+    assert done.returncode == 0, done.stderr
+
+
+def test_ray_is_imported_by_its_engine_alone() -> None:
+    blocked = "import sys; sys.modules['ray'] = sys.modules['pyarrow'] = None\n"
     done = run(blocked + "import " + ", ".join(PURE))
     assert done.returncode == 0, done.stderr
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_dr.commands.terms import Overwrite, PreparedFolder, Seed, bar, command, done, say
+from keras_dr.commands.terms import Address, Overwrite, PreparedFolder, Seed, bar, command, done, say
 
 _TASK_HELP = (
     "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
@@ -23,6 +23,8 @@ def prepare(
         str, typer.Option(help="auto: crop to the fundus circle; none: images of something else.")
     ] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray: on a cluster, see docs/scaling.md.")] = "local",
+    address: Address = None,
     val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
     seed: Seed = 42,
@@ -32,7 +34,10 @@ def prepare(
     overwrite: Overwrite = False,
 ) -> None:
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
+    from functools import partial
+
     from keras_dr import preparing
+    from keras_dr.cluster.spreading import check_engine, map_on_cluster
     from keras_dr.datasets import read_records
     from keras_dr.grades import check_task
     from keras_dr.listings import prepared_text
@@ -40,6 +45,8 @@ def prepare(
     from keras_dr.splits import SplitShares
 
     task, spec, shares = check_task(task), Preprocessing(size, enhance, fundus), SplitShares(val, test)
+    check_engine(engine, ("local", "ray"), address)
+    spread = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
     name, records = read_records(source, dataset)
     with bar("prepare") as progress:
         about = preparing.prepare(
@@ -52,6 +59,7 @@ def prepare(
             shares=shares,
             seed=seed,
             workers=workers,
+            spread=spread,
             overwrite=overwrite,
             keep_leaks=keep_leaks,
             progress=progress,

@@ -1,12 +1,13 @@
 """From a run to a device: export, predict, profile."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from keras_dr.commands.terms import Overwrite, RunFolder, bar, command, done, say
+from keras_dr.commands.terms import Address, Overwrite, RunFolder, bar, command, done, say
 from keras_dr.console import load_tensorflow
 
 
@@ -35,26 +36,65 @@ def export(
 
 def predict(
     source: Annotated[Path, typer.Argument(help="Folder that train or export wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-    out: Annotated[Path | None, typer.Option(help="CSV file; predictions.csv without it.")] = None,
-    engine: Annotated[str, typer.Option(help="litert, or keras (for a run).")] = "litert",
+    images: Annotated[list[Path], typer.Argument(help="Photographs, folders of them, or CSV files that name them.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file; of ray a folder, .parquet or .csv. See below.")] = None,
+    engine: Annotated[str, typer.Option(help="litert, keras (for a run), or ray: on a cluster.")] = "litert",
+    address: Address = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Of ray; all cores without it.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Grade photographs as published; a run is turned into a float32 TFLite file once."""
-    from edge_demo.files import find_images
+    """Grade photographs as published; a run is turned into a float32 TFLite file once.
+
+    Writes predictions.csv without --out. With --engine ray (docs/scaling.md) it writes a folder of parts,
+    predictions.parquet without --out, and the same command goes on where a killed one stopped.
+    """
     from edge_demo.results import results_csv
+    from export.predicting import ENGINES
     from export.predicting import predict as grade
+    from keras_dr.cluster.photographs import list_photographs
+    from keras_dr.cluster.spreading import check_engine
     from keras_dr.runs import write_bytes
 
+    check_engine(engine, (*ENGINES, "ray"), address)
+    if engine == "ray":
+        _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
+        return
     file = out or Path("predictions.csv")
     with bar("predict") as progress:
-        found = grade(source, find_images(images), engine, progress)
+        found = grade(source, list(list_photographs(images)), engine, progress)
     write_bytes(file, results_csv(found.bundle, found.gradings).encode())
-    for image, message in found.failures:
-        typer.echo(f"Error: {image}: {message}", err=True)
     referred = sum(grading.action.startswith("refer") for grading in found.gradings)
-    say(f"Graded {len(found.gradings)} photographs, {referred} to be referred; {len(found.failures)} failed.")
-    say(f"Result: {file}")
-    if found.failures:
+    _tell(file, len(found.gradings), referred, len(found.failures), found.failures)
+
+
+def _predict_on_cluster(
+    source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
+) -> None:
+    from export.predicting import bundle_at
+    from keras_dr.cluster.grading import grade_on_cluster
+
+    with bar("predict") as progress:
+        found = grade_on_cluster(
+            bundle_at(source),
+            images,
+            out,
+            address=address,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    _tell(out, found.photographs - found.failed, found.referred, found.failed, found.failures)
+
+
+def _tell(result: Path, graded: int, referred: int, failed: int, failures: Sequence[tuple[str, str]]) -> None:
+    """Say what was graded, and each failure or the first of them; exit with 1 where there is one."""
+    for image, message in failures:
+        typer.echo(f"Error: {image}: {message}", err=True)
+    if failed > len(failures):
+        typer.echo(f"Error: and {failed - len(failures)} more; see the column error.", err=True)
+    say(f"Graded {graded} photographs, {referred} to be referred; {failed} failed.")
+    say(f"Result: {result}")
+    if failed:
         raise typer.Exit(1)
 
 

@@ -15,6 +15,7 @@ OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Split = Annotated[str, typer.Option(help="train, val, test or all.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port; without it one starts in here.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 

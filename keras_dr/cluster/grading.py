@@ -1,0 +1,174 @@
+"""`predict --engine ray`: photographs graded on a cluster, into parts that a killed command leaves whole.
+
+    OUT/_predictions.json    with what was graded, how many, and the columns
+        _photographs.jsonl   the photographs, as they were listed when the command was first given
+        part-000000.parquet  a row a photograph, in the list's order; `error` says why it could not be graded
+        ...
+
+Table readers take the whole folder, as names that begin with "_" are none of theirs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from edge_demo.bundle import Bundle
+from edge_demo.files import grade_file
+from edge_demo.grader import Grader
+from edge_demo.results import FOOTER, failed_row, printable, table_columns, table_row
+from keras_dr import runs
+from keras_dr.cluster.parts import (
+    Figures,
+    Row,
+    grade_with_journal,
+    part_file,
+    read_part_rows,
+    write_part,
+)
+from keras_dr.cluster.photographs import Part, cut, freeze, list_photographs, read_part
+from keras_dr.cluster.spreading import connected, spread
+from keras_dr.errors import KerasDrError
+
+_DEATHS = 32  # of workers over one part: each photograph that kills takes two
+_LIST = "_photographs.jsonl"
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker must know.
+
+    Attributes:
+        bundle: its folder, absolute.
+        folder: to write to.
+        ending: of the parts' files, .parquet or .csv.
+    """
+
+    bundle: Path
+    folder: Path
+    ending: str
+
+
+def grade_on_cluster(
+    bundle_folder: Path,
+    images: Sequence[Path],
+    target: Path,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    part_size: int | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Figures:
+    """Grade photographs into a folder of parts; the same call goes on where a killed one stopped.
+
+    Args:
+        bundle_folder: a Bundle, of which the default variant.
+        images: photographs, folders and manifests; see `list_photographs`.
+        target: folder to write; ending in .csv, its parts are CSV, else Parquet.
+        address: of a Ray cluster; None: one in here.
+        workers: a model and a core each; None: as many as the cluster has cores.
+        part_size: see `photographs.cut`.
+        overwrite: replace an existing `target`.
+        progress: called with (photographs done, photographs).
+
+    Returns:
+        What `target` holds.
+
+    Raises:
+        KerasDrError: no bundle, no photographs, `target` exists, Ray is missing, or the cluster fails.
+    """
+    plan = _plan(bundle_folder, images, part_size)
+    ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
+    with runs.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
+        freeze(list_photographs(images), folder / _LIST)
+        parts = cut(folder / _LIST, part_size)
+        job = Job(bundle_folder.resolve(), folder, ending)
+        found = _grade_parts(job, parts, address, workers, progress)
+        for journal in folder.glob(".part-*"):  # of workers that were taken for dead
+            journal.unlink()
+        runs.write_manifest(folder, "predictions", **_describe(job, len(parts), found))
+    return found
+
+
+def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
+    """What determines the result, but for the photographs' own content."""
+    Bundle.load(bundle_folder)
+    manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
+    return {
+        "bundle_sha256": runs.sha256_of(bundle_folder / runs.MANIFESTS["bundle"]),
+        "images": [str(path) for path in images],
+        "manifests_sha256": [runs.sha256_of(path) for path in manifests],
+        "base": str(Path.cwd()),
+        "part_size": part_size,
+    }
+
+
+def _describe(job: Job, parts: int, found: Figures) -> dict[str, Any]:
+    bundle = Bundle.load(job.bundle)
+    variant = bundle.default_variant()
+    return {
+        "bundle": printable(job.bundle),
+        "variant": variant,
+        "model_sha256": bundle.models[variant].sha256,
+        "threshold": bundle.threshold,
+        "photographs": found.photographs,
+        "referred": found.referred,
+        "failed": found.failed,
+        "parts": parts,
+        "columns": result_columns(bundle),
+        "notice": FOOTER,
+    }
+
+
+def result_columns(bundle: Bundle) -> dict[str, str]:
+    """Column -> Arrow type; those of predictions.csv, and `error`."""
+    kinds = {f"p_{name}": "float32" for name in bundle.classes} | {"p_referable": "float64"}
+    kinds |= {"referred": "int8", "fundus_found": "int8"}
+    return {name: kinds.get(name, "string") for name in (*table_columns(bundle), "error")}
+
+
+def _grade_parts(
+    job: Job, parts: Sequence[Part], address: str | None, workers: int | None, progress: Progress
+) -> Figures:
+    total, found, missing = sum(part.count for part in parts), Figures(), []
+    for part in parts:
+        file = part_file(job.folder, part.number, job.ending)
+        if file.is_file():
+            found += Figures.of(read_part_rows(file))
+        else:
+            missing.append(part)
+    progress(found.photographs, total)
+    if missing:
+        with connected(address, workers) as ray:
+            for part, figures in spread(ray, partial(PartGrader, job), missing, workers, _DEATHS):
+                if figures is None:
+                    remedy = "Look at its photographs in _photographs.jsonl; leave out those that kill."
+                    raise KerasDrError(f"part {part.number} to be graded", f"{_DEATHS} workers dead over it", remedy)
+                found += figures
+                progress(found.photographs, total)
+    return found
+
+
+class PartGrader:
+    """One loaded model in one worker; called with part after part."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, bundle = job, Bundle.load(job.bundle)
+        self._grader, self._columns = Grader(bundle, threads=1), result_columns(bundle)
+
+    def __call__(self, part: Part) -> Figures:
+        file = part_file(self._job.folder, part.number, self._job.ending)
+        rows = grade_with_journal(file, read_part(self._job.folder / _LIST, part), self._grade)
+        write_part(file, self._columns, rows)
+        return Figures.of(rows)
+
+    def _grade(self, photograph: Path) -> Row:
+        name = printable(photograph)
+        try:
+            return table_row(replace(grade_file(self._grader, photograph), path=name))
+        except Exception as error:  # of whatever kind: it must not end the others' grading
+            said = str(error) if isinstance(error, KerasDrError) else f"{type(error).__name__}: {error}"
+            return failed_row(name, said)

@@ -1,0 +1,170 @@
+"""Graded and prepared on real Ray clusters, in processes of their own: Ray's warnings are not ours to turn into errors.
+
+All are slow: Ray takes ten seconds to start.
+"""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from preparation import content
+
+from export.predicting import predict
+from keras_dr.cluster.spreading import check_engine, connected
+from keras_dr.errors import KerasDrError
+
+ROOT = Path(__file__).parents[1]
+COUNT = 24
+
+
+def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, photographs: Path) -> Path:
+    """24 photographs, and one that is none."""
+    (tmp_path / "in").mkdir()
+    for image in sorted((photographs / "images").iterdir())[:COUNT]:
+        (tmp_path / "in" / image.name).symlink_to(image)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    return tmp_path / "in"
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    rows = []
+    for part in sorted(out.glob("part-*.csv")):
+        with part.open(newline="", encoding="utf-8") as stream:
+            rows += list(csv.DictReader(stream))
+    return rows
+
+
+def same_as_here(out: Path, bundle: Path, folder: Path) -> bool:
+    """Whether the parts hold each photograph once, with the very numbers of the local engine."""
+    here = predict(bundle, sorted(folder.iterdir()))
+    wanted = {g.path: [repr(g.p_referable), g.grade, g.action] for g in here.gradings}
+    wanted |= {path: ["", "", ""] for path, _ in here.failures}
+    found = [(row["path"], [row["p_referable"], row["prediction"], row["action"]]) for row in rows_of(out)]
+    return len(found) == len(wanted) == COUNT + 1 and dict(found) == wanted
+
+
+def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(KerasDrError, match=r"requirements-ray\.txt"), connected(None, 1):
+        pass
+
+
+def test_an_address_is_for_ray_alone() -> None:
+    with pytest.raises(KerasDrError, match="--engine ray"):
+        check_engine("litert", ("litert", "ray"), "here:6379")
+
+
+TWO_NODES = """
+import sys
+from pathlib import Path
+import ray
+from ray.cluster_utils import Cluster
+from keras_dr.cluster.grading import grade_on_cluster
+
+if __name__ == "__main__":
+    bundle, folder, out = map(Path, sys.argv[1:])
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
+    cluster.add_node(**small)
+    killed = []
+
+    def kill_the_other(done, total):
+        if done and not killed:
+            here = ray.get_runtime_context().get_node_id()
+            killed.extend(node for node in cluster.list_all_nodes() if node.node_id != here)
+            cluster.remove_node(killed[0], allow_graceful=False)
+
+    found = grade_on_cluster(bundle, [folder], out, address=cluster.address, part_size=3, progress=kill_the_other)
+    assert len(killed) == 1 and (found.photographs, found.failed) == (25, 1), found
+    cluster.shutdown()
+"""
+
+
+@pytest.mark.slow
+def test_a_machine_that_is_lost_costs_a_retry(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "script.py").write_text(TWO_NODES)
+    done = run(tmp_path / "script.py", bundle_folder, folder, tmp_path / "out.csv")
+    assert done.returncode == 0 and "A worker was lost" in done.stderr, done.stderr
+    assert same_as_here(tmp_path / "out.csv", bundle_folder, folder)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from keras_dr.cluster.grading import grade_on_cluster
+
+if __name__ == "__main__":
+    bundle, folder, out = map(Path, sys.argv[1:])
+    die = lambda done, total: done and os.kill(os.getpid(), signal.SIGKILL)
+    grade_on_cluster(bundle, [folder], out, workers=1, progress=die)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "script.py").write_text(KILLED)
+    for number in range(20):  # more than a part's 32
+        (folder / f"more-{number}.png").write_bytes(b"no image")
+    done = run(tmp_path / "script.py", bundle_folder, folder, tmp_path / "out.csv")
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    first = tmp_path / ".out.csv.partial" / "part-000000.csv"
+    before = first.stat().st_mtime_ns
+    (folder / "late.png").write_bytes(b"no image")
+    done = run(ROOT / "cli.py", "predict", bundle_folder, folder, "--engine", "ray", "--out", tmp_path / "out.csv")
+    assert done.returncode == 1 and "Graded 24 photographs" in done.stdout and "21 failed" in done.stdout, done.stderr
+    assert (tmp_path / "out.csv" / first.name).stat().st_mtime_ns == before
+    paths = [row["path"] for row in rows_of(tmp_path / "out.csv")]
+    assert paths == sorted(map(str, set(folder.iterdir()) - {folder / "late.png"}))
+
+
+FRAGILE = """
+import os
+from keras_dr.cluster.spreading import connected, map_on_cluster
+
+def fragile(item):
+    if item == 3:
+        os._exit(1)
+    return 2 * item
+
+def full(item):
+    raise OSError(28, "No space left on device")
+
+if __name__ == "__main__":
+    found = dict(map_on_cluster(fragile, range(6), workers=2))
+    assert found == {item: None if item == 3 else 2 * item for item in range(6)}, found
+    try:
+        list(map_on_cluster(full, range(6), workers=1))
+    except OSError as error:
+        assert error.errno == 28 and type(error) is OSError
+"""
+
+
+@pytest.mark.slow
+def test_deaths_cost_their_item_alone_and_errors_come_as_they_are(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (tmp_path / "script.py").write_text(FRAGILE)
+    done = run(tmp_path / "script.py")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_prepare_gives_the_same_bytes(photographs: Path, prepared_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    target = tmp_path / "small"
+    done = run(ROOT / "cli.py", "prepare", photographs, target, "--size", 32, "--engine", "ray", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    made, here = content(target), content(prepared_folder)
+    assert {name for name in made.keys() | here.keys() if made.get(name) != here.get(name)} <= {"prepared.json"}
