@@ -23,8 +23,10 @@ _INTEGER: dict[str, tuple[str, float]] = {
     "quadratic_kappa_loss": ("at most", 0.01),
     "auroc_loss": ("at most", 0.01),
 }
+_FLOAT32: dict[str, tuple[str, float]] = {"largest_probability_difference": ("at most", 1e-4)}
 LIMITS: dict[str, dict[str, tuple[str, float]]] = {
-    "float32": {"largest_probability_difference": ("at most", 1e-4)},
+    "float32": _FLOAT32,
+    "onnx": _FLOAT32,
     "float16": {"largest_probability_difference": ("at most", 1e-2)},
     "dynamic": _INTEGER,
     "int8": _INTEGER,

@@ -14,7 +14,7 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[
-        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8.")
+        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8, onnx.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it has moved.")] = None,
     allow_drift: Annotated[
