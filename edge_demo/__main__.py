@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 
-from edge_demo import profiler
+from edge_demo import operators, profiler
 from edge_demo.bundle import Bundle
 from edge_demo.files import find_images, grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
@@ -91,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--runs", type=_positive, default=1, metavar="N", help="do it all N times, to show the noise")
     profile.add_argument("--budget-ms", type=float, metavar="MS", help="say what stays below, 90th percentile")
     profile.add_argument("--budget-mib", type=float, metavar="MIB", help="say what stays below, peak memory")
+    profile.add_argument("--operators", action="store_true", help="say which operators the time goes to")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
     for command in (grade, watcher, profile):
@@ -193,20 +194,23 @@ def _profile(arguments: argparse.Namespace) -> int:
     images = [arguments.image] if arguments.image else []
     _check_results(arguments.bundle, images, [arguments.json])
     image = read_photograph(arguments.image) if arguments.image else None
-    measurements = profiler.profile(
-        arguments.bundle,
-        arguments.variants,
-        arguments.threads,
-        image,
-        arguments.repeats,
-        lambda text: print(f"measuring {text}", file=sys.stderr) if sys.stderr.isatty() else None,
-        arguments.runs,
+    bundle, variants, threads, repeats = (
+        getattr(arguments, name) for name in ("bundle", "variants", "threads", "repeats")
     )
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"measuring {text}", file=sys.stderr)
+
+    measurements = profiler.profile(bundle, variants, threads, image, repeats, say, arguments.runs)
     print(profiler.table(measurements))
+    found = operators.profile_operators(bundle, variants, threads, repeats, say) if arguments.operators else []
+    if found:
+        print(operators.table(found))
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         print(profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib))
     if arguments.json:
-        profiler.write_json(arguments.json, measurements)
+        profiler.write_json(arguments.json, measurements, operators=found)
         print(f"Wrote {arguments.json}")
     print(FOOTER)
     return 0

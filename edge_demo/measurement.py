@@ -1,14 +1,11 @@
 """One measurement in a process of its own: `profiler.profile` starts `python -m edge_demo.measurement REQUEST`.
 
-REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph comes on the standard input. The answer is
-the one line of the standard output that starts with `MARK`, whatever else the runtime prints.
+REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph comes on the standard input (`apart`).
 """
 
-import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +15,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_demo.apart import answer
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from keras_dr.errors import KerasDrError
 
-MARK = "edge_demo.measurement:"
 STAGES = ("decode", "prepare", "invoke", "overlay")
 WARM_UP = 5  # rounds that are not counted; the first of them gives first_result_ms
 
@@ -139,17 +135,10 @@ def _rss_mib() -> float:
     return peak_rss_mib() if current is None else current
 
 
-def main(request: str, image: bytes) -> dict[str, Any]:
-    """Answer a request: {"result": ...}, or {"error": [expected, found, remedy]}."""
-    asked = json.loads(request)
-    try:
-        folder = Path(asked["bundle"])
-        rest = (asked["variant"], asked["threads"], asked["repeats"], image, asked["started"])
-        return {"result": measure(folder, *rest)}
-    except KerasDrError as error:
-        return {"error": [error.expected, error.found, error.remedy]}
+def _answer(asked: dict[str, Any], image: bytes) -> dict[str, Any]:
+    rest = (asked["variant"], asked["threads"], asked["repeats"], image, asked["started"])
+    return measure(Path(asked["bundle"]), *rest)
 
 
 if __name__ == "__main__":
-    answer = main(sys.argv[1], sys.stdin.buffer.read())
-    print("\n" + MARK + json.dumps(answer), flush=True)
+    answer(_answer)

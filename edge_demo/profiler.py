@@ -1,9 +1,6 @@
 """Latency, memory and size of a bundle's models on this machine; one fresh process a measurement."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -14,14 +11,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_demo.apart import ask
 from edge_demo.bundle import Bundle
 from edge_demo.machine import Machine, expectations, machine
-from edge_demo.measurement import MARK, STAGES
+from edge_demo.measurement import STAGES
 from keras_dr.errors import KerasDrError
 from keras_dr.runs import write_json as _write_json
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
 MAX_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for one another, and many thousands crash the runtime
+LOOK = "Grade one photograph with this variant to see whether it runs, and look at the free memory."
 
 
 @dataclass(frozen=True)
@@ -166,33 +165,9 @@ def _drop_from_cache(file: Path) -> None:
 
 
 def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
-    """What a fresh process answers to a request.
-
-    Raises:
-        KerasDrError: the one that was raised there, or that the process died or did not end.
-    """
-    root = str(Path(__file__).resolve().parents[1])
-    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    """What a fresh process measures."""
     what = f"a measurement of {request['variant']} with {request['threads']} threads"
-    remedy = "Grade one photograph with this variant to see whether it runs, and look at the free memory."
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "edge_demo.measurement", json.dumps(request)],
-            input=image,
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": search},
-            timeout=120 + 30 * request["repeats"],
-        )
-    except subprocess.TimeoutExpired as error:
-        raise KerasDrError(what, f"no end after {error.timeout:.0f} s", remedy) from error
-    answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(MARK)]
-    if done.returncode != 0 or not answers:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise KerasDrError(what, f"a process that ended with {done.returncode}: {last[0]}", remedy)
-    answer = json.loads(answers[-1][len(MARK) :])
-    if "error" in answer:
-        raise KerasDrError(*answer["error"])
-    return answer["result"]
+    return ask("edge_demo.measurement", request, what, LOOK, 120 + 30 * request["repeats"], image)
 
 
 def synthetic_photograph() -> bytes:
@@ -255,16 +230,22 @@ def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget
     return "\n".join(lines)
 
 
-def write_json(file: Path, measurements: Sequence[Measurement]) -> None:
+def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence[Any]) -> None:
     """Write the measurements and the machine as JSON, whole or not at all.
+
+    Args:
+        file: to write.
+        measurements: what `profile` returned.
+        more: name -> dataclasses of another kind, such as operators; left out where there are none.
 
     Raises:
         KerasDrError: nothing can be written there.
     """
     rows = [{key: value for key, value in asdict(m).items() if key != "machine"} for m in measurements]
     place = asdict(measurements[0].machine) if measurements else None
+    others = {name: [asdict(one) for one in some] for name, some in more.items() if some}
     try:
-        _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows})
+        _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows, **others})
     except OSError as error:
         remedy = "Choose a folder that exists and may be written."
         raise KerasDrError(f"to write {file}", error.strerror or str(error), remedy) from error

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from export import parity
 from export.calibration import observe, pick_calibration
 from export.graph import build_graph
+from export.onnx_file import onnx_outputs, to_onnx
 from export.selection import quantise_within
-from export.variants import check_variants, convert
+from export.variants import ONNX, check_variants, convert, file_name
 from keras_dr import runs
 from keras_dr.bundle_card import bundle_card
 from keras_dr.config import ParityLimits
@@ -62,7 +63,7 @@ def export_run(
         KerasDrError: no Run there, its Prepared set is gone or another, or as for `export_bundle`.
     """
     runs.check_target(target, "bundle", overwrite)
-    check_variants(list(variants))
+    names = check_variants(variants)
     run = load_run(run_folder)
     data = run.own_set(prepared_folder)
     train, val = data.split("train"), data.split("val")
@@ -75,10 +76,10 @@ def export_run(
         calibration_images=train.images(picked),
         calibration_seed=CALIBRATION_SEED,
         validation=(val.images(), val.labels()),
-        variants=variants,
+        variants=names,
         overwrite=overwrite,
         allow_drift=allow_drift,
-        progress=_counted(progress, 1 + 2 * len(dict.fromkeys(variants))) if progress else None,
+        progress=_counted(progress, 1 + 2 * len(names)) if progress else None,
     )
 
 
@@ -146,7 +147,7 @@ def export_bundle(
         calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `calibration.pick_calibration`).
         calibration_seed: with which they were picked.
         validation: photographs uint8 RGB (m, S, S, 3) and class indices int (m,), m >= 1, for the comparison.
-        variants: keys of `VARIANTS`.
+        variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`), which bundle.json lists beside the models.
         overwrite: replace an existing `target`.
         allow_drift: keep variants that fail their gate among the others; bundle.json tells of the failure.
         progress: called with a line of text before each step.
@@ -158,8 +159,7 @@ def export_bundle(
         KerasDrError: unknown variant, photographs of another size than the model's, `target` exists; or, once the
             bundle is written, that a variant failed its gate and lies under failed/ with the reason.
     """
-    names = list(dict.fromkeys(variants))
-    check_variants(names)
+    names = check_variants(variants)
     _check_photographs(model, spec, calibration_images, validation[0])
     allowed = parity.limits_of(limits or ParityLimits())
     plan = {
@@ -177,6 +177,7 @@ def export_bundle(
         failed = {} if allow_drift else checked["failures"]
         for name, reasons in failed.items():
             _set_apart(folder, name, reasons, measured[name])
+        files = {name: _describe(folder / file_name(name), kept[name]) for name in names if name not in failed}
         about = {
             "task": task.name,
             "classes": list(task.classes),
@@ -190,7 +191,8 @@ def export_bundle(
             "heatmaps": HEATMAPS,
             "backbone": model.name,
             "weights": weights,
-            "models": {name: _describe(folder / f"{name}.tflite", kept[name]) for name in names if name not in failed},
+            "models": {name: one for name, one in files.items() if name != ONNX},
+            **({ONNX: files[ONNX]} if ONNX in files else {}),
             "calibration": {"images": len(calibration_images), "seed": calibration_seed, "split": "train"},
             "run": {"model_sha256": model_sha256},
             "parity": checked,
@@ -230,7 +232,7 @@ def _write_models(
     limits: Mapping[str, parity.Limits],
     progress: Callable[[str], None] | None,
 ) -> dict[str, list[str]]:
-    """Write VARIANT.tflite each; those that an interrupted export left under the same plan are kept.
+    """Write a file each; those that an interrupted export left under the same plan are kept.
 
     Returns:
         Variant -> names of the operators that stayed in float though the others were quantised.
@@ -246,10 +248,12 @@ def _write_models(
         for name in missing:
             say(f"converting to {name}")
             file, kept[name] = content, []
-            if name != "float32":
+            if name == ONNX:
+                file = to_onnx(content)
+            elif name != "float32":
                 statistics = statistics or observe(content, calibration)
                 file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name])
-            runs.write_bytes(folder / f"{name}.tflite", file)
+            runs.write_bytes(folder / file_name(name), file)
             runs.write_json(note, kept)
     return kept
 
@@ -270,7 +274,8 @@ def _measure(
     for name in names:
         if progress:
             progress(f"comparing {name} with the float model on {len(images)} photographs")
-        outputs = parity.variant_outputs((folder / f"{name}.tflite").read_bytes(), images)
+        answer = onnx_outputs if name == ONNX else parity.variant_outputs
+        outputs = answer((folder / file_name(name)).read_bytes(), images)
         figures[name] = parity.compare(reference, outputs, labels, *reading)
     return figures
 
@@ -286,7 +291,7 @@ def _gate(figures: dict[str, parity.Parity], limits: Mapping[str, parity.Limits]
 def _set_apart(folder: Path, name: str, reasons: list[str], figures: dict[str, Any]) -> None:
     """Move a variant to failed/, beside a file that tells why."""
     (folder / FAILED).mkdir(exist_ok=True)
-    (folder / f"{name}.tflite").replace(folder / FAILED / f"{name}.tflite")
+    (folder / file_name(name)).replace(folder / FAILED / file_name(name))
     runs.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})
 
 

@@ -60,6 +60,12 @@ class FloatModel:
         """Name of a tensor."""
         return self._graph.tensors[index].name.decode()
 
+    def signature(self) -> dict[str, str]:
+        """Name of a tensor -> what the signature calls it, of each input and output."""
+        definition = self._model.signatureDefs[0]
+        ends = (*definition.inputs, *definition.outputs)
+        return {self.tensor_name(end.tensorIndex): end.name.decode() for end in ends}
+
     def body(self) -> tuple[Operator, ...]:
         """The operators from the first convolution to the one before the heat maps."""
         outputs = {output.name: output.tensorIndex for output in self._model.signatureDefs[0].outputs}

@@ -4,20 +4,17 @@ One trace of the model, float32, serves all; the others are made from that file.
 serving_default: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
 """
 
-import contextlib
-import os
 import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from export.calibration import Statistics
+from export.onnx_file import check_packages
 from export.operators import FloatModel
+from export.quiet import quiet
 from export.rounding import round_weights
 from keras_dr.errors import KerasDrError
 
@@ -54,16 +51,28 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
-def check_variants(names: list[str]) -> None:
-    """Refuse an empty list and names that are not in `VARIANTS`.
+ONNX = "onnx"  # not among them: the float32 file for other engines than LiteRT, which a device does not need
+
+
+def check_variants(names: Sequence[str]) -> list[str]:
+    """The variants to write: each name once, and float32 before onnx, where that was named alone.
 
     Raises:
-        KerasDrError: so it is.
+        KerasDrError: no name, one that is neither in `VARIANTS` nor `ONNX`, or ONNX without its packages.
     """
-    unknown = [name for name in names if name not in VARIANTS]
+    unknown = [name for name in names if name not in (*VARIANTS, ONNX)]
     if unknown or not names:
         found = repr(unknown[0]) if unknown else "none"
-        raise KerasDrError(f"variants among {', '.join(VARIANTS)}", found, "Correct --variants.")
+        raise KerasDrError(f"variants among {', '.join((*VARIANTS, ONNX))}", found, "Correct --variants.")
+    if ONNX in names:
+        check_packages()
+    once = list(dict.fromkeys(names))
+    return ["float32", ONNX] if once == [ONNX] else once
+
+
+def file_name(variant: str) -> str:
+    """Of a variant's file in the bundle."""
+    return "float32.onnx" if variant == ONNX else f"{variant}.tflite"
 
 
 def convert(graph: keras.Model) -> bytes:
@@ -79,7 +88,7 @@ def convert(graph: keras.Model) -> bytes:
 
     if keras.backend.backend() != "tensorflow":
         raise KerasDrError("Keras's TensorFlow backend", keras.backend.backend(), "Set KERAS_BACKEND=tensorflow.")
-    with _quiet():
+    with quiet():
         return tf.lite.TFLiteConverter.from_keras_model(graph).convert()
 
 
@@ -100,7 +109,7 @@ def quantise(content: bytes, variant: str, statistics: Statistics, kept: Collect
         return content
     from ai_edge_quantizer import quantizer
 
-    with _quiet():
+    with quiet():
         rounded = round_weights(content, kind.weight_bits, statistics, kept)
         worker = quantizer.Quantizer(rounded, _recipe(rounded, kind, kept))
         ranges = {
@@ -132,27 +141,3 @@ def _recipe(content: bytes, kind: Variant, kept: Collection[str]) -> list[dict]:
     for edge in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
         rules.add_quantization_config(".*", edge, None, "no_quantize")
     return rules.get_quantization_recipe()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back what the converters print, also from C++; if one fails, print it to stderr after all."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as log, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors")
-        kept = [(number, os.dup(number)) for number in (1, 2)]
-        failed = True
-        try:
-            for number, _ in kept:
-                os.dup2(log.fileno(), number)
-            with contextlib.redirect_stdout(open(os.devnull, "w")) as nowhere, nowhere:  # noqa: PTH123
-                yield
-            failed = False
-        finally:
-            for number, copy in kept:
-                os.dup2(copy, number)
-                os.close(copy)
-            if failed:
-                log.seek(0)
-                sys.stderr.write(log.read().decode(errors="replace"))

@@ -99,6 +99,7 @@ class ParityLimits(_Section):
     """The gate of `export`, a variant each. Float differs by the order of additions and half precision only."""
 
     float32: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
+    onnx: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
     float16: VariantLimits = VariantLimits(largest_probability_difference=1e-2)
     dynamic: VariantLimits = _INTEGER
     int8: VariantLimits = _INTEGER

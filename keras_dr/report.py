@@ -212,7 +212,8 @@ def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
     """The models of bundle.json, and how far each is from the float model on validation photographs."""
     columns = ("model", "MiB", "grades agree", "largest difference", "heat-map r", "kappa", "AUROC", "gate")
     rows = []
-    for name, model in bundle["models"].items():
+    models = bundle["models"] | ({"onnx": bundle["onnx"]} if "onnx" in bundle else {})
+    for name, model in models.items():
         one = figures[name]
         rows.append(
             (

@@ -39,7 +39,10 @@ def models() -> dict[str, bytes]:
 
 @pytest.fixture
 def bundle_folder(tmp_path: Path, models: dict[str, bytes]) -> Path:
-    folder = tmp_path / "bundle"
+    return write_bundle(tmp_path / "bundle", models)
+
+
+def write_bundle(folder: Path, models: dict[str, bytes]) -> Path:
     folder.mkdir()
     entries = {}
     for name, data in models.items():

@@ -60,6 +60,7 @@ PURE = [
     "keras_dr.workers",
     "cli",
     "edge_demo.__main__",
+    "edge_demo.operators",
     "edge_demo.profiler",
     "export.predicting",
 ]

@@ -15,7 +15,7 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[
-        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8.")
+        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8, onnx.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it has moved.")] = None,
     allow_drift: Annotated[
@@ -105,11 +105,14 @@ def profile(
     threads: Annotated[str, typer.Option(help="Joined by commas.")] = "1,2",
     repeats: Annotated[int, typer.Option(min=1)] = 50,
     runs: Annotated[int, typer.Option(min=1, help="Do it all so often, to show the noise.")] = 1,
+    operators: Annotated[bool, typer.Option("--operators", help="Say which operators the time goes to.")] = False,
     budget_ms: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
     budget_mib: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
+    from edge_demo.operators import profile_operators
+    from edge_demo.operators import table as operators_table
 
     counts = profiler.parse_threads(threads)
     file = (out or bundle) / "profile.json"
@@ -120,7 +123,10 @@ def profile(
     say(profiler.table(measurements))
     if budget_ms is not None or budget_mib is not None:
         say(profiler.fitting(measurements, budget_ms, budget_mib))
-    profiler.write_json(file, measurements)
+    found = profile_operators(bundle, None, counts, repeats) if operators else []
+    if found:
+        say(operators_table(found))
+    profiler.write_json(file, measurements, operators=found)
     _draw_profile(bundle, file.with_suffix(".png"), measurements)
     done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
 

@@ -1,0 +1,149 @@
+"""LiteRT's own profiler, by way of its C interface: the Python package of 2.3 carries it, but gives it no name.
+
+libLiteRt's compiled model keeps a `tflite::profiling` buffer where the option `enable_profiling` is set: each operator,
+those inside XNNPACK as well, is timed by the runtime itself around its kernel. Signatures are those of litert/c in
+LiteRT 2.3 (github.com/google-ai-edge/LiteRT); another version may end the process, so call this in one of its own.
+Nothing is released: the process ends soon.
+"""
+
+import ctypes
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.errors import KerasDrError
+
+REMEDY = "Install ai-edge-litert 2.3, whose profiler is read here."
+_CPU, _WRITE = 1, 1  # kLiteRtHwAcceleratorCpu, kLiteRtTensorBufferLockModeWrite
+_TENSOR_TYPE_BYTES = 1024  # more than LiteRtRankedTensorType has; only handed on
+# tflite::Profiler::EventType: an operator that the interpreter runs, and one that a delegate runs and times itself
+_RUNS_IN = {2: "LiteRT", 8: "XNNPACK"}
+
+
+class _Event(ctypes.Structure):
+    """ProfiledEventData of litert/c/litert_profiler_event.h; memory: footprint, allocated, in use, before and after."""
+
+    _fields_ = (
+        ("tag", c_char_p),
+        ("type", c_int),
+        ("start_us", c_uint64),
+        ("elapsed_us", c_uint64),
+        ("memory", c_uint64 * 6),
+        ("metadata", c_uint64 * 2),
+        ("source", c_int),
+    )
+
+
+class ProfiledModel:
+    """A TFLite file of one input that the runtime times operator by operator."""
+
+    def __init__(self, content: bytes, threads: int, image: NDArray[np.uint8]) -> None:
+        """Load and compile.
+
+        Args:
+            content: the file.
+            threads: processor threads, 1 or more.
+            image: uint8 RGB (S, S, 3), the input of every invoke.
+
+        Raises:
+            KerasDrError: the library is missing, lacks a function, or refuses.
+        """
+        import ai_edge_litert
+
+        folder = Path(ai_edge_litert.__file__).parent
+        try:
+            self._library = ctypes.CDLL(str(next(folder.glob("libLiteRt.*"))))
+        except (StopIteration, OSError) as error:
+            raise KerasDrError(f"LiteRT's library libLiteRt in {folder}", "none to load", REMEDY) from error
+        self._kept: list[object] = []
+        environment, model = c_void_p(), c_void_p()
+        self._call("CreateEnvironment", c_int(0), None, byref(environment))
+        data = self._keep(ctypes.create_string_buffer(content, len(content)))
+        self._call("CreateModelFromBuffer", environment, data, c_size_t(len(content)), byref(model))
+        self._model = c_void_p()
+        self._call("CreateCompiledModel", environment, model, self._options(threads), byref(self._model))
+        self._profiler = c_void_p()
+        self._call("CompiledModelGetProfiler", self._model, byref(self._profiler))
+        if not self._profiler:
+            raise KerasDrError("LiteRT to profile", "an option enable_profiling without effect", REMEDY)
+        signature = c_void_p()
+        self._call("GetModelSignature", model, c_size_t(0), byref(signature))
+        self._inputs, self._outputs = (self._buffers(kind, environment, signature) for kind in ("Input", "Output"))
+        self._write(self._inputs[0], image.tobytes())
+
+    def _call(self, name: str, *arguments: object) -> None:
+        try:
+            status = getattr(self._library, f"LiteRt{name}")(*arguments)
+        except AttributeError as error:
+            raise KerasDrError(f"a function LiteRt{name} in LiteRT's library", "none", REMEDY) from error
+        if status:
+            raise KerasDrError(f"LiteRT's function LiteRt{name} to succeed", f"status {status}", REMEDY)
+
+    def _keep(self, thing: "ctypes.Array[ctypes.c_char]") -> "ctypes.Array[ctypes.c_char]":
+        """Against the garbage collector: the library keeps the address."""
+        self._kept.append(thing)
+        return thing
+
+    def _options(self, threads: int) -> c_void_p:
+        options, no_destructor = c_void_p(), ctypes.CFUNCTYPE(None, c_void_p)(lambda payload: None)
+        self._kept.append(no_destructor)
+        self._call("CreateOptions", byref(options))
+        self._call("SetOptionsHardwareAccelerators", options, c_int(_CPU))
+        for name, text in (
+            ("runtime_options_string", "enable_profiling = true\n"),
+            ("xnnpack", f"num_threads = {threads}\n"),
+        ):
+            opaque, payload = c_void_p(), self._keep(ctypes.create_string_buffer(text.encode()))
+            self._call("CreateOpaqueOptions", c_char_p(name.encode()), payload, no_destructor, byref(opaque))
+            self._call("AddOpaqueOptions", options, opaque)
+        return options
+
+    def _buffers(self, kind: str, environment: c_void_p, signature: c_void_p) -> "ctypes.Array[c_void_p]":
+        count = c_size_t()
+        self._call(f"GetNumSignature{kind}s", signature, byref(count))
+        buffers = (c_void_p * count.value)()
+        for index in range(count.value):
+            tensor, needs, buffer = c_void_p(), c_void_p(), c_void_p()
+            tensor_type = ctypes.create_string_buffer(_TENSOR_TYPE_BYTES)
+            self._call(f"GetSignature{kind}TensorByIndex", signature, c_size_t(index), byref(tensor))
+            self._call("GetRankedTensorType", tensor, tensor_type)
+            place = (self._model, c_size_t(0), c_size_t(index))
+            self._call(f"GetCompiledModel{kind}BufferRequirements", *place, byref(needs))
+            self._call("CreateManagedTensorBufferFromRequirements", environment, tensor_type, needs, byref(buffer))
+            buffers[index] = buffer.value
+        return buffers
+
+    def _write(self, buffer: int | None, data: bytes) -> None:
+        size, address = c_size_t(), c_void_p()
+        self._call("GetTensorBufferPackedSize", c_void_p(buffer), byref(size))
+        if size.value != len(data):
+            raise KerasDrError(f"an input of {size.value} bytes", f"{len(data)} bytes", "Export the bundle again.")
+        self._call("LockTensorBuffer", c_void_p(buffer), byref(address), c_int(_WRITE))
+        ctypes.memmove(address, data, len(data))
+        self._call("UnlockTensorBuffer", c_void_p(buffer))
+
+    def invoke(self) -> None:
+        """Run the model once."""
+        inputs, outputs = self._inputs, self._outputs
+        sizes = c_size_t(len(inputs)), c_size_t(len(outputs))
+        self._call("RunCompiledModel", self._model, c_size_t(0), sizes[0], inputs, sizes[1], outputs)
+
+    def operators(self) -> list[tuple[str, str, float]]:
+        """Run it once under the profiler: ("XNNPACK" or "LiteRT", kind, ms) of each operator, in order.
+
+        "LiteRT" are kernels of the interpreter itself, for what XNNPACK does not take. Resolution 0.001 ms.
+        """
+        self._call("ResetProfiler", self._profiler)
+        self._call("StartProfiler", self._profiler)
+        self.invoke()
+        self._call("StopProfiler", self._profiler)
+        count = c_int()
+        self._call("GetNumProfilerEvents", self._profiler, byref(count))
+        events = (_Event * count.value)()
+        self._call("GetProfilerEvents", self._profiler, count, events)
+        found = [(_RUNS_IN[e.type], e.tag.decode(), e.elapsed_us / 1000) for e in events if e.type in _RUNS_IN]
+        if not found:
+            raise KerasDrError("operators in LiteRT's profile", "none", REMEDY)
+        return found
