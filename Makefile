@@ -39,7 +39,7 @@ bench: $(VENV)/.installed
 	$(PY) benchmarks/run.py
 
 docs: $(VENV)/.installed-dev
-	$(VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache
