@@ -88,7 +88,7 @@ class Bundle:
             ),
             threshold=float(_value(manifest, "threshold", (int, float), where)),
             heatmaps=_value(manifest, "heatmaps", str, where),
-            models={name: _model_file(models, name, where) for name in models},
+            models={name: model_file(models, name, where) for name in models},
             failed=_failed(manifest),
             decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
             quality_limits=_quality_limits(manifest, where),
@@ -121,15 +121,23 @@ class Bundle:
         """
         if variant not in self.models:
             raise KerasDrError(f"a variant among {', '.join(self.models)}", repr(variant), "Choose one of these.")
-        model = self.models[variant]
-        path = self.folder / model.file
-        if not path.is_file():
-            raise KerasDrError(f"the model file {path}", "no such file", EXPORT_AGAIN)
-        digest = sha256_of(path)
-        if digest != model.sha256.lower():
-            expected = f"SHA-256 {model.sha256} for {path}"
-            raise KerasDrError(expected, f"{digest} ({path.stat().st_size} bytes)", EXPORT_AGAIN)
-        return path
+        return verified(self.folder, self.models[variant])
+
+
+def verified(folder: Path, model: ModelFile) -> Path:
+    """Path of a file that the manifest lists, once its SHA-256 has been found to be the manifest's.
+
+    Raises:
+        KerasDrError: it is missing, or its content is not what was exported.
+    """
+    path = folder / model.file
+    if not path.is_file():
+        raise KerasDrError(f"the model file {path}", "no such file", EXPORT_AGAIN)
+    digest = sha256_of(path)
+    if digest != model.sha256.lower():
+        expected = f"SHA-256 {model.sha256} for {path}"
+        raise KerasDrError(expected, f"{digest} ({path.stat().st_size} bytes)", EXPORT_AGAIN)
+    return path
 
 
 def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
@@ -177,7 +185,12 @@ def _list(
     return values
 
 
-def _model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
+def model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
+    """The entry `name`, checked.
+
+    Raises:
+        KerasDrError: a key that is missing or of the wrong kind, or a file outside the bundle.
+    """
     entry = _value(models, name, dict, where)
     file = _value(entry, "file", str, where)
     if Path(file).name != file:

@@ -63,8 +63,8 @@ def measure(
         "load_ms": (loaded - start) * 1000,
         "first_result_ms": (first - start) * 1000,
         "cold_start_ms": cold_start_ms,
-        "stages": {name: _timing(times_ms[:, column]) for column, name in enumerate(STAGES)},
-        "total": _timing(times_ms[:, -1]),
+        "stages": {name: timing(times_ms[:, column]) for column, name in enumerate(STAGES)},
+        "total": timing(times_ms[:, -1]),
         "baseline_rss_mib": before_mib,
         "steady_rss_mib": _rss_mib(),
         "peak_rss_mib": peak_rss_mib(),
@@ -92,7 +92,7 @@ def _round(grader: Grader, image: bytes) -> list[float]:
     return [after - before for before, after in pairwise(times)] + [times[-1] - times[0]]
 
 
-def _timing(times_ms: np.ndarray) -> dict[str, float]:
+def timing(times_ms: np.ndarray) -> dict[str, float]:
     """Percentiles of float (N,) milliseconds, linear between neighbours (with few rounds p99 is nearly the maximum)."""
     p25, p50, p75, p90, p99 = (float(value) for value in np.percentile(times_ms, (25, 50, 75, 90, 99)))
     return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "iqr_ms": p75 - p25}

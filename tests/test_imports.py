@@ -62,6 +62,7 @@ PURE = [
     "edge_demo.__main__",
     "edge_demo.operators",
     "edge_demo.profiler",
+    "export.engines",
     "export.predicting",
 ]
 

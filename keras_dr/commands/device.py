@@ -106,15 +106,21 @@ def profile(
     repeats: Annotated[int, typer.Option(min=1)] = 50,
     runs: Annotated[int, typer.Option(min=1, help="Do it all so often, to show the noise.")] = 1,
     operators: Annotated[bool, typer.Option("--operators", help="Say which operators the time goes to.")] = False,
+    compare: Annotated[
+        str | None, typer.Option(help="Other engines for float32, joined by commas: onnxruntime, openvino.")
+    ] = None,
     budget_ms: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
     budget_mib: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
+    from edge_demo.bundle import Bundle
     from edge_demo.operators import profile_operators
     from edge_demo.operators import table as operators_table
+    from export import engines
 
     counts = profiler.parse_threads(threads)
+    files = engines.engine_files(bundle, compare) if compare else {}
     file = (out or bundle) / "profile.json"
     if out:
         out.mkdir(parents=True, exist_ok=True)
@@ -126,7 +132,11 @@ def profile(
     found = profile_operators(bundle, None, counts, repeats) if operators else []
     if found:
         say(operators_table(found))
-    profiler.write_json(file, measurements, operators=found)
+    spec = Bundle.load(bundle).preprocessing
+    times = engines.compare_engines(files, spec, counts, repeats, runs, data) if files else []
+    if times:
+        say(engines.table(times))
+    profiler.write_json(file, measurements, operators=found, engines=times)
     _draw_profile(bundle, file.with_suffix(".png"), measurements)
     done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
 

@@ -1,0 +1,85 @@
+"""One engine in a process of its own: `engines.compare_engines` starts `python -m export.engine_times REQUEST`.
+
+REQUEST is JSON (engine, file, size, threads, repeats); the photograph comes on the standard input, uint8 RGB (S, S, 3).
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_demo.apart import answer
+from edge_demo.measurement import WARM_UP, peak_rss_mib, timing
+
+Invoke = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # uint8 RGB (1, S, S, 3) -> probabilities (1, C)
+
+
+def _litert(file: str, threads: int) -> Invoke:
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=file, num_threads=threads).get_signature_runner()
+    return lambda image: runner(image=image)["probabilities"]
+
+
+def _onnxruntime(file: str, threads: int) -> Invoke:
+    """As it comes: all graph optimisations, one operator after the other."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda image: session.run(["probabilities", "heatmaps"], {"image": image})[0]
+
+
+def _openvino(file: str, threads: int) -> Invoke:
+    """For one photograph at a time; by itself it would compute in bfloat16 on processors that have it."""
+    import openvino
+
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino.Core().compile_model(file, "CPU", settings)
+    output = model.output("probabilities")
+    return lambda image: model({"image": image})[output]
+
+
+LITERT = "litert"
+# Name -> its package, and how to load a file with a number of threads.
+ENGINES: dict[str, tuple[str, Callable[[str, int], Invoke]]] = {
+    LITERT: ("ai-edge-litert", _litert),
+    "onnxruntime": ("onnxruntime", _onnxruntime),
+    "openvino": ("openvino", _openvino),
+}
+
+
+def _measure(asked: dict[str, Any], pixels: bytes) -> dict[str, Any]:
+    """The measured fields of `engines.EngineTime`, and the probabilities."""
+    package, load = ENGINES[asked["engine"]]
+    image = np.frombuffer(pixels, np.uint8).reshape(1, asked["size"], asked["size"], 3)
+    start = perf_counter()
+    invoke = load(asked["file"], asked["threads"])
+    load_ms = (perf_counter() - start) * 1000
+    for _ in range(WARM_UP):
+        probabilities = invoke(image)
+    times_ms = []
+    for _ in range(asked["repeats"]):
+        start = perf_counter()
+        invoke(image)
+        times_ms.append((perf_counter() - start) * 1000)
+    return {
+        "version": version(package),
+        "load_ms": load_ms,
+        "invoke": timing(np.array(times_ms)),
+        "peak_rss_mib": peak_rss_mib(),
+        "probabilities": np.asarray(probabilities)[0].tolist(),
+    }
+
+
+if __name__ == "__main__":
+    answer(_measure)
