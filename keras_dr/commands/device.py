@@ -43,9 +43,10 @@ def predict(
     from edge_demo.files import find_images
     from edge_demo.results import results_csv
     from export.predicting import predict as grade
-    from keras_dr.runs import write_bytes
+    from keras_dr.runs import check_writable, write_bytes
 
     file = out or Path("predictions.csv")
+    check_writable(file)
     with bar("predict") as progress:
         found = grade(source, find_images(images), engine, progress)
     write_bytes(file, results_csv(found.bundle, found.gradings).encode())
