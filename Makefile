@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test check faults clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
 	@echo "make test   all tests"
 	@echo "make check  ruff, ruff format, mypy"
+	@echo "make faults kill, fill disks, set clocks: what is lost (minutes; Linux)"
 
 # A stamp is newer than its requirements once they are installed; a new pin installs again.
 $(VENV)/.installed: requirements.txt
@@ -31,6 +32,9 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+faults: $(VENV)/.installed-dev
+	$(PY) tests/faults/drill.py --kills 30
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
