@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check faults bench docs clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
@@ -11,6 +11,7 @@ help:
 	@echo "make check  ruff, ruff format, mypy"
 	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs   the documentation as a site, into site/"
+	@echo "make faults kill, fill disks, set clocks: what is lost (minutes; Linux)"
 
 # A stamp is newer than its requirements once they are installed; a new pin installs again.
 $(VENV)/.installed: requirements.txt
@@ -40,6 +41,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
+faults: $(VENV)/.installed-dev
+	$(PY) tests/faults/drill.py --kills 30
 
 clean:
 	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache

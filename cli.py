@@ -75,7 +75,7 @@ def main() -> None:
     except (KerasDrError, OSError) as error:
         if Globally.debug:
             raise
-        advice = " Check the path, its permissions and the room on its disk." if isinstance(error, OSError) else ""
+        advice = ". Check the path, its permissions and the room on its disk." if isinstance(error, OSError) else ""
         typer.echo(f"Error: {error}{advice}", err=True)
         sys.exit(1)
     except SystemExit as end:

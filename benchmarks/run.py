@@ -54,7 +54,7 @@ BENCHMARKS = {
 }
 NO_PEER = {
     "copies": "how well copies are told: shares of photographs, not a comparison",
-    "prepare_memory": "how memory grows with the number of photographs: compared with itself",
+    "streaming_memory": "how memory grows with the number of photographs: compared with itself",
 }
 
 

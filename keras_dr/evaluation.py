@@ -66,7 +66,7 @@ def forward(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float32]:
     """The model's outputs for every photograph, float32 (n, K); the mean over eight views where the run `turns`."""
-    photographs = Photographs(data.image_files(), run.preprocessing.size)
+    photographs = Photographs(data.image_files(), run.preprocessing.size, keep=run.turns)
     views = VIEWS if run.turns else VIEWS[:1]
     steps = -(-len(data.rows) // batch_size)
     outputs = []

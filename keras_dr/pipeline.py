@@ -26,17 +26,18 @@ _MEMORY_BYTES = 4 << 30  # prepared photographs up to this size stay decoded in 
 
 
 class Photographs:
-    """Prepared photographs by index, uint8 RGB (S, S, 3), decoded in memory where they fit.
+    """Prepared photographs by index, uint8 RGB (S, S, 3).
 
     Args:
         files: PNG files of one size.
         size: their side S in pixels.
+        keep: whether they will be read more than once, and so stay decoded in memory where they fit.
     """
 
-    def __init__(self, files: Sequence[str], size: int) -> None:
+    def __init__(self, files: Sequence[str], size: int, keep: bool = True) -> None:
         self.files, self.size = list(files), size
         self._decoded: NDArray[np.uint8] | None = None
-        if len(self.files) * size * size * 3 <= min(_MEMORY_BYTES, _memory_bytes() // 4):
+        if keep and len(self.files) * size * size * 3 <= min(_MEMORY_BYTES, _memory_bytes() // 4):
             self._decoded = self.array()
 
     def __len__(self) -> int:

@@ -32,7 +32,6 @@ MANIFESTS = {
     "cross-validation": "cross_validation.json",
     "predictions": "_predictions.json",
 }
-_LOCK = "lock"
 _MADE_BY = {
     "prepared": "cli.py prepare",
     "run": "cli.py train",
@@ -74,8 +73,22 @@ def write_bytes(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
+    except OSError as error:  # a full disk is told without a name
+        error.filename, error.filename2 = str(file), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(file: Path) -> None:
+    """Find out before the work whether a file can be written there after it; raises what writing it would raise."""
+    trial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        error.filename = str(file)
+        raise
 
 
 def write_json(file: Path, value: Any) -> None:
@@ -186,59 +199,55 @@ def growing_folder(
     """
     check_target(target, kind, overwrite)
     growing, target = partial_folder(target), target.resolve()
-    plan_file = growing / "plan.json"
+    growing.parent.mkdir(parents=True, exist_ok=True)
+    plan_file = growing.with_name(f"{growing.name}.json")  # beside it: what is renamed holds the result alone
     text = json.dumps(plan, indent=1, sort_keys=True)
     with _locked(growing, target):
         check_target(target, kind, overwrite)  # another process may have made it since
-        if not (plan_file.is_file() and plan_file.read_text("utf-8") == text):
-            if precious and plan_file.is_file() and not overwrite:
+        if not (growing.is_dir() and plan_file.is_file() and plan_file.read_text("utf-8") == text):
+            if precious and growing.is_dir() and plan_file.is_file() and not overwrite:
                 remedy = "Give the command as it was then, or pass --overwrite to begin anew."
                 raise KerasDrError(f"the settings and data of the interrupted {kind} at {target}", "others", remedy)
-            _clear(growing)
-        for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
-            unfinished.unlink()
-        if not plan_file.is_file():
+            plan_file.unlink(missing_ok=True)  # first: a kill amid the removal must not leave a plan of half a folder
+            if growing.exists():
+                shutil.rmtree(growing)
             write_bytes(plan_file, text.encode())
+            growing.mkdir()
+        for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
+            unfinished.unlink(missing_ok=True)
         yield growing
+        old = growing.with_name(f".{target.name}.old")
+        remove_folder(old)  # of a call that was killed between these lines
         if target.exists():
-            old = growing.with_name(f".{target.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
             target.replace(old)
-            growing.replace(target)
-            shutil.rmtree(old)
-        else:
-            growing.replace(target)
-        for name in (plan_file.name, _LOCK):
-            (target / name).unlink(missing_ok=True)
+        growing.replace(target)
+        remove_folder(old)
+        plan_file.unlink()
 
 
 @contextmanager
 def _locked(growing: Path, target: Path) -> Iterator[None]:
     """Keep other processes off `growing`, where the system has such locks; it ends this one with the process."""
-    growing.mkdir(parents=True, exist_ok=True)
-    file = growing / _LOCK
+    file = growing.with_name(f"{growing.name}.lock")
     if fcntl is None:
         yield
         return
-    with file.open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # another process may have ended between the two lines above, and taken this file with it
-            free = file.exists() and os.path.samestat(file.stat(), os.fstat(stream.fileno()))
-        except BlockingIOError:
-            free = False
-        except OSError:  # a file system without locks
-            free = True
-        if not free:
-            remedy = "Wait until it ends, or choose another name."
-            raise KerasDrError(f"one command at a time that writes {target}", "another one at work", remedy)
-        yield
-
-
-def _clear(growing: Path) -> None:
-    """Remove all but the lock."""
-    for entry in growing.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        elif entry.name != _LOCK:
-            entry.unlink()
+    while True:
+        with file.open("ab") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # another process may have ended between the two lines above, and taken this file with it
+                ours = file.exists() and os.path.samestat(file.stat(), os.fstat(stream.fileno()))
+            except BlockingIOError as error:
+                remedy = "Wait until it ends, or choose another name."
+                raise KerasDrError(
+                    f"one command at a time that writes {target}", "another one at work", remedy
+                ) from error
+            except OSError:  # a file system without locks
+                ours = True
+            if ours:
+                try:
+                    yield
+                finally:
+                    file.unlink(missing_ok=True)
+                return

@@ -36,6 +36,12 @@ def test_reading_from_disk_equals_reading_from_memory(loaded: Photographs, monke
     assert np.array_equal(on_disk.array(), loaded.array())
 
 
+def test_what_is_read_once_is_not_kept_in_memory(loaded: Photographs, monkeypatch) -> None:
+    monkeypatch.setattr(Photographs, "array", lambda self: pytest.fail("all were decoded"))
+    once = Photographs(loaded.files, SIZE, keep=False)
+    assert np.array_equal(once.read(np.array([3])), loaded.read(np.array([3])))
+
+
 def test_an_epoch_can_be_repeated_and_the_next_differs(loaded: Photographs) -> None:
     first, again, following = (images(batches(loaded, epoch)) for epoch in (3, 3, 4))
     assert np.array_equal(first, again)

@@ -21,6 +21,7 @@ def images(tmp_path: Path) -> list[Path]:
 def test_both_engines_say_the_same_of_a_run(run_folder: Path, images: list[Path]) -> None:
     litert, keras = predict(run_folder, images), predict(run_folder, images, "keras")
     assert [Path(path).name for path, _ in litert.failures] == ["b.png"]
+    assert not any(g.prepared.size or g.heatmap.size for g in (*litert.gradings, *keras.gradings))
     assert [g.image_id for g in litert.gradings] == [g.image_id for g in keras.gradings] == ["a", "c"]
     numbers = [[list(g.probabilities.values()) for g in found.gradings] for found in (litert, keras)]
     np.testing.assert_allclose(*numbers, atol=1e-4)

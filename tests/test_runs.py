@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +113,59 @@ def test_without_locks_the_folder_is_written_all_the_same(tmp_path: Path, monkey
 def test_a_full_disk_is_told_before_the_write(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="MiB free"):
         runs.check_room(tmp_path, 1 << 60)
+
+
+def test_what_a_kill_between_the_two_renames_left_is_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".a.old").mkdir()
+    with runs.growing_folder(tmp_path / "a", "run", {}):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_at_the_rename_the_folder_holds_the_result_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[list[str]] = []
+    replace = Path.replace
+
+    def looking(self: Path, target: Path) -> Path:
+        if self.is_dir():
+            held.append([path.name for path in self.iterdir()])
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", looking)
+    with runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+        (folder / "x").write_text("1")
+    assert held == [["x"]]
+
+
+def test_a_half_removed_folder_has_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+        (folder / "x").write_text("1")
+        raise RuntimeError
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs.shutil, "rmtree", die)
+        with runs.growing_folder(tmp_path / "a", "run", {"n": 2}):
+            pass
+    with runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+        assert not (folder / "x").exists()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"No space left on device: '.*x\.csv'$"):
+        runs.write_bytes(tmp_path / "x.csv", b"1")
+
+
+def test_a_name_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    runs.check_writable(tmp_path / "x.csv")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError, match=r"nowhere/x\.csv"):
+        runs.check_writable(tmp_path / "nowhere" / "x.csv")
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:

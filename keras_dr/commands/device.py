@@ -53,13 +53,14 @@ def predict(
     from export.predicting import predict as grade
     from keras_dr.cluster.photographs import list_photographs
     from keras_dr.cluster.spreading import check_engine
-    from keras_dr.runs import write_bytes
+    from keras_dr.runs import check_writable, write_bytes
 
     check_engine(engine, (*ENGINES, "ray"), address)
     if engine == "ray":
         _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
         return
     file = out or Path("predictions.csv")
+    check_writable(file)
     with bar("predict") as progress:
         found = grade(source, list(list_photographs(images)), engine, progress)
     write_bytes(file, results_csv(found.bundle, found.gradings).encode())

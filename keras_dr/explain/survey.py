@@ -42,7 +42,9 @@ def survey(explainer: Explainer, data: PreparedSet, methods: Sequence[str], prog
     free = [method for method in methods if explainer.is_free(method)]
     total, said = len(data.rows), []
     maps: dict[str, list[NDArray[np.float32]]] = {method: [] for method in free}
-    for batch in Photographs(data.image_files(), data.preprocessing.size).batches(BATCH).as_numpy_iterator():
+    for batch in (
+        Photographs(data.image_files(), data.preprocessing.size, keep=False).batches(BATCH).as_numpy_iterator()
+    ):
         probabilities, features = explainer.look(batch)
         said.append(probabilities)
         for method in free:
