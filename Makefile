@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean
+.PHONY: help demo test check fuzz clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
 	@echo "make test   all tests"
 	@echo "make check  ruff, ruff format, mypy"
+	@echo "make fuzz   10,000 broken and hostile files for everything that reads one, into fuzz/ (hours)"
 
 # A stamp is newer than its requirements once they are installed; a new pin installs again.
 $(VENV)/.installed: requirements.txt
@@ -32,5 +33,8 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+fuzz: $(VENV)/.installed-dev
+	$(PY) tests/fuzz/hunt.py --out fuzz
+
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo fuzz .pytest_cache .mypy_cache .ruff_cache
