@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults bench docs clean
+.PHONY: help demo test check faults fuzz bench docs clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs   the documentation as a site, into site/"
 	@echo "make faults kill, fill disks, set clocks: what is lost (minutes; Linux)"
+	@echo "make fuzz   10,000 broken and hostile files for everything that reads one, into fuzz/ (hours)"
 
 # A stamp is newer than its requirements once they are installed; a new pin installs again.
 $(VENV)/.installed: requirements.txt
@@ -45,5 +46,8 @@ docs: $(VENV)/.installed-dev
 faults: $(VENV)/.installed-dev
 	$(PY) tests/faults/drill.py --kills 30
 
+fuzz: $(VENV)/.installed-dev
+	$(PY) tests/fuzz/hunt.py --out fuzz
+
 clean:
-	rm -rf $(VENV) demo site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo fuzz site .pytest_cache .mypy_cache .ruff_cache

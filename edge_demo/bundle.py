@@ -1,6 +1,5 @@
 """The bundle that a device holds: its manifest, and its models once their content is verified."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ class Bundle:
                 raise KerasDrError(f"each of {key!r} once in {where}", repr(list(values))[:80], EXPORT_AGAIN)
         if self.decision not in DECISIONS:
             raise KerasDrError(f"a decision among {', '.join(DECISIONS)} in {where}", self.decision, EXPORT_AGAIN)
-        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+        if self.threshold < 0:
             raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
 
     def default_variant(self) -> str:

@@ -17,6 +17,7 @@ from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader, Grading, Prepared
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import printable
+from edge_demo.trial import try_model
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import Preprocessing, prepare_image
 from keras_dr.runs import MANIFESTS, read_manifest
@@ -59,9 +60,12 @@ def predict(
     """
     if engine not in ENGINES:
         raise KerasDrError(f"an engine among {', '.join(ENGINES)}", repr(engine), "Correct --engine.")
-    if engine == "keras" and not (source / MANIFESTS["run"]).is_file():
+    is_run = (source / MANIFESTS["run"]).is_file()
+    if engine == "keras" and not is_run:
         raise KerasDrError(f"a run at {source} for Keras", "none", "Leave --engine out, or name the run.")
     bundle = Bundle.load(bundle_at(source))
+    if not is_run:  # one that may come from elsewhere
+        try_model(bundle.model_path(bundle.default_variant()))
     grade = _with_keras(source, bundle) if engine == "keras" else _with_litert(bundle)
     results = grade(images, progress)
     gradings = [result for result in results if isinstance(result, Grading)]

@@ -9,9 +9,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 
-from keras_dr.errors import KerasDrError
+from keras_dr.errors import KerasDrError, brief
 
 _ALTERNATIVES = ("literal", "int", "bool", "tuple")  # what pydantic adds to the place of a value of several types
+_LARGEST = 1 << 20  # bytes of a recipe; those of the project have two thousand
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
 
@@ -174,7 +175,7 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         if first["type"] == "extra_forbidden":
             raise _unknown_key(place) from error
         rule = first["msg"].removeprefix("Value error, ")
-        found = "other settings" if isinstance(first["input"], dict) else repr(first["input"])
+        found = "other settings" if isinstance(first["input"], dict) else brief(first["input"])
         expected = f"in the recipe{', for ' if place else ''}{'.'.join(place)}: {rule[0].lower()}{rule[1:]}"
         raise KerasDrError(expected, found, "Correct the recipe or --set.") from error
 
@@ -194,11 +195,36 @@ def _unknown_key(place: list[str]) -> KerasDrError:
     return KerasDrError(f"a recipe key among {', '.join(known)}", ".".join(place), remedy)
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Values of plain types, each written out: some hundred bytes of aliases can stand for terabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def _load_yaml(text: str) -> Any:
+    """A YAML value.
+
+    Raises:
+        YAMLError: the text is none.
+    """
+    try:
+        return yaml.load(text, _PlainLoader)
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        # what PyYAML lets through: a date of month 99, `!!int ''`, ten thousand brackets
+        raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise KerasDrError(f"a recipe at {file}", "no such file", "See recipes/ for some.")
+    size = file.stat().st_size
+    if size > _LARGEST:
+        raise KerasDrError(f"a recipe of at most {_LARGEST} bytes at {file}", str(size), "Name a recipe.")
     try:
-        values = yaml.safe_load(file.read_text("utf-8")) or {}
+        values = _load_yaml(file.read_text("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise KerasDrError(f"YAML in {file}", str(error), "Correct the file.") from error
     if not isinstance(values, dict):
@@ -211,7 +237,7 @@ def _parse(text: str) -> Any:
     with suppress(ValueError):
         return int(text) if text.lstrip("-").isdigit() else float(text)
     with suppress(yaml.YAMLError):
-        return yaml.safe_load(text)
+        return _load_yaml(text)
     return text
 
 
@@ -219,7 +245,7 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = values.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise KerasDrError(f"a section at {key}", repr(inner), "Correct the recipe or --set.")
+            raise KerasDrError(f"a section at {key}", brief(inner), "Correct the recipe or --set.")
         values = inner
     values[keys[-1]] = value
 

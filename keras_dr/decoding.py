@@ -22,6 +22,8 @@ Image = NDArray[np.uint8]
 # Four times a 24-megapixel camera, and 300 MB once decoded: a workstation's worker and a phone still hold that, while
 # a file of some kilobytes that claims 40,000 x 40,000 pixels would take 4.8 GB.
 MAX_PIXELS = 100_000_000
+MAX_SCANS = 100  # of a JPEG: an empty one takes ten bytes and a pass over the whole picture; cameras write 1 to 10
+_STRIP = 256  # rows that are blended at a time
 _COLOR = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -38,29 +40,34 @@ class Header:
     Attributes:
         height, width: in pixels, upright (after EXIF orientation, where `decode_rgb` applies it).
         reductions: the factors by which `decode_rgb` can reduce while it decodes, ascending.
+        pixel_bytes: what a pixel takes as OpenCV decodes it, before it becomes RGB: 8 of sixteen-bit RGBA.
     """
 
     height: int
     width: int
     reductions: tuple[int, ...] = (1,)
+    pixel_bytes: int = 3
 
 
 def read_header(data: bytes) -> Header:
     """Read the size from the header of a JPEG, PNG, TIFF (also BigTIFF), BMP, WebP or binary PGM or PPM file.
 
     Raises:
-        KerasDrError: none of these, a broken header, or more than `MAX_PIXELS`.
+        KerasDrError: none of these, a broken header, more than `MAX_PIXELS` of three bytes, or `MAX_SCANS`.
     """
     reader = next((read for magic, read in _READERS.items() if data.startswith(magic)), None)
     try:
         header = reader(data) if reader else None
-    except (ValueError, IndexError, KeyError, struct.error):
+    except (ValueError, LookupError, OverflowError, struct.error):
         header = None
     if header is None or header.height < 1 or header.width < 1:
         raise _unreadable(data)
-    if header.height * header.width > MAX_PIXELS:
-        found = f"{header.width} x {header.height} pixels"
+    if header.height * header.width * max(3, header.pixel_bytes) > 3 * MAX_PIXELS:
+        found = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
         raise KerasDrError(f"a photograph of at most {MAX_PIXELS / 1e6:.0f} megapixels", found, "Reduce it first.")
+    if data.startswith(_JPEG) and data.count(_SCAN) > MAX_SCANS:
+        found = f"{data.count(_SCAN)}"
+        raise KerasDrError(f"a JPEG of at most {MAX_SCANS} scans", found, "Copy the file again from its source.")
     return header
 
 
@@ -107,8 +114,11 @@ def _to_rgb(image: NDArray[Any]) -> Image:
     if image.ndim == 2 or image.shape[2] == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 4:
-        alpha = image[..., 3:].astype(np.uint16)
-        image = ((image[..., :3] * alpha + 127) // 255).astype(np.uint8)
+        blended = np.empty((*image.shape[:2], 3), np.uint8)
+        for top in range(0, len(image), _STRIP):  # the products take four times the picture's memory
+            strip = image[top : top + _STRIP]
+            blended[top : top + _STRIP] = (strip[..., :3] * strip[..., 3:].astype(np.uint16) + 127) // 255
+        image = blended
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -140,22 +150,28 @@ def _exif_orientation(exif: bytes) -> int:
 
 def _tiff_header(data: bytes) -> Header:
     numbers = _tiff_numbers(data)
-    return Header(height=numbers[0x0101], width=numbers[0x0100])
+    samples, bits = numbers.get(0x0115, 1), numbers.get(0x0102, 8)
+    return Header(numbers[0x0101], numbers[0x0100], pixel_bytes=max(3, samples) * -(-bits // 8))  # palettes become RGB
 
 
 def _tiff_numbers(data: bytes) -> dict[int, int]:
-    """Tag -> value of the first directory's whole numbers (TIFF 6.0, section 2; BigTIFF)."""
+    """Tag -> value, the first of several, of the first directory's whole numbers (TIFF 6.0, section 2; BigTIFF)."""
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     (directory,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
     (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, directory)
     start, step, value = (directory + 8, 20, 12) if big else (directory + 2, 12, 8)
-    codes = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8
+    codes, offset = {3: "H", 4: "I", 16: "Q"}, "Q" if big else "I"  # SHORT, LONG, LONG8
     numbers: dict[int, int] = {}
     for entry in range(start, start + count * step, step):
         tag, kind = struct.unpack_from(order + "HH", data, entry)
         if kind in codes:
-            numbers.setdefault(tag, struct.unpack_from(order + codes[kind], data, entry + value)[0])
+            (several,) = struct.unpack_from(order + offset, data, entry + 4)
+            at = entry + value
+            if several * struct.calcsize(codes[kind]) > struct.calcsize(offset):
+                (at,) = struct.unpack_from(order + offset, data, at)
+            if at <= len(data) - struct.calcsize(codes[kind]):
+                numbers.setdefault(tag, struct.unpack_from(order + codes[kind], data, at)[0])
     return numbers
 
 
@@ -164,7 +180,8 @@ def _png_header(data: bytes) -> Header:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise ValueError("no IHDR")
-    return Header(height, width)
+    depth, colour = data[24], data[25]
+    return Header(height, width, pixel_bytes=_PNG_SAMPLES[colour] * max(1, depth // 8))
 
 
 def _bmp_header(data: bytes) -> Header:
@@ -197,7 +214,8 @@ def _pnm_header(data: bytes) -> Header:
     return Header(height, width)
 
 
-_JPEG = b"\xff\xd8\xff"
+_JPEG, _SCAN = b"\xff\xd8\xff", b"\xff\xda"
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> as decoded: palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes], Header]] = {
     _JPEG: _jpeg_header,
     b"\x89PNG\r\n\x1a\n": _png_header,

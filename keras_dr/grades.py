@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_dr.errors import KerasDrError
+from keras_dr.errors import KerasDrError, brief
 from keras_dr.records import Record
 
 ICDR = ("no_dr", "mild", "moderate", "severe", "proliferative")
@@ -190,12 +190,19 @@ def task_of(manifest: Mapping[str, Any]) -> Task:
     """The task that prepared.json, run.json or bundle.json tells of by "task", "classes" and "referable".
 
     Raises:
-        KerasDrError: other classes than a known task of that name has.
+        KerasDrError: other classes than a known task of that name has, or none that a grader can have.
+        LookupError, TypeError: something is missing, or of another type.
     """
     name, classes = manifest["task"], tuple(manifest["classes"])
     if name not in TASKS:
-        return Task(name, classes, tuple(manifest["referable"]))
+        referable = tuple(manifest["referable"])
+        named = len(classes) > 1 and all(isinstance(one, str) and one for one in classes)
+        known = all(type(index) is int and 0 <= index < len(classes) for index in referable)
+        if not named or not known or len(set(classes)) < len(classes) or len(set(referable)) < len(referable):
+            expected = "two or more class names, each once, and which of them are referable"
+            raise KerasDrError(expected, brief((classes, referable)), "Prepare the data set again.")
+        return Task(str(name), classes, referable)
     if TASKS[name].classes != classes:
         expected = f"the classes of the task {name} ({', '.join(TASKS[name].classes)})"
-        raise KerasDrError(expected, ", ".join(classes), "Prepare the data set again.")
+        raise KerasDrError(expected, brief(classes), "Prepare the data set again.")
     return TASKS[name]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from keras_dr.grades import Task
 
+matplotlib.rcParams["text.parse_math"] = False  # a class may be called "$x$"
 _BLUE, _ORANGE, _GREY, _INK, _RED = "#1f5fa8", "#d1670c", "#8a8a8a", "#1a1a1a", "#b03a00"
 
 

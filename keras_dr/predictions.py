@@ -71,8 +71,13 @@ def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tupl
         found = "another" if file.is_file() else "no file"
         remedy = "Evaluate the run again with --overwrite."
         raise KerasDrError(f"{file} as evaluate wrote it (sha256 in metrics.json)", found, remedy)
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    probabilities = np.array([[float(row[f"p_{name}"]) for name in task.classes] for row in rows])
-    labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
-    return [row["image_id"] for row in rows], Predictions(labels, probabilities, task, decision, patient_codes(rows))
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        probabilities = np.array([[float(row[f"p_{name}"]) for name in task.classes] for row in rows])
+        labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
+        ids, patients = [row["image_id"] for row in rows], patient_codes(rows)
+    except (ValueError, LookupError, TypeError, csv.Error) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise KerasDrError(f"a table as evaluate writes it in {file}", found, "Evaluate the run again.") from error
+    return ids, Predictions(labels, probabilities, task, decision, patients)

@@ -26,6 +26,7 @@ from keras_dr.splits import Fold, fold_numbers
 from keras_dr.truncation import is_truncated
 
 _AGAIN = "Prepare the set again."
+COLUMNS = ("image_id", "patient_id", "label", "split", "group_id", "source", "fundus_radius")  # that readers rely on
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class PreparedSet:
 
     def masks(self, index: int) -> dict[str, NDArray[np.float32]]:
         """Lesion kind -> float32 (S, S), the share 0..1 of each pixel that the lesion covers."""
-        files = sorted(self.folder.glob(f"masks/*/{self.rows[index]['image_id']}.png"))
+        name = f"{self.rows[index]['image_id']}.png"
+        files = sorted(file for kind in self.folder.glob("masks/*") if (file := kind / name).is_file())
         grey = {file.parent.name: read_image(file, self.preprocessing.size)[..., 0] for file in files}
         return {lesion: mask.astype(np.float32) / np.float32(255) for lesion, mask in grey.items()}
 
@@ -159,11 +161,40 @@ def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
         for split in SPLITS:
             sum(about["counts"][split].values())
         os.fspath(about["manifest_sha256"]), os.fspath(about.get("source", ""))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         expected = f"in {folder / runs.MANIFESTS['prepared']} what prepare writes"
         raise KerasDrError(expected, found, _AGAIN) from error
     return about, task, spec
+
+
+def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
+    """manifest.csv, a dictionary a photograph.
+
+    Raises:
+        KerasDrError: no table, a column or a cell too many or missing, no known split or class, an id twice.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.reader(stream, strict=True)
+            columns = next(reader, [])
+            cells = [row for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise KerasDrError(f"a table as prepare wrote it in {file}", str(error), _AGAIN) from error
+    wrong = [column for column in COLUMNS if columns.count(column) != 1]
+    if wrong:
+        raise KerasDrError(f"the column {wrong[0]} once in {file}", str(columns.count(wrong[0])), _AGAIN)
+    uneven = [row for row in cells if len(row) != len(columns)]
+    if uneven:
+        raise KerasDrError(f"{len(columns)} cells a row in {file}", f"{len(uneven[0])}", _AGAIN)
+    rows = tuple(dict(zip(columns, row, strict=True)) for row in cells)
+    for key, known in {"split": set(SPLITS), "label": classes | {""}}.items():
+        unknown = {row[key] for row in rows} - known
+        if unknown:
+            raise KerasDrError(f"a {key} that prepare writes in {file}", repr(min(unknown)), _AGAIN)
+    if len({row["image_id"] for row in rows}) < len(rows):
+        raise KerasDrError(f"each image_id once in {file}", "one twice", _AGAIN)
+    return rows
 
 
 def load(folder: Path) -> PreparedSet:
@@ -178,8 +209,7 @@ def load(folder: Path) -> PreparedSet:
         found = "another" if file.is_file() else "no file"
         remedy = "Prepare the set again; to change labels or splits, change the source."
         raise KerasDrError(f"{file} as prepare wrote it (sha256 in prepared.json)", found, remedy)
-    with file.open(newline="", encoding="utf-8") as stream:
-        rows = tuple(csv.DictReader(stream))
+    rows = _read_rows(file, set(task.classes))
     images = {entry.name for entry in os.scandir(folder / "images")} if (folder / "images").is_dir() else set()
     gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
     if gone:

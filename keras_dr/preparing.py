@@ -191,10 +191,11 @@ def _read_journal(journal: Path, images: set[str]) -> dict[str, Row]:
             for line in stream:
                 try:
                     row = json.loads(line)
-                except ValueError:  # the line being written when the call was interrupted
+                    name = row["image_id"]
+                except (ValueError, LookupError, TypeError):  # the line being written when the call was interrupted
                     continue
-                if f"{row['image_id']}.png" in images:
-                    rows[row["image_id"]] = row
+                if f"{name}.png" in images:
+                    rows[name] = row
     return rows
 
 

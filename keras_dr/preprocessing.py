@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.decoding import Header, Image, decode_rgb, read_header
-from keras_dr.errors import KerasDrError
+from keras_dr.errors import KerasDrError, brief
 from keras_dr.fundus import THUMBNAIL, Fundus, find_fundus
 
 SIZES = (28, 1024)  # from MedMNIST's; fundus photographs show their lesions at 224 to 768
@@ -60,6 +60,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
             raise KerasDrError(f"an image size from {SIZES[0]} to {SIZES[1]}", str(self.size), "Choose another --size.")
+        if self.enhance.count("+") >= len(ENHANCEMENTS):
+            raise KerasDrError("each enhancement once", brief(self.enhance), "Leave out what is repeated.")
         unknown = [name for name in self.enhance.split("+") if name not in ("none", *ENHANCEMENTS)]
         if unknown:
             known = ", ".join(("none", *ENHANCEMENTS))

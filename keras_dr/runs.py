@@ -7,6 +7,7 @@ time writes it.
 
 import hashlib
 import json
+import math
 import os
 import platform
 import shutil
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_dr.errors import KerasDrError
+from keras_dr.errors import KerasDrError, brief
 
 try:
     import fcntl
@@ -32,6 +33,7 @@ MANIFESTS = {
     "cross-validation": "cross_validation.json",
     "predictions": "_predictions.json",
 }
+_DIGITS = 19  # of a whole number of 64 bits
 _MADE_BY = {
     "prepared": "cli.py prepare",
     "run": "cli.py train",
@@ -102,8 +104,33 @@ def to_json(value: Any) -> bytes:
 
 
 def read_json(file: Path) -> Any:
-    """The JSON value in a file of our own making."""
-    return json.loads(file.read_bytes())
+    """The JSON value in a file, as `to_json` writes it.
+
+    Raises:
+        OSError: no such file.
+        KerasDrError: no JSON, or what no file of ours holds and much code stumbles over: NaN and infinity, whole
+            numbers of more than 64 bits, halves of surrogate pairs, nesting deeper than Python follows.
+    """
+    try:
+        value = json.loads(file.read_bytes(), parse_constant=_finite, parse_int=_whole, parse_float=_finite)
+        to_json(value)
+    except (ValueError, RecursionError) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise KerasDrError(f"JSON in {file}", found, "Copy it again, or make it anew.") from error
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]}, which is not finite")
+    return value
 
 
 def remove_folder(folder: Path) -> None:
@@ -127,14 +154,16 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
         found = "no such folder" if not folder.is_dir() else f"a folder without {file.name}"
         raise KerasDrError(f"a {kind} folder at {folder}", found, remedy)
     try:
-        manifest = json.loads(file.read_bytes())
+        manifest = read_json(file)
         schema = manifest["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except KerasDrError as error:
+        raise KerasDrError(f"a JSON manifest in {file}", error.found, remedy) from error
+    except (LookupError, TypeError) as error:
         raise KerasDrError(f"a JSON manifest in {file}", f"{type(error).__name__}: {error}", remedy) from error
     if schema != SCHEMA_VERSION:
         if isinstance(schema, int) and schema > SCHEMA_VERSION:
             remedy = "A newer keras_dr made it: update this one."
-        raise KerasDrError(f"schema version {SCHEMA_VERSION} in {file}", str(schema), remedy)
+        raise KerasDrError(f"schema version {SCHEMA_VERSION} in {file}", brief(schema), remedy)
     return manifest
 
 

@@ -14,10 +14,13 @@ from keras_dr.decision import DECISIONS
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task, task_of
 from keras_dr.label_spaces import map_labels
+from keras_dr.model_files import load_grader
 from keras_dr.operating_points import OperatingPoint
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.splits import Fold
+
+_MOST_FOLDS = 1000  # a cross validation of as many takes months
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,19 @@ class Run:
         """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
 
         Raises:
-            KerasDrError: model.keras is gone, changed, or not readable.
+            KerasDrError: model.keras is gone, changed, or no grader.
         """
         file = self.folder / "model.keras"
         if not file.is_file() or runs.sha256_of(file) != self.about["model_sha256"]:
             found = "another file" if file.is_file() else "no file"
             raise KerasDrError(f"{file} as train wrote it (sha256 in run.json)", found, "Train again.")
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
+        model = load_grader(file)
+        size, count = self.preprocessing.size, len(self.task.classes)
+        shapes = (model.input_shape, model.output_shape)
+        if shapes[0] != (None, size, size, 3) or shapes[1] not in ((None, count), (None, count - 1)):
+            expected = f"in {file} a grader of {size} x {size} pixels for {count} classes"
+            raise KerasDrError(expected, " -> ".join(map(str, shapes)), "Train again.")
+        return model
 
     def result_name(self, data: PreparedSet, split: str) -> str:
         """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash."""
@@ -129,6 +138,26 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
     )
 
 
+def _is_whole(run: Run) -> bool:
+    """Whether what is read of run.json later is there, and of its kind.
+
+    Raises:
+        LookupError, TypeError, AttributeError: something is missing, or of another type.
+        KerasDrError: a fold that cannot be.
+    """
+    data = run.about["data"]
+    fold = data.get("fold")
+    texts = (run.about["model_sha256"], data["prepared"], data["manifest_sha256"], fold["val_sha256"] if fold else "")
+    figures = (run.point.value, run.temperature, *(point.value for point in run.points.values()))
+    return (
+        run.decision in DECISIONS
+        and all(map(math.isfinite, figures))
+        and run.temperature > 0
+        and all(isinstance(text, str) and "\0" not in text for text in texts)
+        and (not fold or Fold(fold["number"], fold["of"]).of < _MOST_FOLDS)
+    )
+
+
 def load_run(folder: Path) -> Run:
     """Read a Run folder (its model is read by `Run.model`).
 
@@ -148,14 +177,8 @@ def load_run(folder: Path) -> Run:
             about.get("decision", "argmax"),
             {name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
         )
-        whole = run.decision in DECISIONS and all(math.isfinite(point.value) for point in run.points.values())
-        whole = (
-            whole
-            and math.isfinite(run.threshold)
-            and run.temperature > 0
-            and isinstance(about["data"]["prepared"], str)
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        whole = _is_whole(run)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
         raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error
     if not whole:

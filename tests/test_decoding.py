@@ -101,7 +101,7 @@ SIDE = 40_000
 TIFF_SIZE = struct.pack("<HHIIHHII", 256, 4, 1, SIDE, 257, 4, 1, SIDE)
 BOMBS = {
     "jpeg": b"\xff\xd8\xff\xe0\x00\x04ab\xff\xc2\x00\x11\x08" + struct.pack(">HH", SIDE, SIDE),
-    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", SIDE, SIDE),
+    "png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", SIDE, SIDE, 8, 2),
     "bmp": b"BM" + bytes(12) + struct.pack("<Iii", 40, SIDE, -SIDE),
     "tiff": b"II*\0" + struct.pack("<IH", 8, 2) + TIFF_SIZE,
     "webp lossy": b"RIFF\0\0\0\0WEBPVP8 " + bytes(10) + struct.pack("<HH", 16383, 16383),
@@ -119,9 +119,9 @@ def test_a_picture_too_large_is_refused_before_it_is_decoded(name: str, monkeypa
 
 def test_the_largest_size_is_a_hundred_megapixels() -> None:
     png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-    assert read_header(png + struct.pack(">II", 10_000, 10_000)).width == 10_000
+    assert read_header(png + struct.pack(">IIBB", 10_000, 10_000, 8, 2)).width == 10_000
     with pytest.raises(KerasDrError, match="megapixels"):
-        read_header(png + struct.pack(">II", 10_001, 10_000))
+        read_header(png + struct.pack(">IIBB", 10_001, 10_000, 8, 2))
 
 
 @pytest.mark.parametrize("name", BOMBS)

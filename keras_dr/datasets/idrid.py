@@ -25,6 +25,11 @@ _SETS = {
 }
 
 
+def _number(name: str) -> int:
+    """Of "IDRiD_012": 12."""
+    return int("".join(c for c in name if c in "0123456789")[-9:] or 0)
+
+
 def recognises(source: Path) -> bool:
     """The folder of IDRiD, or its part "B. Disease Grading"."""
     return (_part(source) / "2. Groundtruths").is_dir()
@@ -51,6 +56,6 @@ def read(source: Path) -> list[Record]:
         for row in rows:
             with row.named():
                 path, level = find_image([part / "1. Original Images" / folder], row[image]), parse_grade(row[grade])
-            block = f"{split} {int(''.join(filter(str.isdigit, row[image])) or 0) // _BLOCK}"
+            block = f"{split} {_number(row[image]) // _BLOCK}"
             records.append(Record(safe_id(f"{split}_{row[image]}"), path, level, split=split, neighbours=block))
     return records

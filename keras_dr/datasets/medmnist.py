@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.errors import KerasDrError
+from keras_dr.grades import ICDR
 from keras_dr.records import SPLITS, Record, read_array
 
 NAME = "medmnist"
@@ -41,7 +42,7 @@ def read(source: Path) -> list[Record]:
     kind = file.stem.lower().split("_")[0]  # retinamnist_224 holds larger images
     records = []
     for split in SPLITS:
-        for row, number in enumerate(_labels(file, split)):
+        for row, number in enumerate(_labels(file, split, kind == _GRADED)):
             grade = number if kind == _GRADED else None
             names = _NAMES.get(kind, ())
             label = "" if kind == _GRADED else names[number] if number < len(names) else str(number)
@@ -50,12 +51,15 @@ def read(source: Path) -> list[Record]:
     return records
 
 
-def _labels(file: Path, split: str) -> list[int]:
+def _labels(file: Path, split: str, graded: bool) -> list[int]:
     """The labels of a split, as many as it has images."""
     labels, images = read_array(file, f"{split}_labels"), read_array(file, f"{split}_images")
     _check(images.dtype == np.uint8 and images.ndim in (3, 4) and images.shape[3:] in ((), (3,)), file, split, images)
     fitting = labels.shape in ((len(images),), (len(images), 1)) and np.issubdtype(labels.dtype, np.integer)
     _check(fitting and (not labels.size or int(labels.min()) >= 0), file, split, labels)
+    if graded and labels.size and int(labels.max()) >= len(ICDR):
+        found = f"{labels.max()} among the {split} labels in {file}"
+        raise KerasDrError(f"grades from 0 to {len(ICDR) - 1}", found, "Rename the file if it is no RetinaMNIST.")
     return labels.ravel().tolist()
 
 

@@ -35,7 +35,11 @@ def read(source: Path) -> list[Record]:
         file = part / f"{name}.txt"
         if not file.is_file():
             raise KerasDrError(f"OIA-DDR's list {file}", "none", "Unpack the data set again.")
-        for number, line in enumerate(file.read_text("utf-8-sig").splitlines(), start=1):
+        try:
+            lines = file.read_text("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise KerasDrError(f"text in UTF-8 in {file}", str(error), "Unpack the data set again.") from error
+        for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             image, _, label = line.strip().rpartition(" ")

@@ -1,7 +1,7 @@
 """CSV tables with labels, and the photographs that they name, for the adapters."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -12,11 +12,19 @@ _SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 
 class TableRow(dict[str, str]):
-    """A row of a table, column -> value, that knows where it stands."""
+    """A row of a table, column -> value, that knows where it stands.
 
-    def __init__(self, cells: Mapping[str, str], place: str) -> None:
-        super().__init__(cells)
-        self.place = place
+    Cells that a short row lacks are empty and take no memory: a line can be a thousandth of its header.
+    """
+
+    def __init__(self, columns: Sequence[str], cells: Sequence[str], place: str) -> None:
+        super().__init__(zip(columns, map(str.strip, cells), strict=False))
+        self.columns, self.place = columns, place
+
+    def __missing__(self, column: str) -> str:
+        if column not in self.columns:
+            raise KeyError(column)
+        return ""
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -37,16 +45,15 @@ def read_table(file: Path) -> list[TableRow]:
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
+            reader = csv.reader(stream)
+            columns = tuple(map(str.strip, next((row for row in reader if row), [])))
             rows = []
-            for row in reader:
-                beyond = row.pop(None, [])  # type: ignore[call-overload] # DictReader keeps what is too much there
-                if any(map(str.strip, beyond)):
-                    found = f"{len(row) + len(beyond)} in line {reader.line_num}"
-                    raise KerasDrError(f"{len(row)} columns in {file}", found, "Correct that line.")
-                cells = {name.strip(): (value or "").strip() for name, value in row.items()}
-                if any(cells.values()):  # Excel leaves rows without any
-                    rows.append(TableRow(cells, f"line {reader.line_num} of {file}"))
+            for cells in reader:
+                if any(map(str.strip, cells[len(columns) :])):
+                    found = f"{len(cells)} in line {reader.line_num}"
+                    raise KerasDrError(f"{len(columns)} columns in {file}", found, "Correct that line.")
+                if any(map(str.strip, cells)):  # Excel leaves rows without any
+                    rows.append(TableRow(columns, cells, f"line {reader.line_num} of {file}"))
     except (UnicodeDecodeError, csv.Error) as error:
         raise KerasDrError(f"a CSV file in UTF-8 at {file}", str(error), "Save it again as UTF-8 CSV.") from error
     if not rows:
@@ -69,7 +76,7 @@ def pick_column(file: Path, rows: list[TableRow], names: tuple[str, ...], needed
     Raises:
         KerasDrError: a needed column is missing.
     """
-    present = {name.lower(): name for name in rows[0]}
+    present = {name.lower(): name for name in rows[0].columns}
     for name in names:
         if name.lower() in present:
             return present[name.lower()]

@@ -12,6 +12,7 @@ from keras_dr.explain.explaining import Companions, Options, explain
 from keras_dr.explain.one import explain_one
 from keras_dr.explain.seen import met_before
 from keras_dr.explain.survey import Progress
+from keras_dr.model_files import load_grader
 from keras_dr.pictures import find_photograph
 from keras_dr.prepared import PreparedSet
 from keras_dr.trained import Run
@@ -104,4 +105,4 @@ def _before(run: Run) -> keras.Model | None:
     file = run.folder / "frozen.keras"
     if run.about.get("kept") != "finetune" or not file.is_file():
         return None
-    return keras.saving.load_model(file, compile=False, safe_mode=True)
+    return load_grader(file)

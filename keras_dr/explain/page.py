@@ -27,7 +27,8 @@ class Page:
         """Write a line whose middle is at y."""
         points = size_px * 72 / DPI
         style = {"va": "center_baseline"} | style
-        self.figure.text(x / self.width, 1 - y / self.height, text, fontsize=points, color=colour, **style)
+        place = x / self.width, 1 - y / self.height
+        self.figure.text(*place, text, fontsize=points, color=colour, parse_math=False, **style)
 
     def image(self, x: int, y: int, image: NDArray[np.uint8]) -> None:
         """Put the pixels of uint8 RGB (h, w, 3) on the page's pixels, its upper left corner at (x, y)."""

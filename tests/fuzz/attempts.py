@@ -1,0 +1,208 @@
+"""Reads a case as the product does, and asks of what was read that it keeps the product's promises."""
+
+import hashlib
+import importlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+SECONDS = 5.0
+
+
+def load_pure() -> None:
+    """What runs without TensorFlow."""
+    for name in ("edge_demo.grader", "edge_demo.results", "keras_dr.config", "keras_dr.datasets", "keras_dr.preparing"):
+        importlib.import_module(name)
+
+
+def load_runs() -> None:
+    """Runs, in Keras."""
+    load_pure()
+    importlib.import_module("keras_dr.trained")
+
+
+def load_keras() -> None:
+    """Keras and its backend, ready to load a model."""
+    load_runs()
+    importlib.import_module("keras_dr.model")
+
+
+def load_litert() -> None:
+    """The runtime of the device."""
+    for name in ("numpy", "ai_edge_litert.interpreter", "edge_demo.trial"):
+        importlib.import_module(name)
+
+
+def image(box: Path) -> None:
+    from keras_dr.preprocessing import Preprocessing, prepare_image
+    from keras_dr.truncation import is_truncated
+
+    data = (box / "case.img").read_bytes()
+    is_truncated(data)
+    prepared = prepare_image(data, Preprocessing(64))
+    assert prepared.shape == (64, 64, 3) and prepared.dtype == "uint8"
+
+
+def tables(box: Path) -> None:
+    """By every adapter that reads a table; refused where all refuse."""
+    from seeds import LAYOUTS
+
+    from keras_dr.datasets import find_adapter, read_records
+    from keras_dr.errors import KerasDrError
+    from keras_dr.grades import choose_task
+
+    refusals = []
+    for name in LAYOUTS:
+        source = box / name
+        try:
+            find_adapter(source)
+            _, records = read_records(source, name)
+            choose_task("auto", records)
+        except KerasDrError as error:
+            refusals.append(error)
+            continue
+        for record in records:
+            place = os.path.normpath(record.path)
+            assert place.startswith(str(source)), f"left its folder: {place}"
+            assert os.sep not in record.image_id and record.image_id not in (".", ".."), record.image_id
+    if len(refusals) == len(LAYOUTS):
+        raise refusals[0]
+
+
+def manifest(box: Path) -> None:
+    """With the hash of whatever stands there: by someone who also writes prepared.json."""
+    from seeds import prepared_about
+
+    (box / "prepared.json").write_text(json.dumps(prepared_about(box / "manifest.csv")))
+    prepared_set(box)
+
+
+def prepared_set(box: Path) -> None:
+    from keras_dr import prepared
+
+    data = prepared.load(box)
+    inside = {str(file) for file in (box / "images").iterdir()}
+    assert set(data.image_files()) <= inside, "left its folder"
+    for split in ("train", "all"):
+        part = data.split(split)
+        part.labels()
+        part.split_sha256(split)
+        part.image(0)
+        part.masks(0)
+        part.fundus(0)
+
+
+def recipe(box: Path) -> None:
+    """As a file, and by its lines as --set."""
+    from keras_dr.config import load_recipe, recipe_text
+    from keras_dr.errors import KerasDrError
+
+    for line in (box / "recipe.yaml").read_bytes().decode("utf-8", "replace").splitlines()[:5]:
+        try:
+            load_recipe(None, [line])
+        except KerasDrError as error:
+            assert len(str(error)) < 10_000, "a message longer than a screen"
+    try:
+        read = load_recipe(box / "recipe.yaml")
+    except KerasDrError as error:
+        assert len(str(error)) < 10_000, "a message longer than a screen"
+        raise
+    recipe_text(read)
+
+
+def run(box: Path) -> None:
+    from keras_dr.errors import KerasDrError
+    from keras_dr.trained import load_run
+
+    read = load_run(box)
+    assert read.point.value == read.threshold
+    refusals = 0
+    for question in (read.own_set, read.prepared_set, read.model):
+        try:
+            question()
+        except KerasDrError:
+            refusals += 1
+    assert refusals, "a model that is none was loaded"
+
+
+def bundle(box: Path) -> None:
+    import numpy as np
+
+    from edge_demo.bundle import Bundle
+    from edge_demo.grader import Grading
+    from edge_demo.results import describe, results_csv
+    from keras_dr.errors import KerasDrError
+
+    read = Bundle.load(box)
+    read.default_variant()
+    for variant in read.models:
+        try:
+            place = os.path.realpath(read.model_path(variant))
+            assert place.startswith(os.path.realpath(box)), "left its folder"
+        except KerasDrError:
+            continue
+    said = dict.fromkeys(read.classes, 0.2)
+    empty = np.zeros((1, 1, 3), np.uint8)
+    grading = Grading("a.png", read.classes[0], said, 0.2, False, True, (), "none", empty[..., 0].astype("f4"), empty)
+    describe(grading, read).encode()
+    results_csv(read, [grading]).encode()
+    json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
+
+
+def archive(box: Path) -> None:
+    from keras_dr.datasets import medmnist
+    from keras_dr.grades import choose_task
+    from keras_dr.preprocessing import Preprocessing, prepare_image
+    from keras_dr.records import read_bytes
+
+    records = medmnist.read(box / "retinamnist.npz")
+    choose_task("auto", records).usable(records)
+    for record in (*records[:1], *records[-1:]):
+        prepare_image(read_bytes(record), Preprocessing(32, fundus="none"))
+
+
+def keras_model(box: Path) -> None:
+    """By someone who also writes run.json and its hash."""
+    from seeds import run_about
+
+    from keras_dr.trained import load_run
+
+    about = run_about() | {"model_sha256": hashlib.sha256((box / "model.keras").read_bytes()).hexdigest()}
+    (box / "run.json").write_text(json.dumps(about))
+    load_run(box).model()
+
+
+def tflite_model(box: Path) -> None:
+    """As `edge_demo.trial` tries a model, in a fork instead of a fresh process, which takes a hundredth of the time."""
+    from edge_demo import trial
+    from keras_dr.errors import KerasDrError
+
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            trial._limit()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            code = 0 if trial._invoke(box / "model.tflite") == trial._PASSED else 3
+        finally:
+            os._exit(code)
+    began = time.monotonic()
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if time.monotonic() - began > SECONDS:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            _note(box, "over time")
+            raise KerasDrError("a model that runs", f"one that did not end within {SECONDS:.0f} s", "Copy it again.")
+        time.sleep(0.001)
+    code = os.waitstatus_to_exitcode(ended[1])
+    if code not in (0, 3):
+        _note(box, f"ended its trial with {code}")
+    if code:
+        raise KerasDrError("a model that runs", f"exit {code}", "Copy it again.")
+
+
+def _note(box: Path, what: str) -> None:
+    with (box.parent / "notes").open("a") as stream:
+        stream.write(what + "\n")

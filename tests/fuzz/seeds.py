@@ -1,0 +1,212 @@
+"""Valid files to begin with, small; what has to stand beside them is put into the box."""
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+IDS = ("a", "b", "c", "d")
+CLASSES = ["no_dr", "mild", "moderate", "severe", "proliferative"]
+
+
+def picture() -> np.ndarray:
+    """uint8 RGB (48, 64, 3): an orange disc on black."""
+    return cv2.circle(np.zeros((48, 64, 3), np.uint8), (32, 24), 22, (200, 110, 40), -1)
+
+
+def _encoded(suffix: str, image: np.ndarray, *options: int) -> bytes:
+    return cv2.imencode(suffix, image, options)[1].tobytes()
+
+
+def images(box: Path) -> list[bytes]:
+    """Every format and kind of pixel that is read."""
+    colour, grey = picture(), picture()[..., 0]
+    alpha, deep = np.dstack([colour, grey]), colour.astype(np.uint16) * 257
+    found = [_encoded(suffix, one) for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp") for one in (colour, grey)]
+    found += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
+    found += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
+    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
+    return found
+
+
+def _with_exif(jpeg: bytes) -> bytes:
+    tag = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+    body = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + tag + b"\x00\x00\x00\x00"
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+# The layouts whose table a case is put under as well: where it lies, and what must stand beside it.
+LAYOUTS = {
+    "csv": "labels.csv",
+    "aptos": "train.csv",
+    "eyepacs": "trainLabels.csv",
+    "messidor-2": "messidor_data.csv",
+    "oia-ddr": "train.txt",
+    "idrid": "2. Groundtruths/a. IDRiD_Disease Grading_Training Labels.csv",
+    "deepdrid": "regular-fundus-training/regular-fundus-training.csv",
+}
+_TABLES = {
+    "csv": "image,grade,patient_id,eye,split\na.png,0,p1,left,train\nb,4,p1,OD,test\nc.png,2,p2,,\n",
+    "aptos": "id_code,diagnosis\na,0\nb,3\n",
+    "eyepacs": "image,level\n1_left,0\n1_right,4\n",
+    "messidor-2": "image_id,adjudicated_dr_grade,adjudicated_gradable\na.png,0,1\nb.png,,0\n",
+    "oia-ddr": "a.png 0\nb.png 5\n",
+    "idrid": "Image name,Retinopathy grade,Risk of macular edema\na,0,1\nb,4,2\n",
+    "deepdrid": "patient_id,image_id,image_path,left_eye_DR_Level,right_eye_DR_Level\n1,a,\\1\\a.png,3,\n1,b,b,,5",
+}
+
+
+def tables(box: Path) -> list[bytes]:
+    """One table for each layout; the case is linked to from where each expects it."""
+    (box / "labels.csv").touch()
+    for name, file in LAYOUTS.items():
+        place = box / name / file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (place.parent / "train_images").mkdir(exist_ok=True)
+        for image_id in IDS:
+            (place.parent / "train_images" / f"{image_id}.png").write_bytes(b"")
+        if not place.is_symlink():
+            place.symlink_to(box / "labels.csv")
+    for other in ("valid.txt", "test.txt"):
+        (box / "oia-ddr" / other).write_text("")
+    labels = box / "idrid/2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv"
+    labels.write_text(_TABLES["idrid"])
+    return [text.encode() for text in _TABLES.values()]
+
+
+def manifest(box: Path) -> list[bytes]:
+    """manifest.csv of four photographs."""
+    from keras_dr.preparing import COLUMNS
+
+    (box / "images").mkdir(exist_ok=True)
+    rows = []
+    for number, image_id in enumerate(IDS):
+        (box / "images" / f"{image_id}.png").write_bytes(_encoded(".png", cv2.resize(picture(), (32, 32))))
+        (box / "masks" / "drusen").mkdir(parents=True, exist_ok=True)
+        values = {"image_id": image_id, "patient_id": f"p{number}", "grade": number, "label": CLASSES[number]}
+        values |= {"split": ("train", "train", "val", "test")[number], "group_id": number, "source": f"{image_id}.png"}
+        rows.append(",".join(str(values.get(column, "")) for column in COLUMNS))
+    return ["\n".join([",".join(COLUMNS), *rows, ""]).encode()]
+
+
+def prepared_about(manifest_file: Path) -> dict[str, Any]:
+    """prepared.json of `manifest`."""
+    return {
+        "schema_version": 1,
+        "task": "icdr",
+        "classes": CLASSES,
+        "referable": [2, 3, 4],
+        "source": "../photographs",
+        "preprocessing": {"size": 32, "enhance": "none", "fundus": "auto"},
+        "counts": {split: dict.fromkeys(CLASSES, 1) for split in ("train", "val", "test")},
+        "manifest_sha256": hashlib.sha256(manifest_file.read_bytes()).hexdigest(),
+    }
+
+
+def prepared_json(box: Path) -> list[bytes]:
+    """prepared.json of four photographs; and with classes of its own."""
+    (box / "manifest.csv").write_bytes(manifest(box)[0])
+    about = prepared_about(box / "manifest.csv")
+    return [json.dumps(one).encode() for one in (about, about | {"task": "classes"})]
+
+
+def recipes(box: Path) -> list[bytes]:
+    """The recipes of the project."""
+    folder = Path(__file__).parents[2] / "recipes"
+    return [file.read_bytes() for file in sorted(folder.glob("*.yaml"))]
+
+
+def run_about() -> dict[str, Any]:
+    """run.json of a trained run, as short as it may be."""
+    from keras_dr.config import Recipe
+
+    point = {"value": 0.5, "targets": {"sensitivity": 0.9}, "strict": False, "sensitivity": 0.9, "specificity": 0.8}
+    return {
+        "schema_version": 1,
+        "recipe": Recipe().model_dump(mode="json"),
+        "task": "icdr",
+        "classes": CLASSES,
+        "referable": [2, 3, 4],
+        "preprocessing": {"size": 32, "enhance": "clahe", "fundus": "auto"},
+        "data": {"prepared": ".", "manifest_sha256": "0" * 64, "fold": None, "photographs": {"train": 2, "val": 1}},
+        "kept": "finetune",
+        "decision": "argmax",
+        "temperature": 1.25,
+        "operating_point": {"value": 0.4, "rule": "specificity", "target": 0.85},
+        "operating_points": {"youden": point},
+        "model_sha256": "0" * 64,
+    }
+
+
+def run_json(box: Path) -> list[bytes]:
+    """run.json beside the prepared set that it was trained on, and a model of another hash."""
+    (box / "prepared.json").write_bytes(prepared_json(box)[0])
+    (box / "model.keras").write_bytes(b"no model")
+    about = run_about()
+    about["data"]["manifest_sha256"] = hashlib.sha256((box / "manifest.csv").read_bytes()).hexdigest()
+    fold = {"number": 1, "of": 2, "val_sha256": "0" * 64}
+    folded = about | {"data": about["data"] | {"fold": fold}, "task": "classes"}
+    return [json.dumps(one).encode() for one in (about, folded)]
+
+
+def bundle_json(box: Path) -> list[bytes]:
+    """bundle.json with a model of the right hash."""
+    from keras_dr.quality import MEASURES
+
+    (box / "int8.tflite").write_bytes(b"a model")
+    entry = {"file": "int8.tflite", "sha256": hashlib.sha256(b"a model").hexdigest(), "size_bytes": 7}
+    about = {
+        "schema_version": 1,
+        "task": "icdr",
+        "classes": CLASSES,
+        "referable": [2, 3, 4],
+        "preprocessing": {"size": 32, "enhance": "none", "fundus": "auto"},
+        "threshold": 0.4,
+        "temperature": 1.0,
+        "decision": "argmax",
+        "heatmaps": "class evidence",
+        "parity": {"failures": {"dynamic": "strays"}},
+        "models": {"int8": entry, "dynamic": entry},
+    }
+    judging = about | {"quality_limits": {name: [0, 1] for name in MEASURES}}
+    return [json.dumps(one).encode() for one in (about, judging)]
+
+
+def archives(box: Path) -> list[bytes]:
+    """RetinaMNIST in miniature, plain and compressed, and a grey one."""
+    found = []
+    for shape, save in (((2, 28, 28, 3), np.savez), ((2, 28, 28), np.savez_compressed)):
+        arrays: dict[str, Any] = {}
+        for split in ("train", "val", "test"):
+            arrays |= {f"{split}_images": np.full(shape, 99, np.uint8), f"{split}_labels": np.array([[0], [3]])}
+        stream = io.BytesIO()
+        save(stream, **arrays)
+        found.append(stream.getvalue())
+    return found
+
+
+def keras_models(box: Path) -> list[bytes]:
+    """The tiny backbone's grader as it is kept."""
+    from keras_dr.model import build_model
+
+    (box / "seed.keras").unlink(missing_ok=True)
+    build_model("tiny", 32, 5).save(box / "seed.keras")
+    return [(box / "seed.keras").read_bytes()]
+
+
+def tflite_models(box: Path) -> list[bytes]:
+    """A convolution, its mean and a softmax; made in another process, so that no TensorFlow stays in this one."""
+    code = "import sys, edge_fixtures as e; open(sys.argv[1], 'wb').write(e.convert(e.BIAS['float32']))"
+    root = Path(__file__).parents[2]
+    file = box.parent / "seed.tflite"
+    if not file.is_file():
+        paths = os.pathsep.join((str(root), str(root / "tests")))
+        subprocess.run([sys.executable, "-c", code, str(file)], check=True, env=os.environ | {"PYTHONPATH": paths})
+    return [file.read_bytes()]

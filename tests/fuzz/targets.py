@@ -1,0 +1,141 @@
+"""What is fuzzed: for each kind of file a valid one or more, how to break them, and the code that reads them."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attempts
+import seeds
+from mutations import DEEP, Mutate, mutate_bytes, mutate_json, mutate_npy, mutate_zip
+
+Prepare, Attempt, Grammar = Callable[[Path], list[bytes]], Callable[[Path], None], Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of file.
+
+    Attributes:
+        file: the name under which a case lies in the box, a folder made for it.
+        load: imports what the attempt needs, before memory and time are counted.
+        prepare: fills the box with what stands beside the file, and returns valid contents of it.
+        mutate: breaks one.
+        attempt: reads the case as the product does; KerasDrError or OSError refuses it.
+        grammar: returns a Hypothesis strategy of bytes for cases that no valid file is like.
+        guided: whether coverage is worth following: Python reads it.
+        limited: whether the address space can be limited.
+        environment: variables of the process.
+    """
+
+    file: str
+    load: Callable[[], None]
+    prepare: Prepare
+    mutate: Mutate
+    attempt: Attempt
+    grammar: Grammar | None = None
+    guided: bool = False
+    limited: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+_NUMPY_KERAS = {"KERAS_BACKEND": "numpy"}  # enough to read run.json, and here in a tenth of TensorFlow's time
+_CSV = (
+    *(b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\xb2", b"," * 3000, b"9" * 5000, b"a" * 140_000),
+    *rb"../../../etc/passwd /etc/passwd C:\x =1+1 image grade test 5 nan -1 1e400".split(),
+)
+_YAML = (
+    *(
+        b"&a ",
+        b"*a",
+        b": ",
+        b"- ",
+        b"? ",
+        b"~: ~\n",
+        b"--- ",
+        b"[" * 3000,
+        b"[" * DEEP,
+        b"- " * DEEP,
+        b"0x" + b"f" * 5000,
+    ),
+    *(b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n", b"<<: *a\n", b"9" * 5000, b"\t"),
+    *(b"!!python/object/apply:os.system ['touch out']", b"!!int ''", b"!!float x", b"!!timestamp x", b"!!binary x"),
+    *rb"{ } 2001-99-99 .nan 1e999 0b 190:20:30 !!set !!omap !!pairs finetune: epochs: backbone: oversampling:".split(),
+)
+_KEYS = ("schema_version", "task", "classes", "preprocessing", "models", "data", "counts", "recipe")
+
+
+def _json_grammar() -> Any:
+    from hypothesis import strategies as st
+
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+    keys = st.sampled_from(_KEYS) | st.text()
+    values = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(keys, inner), max_leaves=30)
+    return st.builds(lambda value: json.dumps(value).encode(), values)
+
+
+def _csv_grammar() -> Any:
+    from hypothesis import strategies as st
+
+    names = ("image", "grade", "patient_id", "eye", "split", "id_code", "diagnosis", "level", "label", "Image name")
+    cells = st.sampled_from((*names, "a", "b.png", "0", "4", "5", "test", "left", "")) | st.text(max_size=8)
+    rows = st.lists(st.lists(cells, max_size=6), max_size=6)
+    text = rows.map(lambda table: "\n".join(",".join(row) for row in table))
+    return text.map(lambda made: made.encode("utf-8", "surrogatepass"))
+
+
+def _yaml_grammar() -> Any:
+    from hypothesis import strategies as st
+
+    parts = st.sampled_from([token.decode("latin-1") for token in _YAML if len(token) < 60] + ["\n", "  ", "a", "1"])
+    return st.lists(parts | st.text(max_size=4), max_size=25).map("".join).map(partial(str.encode, errors="replace"))
+
+
+def _binary() -> Any:
+    from hypothesis import strategies as st
+
+    magic = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"BM", b"P5\n", b"P6\n", b"RIFF", b"")
+    return st.builds(bytes.__add__, st.sampled_from(magic), st.binary(max_size=400))
+
+
+def _keras_member(data: bytes, rng: Random) -> bytes:
+    return mutate_json(data, rng) if data[:1] == b"{" else mutate_bytes(data, rng)
+
+
+def _guided(file: str, prepare: Prepare, mutate: Mutate, attempt: Attempt, grammar: Grammar | None = None) -> Target:
+    return Target(file, attempts.load_pure, prepare, mutate, attempt, grammar, guided=True)
+
+
+def _json(file: str, prepare: Prepare, attempt: Attempt) -> Target:
+    return _guided(file, prepare, mutate_json, attempt, _json_grammar)
+
+
+_in_csv, _in_yaml = partial(mutate_bytes, tokens=_CSV), partial(mutate_bytes, tokens=_YAML)
+TARGETS = {
+    "image": Target("case.img", attempts.load_pure, seeds.images, mutate_bytes, attempts.image, _binary),
+    "csv": _guided("labels.csv", seeds.tables, _in_csv, attempts.tables, _csv_grammar),
+    "manifest": _guided("manifest.csv", seeds.manifest, _in_csv, attempts.manifest, _csv_grammar),
+    "yaml": _guided("recipe.yaml", seeds.recipes, _in_yaml, attempts.recipe, _yaml_grammar),
+    "prepared.json": _json("prepared.json", seeds.prepared_json, attempts.prepared_set),
+    "run.json": replace(
+        _json("run.json", seeds.run_json, attempts.run), load=attempts.load_runs, environment=_NUMPY_KERAS
+    ),
+    "bundle.json": _json("bundle.json", seeds.bundle_json, attempts.bundle),
+    "npz": _guided(
+        "retinamnist.npz", seeds.archives, partial(mutate_zip, members={".npy": mutate_npy}), attempts.archive
+    ),
+    "tflite": Target(
+        "model.tflite", attempts.load_litert, seeds.tflite_models, mutate_bytes, attempts.tflite_model, limited=False
+    ),
+    "keras": Target(
+        "model.keras",
+        attempts.load_keras,
+        seeds.keras_models,
+        partial(mutate_zip, members={".json": _keras_member}),
+        attempts.keras_model,
+        limited=False,
+    ),
+}
