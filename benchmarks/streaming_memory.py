@@ -22,12 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
+import common
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 from keras_dr.synthetic import synthesise
 
