@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-import common
+import common  # noqa: F401  makes the project importable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
