@@ -1,14 +1,18 @@
-"""Photographs a second and numbers of `predict --engine litert` against `--engine keras`, on the same run and files.
+"""Photographs a second and numbers of `predict --engine litert` against `--engine keras`, on the same photographs.
 
-    python benchmarks/predict_engines.py RUN FOLDER [--count 40] [--repeats 3]
+    python benchmarks/predict_engines.py [--backbone densenet121] [--size 224] [--count 16] [--repeats 3]
+    python benchmarks/predict_engines.py --run RUN --folder FOLDER
 
-Both decode and prepare the photographs themselves and use all cores; a round of each before the counted ones, which
-take turns. Loading is left out (Keras's is the longer).
+Without RUN, a backbone of random weights on synthetic photographs; some three minutes on two quiet cores, most of them
+to build and export it. Both engines decode and prepare the photographs themselves and use all cores; a round of each
+before the counted ones, which take turns. Loading is left out (Keras's is the longer).
 """
 
 import argparse
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -19,39 +23,87 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.files import find_images
-from export.predicting import _with_keras, _with_litert, bundle_of, usable_cores
+from export.bundle import export_bundle
+from export.predicting import Engine, bundle_of, drawn, keras_engine, litert_engine, usable_cores
+from keras_dr.grades import TASKS
+from keras_dr.model import build_model
+from keras_dr.preprocessing import Preprocessing
+from keras_dr.synthetic import write_dataset
+from keras_dr.trained import load_run
 
 GOALS = "Goals: LiteRT at least 2 times Keras, numbers equal to 1e-4."
 
 
-def main() -> None:
-    """Parse, grade, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("folder", type=Path)
-    for name, default in (("count", 40), ("repeats", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    given = parser.parse_args()
-    images = find_images([given.folder])[: given.count]
-    bundle = Bundle.load(bundle_of(given.run))
-    engines = {"litert": _with_litert(bundle), "keras": _with_keras(given.run, bundle)}
-    print(f"{bundle.preprocessing.size} pixels, {len(images)} photographs, {usable_cores()} cores")
-    seconds = {name: [] for name in engines}
+def engines_of_run(folder: Path) -> dict[str, Engine]:
+    """Both engines of a trained run."""
+    bundle, run = Bundle.load(bundle_of(folder)), load_run(folder)
+    return {"litert": litert_engine(bundle), "keras": keras_engine(run.model(), run.temperature, bundle)}
+
+
+def engines_of_backbone(backbone: str, size: int, folder: Path) -> dict[str, Engine]:
+    """Both engines of a grader with random weights."""
+    model, spec = build_model(backbone, size, 5), Preprocessing(size)
+    plain = drawn(spec)
+    settings = {"threshold": 0.5, "temperature": 1.0, "weights": "none", "model_sha256": "", "calibration_seed": 0}
+    validation = plain, np.zeros(len(plain), np.int64)
+    export_bundle(
+        model,
+        folder,
+        task=TASKS["icdr"],
+        spec=spec,
+        calibration_images=plain,
+        validation=validation,
+        variants=("float32",),
+        **settings,
+    )
+    bundle = Bundle.load(folder)
+    return {"litert": litert_engine(bundle), "keras": keras_engine(model, 1.0, bundle)}
+
+
+def measure(engines: dict[str, Engine], images: Sequence[Path], repeats: int) -> None:
+    """Grade in turns, print seconds and differences."""
+    print(f"{len(images)} photographs, {usable_cores()} cores")
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
     probabilities = {}
-    for repeat in range(given.repeats + 1):
+    for repeat in range(repeats + 1):
         for name, grade in engines.items():
             start = perf_counter()
             results = grade(images, lambda done, total: None)
             seconds[name] += [perf_counter() - start] if repeat else []
             probabilities[name] = np.array([list(result.probabilities.values()) for result in results])
     for name, times in seconds.items():
-        print(f"{name:7} {1000 * min(times) / len(images):6.1f} ms a photograph (best of {given.repeats})")
+        print(f"{name:7} {1000 * min(times) / len(images):6.1f} ms a photograph (best of {repeats})")
     ratios = np.array(seconds["keras"]) / np.array(seconds["litert"])
     difference = np.abs(probabilities["litert"] - probabilities["keras"]).max()
     best = min(seconds["keras"]) / min(seconds["litert"])
     print(f"keras / litert: {best:.2f} by the best, {np.median(ratios):.2f} in the median of rounds")
     print(f"largest difference of a probability {difference:.1e}")
     print(GOALS)
+
+
+def main() -> None:
+    """Parse, build, measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--folder", type=Path, help="of photographs")
+    parser.add_argument("--backbone", default="densenet121")
+    for name, default in (("size", 224), ("count", 16), ("repeats", 3)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = given.folder
+        if folder is None:
+            folder = Path(scratch) / "photographs"
+            write_dataset(folder, count=given.count, seed=1, size=(712, 1072), workers=1)
+            folder /= "images"
+        images = find_images([folder])[: given.count]
+        if given.run:
+            print(f"{given.run.name}:", end=" ")
+            engines = engines_of_run(given.run)
+        else:
+            print(f"{given.backbone}, {given.size} pixels, random weights:", end=" ", flush=True)
+            engines = engines_of_backbone(given.backbone, given.size, Path(scratch) / "bundle")
+        measure(engines, images, given.repeats)
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def table(measurements: Sequence[Measurement]) -> str:
             f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
             f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row {load:.2f}."
         )
-        lines.append(expectations(place.int8, place.architecture))
+        lines.append(expectations(place.int8, place.architecture, dict.fromkeys(m.variant for m in measurements)))
     return "\n".join(lines)
 
 

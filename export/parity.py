@@ -1,6 +1,6 @@
 """How far a variant is from the float model on photographs, and the gate that it has to pass."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,21 +96,29 @@ def _difference(one: float | None, other: float | None) -> float | None:
 
 
 def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uint8]) -> Outputs:
-    """What the trained grader says, by Keras.
+    """What the trained grader says of photographs, uint8 RGB (n, S, S, 3), by Keras; see `float_grader`."""
+    return float_grader(model, temperature)(images)
+
+
+def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np.uint8]], Outputs]:
+    """The trained grader by Keras, compiled once: photographs uint8 RGB (n, S, S, 3) -> what it says of them.
 
     Args:
         model: the grader, float32 (n, S, S, 3) -> logits.
         temperature: > 0.
-        images: uint8 RGB (n, S, S, 3).
     """
     both = keras.Model(model.inputs[0], [model.output, feature_layer(model).output])
     kernel = class_evidence(model)
-    parts = []
-    for start in range(0, len(images), _BATCH):
-        logits, features = both.predict_on_batch(images[start : start + _BATCH].astype(np.float32))
-        parts.append((logits, features @ kernel))
-    logits, heatmaps = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Outputs(probabilities(logits, kernel.shape[1], temperature), heatmaps)
+
+    def outputs(images: NDArray[np.uint8]) -> Outputs:
+        parts = []
+        for start in range(0, len(images), _BATCH):
+            logits, features = both.predict_on_batch(images[start : start + _BATCH].astype(np.float32))
+            parts.append((logits, features @ kernel))
+        logits, heatmaps = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return Outputs(probabilities(logits, kernel.shape[1], temperature), heatmaps)
+
+    return outputs
 
 
 def variant_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:

@@ -66,7 +66,7 @@ def predict(
     bundle = Bundle.load(bundle_at(source))
     if not is_run:  # one that may come from elsewhere
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle) if engine == "keras" else _with_litert(bundle)
+    grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
     results = grade(images, progress)
     gradings = [result for result in results if isinstance(result, Grading)]
     found = zip(images, results, strict=True)
@@ -102,30 +102,31 @@ def bundle_of(run_folder: Path) -> Path:
     if is_there():  # another process may have made it meanwhile
         return target
     run = load_run(run_folder)
-    drawn = _drawn(run.preprocessing)
+    plain = drawn(run.preprocessing)
     export_bundle(
         run.model(),
         target,
         **of_run(run),
-        calibration_images=drawn,
+        calibration_images=plain,
         calibration_seed=0,
-        validation=(drawn, np.zeros(len(drawn), np.int64)),
+        validation=(plain, np.zeros(len(plain), np.int64)),
         variants=("float32",),
         overwrite=True,
     )
     return target
 
 
-def _drawn(spec: Preprocessing) -> np.ndarray:
+def drawn(spec: Preprocessing) -> np.ndarray:
     """A photograph of no eye, plain and darker, uint8 RGB (2, S, S, 3); float32 is calibrated on nothing."""
     image = prepare_image(synthetic_photograph(), spec)
     return np.stack([image, image // 2])
 
 
 Results = list[Grading | KerasDrError]
+Engine = Callable[[Sequence[Path], Progress], Results]
 
 
-def _with_litert(bundle: Bundle) -> Callable[[Sequence[Path], Progress], Results]:
+def litert_engine(bundle: Bundle) -> Engine:
     """As many graders as cores, a thread each: no photograph waits for another's decoding."""
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
@@ -157,16 +158,21 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _with_keras(run_folder: Path, bundle: Bundle) -> Callable[[Sequence[Path], Progress], Results]:
-    """Batches through the trained model; preparation and conclusion are the grader's."""
+def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:
     from keras_dr.console import load_tensorflow
 
     load_tensorflow()
-    from export.parity import float_outputs
     from keras_dr.trained import load_run
 
     run = load_run(run_folder)
-    model, grader = run.model(), Grader(bundle)
+    return keras_engine(run.model(), run.temperature, bundle)
+
+
+def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
+    """Batches through the trained model; preparation and conclusion are the grader's."""
+    from export.parity import float_grader
+
+    outputs_of, grader = float_grader(model, temperature), Grader(bundle)
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
         results: Results = []
@@ -174,7 +180,7 @@ def _with_keras(run_folder: Path, bundle: Bundle) -> Callable[[Sequence[Path], P
             batch = images[start : start + _BATCH]
             prepared = [_prepare(grader, image) for image in batch]
             whole = [one[0] for one in prepared if not isinstance(one, KerasDrError)]
-            outputs = float_outputs(model, run.temperature, np.stack(whole)) if whole else None
+            outputs = outputs_of(np.stack(whole)) if whole else None
             rows = iter(range(len(whole)))
             for image, one in zip(batch, prepared, strict=True):
                 results.append(

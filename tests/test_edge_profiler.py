@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -107,6 +108,19 @@ def test_int8_instructions_are_named(cpuinfo: str, names: tuple[str, ...]) -> No
     assert int8_instructions(cpuinfo) == names
 
 
-def test_expectations_tell_time_from_size() -> None:
-    assert "save time as well" in expectations(("AMX",), "x86_64")
-    assert "size and memory, not time" in expectations((), "x86_64")
+@pytest.mark.parametrize(
+    ("int8", "architecture", "words"),
+    [
+        (("AMX",), "x86_64", "AMX.*less time \\(.67"),
+        ((), "x86_64", "no instruction of their own.*not less time"),
+        (("Arm dot product",), "aarch64", "Arm dot product.*nobody has measured"),
+        ((), "riscv64", "not known of this processor.*time unknown"),
+    ],
+)
+def test_expectations_of_int8(int8: tuple[str, ...], architecture: str, words: str) -> None:
+    assert re.search(words, expectations(int8, architecture, ["int8"]), re.DOTALL)
+
+
+def test_expectations_name_the_variants_asked_for() -> None:
+    lines = expectations((), "x86_64", ["float32", "dynamic", "mine"]).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["float32", "dynamic"]
