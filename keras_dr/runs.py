@@ -72,8 +72,7 @@ def write_bytes(file: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         temporary.replace(file)
     except OSError as error:  # a full disk is told without a name
-        error.filename, error.filename2 = str(file), None
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -85,8 +84,7 @@ def check_writable(file: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        error.filename = str(file)
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def write_json(file: Path, value: Any) -> None:

@@ -95,12 +95,15 @@ class Drill:
         while (done := sum(tally.injected for tally in tallies.values())) < times:
             tally = tallies["at a file" if done % 2 else "at a time"]
             renew(at, self.command, self.work)
-            for _ in range(2 if done % 3 == 2 and done + 1 < times else 1):
+            for again in range(2 if done % 3 == 2 and done + 1 < times else 1):
+                if again:
+                    tally.repeated += 1
+                    tally.resumed += left_over(self.command, at)
                 if self._kill_once(at, tally):
                     tally.injected += 1
                     self._check_between(at, tally)
-                    if fingerprint(self.command, at) and not self.command.needs:
-                        break
+                if fingerprint(self.command, at) and not self.command.needs:
+                    break
             self._repeat(at, tally)
         return list(tallies.values())
 
