@@ -22,10 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 
-import common  # noqa: F401  makes the project importable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_dr.synthetic import synthesise
 

@@ -88,8 +88,7 @@ def check_writable(file: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        error.filename = str(file)
-        raise
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def write_json(file: Path, value: Any) -> None:
