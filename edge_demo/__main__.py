@@ -11,7 +11,6 @@ from typing import Any
 
 import cv2
 
-from edge_demo import operators, profiler
 from edge_demo.bundle import Bundle
 from edge_demo.files import find_images, grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
@@ -31,6 +30,8 @@ def _positive(text: str) -> int:
 
 
 def _threads(text: str) -> list[int]:
+    from edge_demo import profiler  # grading starts without it
+
     try:
         return profiler.parse_threads(text)
     except KerasDrError as error:
@@ -191,6 +192,8 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
+    from edge_demo import operators, profiler
+
     images = [arguments.image] if arguments.image else []
     _check_results(arguments.bundle, images, [arguments.json])
     image = read_photograph(arguments.image) if arguments.image else None

@@ -25,6 +25,8 @@ def try_model(file: Path, seconds: float = SECONDS) -> None:
     Raises:
         KerasDrError: it could not be loaded or invoked, ended that process, or took too long or too much memory.
     """
+    import ai_edge_litert.interpreter  # noqa: F401  so that a fork has it, and need not read it again
+
     context = multiprocessing.get_context(METHOD)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(file, sender), daemon=True)  # type: ignore[attr-defined]

@@ -55,16 +55,16 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
     index = find_photograph(data, image_id)
     row, image, masks = data.rows[index], data.image(index), data.masks(index)
     side = max(_LEAST_SIDE, image.shape[0])
-    panels, missing = [], ""
+    panels, missing = {}, ""
     try:
-        panels.append(_panel(f"{image_id}: original", _original(data, row, side)))
+        panels[f"{image_id}: original"] = _original(data, row, side)
     except (OSError, KerasDrError) as error:
         missing = f"The original {data.source / row['source']} is not shown: {error}"
     about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row.get("reasons") else "")
-    panels.append(_panel(about, _enlarge(image, side)))
+    panels[about] = _enlarge(image, side)
     if masks:
-        panels.append(_panel("masks", _draw_masks(image, masks, side)))
-    return np.hstack(panels), missing
+        panels["masks"] = _draw_masks(image, masks, side)
+    return beside(panels), missing
 
 
 def find_photograph(data: PreparedSet, image_id: str) -> int:
@@ -109,6 +109,11 @@ def _draw_masks(image: Image, masks: Mapping[str, NDArray[np.float32]], side: in
         place = (6, side - 8 - 16 * (len(colours) - 1 - number))
         cv2.putText(drawn, lesion, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
     return drawn
+
+
+def beside(pictures: Mapping[str, Image]) -> Image:
+    """Pictures of one height, uint8 RGB (S, W, 3), side by side, their titles above; uint8 RGB (H, W, 3)."""
+    return np.hstack([_panel(title, picture) for title, picture in pictures.items()])
 
 
 def _panel(title: str, image: Image) -> Image:
