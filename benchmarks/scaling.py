@@ -1,12 +1,11 @@
 """What a photograph costs on one core, step by step, and what a million cost; the engines against each other.
 
-    python benchmarks/scaling.py BUNDLE FOLDER [--count 60] [--engines]
+    python benchmarks/scaling.py BUNDLE FOLDER [--count 400] [--engines]
 
 Steps are timed in seconds of work of this process (`time.process_time`), one thread, so that another program on the
-same cores changes little. --engines adds photographs a second on the clock: `predict --engine litert`, `--engine ray`
-on this machine's cores, and the named peer, a Ray Data pipeline of the same grader (`from_items`, `map` with actors,
-`write_parquet`); of both on Ray from the first photographs' results on, so that starting Ray is left out, and it is
-given apart.
+same cores changes little. --engines adds the work of all processes of `predict --engine litert`, of `--engine ray` on
+this machine's cores, and of the named peer, a Ray Data pipeline of the same grader (`from_items`, `map` with actors):
+from the first photographs' results to the last, so that starting Ray is left out; it is told apart.
 """
 
 import argparse
@@ -14,6 +13,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from statistics import mean
 from time import perf_counter, process_time
@@ -22,24 +24,28 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
+import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.files import find_images, grade_file, read_photograph
 from edge_demo.grader import Grader
 from edge_demo.results import table_row
+from export.predicting import predict, usable_cores
 from keras_dr.cluster.grading import grade_on_cluster, result_columns
 from keras_dr.cluster.parts import write_part
 from keras_dr.cluster.spreading import connected
+from keras_dr.duplicates import near_pairs
 from keras_dr.photograph import write_photograph
 from keras_dr.records import Record
 
 MANY = (1_000_000, 100_000_000)
 
 
-def steps(bundle: Bundle, images: list[Path], folder: Path) -> dict[str, float]:
-    """Core seconds a photograph of each step; the first photograph warms up."""
+def steps(bundle: Bundle, images: list[Path], folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Core seconds a photograph of each step, where the first photograph warms up; and the rows that come out."""
     grader = Grader(bundle, threads=1)
     times: dict[str, list[float]] = {}
+    rows = []
     (folder / "images").mkdir()
 
     def timed(name: str, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -52,24 +58,32 @@ def steps(bundle: Bundle, images: list[Path], folder: Path) -> dict[str, float]:
         data = timed("read", read_photograph, image)
         photograph = timed("decode, find fundus", grader.decode, data)
         prepared = timed("crop, resize, judge", grader.prepare, photograph)
-        timed("model", grader.invoke, prepared[0])
+        outputs = timed("model", grader.invoke, prepared[0])
+        rows.append(table_row(timed("conclude", grader.conclude, str(image), prepared, outputs)))
         record, spec = Record(image.stem, image, None), bundle.preprocessing
         timed("prepare", write_photograph, record, source=folder, folder=folder, spec=spec)
-    return {name: mean(values[1:]) for name, values in times.items()}
+    return {name: mean(values[1:]) for name, values in times.items()}, rows
 
 
-def sizes(bundle: Bundle, images: list[Path], folder: Path) -> dict[str, float]:
-    """Bytes a photograph: as published, prepared, and as a row of each table."""
-    grader = Grader(bundle, threads=1)
-    rows = [table_row(grade_file(grader, image)) for image in images]
+def pair_seconds(count: int = 16384) -> float:
+    """Core seconds in which `prepare` compares the hashes of two photographs, as they are and mirrored."""
+    numbers = np.random.default_rng(0)
+    hashes = [numbers.bytes(32).hex() for _ in range(count)]
+    started = process_time()
+    for mirrored in (False, True):
+        near_pairs(hashes, mirrored=mirrored)
+    return (process_time() - started) / (count**2 / 2)
+
+
+def sizes(bundle: Bundle, images: list[Path], rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
+    """Bytes a photograph: as published, prepared, and as a row of each table, its share of header and footer too."""
     for ending in ("parquet", "csv"):
-        write_part(folder / f"rows.{ending}", result_columns(bundle), rows * max(1, 1000 // len(rows)))
-    count = len(rows) * max(1, 1000 // len(rows))
+        write_part(folder / f"rows.{ending}", result_columns(bundle), rows)
     return {
         "published": mean(image.stat().st_size for image in images),
         "prepared PNG": mean(file.stat().st_size for file in (folder / "images").iterdir()),
-        "row, Parquet": (folder / "rows.parquet").stat().st_size / count,
-        "row, CSV": (folder / "rows.csv").stat().st_size / count,
+        "row, Parquet": (folder / "rows.parquet").stat().st_size / len(rows),
+        "row, CSV": (folder / "rows.csv").stat().st_size / len(rows),
     }
 
 
@@ -84,50 +98,70 @@ class Peer:
         return table_row(grade_file(self.grader, Path(row["path"])))
 
 
-def by_ray_data(bundle: Path, images: list[Path], cores: int, size: int) -> list[tuple[float, int]]:
+@dataclass
+class Watch:
+    """When how many photographs were done, and what processes had worked until then.
+
+    Attributes:
+        seen: photographs, clock, core seconds of this process and those that grade, core seconds of Ray's others, which
+            idle along whatever is done.
+    """
+
+    seen: list[tuple[int, float, float, float]] = field(default_factory=list)
+
+    def note(self, done: int, total: int = 0) -> None:
+        """Called with photographs done."""
+        import ray  # noqa: F401 # which brings psutil along
+
+        psutil = import_module("psutil")
+        worked = {True: 0.0, False: 0.0}
+        for one in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                worked["Worker" in one.cmdline()[0]] += sum(one.cpu_times()[:2])
+        if done:
+            self.seen.append((done, perf_counter(), worked[True] + process_time(), worked[False]))
+
+    def rates(self) -> tuple[float, float, float]:
+        """Photographs a second, core seconds a photograph, cores that Ray takes; from first result to last."""
+        (first, began, *before), (last, ended, *after) = self.seen[0], self.seen[-1]
+        count, seconds = last - first, ended - began
+        return count / seconds, (after[0] - before[0]) / count, (after[1] - before[1]) / seconds
+
+
+def by_ray_data(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
     with connected(None, cores) as ray:
         import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = False
         rows = ray.data.from_items([{"path": str(image)} for image in images], override_num_blocks=len(images) // size)
         graded = rows.map(Peer, fn_constructor_args=(bundle,), concurrency=cores, num_cpus=1)
-        seen, done = [], 0
+        done = 0
         for batch in graded.iter_batches(batch_size=None, prefetch_batches=0):
             done += len(batch["path"])
-            seen.append((perf_counter(), done))
-    return seen
+            watch.note(done)
 
 
-def by_us(bundle: Path, images: list[Path], cores: int, size: int, folder: Path) -> list[tuple[float, int]]:
-    seen: list[tuple[float, int]] = []
-    grade_on_cluster(
-        bundle,
-        images,
-        folder / "ours.parquet",
-        workers=cores,
-        part_size=size,
-        progress=lambda done, total: seen.append((perf_counter(), done)),
-    )
-    return [one for one in seen if one[1]]
+def by_us(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
+    grade_on_cluster(bundle, images, folder / "ours.parquet", workers=cores, part_size=size, progress=watch.note)
+
+
+def by_threads(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
+    predict(bundle, images, progress=lambda done, total: watch.note(done) if done % size == 0 else None)
 
 
 def engines(bundle: Path, images: list[Path], folder: Path) -> None:
-    from export.predicting import predict, usable_cores
-
-    cores, size = usable_cores(), 8
-    started = perf_counter()
-    predict(bundle, images)
-    local = len(images) / (perf_counter() - started)
-    print(f"{'litert':9} {local:6.1f} photographs a second, {cores} cores")
-    for name, work in {
-        "ray": lambda: by_us(bundle, images, cores, size, folder),
-        "Ray Data": lambda: by_ray_data(bundle, images, cores, size),
-    }.items():
-        started = perf_counter()
-        seen = work()
-        rate = (seen[-1][1] - seen[0][1]) / (seen[-1][0] - seen[0][0])
-        print(f"{name:9} {rate:6.1f} photographs a second, {rate / local:.2f} of litert;", end=" ")
-        print(f"first results after {seen[0][0] - started:.0f} s")
+    """Each engine once; the first one is what the others are compared with."""
+    cores, size, before = usable_cores(), 8, 0.0
+    for name, work in {"litert": by_threads, "ray": by_us, "Ray Data": by_ray_data}.items():
+        watch, started = Watch(), perf_counter()
+        work(bundle, images, cores, size, folder, watch)
+        rate, worked, idle = watch.rates()
+        before = before or worked
+        print(f"{name:9} {1000 * worked:6.1f} core ms a photograph, {worked / before:.2f} of litert,", end=" ")
+        print(f"beside {idle:.2f} cores that Ray takes;", end=" ")
+        print(
+            f"{rate:.1f} a second on {cores} cores, first results after {watch.seen[0][1] - started:.0f} s", flush=True
+        )
 
 
 def main() -> None:
@@ -135,19 +169,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--engines", action="store_true", help="compare the engines on the clock")
     given = parser.parse_args()
     images, bundle = find_images([given.folder])[: given.count], Bundle.load(given.bundle)
     print(f"{len(images)} photographs, {bundle.default_variant()} at {bundle.preprocessing.size} pixels")
     with tempfile.TemporaryDirectory() as name:
         cv2.setNumThreads(1)
-        costs = steps(bundle, images, Path(name))
+        costs, rows = steps(bundle, images, Path(name))
         grade = sum(seconds for step, seconds in costs.items() if step != "prepare")
         for step, seconds in (costs | {"grade, all steps": grade}).items():
             hours = "".join(f"{seconds * many / 3600:12,.0f} core hours" for many in MANY)
             print(f"{step:22} {1000 * seconds:7.1f} ms {hours}")
-        for what, size in sizes(bundle, images, Path(name)).items():
+        pair = pair_seconds()
+        hours = "".join(f"{pair * many**2 / 2 / 3600:12,.0f} core hours" for many in MANY)
+        print(f"{'prepare: find copies':22} {1e9 * pair:7.1f} ns {hours}, as each is compared with each")
+        for what, size in sizes(bundle, images, rows, Path(name)).items():
             space = "".join(f"{size * many / 1e9:12,.1f} GB" for many in MANY)
             print(f"{what:22} {size:9,.0f} B {space}")
         if given.engines:
