@@ -5,13 +5,14 @@ RUN/checkpoints/ state.json <phase>-<epoch>-<step>.weights.h5
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_dr import runs
 
@@ -26,7 +27,7 @@ class State:
         phase: of `PHASES`.
         epoch: finished epochs of the phase.
         step: finished batches of the epoch after them.
-        loss, accuracy: mean over these batches' photographs.
+        sums: of Keras's loss and accuracy over these batches, and their counts: float32 as the metrics hold them.
         seconds: spent in the phase.
         history: a row an epoch.
         finished: phase -> result.
@@ -35,8 +36,7 @@ class State:
     phase: str = PHASES[0]
     epoch: int = 0
     step: int = 0
-    loss: float = 0.0
-    accuracy: float = 0.0
+    sums: list[float] = field(default_factory=list)
     seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     finished: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -88,6 +88,30 @@ class Checkpoints:
 
     def _weights(self, state: State) -> Path:
         return self.folder / f"{state.phase}-{state.epoch:04d}-{state.step:06d}.weights.h5"
+
+
+def metric_values(model: keras.Model) -> list[float]:
+    """Sums and counts that the compiled loss and metrics hold, float32, in Keras's order."""
+    return [float(keras.ops.convert_to_numpy(variable)) for variable in _metric_variables(model)]
+
+
+def add_to_metrics(model: keras.Model, values: Sequence[float]) -> dict[str, Any]:
+    """Add what `metric_values` gave before the first batch of a call to what the metrics hold after it.
+
+    Not before that batch, as Keras makes the variables in it. The sums are those of a call that was not interrupted,
+    bit for bit: adding two numbers rounds the same in either order.
+
+    Returns:
+        Name of a metric -> its mean.
+    """
+    getattr(model, "jax_state_sync", lambda: None)()
+    for variable, now, before in zip(_metric_variables(model), metric_values(model), values, strict=True):
+        variable.assign(np.float32(now) + np.float32(before))
+    return model.get_metrics_result()
+
+
+def _metric_variables(model: keras.Model) -> list[keras.Variable]:
+    return [variable for metric in model.metrics for variable in metric.variables]
 
 
 @contextmanager

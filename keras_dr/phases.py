@@ -13,7 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_dr import metrics
-from keras_dr.checkpoints import PHASES, Checkpoints, State, held_interrupt
+from keras_dr.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
 from keras_dr.config import Finetune, Frozen, Phase, Recipe
 from keras_dr.devices import Spread
 from keras_dr.errors import KerasDrError
@@ -193,9 +193,10 @@ class Training:
         self._seed(overall * self.lesson.steps + state.step)
         for first, last, divided in self.lesson.stretches(state.step):
             batches = self.lesson.batches(stage.reader(overall), overall, first, last, divided)
-            watch.state = replace(watch.state, step=first, loss=watch.means["loss"], accuracy=watch.means["accuracy"])
+            watch.state = replace(watch.state, step=first, sums=watch.sums)
             with self.spread.divided() if divided else nullcontext():
                 stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
+            watch.sums = metric_values(stage.trainer)
         return {"phase": state.phase, "epoch": state.epoch + 1} | watch.means
 
     def _seed(self, step: int) -> None:
@@ -230,29 +231,27 @@ class _Watch(keras.callbacks.Callback):
         self.training, self.started, self.checkpoints = training, started, checkpoints
         self.state = replace(state)  # as what is trained of the epoch by this call began
         self.text = f"{state.phase} {state.epoch + 1}/{settings.epochs}"
-        self.means = {"loss": state.loss, "accuracy": state.accuracy}
+        self.sums = state.sums
+        self.means: dict[str, float] = {}
         self.interrupted: list[int] = []
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Keras's call after each batch, with the means over those of this call."""
+        """Keras's call after each batch, with the means over the epoch's batches so far."""
         training, state = self.training, self.state
         if not np.isfinite(logs["loss"]):
             remedy = f"Lower {state.phase}.learning_rate; best weights so far are in the unfinished run's folder."
             raise KerasDrError("a finite loss", f"{logs['loss']} in {self.text}", remedy)
-        done, steps, size = state.step + step + 1, training.lesson.steps, training.recipe.batch_size
-        before, seen = state.step * size, min(done * size, len(training.lesson.labels))
-        for name in self.means:
-            total = getattr(state, name) * before + float(logs[name]) * (seen - before)
-            self.means[name] = total / seen if before else float(logs[name])
+        done, steps = state.step + step + 1, training.lesson.steps
+        if step == 0 and state.step:
+            logs = add_to_metrics(self.model, self.sums)
+        self.means = {name: float(logs[name]) for name in ("loss", "accuracy")}
         training.progress(training.overall(state) * steps + done, training._total(), self.text)
         due = training.save_every and done % training.save_every == 0
         if done < steps and (due or self.interrupted):
             getattr(self.model, "jax_state_sync", lambda: None)()
             seconds = time.monotonic() - self.started
-            self.checkpoints.save(
-                self.model,
-                replace(state, step=done, seconds=seconds, loss=self.means["loss"], accuracy=self.means["accuracy"]),
-            )
+            sums = metric_values(self.model)
+            self.checkpoints.save(self.model, replace(state, step=done, seconds=seconds, sums=sums))
             if self.interrupted:
                 raise KeyboardInterrupt
 

@@ -1,6 +1,6 @@
 import csv
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -84,8 +84,18 @@ def test_a_training_saved_midway_ends_with_the_same_weights(
     training.train(data, tmp_path / "run", recipe, save_every=1)
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)
+    assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C interrupts, also where the tests' own runner has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("stop_at", [1, 4, 7])
 def test_ctrl_c_finishes_the_step_and_saves_it(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
