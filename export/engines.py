@@ -1,6 +1,12 @@
 """LiteRT against other engines on the same weights: one run, the same threads, a fresh process each, in turns.
 
 LiteRT runs float32.tflite, the others float32.onnx. All compute in float32 and answer one photograph at a time.
+
+Measured, processor time of an invoke with one thread on a busy machine (Xeon with AVX-512), medians of six rounds of
+processes for MobileNetV2 and five for DenseNet121: MobileNetV2 at 512 pixels, LiteRT 46 ms, ONNX Runtime 1.02 to 1.07
+times that, OpenVINO .97 to 1.02. DenseNet121 at 224, LiteRT 58 to 64 ms, ONNX Runtime .88, OpenVINO .86: its
+concatenations (copies, 5 % of LiteRT's time) and the batch norms before convolutions (8 %) stay operators of their own
+in XNNPACK, the others fuse them; convolutions take 86 % in LiteRT.
 """
 
 from collections.abc import Sequence
