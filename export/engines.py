@@ -1,6 +1,13 @@
 """LiteRT against other engines on the same weights: one run, the same threads, a fresh process each, in turns.
 
 LiteRT runs float32.tflite, the others float32.onnx. All compute in float32 and answer one photograph at a time.
+
+Measured, processor time of an invoke with one thread on a busy machine (Xeon with AVX-512), medians of processes in
+turns. MobileNetV2 at 512 pixels, two sets of three: LiteRT 46 ms, ONNX Runtime 1.02 and 1.07 times that, OpenVINO .97
+and 1.02. DenseNet121 at 224, random weights, two rounds: LiteRT 58 ms, ONNX Runtime .88, OpenVINO .86. There, by
+`edge_demo.operators`, convolutions take 86 % of LiteRT's time, concatenations 5 % as copies, and the batch norms in
+front of convolutions 6 to 9 % as operators of their own; the gap is as large as those two, which others may fuse. A
+depthwise convolution in place of such a batch norm saves half of its time, 1 to 2 % of the whole: not worth it.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,8 @@
 
 It is made from the TFLite file itself, not from the model again: the same weights with the batch norms already in them,
 and the same names: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
-Needs the packages of requirements-onnx.txt.
+Needs the packages of requirements-onnx.txt. tf2onnx counts the names inside the file on and on: the first one of a
+process has the same bytes each time, a second one not.
 """
 
 import tempfile
