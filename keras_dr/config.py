@@ -1,6 +1,7 @@
 """The recipe: everything that determines a training, validated, immutable, read from YAML and saved with each run."""
 
 import difflib
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from keras_dr.errors import KerasDrError, brief
 
-_ALTERNATIVES = ("literal", "int", "bool", "tuple")  # what pydantic adds to the place of a value of several types
+_ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")  # what pydantic adds to the place of a value of several types
 _LARGEST = 1 << 20  # bytes of a recipe; those of the project have two thousand
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
@@ -171,7 +172,7 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as error:
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if not str(part).startswith(_ALTERNATIVES)]
+        place = [str(part) for part in first["loc"] if not _ALTERNATIVE.match(str(part))]
         if first["type"] == "extra_forbidden":
             raise _unknown_key(place) from error
         rule = first["msg"].removeprefix("Value error, ")

@@ -27,6 +27,13 @@ def test_misspelt_key_is_named_with_the_nearest() -> None:
         load_recipe(None, ["finetune.learnig_rate=1"])
 
 
+def test_a_misspelt_limit_is_named_with_its_variant() -> None:
+    with pytest.raises(
+        KerasDrError, match=r"found parity\.int8\.agreement\. Did you mean parity\.int8\.grade_agreement\?"
+    ):
+        load_recipe(None, ["parity.int8.agreement=.9"])
+
+
 @pytest.mark.parametrize(
     "override", ["seed=-1", "dropout=1", "frozen.epochs=many", "finetune.unfreeze=none", "novalue"]
 )
