@@ -87,6 +87,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("prepare", "nowhere", "x"), "no such folder"),
         (("prepare", ".", "x", "--size", "9"), "image size"),
         (("prepare", ".", "x", "--task", "five"), "a task among"),
+        (("prepare", ".", "x", "--engine", "dask"), "an engine among local, ray"),
         (("train", "nowhere", "x"), "no such folder"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),

@@ -66,7 +66,7 @@ def test_an_address_is_for_ray_alone() -> None:
 
 
 TWO_NODES = """
-import sys
+import sys, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
@@ -84,6 +84,9 @@ if __name__ == "__main__":
             here = ray.get_runtime_context().get_node_id()
             killed.extend(node for node in cluster.list_all_nodes() if node.node_id != here)
             cluster.remove_node(killed[0], allow_graceful=False)
+            while sum(node["Alive"] for node in ray.nodes()) > 1:  # else the other node may end before it is noticed
+                time.sleep(0.1)
+            time.sleep(1)
 
     found = grade_on_cluster(bundle, [folder], out, address=cluster.address, part_size=3, progress=kill_the_other)
     assert len(killed) == 1 and (found.photographs, found.failed) == (25, 1), found

@@ -99,9 +99,8 @@ def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) ->
     manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
     return {
         "bundle_sha256": runs.sha256_of(bundle_folder / runs.MANIFESTS["bundle"]),
-        "images": [str(path) for path in images],
+        "images": [(str(path), str(path.absolute())) for path in images],
         "manifests_sha256": [runs.sha256_of(path) for path in manifests],
-        "base": str(Path.cwd()),
         "part_size": part_size,
     }
 
