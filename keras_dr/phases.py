@@ -196,7 +196,9 @@ class Training:
             watch.state = replace(watch.state, step=first, loss=watch.means["loss"], accuracy=watch.means["accuracy"])
             with self.spread.divided() if divided else nullcontext():
                 stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
-        return {"phase": state.phase, "epoch": state.epoch + 1} | watch.means
+        # as many digits as float32 means have: joined from two parts of an epoch, they differ in the next one
+        means = {name: float(f"{mean:.6g}") for name, mean in watch.means.items()}
+        return {"phase": state.phase, "epoch": state.epoch + 1} | means
 
     def _seed(self, step: int) -> None:
         """Set what dropout draws by seed and step, as the pipeline's order is, so that a resumed run repeats it."""
