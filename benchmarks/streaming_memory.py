@@ -179,7 +179,11 @@ def plot(file: Path, noted: dict[str, NDArray[np.float64]]) -> None:
     figure, panels = pyplot.subplots(1, len(noted), figsize=(4 * len(noted), 3.2), squeeze=False, layout="constrained")
     for panel, (stage, notes) in zip(panels[0], noted.items(), strict=True):
         panel.plot(notes[:, 0], notes[:, 1] / 1024)
-        panel.set(title=f"{stage}: {slope_kib(notes):.0f} KiB per 1,000", xlabel="photographs", ylim=(0, None))
+        panel.set(
+            title=f"{stage}: {slope_kib(notes):.0f} KiB per 1,000",
+            xlabel="photographs",
+            ylim=(0, notes[:, 1].max() / 1024 * 1.2),
+        )
     panels[0, 0].set_ylabel("resident memory, MiB")
     figure.savefig(file, dpi=110)
 

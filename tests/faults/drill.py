@@ -265,6 +265,7 @@ def main() -> None:
     given = parser.parse_args()
     given.commands = given.commands or names[: -1 if given.short else None]
     work, tallies = Path(tempfile.mkdtemp(prefix="faults-")), []
+    os.environ["TMPDIR"] = tempfile.tempdir = str(work)  # what killed processes leave goes with it
     started = time.monotonic()
     try:
         make_photographs(work)
