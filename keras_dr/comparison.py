@@ -107,8 +107,8 @@ def load_contenders(
         try:
             about, (ids, of), threshold = _read(folder, split)
         except (LookupError, TypeError, AttributeError) as error:
-            found = f"{type(error).__name__}: {error}"
-            raise KerasDrError(f"{folder} as train and evaluate wrote it", found, _SAME) from error
+            expected = f"{folder} as train and evaluate wrote it"
+            raise KerasDrError(expected, f"{type(error).__name__}: {error}", _SAME) from error
         order = order or ids
         if set(ids) != set(order) or len(ids) != len(order):
             differing = f"{len(set(ids) ^ set(order))} other ones in {name}"
