@@ -101,5 +101,5 @@ def _read_journal(journal: Path) -> Iterator[Stamp]:
         try:
             line = json.loads(text)
             yield str(line["file"]), int(line["bytes"]), int(line["changed_ns"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
             continue

@@ -104,7 +104,11 @@ def load_contenders(
     found: list[Contender] = []
     order: list[str] = []
     for index, (folder, name) in enumerate(zip(folders, names, strict=True)):
-        about, (ids, of), threshold = _read(folder, split)
+        try:
+            about, (ids, of), threshold = _read(folder, split)
+        except (LookupError, TypeError, AttributeError) as error:
+            expected = f"{folder} as train and evaluate wrote it"
+            raise KerasDrError(expected, f"{type(error).__name__}: {error}", _SAME) from error
         order = order or ids
         if set(ids) != set(order) or len(ids) != len(order):
             differing = f"{len(set(ids) ^ set(order))} other ones in {name}"

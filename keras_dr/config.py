@@ -14,6 +14,7 @@ from keras_dr.errors import KerasDrError, brief
 
 _ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")  # what pydantic adds to the place of a value of several types
 _LARGEST = 1 << 20  # bytes of a recipe; those of the project have two thousand
+_DEEPEST = 20  # levels; recipes have three
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
 
@@ -199,10 +200,18 @@ def _unknown_key(place: list[str]) -> KerasDrError:
 class _PlainLoader(yaml.SafeLoader):
     """Values of plain types, each written out: some hundred bytes of aliases can stand for terabytes."""
 
+    depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("an alias (*name); write the value out")
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise yaml.YAMLError(f"more than {_DEEPEST} levels")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 def _load_yaml(text: str) -> Any:

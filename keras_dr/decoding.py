@@ -22,7 +22,7 @@ Image = NDArray[np.uint8]
 # Four times a 24-megapixel camera, and 300 MB once decoded: a workstation's worker and a phone still hold that, while
 # a file of some kilobytes that claims 40,000 x 40,000 pixels would take 4.8 GB.
 MAX_PIXELS = 100_000_000
-MAX_SCANS = 100  # of a JPEG: an empty one takes ten bytes and a pass over the whole picture; cameras write 1 to 10
+MAX_SCANS = 50  # of a JPEG: an empty one takes 14 bytes and 75 ms at 100 megapixels; encoders write 1 to 12
 _STRIP = 256  # rows that are blended at a time
 _COLOR = {
     1: cv2.IMREAD_COLOR,

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from conftest import encode
 
+from edge_demo.watch import _read_journal
 from keras_dr import prepared, runs
+from keras_dr.comparison import load_contenders
 from keras_dr.config import load_recipe
 from keras_dr.datasets import read_records
 from keras_dr.datasets.tables import read_table
@@ -190,7 +192,7 @@ def test_a_jpeg_of_too_many_scans_is_refused() -> None:
     jpeg = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1))[1].tobytes()
     assert decode_rgb(jpeg).shape == (16, 16, 3)
     scan = b"\xff\xda\0\x08\1\1\0\1\x3f\0"
-    with pytest.raises(KerasDrError, match=f"at most {MAX_SCANS} scans; found 1"):
+    with pytest.raises(KerasDrError, match=f"at most {MAX_SCANS} scans; found {MAX_SCANS + 10}"):
         decode_rgb(jpeg[:-2] + scan * MAX_SCANS + jpeg[-2:])
 
 
@@ -242,6 +244,18 @@ def test_a_hostile_manifest_is_refused(small_set: Path, old: str, new: str, mess
     write_set(small_set, (small_set / "manifest.csv").read_text().replace(old, new, 1))
     with pytest.raises(KerasDrError, match=message):
         prepared.load(small_set)
+
+
+def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "run.json", '{"schema_version": 1, "data": []}')
+    with pytest.raises(KerasDrError, match="as train and evaluate wrote it; found TypeError"):
+        load_contenders([tmp_path, tmp_path], "test")
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a", "bytes": 1e999, "changed_ns": 0}', "[]", "\xff"])
+def test_a_broken_line_of_the_journal_is_passed_over(tmp_path: Path, line: str) -> None:
+    sound = '{"file": "a.png", "bytes": 1, "changed_ns": 2}'
+    assert list(_read_journal(put(tmp_path / "gradings.jsonl", f"{line}\n{sound}\n"))) == [("a.png", 1, 2)]
 
 
 def test_a_message_stays_short_and_cannot_command_a_terminal() -> None:

@@ -165,13 +165,17 @@ def archive(box: Path) -> None:
 
 def keras_model(box: Path) -> None:
     """By someone who also writes run.json and its hash."""
+    import keras
     from seeds import run_about
 
     from keras_dr.trained import load_run
 
     about = run_about() | {"model_sha256": hashlib.sha256((box / "model.keras").read_bytes()).hexdigest()}
     (box / "run.json").write_text(json.dumps(about))
-    load_run(box).model()
+    try:
+        load_run(box).model()
+    finally:
+        keras.utils.clear_session()
 
 
 def tflite_model(box: Path) -> None:

@@ -4,7 +4,7 @@
 
 A case is sound when it is accepted, or refused with a KerasDrError or OSError that says why. Each target runs in a
 process of its own that is watched from here: one that dies (crash), takes more than 5 s of processor time or 30 s in
-all (hang) or more than 1 GiB above what it held at first (memory) is counted, its case kept, and the next case tried
+all (hang) or more than 1 GiB above what it held before (memory) is counted, its case kept, and the next case tried
 in a fresh one. Coverage guides half of the cases of targets in pure Python (Atheris), where it can be installed.
 """
 
@@ -101,7 +101,7 @@ def _environment(name: str) -> dict[str, str]:
 
 def _watch(process: "subprocess.Popen[bytes]", status: Path, tally: Tally) -> str:
     """Why it must be ended, or nothing."""
-    started, case, cpu_before, since = time.time(), 0, 0.0, time.time()
+    started, case, cpu_before, since, held = time.time(), 0, 0.0, time.time(), 0.0
     while process.poll() is None:
         time.sleep(_POLL_SECONDS)
         begun, ended, _, _, ready, _, base = STATUS.unpack(status.read_bytes())
@@ -115,10 +115,10 @@ def _watch(process: "subprocess.Popen[bytes]", status: Path, tally: Tally) -> st
             continue
         tally.peak_mib = max(tally.peak_mib, peak - base)
         if begun != case or begun == ended:
-            case, cpu_before, since = begun, cpu, time.time()
+            case, cpu_before, since, held = begun, cpu, time.time(), rss
         elif cpu - cpu_before > CPU_SECONDS or time.time() - since > WALL_SECONDS:
             return "hangs"
-        if rss - base > MEMORY_MIB:
+        if held and rss - held > MEMORY_MIB:  # not since the first case: Keras keeps some of every model
             return "memory"
     return ""
 

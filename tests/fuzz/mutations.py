@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -61,14 +62,18 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return mutate_bytes(data, rng)
-    for _ in range(rng.choice((1, 1, 2, 4))):
-        value = _change_json(value, rng)
-    text = json.dumps(value).replace(f'"{_DEEP_MARK}"', "[" * DEEP + "]" * DEEP)
+    try:
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            value = _change_json(value, rng)
+        text = json.dumps(value)
+    except (RecursionError, ValueError):  # a mutant that Python just about reads
+        return mutate_bytes(data, rng)
+    text = text.replace(f'"{_DEEP_MARK}"', "[" * DEEP + "]" * DEEP)
     return text.encode()
 
 
 def _change_json(value: Any, rng: Random) -> Any:
-    places = list(_places(value))
+    places = list(_places(value)) if isinstance(value, (dict, list)) else []
     if not places:
         return rng.choice(EVIL)
     holder, key = rng.choice(places)
@@ -83,7 +88,7 @@ def _change_json(value: Any, rng: Random) -> Any:
     elif isinstance(holder[key], (int, float)) and kind == 3:
         holder[key] = rng.choice((-holder[key], holder[key] * 1000003, [holder[key]], str(holder[key])))
     else:
-        holder[key] = rng.choice(EVIL)
+        holder[key] = deepcopy(rng.choice(EVIL))  # a second change may reach into it
     return value
 
 
