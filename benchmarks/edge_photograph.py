@@ -8,16 +8,11 @@ memory, as `edge_demo grade` makes them. Bare invoke: the runtime alone on the p
 turns. Without BUNDLE, the backbone from random weights.
 """
 
-import argparse
-import os
-import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import cv2
 import numpy as np
 
@@ -71,13 +66,11 @@ def measure(grader: Grader, photograph: bytes, repeats: int) -> np.ndarray:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, threads=2, repeats=50)
     parser.add_argument("bundle", nargs="?", type=Path)
     parser.add_argument("--variant", default="float32")
     parser.add_argument("--photograph", type=Path)
     parser.add_argument("--backbone", default="densenet121")
-    for name, default in (("size", 224), ("threads", 2), ("repeats", 50)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     cv2.setNumThreads(given.threads)
     with tempfile.TemporaryDirectory() as temporary:
@@ -88,9 +81,8 @@ def main() -> None:
     median, least = np.median(times, axis=0), times.min(axis=0)
     for name, m, low in zip((*STAGES, "all", "bare invoke"), median, least, strict=True):
         print(f"{name:11} median {m:7.2f} ms, least {low:7.2f} ms")
-    print(f"all / bare invoke: medians {median[4] / median[5]:.3f}, least {least[4] / least[5]:.3f}", end=", ")
-    print(f"median of rounds {np.median(times[:, 4] / times[:, 5]):.3f}")
-    print(f"Goal: at most {GOAL}.")
+    print(f"ratio of the medians {median[4] / median[5]:.3f}, of the least {least[4] / least[5]:.3f}")
+    common.report("decode to overlay / bare invoke", "LiteRT's bare invoke", times[:, 4] / times[:, 5], at_most=GOAL)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,21 @@ resident set; the trial of the model, a forked child that ends before the model 
 RUN and BUNDLE, MobileNetV2 from random weights.
 """
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import common
+import numpy as np
+from common import ROOT
 
 from edge_demo.profiler import synthetic_photograph
 
-ROOT = Path(__file__).resolve().parents[1]
-GOALS = "Goals: edge_demo 1/20 of the time and 1/7 of the memory."
+# What Keras takes, in shares of what edge_demo takes: seconds on the clock, of work, and memory.
+GOALS = {"start to first grade": 20.0, "the same in seconds of work": None, "peak memory": 7.0}
 KERAS = """
 import os, sys
 from pathlib import Path
@@ -84,11 +83,9 @@ def make(folder: Path, size: int) -> tuple[Path, Path]:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, repeats=5)
     parser.add_argument("folders", nargs="*", type=Path, metavar="RUN BUNDLE")
     parser.add_argument("--photograph", type=Path)
-    for name, default in (("size", 224), ("repeats", 5)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     if len(given.folders) not in (0, 2):
         parser.error("a run and its bundle, or neither")
@@ -108,10 +105,9 @@ def main() -> None:
                 figures = measure(program, words)
                 print("{}: {:.2f} s, {:.2f} s of work, {:.0f} MiB".format(name, *figures), flush=True)
                 found[name] += [figures] if repeat else []
-    for column, (what, unit) in enumerate((("start to first grade", "s"), ("work", "s"), ("peak memory", "MiB"))):
-        mine, theirs = (statistics.median(row[column] for row in rows) for rows in found.values())
-        print(f"{what}: edge_demo {mine:.2f} {unit}, Keras {theirs:.2f} {unit}: 1/{theirs / mine:.1f} (medians)")
-    print(GOALS)
+    ratios = np.array(found["Keras"]) / np.array(found["edge_demo"])
+    for column, (what, goal) in enumerate(GOALS.items()):
+        common.report(f"{what}, Keras / edge_demo", "Keras", ratios[:, column], at_least=goal)
 
 
 if __name__ == "__main__":

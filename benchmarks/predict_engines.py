@@ -8,17 +8,12 @@ to build and export it. Both engines decode and prepare the photographs themselv
 before the counted ones, which take turns. Loading is left out (Keras's is the longer).
 """
 
-import argparse
-import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import common
 import numpy as np
 
 from edge_demo.bundle import Bundle
@@ -31,7 +26,7 @@ from keras_dr.preprocessing import Preprocessing
 from keras_dr.synthetic import write_dataset
 from keras_dr.trained import load_run
 
-GOALS = "Goals: LiteRT at least 2 times Keras, numbers equal to 1e-4."
+GOAL = 2.0
 
 
 def engines_of_run(folder: Path) -> dict[str, Engine]:
@@ -75,20 +70,16 @@ def measure(engines: dict[str, Engine], images: Sequence[Path], repeats: int) ->
         print(f"{name:7} {1000 * min(times) / len(images):6.1f} ms a photograph (best of {repeats})")
     ratios = np.array(seconds["keras"]) / np.array(seconds["litert"])
     difference = np.abs(probabilities["litert"] - probabilities["keras"]).max()
-    best = min(seconds["keras"]) / min(seconds["litert"])
-    print(f"keras / litert: {best:.2f} by the best, {np.median(ratios):.2f} in the median of rounds")
-    print(f"largest difference of a probability {difference:.1e}")
-    print(GOALS)
+    print(f"largest difference of a probability {difference:.1e} (goal: at most 1e-4)")
+    common.report("predict by Keras / by LiteRT", "Keras", ratios, at_least=GOAL)
 
 
 def main() -> None:
     """Parse, build, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, size=224, count=16, repeats=3)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--folder", type=Path, help="of photographs")
     parser.add_argument("--backbone", default="densenet121")
-    for name, default in (("size", 224), ("count", 16), ("repeats", 3)):
-        parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder

@@ -32,7 +32,8 @@ class Benchmark:
     """A script and what it is given.
 
     Attributes:
-        arguments: for figures worth keeping, minutes on two cores; $IDRID and so on stand for data.
+        arguments: for figures worth keeping, minutes on two cores; $IDRID and so on stand for data, and go if they end
+            with "?" and were not named.
         smallest: what ends soonest.
         folder: where the script lies.
     """
@@ -48,12 +49,15 @@ BENCHMARKS = {
     "pipeline": Benchmark("--repeats 9", "--backbone tiny --size 32 --batch 4 --steps 1 --repeats 1"),
     "frozen_phase": Benchmark("$PREPARED --epochs 10", "$PREPARED --backbone tiny --epochs 2"),
     "predict": Benchmark("--photographs 256 --repeats 5", "--size 32 --photographs 4 --batch 4 --repeats 1"),
-    "predict_engines": Benchmark("$RUN $FULLRES --count 15 --repeats 5", "$RUN $FULLRES --count 2 --repeats 1"),
-    "explain": Benchmark("--repeats 5", "--backbone tiny --size 32 --batch 2 --repeats 1"),
+    "predict_engines": Benchmark("--count 16 --repeats 5", "--backbone tiny --size 32 --count 2 --repeats 1"),
+    "explain": Benchmark("$RUN? --repeats 5", "--backbone tiny --size 32 --batch 2 --repeats 1"),
+    "edge_start": Benchmark("--repeats 5", "--size 64 --repeats 1"),
+    "edge_photograph": Benchmark("--repeats 50", "--backbone tiny --size 32 --repeats 2"),
     "quantisers": Benchmark("$RUN --repeats 30", "$RUN --variants dynamic --photographs 2 --repeats 2"),
 }
 NO_PEER = {
     "copies": "how well copies are told: shares of photographs, not a comparison",
+    "scaling": "what a million photographs cost; with --engines, the work of each engine beside Ray Data's",
     "streaming_memory": "how memory grows with the number of photographs: compared with itself",
 }
 
@@ -103,13 +107,15 @@ class Data:
 def run_one(name: str, benchmark: Benchmark, smallest: bool, data: Data) -> dict[str, Any]:
     """Run a benchmark: its command, how it ended, and its figures as `common.Figure`."""
     arguments = benchmark.smallest if smallest else benchmark.arguments
-    names = [word[1:] for word in arguments.split() if word.startswith("$")]
+    words = arguments.split()
+    names = [word[1:].rstrip("?") for word in words if word.startswith("$")]
     found = {one: data.find(one) for one in names}
-    shown = f"{name}.py {arguments}"
-    missing = [one for one, path in found.items() if not path]
+    words = [word for word in words if not word.endswith("?") or found[word[1:-1]]]
+    shown = f"{name}.py {' '.join(words)}".replace("?", "")
+    missing = [word[1:] for word in words if word.startswith("$") and not found[word[1:].rstrip("?")]]
     if missing:
         return {"name": name, "command": shown, "status": f"skipped: name {', '.join(missing)}", "figures": []}
-    words = [found[word[1:]] if word.startswith("$") else word for word in arguments.split()]
+    words = [found[word[1:].rstrip("?")] if word.startswith("$") else word for word in words]
     file = data.folder / f"{name}.jsonl"
     print(f"\n== {shown}", flush=True)
     start = perf_counter()
