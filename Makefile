@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test check faults fuzz bench docs clean
+.PHONY: help demo test test-all check faults fuzz bench docs clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
-	@echo "make test   all tests"
+	@echo "make test   all tests but those that take minutes each: make test-all"
 	@echo "make check  ruff, ruff format, mypy"
 	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs   the documentation as a site, into site/"
@@ -28,8 +28,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onn
 demo: $(VENV)/.installed
 	$(PY) cli.py demo demo
 
+# Two processes, each with its own trained run: half the time on two cores, and 3 GB of memory each.
 test: $(VENV)/.installed-dev
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n 2 --dist loadfile
+
+test-all: $(VENV)/.installed-dev
+	$(PY) -m pytest -q -n 2 --dist loadfile -m ""
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

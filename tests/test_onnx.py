@@ -49,7 +49,7 @@ def test_the_steps_of_an_ordinal_head_become_onnx() -> None:
     compare_both(build_model("tiny", SIZE, 5, head="ordinal"))
 
 
-@pytest.mark.slow  # half a minute a network
+@pytest.mark.minutes  # half a minute a network
 @pytest.mark.parametrize("backbone", ["mobilenetv2", "densenet121", "efficientnetb0", "resnet50v2", "vgg16"])
 def test_every_family_becomes_onnx(backbone: str) -> None:
     pytest.importorskip("tf2onnx")
