@@ -92,7 +92,7 @@ def main() -> None:
         limits = parity.limits_of(run.recipe.parity)[name]
         ours, kept = quantise_within(content, name, statistics, calibration, limits)
         seconds = timed(lambda name=name: variants.quantise(content, name, statistics))[1]
-        with variants._quiet():
+        with variants.quiet():
             theirs, their_seconds = timed(lambda name=name: by_tensorflow(graph, name, calibration))
         rounds = invoke_ms([content, ours, theirs], images, given.repeats)
         times = np.median(rounds, axis=0)

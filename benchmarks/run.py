@@ -6,7 +6,7 @@
 Data are named in the environment, as above: IDRID, that data set; FULLRES, a folder of JPEG photographs as a camera
 leaves them; PREPARED, a prepared set; RUN, a trained run, with its prepared set where run.json says. Without FULLRES
 and PREPARED photographs are drawn (PREPARED: made of IDRID, if that is named); without RUN what needs one is skipped.
-`--smallest` only shows that each starts.
+`--smallest` only shows that each starts. With NAME the others' results stay as they are in the file.
 """
 
 import json
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -47,7 +47,7 @@ class Benchmark:
 BENCHMARKS = {
     "prepare": Benchmark("$FULLRES --repeats 3", "$FULLRES --sizes 96 --repeats 1"),
     "pipeline": Benchmark("--repeats 9", "--backbone tiny --size 32 --batch 4 --steps 1 --repeats 1"),
-    "frozen_phase": Benchmark("$PREPARED --epochs 10", "$PREPARED --backbone tiny --epochs 2"),
+    "frozen_phase": Benchmark("$PREPARED --epochs 20", "$PREPARED --backbone tiny --epochs 2"),
     "predict": Benchmark("--photographs 256 --repeats 5", "--size 32 --photographs 4 --batch 4 --repeats 1"),
     "predict_engines": Benchmark("--count 16 --repeats 5", "--backbone tiny --size 32 --count 2 --repeats 1"),
     "explain": Benchmark("$RUN? --repeats 5", "--backbone tiny --size 32 --batch 2 --repeats 1"),
@@ -119,6 +119,7 @@ def run_one(name: str, benchmark: Benchmark, smallest: bool, data: Data) -> dict
     file = data.folder / f"{name}.jsonl"
     print(f"\n== {shown}", flush=True)
     start = perf_counter()
+    begun = {"date": now(), "load": round(os.getloadavg()[0], 1)}
     script = str(benchmark.folder / f"{name}.py")
     done = subprocess.run([sys.executable, script, *words], env={**os.environ, common.JSON_FILE: str(file)})
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
@@ -128,6 +129,7 @@ def run_one(name: str, benchmark: Benchmark, smallest: bool, data: Data) -> dict
         "command": shown + (f" (not named: {made})" if made else ""),
         "status": "done" if done.returncode == 0 else f"failed: exit {done.returncode}",
         "seconds": round(perf_counter() - start, 1),
+        **begun,
         "figures": [json.loads(line) for line in lines],
     }
 
@@ -148,13 +150,23 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def now() -> str:
+    """Date and time, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="minutes")
+
+
 def surroundings() -> dict[str, Any]:
-    """When, on which machine, how busy, and with which versions."""
+    """When, on which machine, and with which versions."""
     from edge_demo.machine import machine
     from keras_dr.runs import versions
 
-    now = datetime.now(timezone.utc).isoformat(timespec="minutes")
-    return {"date": now, "load": os.getloadavg()[0], "machine": asdict(machine()), "versions": versions()}
+    return {"date": now(), "machine": asdict(machine()), "versions": versions()}
+
+
+def earlier(file: Path, names: Collection[str]) -> list[dict[str, Any]]:
+    """What a results file holds of other benchmarks than these; nothing of ones that say nothing."""
+    found = json.loads(file.read_bytes()) if file.is_file() else {"smallest": True}
+    return [] if found["smallest"] else [one for one in found["benchmarks"] if one["name"] not in names]
 
 
 def run_all(
@@ -177,11 +189,13 @@ def run_all(
     with tempfile.TemporaryDirectory() as folder:
         known = Data(data, Path(folder), stand_ins)
         results = [run_one(name, one, smallest, known) for name, one in benchmarks.items()]
+    if not smallest:
+        results = sorted([*earlier(out, benchmarks), *results], key=lambda one: one["name"])
     print("\n" + table(results))
     if smallest:
         print("\nWith the smallest arguments: all start and end, and the figures say nothing.")
     where = about["machine"]
-    print(f"\n{about['date']}, {where['cpu']}, {where['usable_cores']} cores, load {about['load']:.1f} at the start")
+    print(f"\n{about['date']}, {where['cpu']}, {where['usable_cores']} cores")
     print(", ".join(f"{name} {version}" for name, version in about["versions"].items()))
     out.write_text(json.dumps({**about, "smallest": smallest, "benchmarks": results}, indent=1) + "\n", "utf-8")
     print(f"Result: {out}")
