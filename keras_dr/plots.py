@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -268,7 +269,11 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]], quality: str = "qu
         axes.plot(*place, ".", color=colour, label=label)
     middle = float(np.mean([row["quality"] for row in rows]))
     reach = max(0.05, *(1.3 * abs(row["quality"] - middle) for row in rows))  # a thousandth must not look like a cliff
-    axes.set(xlim=(0, 1.2 * max(row["latency_ms"] for row in rows)), ylim=(middle - reach, middle + reach))
+    times = [row["latency_ms"] for row in rows]
+    axes.set(xscale="log", xlim=(min(times) / 1.6, 1.6 * max(times)), ylim=(middle - reach, middle + reach))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="one photograph, median, ms", ylabel=quality, title="Area: size of the file")
     axes.legend(frameon=False, loc="lower left")
     _save(figure, file)
