@@ -95,18 +95,23 @@ def metric_values(model: keras.Model) -> list[float]:
     return [float(keras.ops.convert_to_numpy(variable)) for variable in _metric_variables(model)]
 
 
-def add_to_metrics(model: keras.Model, values: Sequence[float]) -> dict[str, Any]:
+def add_to_metrics(model: keras.Model, values: Sequence[float], copies: int = 1) -> dict[str, Any]:
     """Add what `metric_values` gave before the first batch of a call to what the metrics hold after it.
 
     Not before that batch, as Keras makes the variables in it. The sums are those of a call that was not interrupted,
     bit for bit: adding two numbers rounds the same in either order.
+
+    Args:
+        model: compiled.
+        values: of the batches before.
+        copies: how often the batch that the metrics hold was given, each time to another device.
 
     Returns:
         Name of a metric -> its mean.
     """
     getattr(model, "jax_state_sync", lambda: None)()
     for variable, now, before in zip(_metric_variables(model), metric_values(model), values, strict=True):
-        variable.assign(np.float32(now) + np.float32(before))
+        variable.assign(np.float32(now / copies) + np.float32(before))
     return model.get_metrics_result()
 
 

@@ -189,11 +189,11 @@ class Training:
         return optimizer
 
     def _epoch(self, stage: _Stage, state: State, watch: "_Watch") -> dict[str, Any]:
-        overall = self.overall(state)
+        overall, copies = self.overall(state), self.spread.copies
         self._seed(overall * self.lesson.steps + state.step)
         for first, last, divided in self.lesson.stretches(state.step):
             batches = self.lesson.batches(stage.reader(overall), overall, first, last, divided)
-            watch.state = replace(watch.state, step=first, sums=watch.sums)
+            watch.state, watch.copies = replace(watch.state, step=first, sums=watch.sums), 1 if divided else copies
             with self.spread.divided() if divided else nullcontext():
                 stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
             watch.sums = metric_values(stage.trainer)
@@ -231,7 +231,7 @@ class _Watch(keras.callbacks.Callback):
         self.training, self.started, self.checkpoints = training, started, checkpoints
         self.state = replace(state)  # as what is trained of the epoch by this call began
         self.text = f"{state.phase} {state.epoch + 1}/{settings.epochs}"
-        self.sums = state.sums
+        self.sums, self.copies = state.sums, 1
         self.means: dict[str, float] = {}
         self.interrupted: list[int] = []
 
@@ -243,7 +243,7 @@ class _Watch(keras.callbacks.Callback):
             raise KerasDrError("a finite loss", f"{logs['loss']} in {self.text}", remedy)
         done, steps = state.step + step + 1, training.lesson.steps
         if step == 0 and state.step:
-            logs = add_to_metrics(self.model, self.sums)
+            logs = add_to_metrics(self.model, self.sums, self.copies)
         self.means = {name: float(logs[name]) for name in ("loss", "accuracy")}
         training.progress(training.overall(state) * steps + done, training._total(), self.text)
         due = training.save_every and done % training.save_every == 0

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from test_export import export, grader
 
-from export import bundle, parity
+from export import bundle
+from keras_dr.config import ParityLimits, VariantLimits
 from keras_dr.errors import KerasDrError
 
 
@@ -13,12 +14,12 @@ def test_an_export_killed_after_its_gate_goes_on(tmp_path: Path, monkeypatch: py
     def die(*rest: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(parity.LIMITS, "float16", {"grade_agreement": ("at least", 1.1)})
-    model, words = grader(), {"variants": ("float32", "float16")}
+    missed = ParityLimits(float16=VariantLimits(largest_probability_difference=0))
+    model, words = grader(), {"variants": ("float32", "float16"), "limits": missed}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(bundle, "_describe", die)
         export(model, tmp_path / "bundle", **words)
-    with pytest.raises(KerasDrError, match="float16: grade_agreement"):
+    with pytest.raises(KerasDrError, match="float16: largest_probability_difference"):
         export(model, tmp_path / "bundle", **words)
     assert sorted(file.name for file in (tmp_path / "bundle" / "failed").iterdir()) == [
         "float16.json",

@@ -1,4 +1,4 @@
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -88,6 +88,6 @@ def test_all_figures_of_5000_photographs_take_less_than_ten_seconds() -> None:
     labels = rng.integers(0, 5, 5000)
     p = rng.dirichlet(np.ones(5), 5000) + np.eye(5)[labels]
     of = Predictions(labels, p / 2, TASKS["icdr"], patients=np.arange(5000) // 2)
-    started = perf_counter()
+    started = process_time()  # of work: on the clock another program on the machine would count
     metrics.evaluate(of, OperatingPoint(0.5))
-    assert perf_counter() - started < 10 * 3  # three times the goal, for a busy machine
+    assert process_time() - started < 10
