@@ -20,12 +20,12 @@ from keras_dr.bundle_card import bundle_card
 from keras_dr.config import ParityLimits
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
+from keras_dr.model_card import MODEL_CARD
 from keras_dr.operating_points import OperatingPoint
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.trained import Run, load_run
 
 FAILED = "failed"  # folder inside the bundle
-MODEL_CARD = "MODEL_CARD.md"  # in a Run as well as in a Bundle
 _NOTE = "kept.json"  # of what an export has converted, until it is whole
 HEATMAPS = (
     "float32 (1, h, w, C): evidence for each class at each place of the feature map, in logits, unnormalised and not "

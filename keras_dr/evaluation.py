@@ -170,7 +170,7 @@ def evaluate(
         runs.write_json(folder / "metrics.json", figures)
         evaluation_report.write_report(folder, run.about, figures, data.folder)
     if not figures["external"] and figures["split"] == "test":
-        runs.write_bytes(run.folder / "MODEL_CARD.md", model_card.model_card(run.about, figures).encode())
+        runs.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
     return target, runs.read_json(target / "metrics.json")
 
 

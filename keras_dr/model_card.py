@@ -15,6 +15,8 @@ from keras_dr.evaluation_tables import (
 )
 from keras_dr.report import NOTICE, Table, show
 
+MODEL_CARD = "MODEL_CARD.md"  # in a Run as well as in a Bundle
+
 
 def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
     """The card as Markdown (M. Mitchell et al., "Model Cards for Model Reporting", FAccT 2019).
