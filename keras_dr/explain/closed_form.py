@@ -1,10 +1,11 @@
-"""Grad-CAM and Grad-CAM++ of a grader with a linear head, out of its forward pass alone.
+"""Grad-CAM, Grad-CAM++ and LayerCAM of a grader with a linear head, out of its forward pass alone.
 
 With global average pooling and one dense layer, the gradient of class c's score at every pixel of an h x w feature map
-F is w_c / (h w), w_c being c's column of the head's kernel. Put into the two methods' equations:
+F is w_c / (h w), w_c being c's column of the head's kernel. Put into the methods' equations:
 
     Grad-CAM    relu(F . w_c) / (h w)            Selvaraju et al., ICCV 2017, equations 1 and 2
     Grad-CAM++  proportional to relu(F . relu(w_c))   Chattopadhay et al., WACV 2018, equations 5, 13 and 19
+    LayerCAM    relu(F . relu(w_c)) / (h w)      Jiang et al., IEEE TIP 2021
 """
 
 from collections.abc import Callable
@@ -25,15 +26,14 @@ def class_kernel(model: keras.Model) -> NDArray[np.float32]:
     Raises:
         KerasDrError: the grader's head is not linear.
     """
-    fault = _nonlinearity(model)
-    if fault:
-        remedy = "Explain it with --method layercam or --method score-cam, which take any head."
+    if fault := nonlinearity(model):
+        remedy = "Explain it with another --method: the others take any head."
         raise KerasDrError("a linear head (feature layer, pooling, dropout, one dense layer `logits`)", fault, remedy)
     return class_evidence(model)
 
 
-def _nonlinearity(model: keras.Model) -> str:
-    """What keeps the closed form from holding; "" where it holds."""
+def nonlinearity(model: keras.Model) -> str:
+    """What keeps the closed forms from holding; "" where they hold."""
     names = {layer.name: layer for layer in model.layers}
     pooling, head = names.get("pooling"), names.get("logits")
     if not isinstance(pooling, layers.GlobalAveragePooling2D):
@@ -78,10 +78,14 @@ def grad_cam(features: NDArray[np.floating], classes: NDArray[np.integer], model
 def grad_cam_plus_plus(
     features: NDArray[np.floating], classes: NDArray[np.integer], model: keras.Model
 ) -> NDArray[np.floating]:
-    """Grad-CAM++ at the feature layer, up to a positive factor a map; arguments and result as for `grad_cam`."""
+    """Grad-CAM++ up to a positive factor a map, and LayerCAM up to h w; arguments and result as for `grad_cam`."""
     kernel = np.maximum(class_kernel(model)[:, classes], 0)
     return np.maximum(np.einsum("nhwc,cn->nhw", features, kernel, optimize=True), 0)
 
 
 # (features, classes, model) -> float (n, h, w)
-CLOSED: dict[str, Callable[..., NDArray[np.floating]]] = {"grad-cam": grad_cam, "grad-cam++": grad_cam_plus_plus}
+CLOSED: dict[str, Callable[..., NDArray[np.floating]]] = {
+    "grad-cam": grad_cam,
+    "grad-cam++": grad_cam_plus_plus,
+    "layercam": grad_cam_plus_plus,
+}

@@ -62,7 +62,12 @@ class Explainer:
 
     def is_free(self, method: str) -> bool:
         """Whether the method's maps come out of the forward pass that grades the photographs."""
-        return method in closed_form.CLOSED and self.at_features
+        return method in closed_form.CLOSED and self.at_features and self.linear
+
+    @cached_property
+    def linear(self) -> bool:
+        """Whether the head is linear, as the heads of all graders that `train` makes."""
+        return not closed_form.nonlinearity(self.model)
 
     @cached_property
     def seeing(self) -> keras.Model:
@@ -78,10 +83,9 @@ class Explainer:
     @cached_property
     def scoring(self) -> keras.Model:
         """float32 RGB (n, S, S, 3) -> a score a class, (n, C), to differentiate; of any head."""
-        try:
-            kernel = closed_form.class_kernel(self.model)
-        except KerasDrError:
+        if not self.linear:
             return self.model
+        kernel = closed_form.class_kernel(self.model)
         scores = layers.Dense(kernel.shape[1], use_bias=False, name="class_scores")
         outputs = scores(self.model.get_layer("pooling").output)
         scores.set_weights([kernel])
@@ -128,7 +132,7 @@ class Explainer:
         if not self.at_features and not METHODS[name].any_layer:
             able = ", ".join(key for key, method in METHODS.items() if method.any_layer)
             raise KerasDrError(f"a method that takes --layer ({able})", name, "Leave --layer out, or change --method.")
-        if self.is_free(name) or name in ("grad-cam-dilated", "grad-cam-crops"):
+        if name in ("grad-cam-dilated", "grad-cam-crops"):
             closed_form.class_kernel(self.model)
         return METHODS[name]
 
