@@ -17,10 +17,10 @@ import common
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import find_images
 from export.bundle import export_bundle
 from export.predicting import Engine, bundle_of, drawn, keras_engine, litert_engine, usable_cores
 from keras_dr.grades import TASKS
+from keras_dr.image_files import find_images
 from keras_dr.model import build_model
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.synthetic import write_dataset
@@ -87,7 +87,7 @@ def main() -> None:
             folder = Path(scratch) / "photographs"
             write_dataset(folder, count=given.count, seed=1, size=(712, 1072), workers=1)
             folder /= "images"
-        images = find_images([folder])[: given.count]
+        images = list(find_images([folder]))[: given.count]
         if given.run:
             print(f"{given.run.name}:", end=" ")
             engines = engines_of_run(given.run)

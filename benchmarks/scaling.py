@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import find_images, grade_file, read_photograph
+from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader
 from edge_demo.results import table_row
 from export.predicting import predict, usable_cores
@@ -35,6 +35,7 @@ from keras_dr.cluster.grading import grade_on_cluster, result_columns
 from keras_dr.cluster.parts import write_part
 from keras_dr.cluster.spreading import connected
 from keras_dr.duplicates import near_pairs
+from keras_dr.image_files import find_images
 from keras_dr.photograph import write_photograph
 from keras_dr.records import Record
 
@@ -172,7 +173,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--engines", action="store_true", help="compare the engines on the clock")
     given = parser.parse_args()
-    images, bundle = find_images([given.folder])[: given.count], Bundle.load(given.bundle)
+    images, bundle = list(find_images([given.folder]))[: given.count], Bundle.load(given.bundle)
     print(f"{len(images)} photographs, {bundle.default_variant()} at {bundle.preprocessing.size} pixels")
     with tempfile.TemporaryDirectory() as name:
         cv2.setNumThreads(1)

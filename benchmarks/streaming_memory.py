@@ -95,12 +95,12 @@ def do_prepare(work: Path, size: int, workers: int, notes: Notes) -> None:
 
 
 def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from edge_demo.files import find_images
     from edge_demo.results import results_csv
     from export.predicting import bundle_of, predict
+    from keras_dr.image_files import find_images
     from keras_dr.runs import write_bytes
 
-    found = predict(bundle_of(work / "run"), find_images([work / "source" / "images"]), progress=notes)
+    found = predict(bundle_of(work / "run"), list(find_images([work / "source" / "images"])), progress=notes)
     write_bytes(work / "predictions.csv", results_csv(found.bundle, found.gradings).encode())
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import cv2
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import find_images, grade_file, heatmap_files, read_photograph
+from edge_demo.files import grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
 from edge_demo.results import FOOTER, describe, printable, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import find_images
 from keras_dr.runs import write_bytes, write_json
 
 MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
@@ -144,7 +145,7 @@ def _load(arguments: argparse.Namespace) -> Grader:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
-    images = find_images(arguments.images)
+    images = list(find_images(arguments.images))
     heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else [None] * len(images)
     _check_results(arguments.bundle, images, (arguments.json, arguments.csv), heatmaps)
     if arguments.threads:

@@ -1,40 +1,13 @@
-"""Photographs as files: found, read, graded one by one, and the names of their heat maps."""
+"""Photographs as files: read, graded one by one, and the names of their heat maps."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 
-from edge_demo.grader import IMAGE_SUFFIXES, Grader, Grading
+from edge_demo.grader import Grader, Grading
 from edge_demo.results import printable
 from keras_dr.errors import KerasDrError
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Every image inside a folder and its subfolders, sorted, hidden ones left out."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_SUFFIXES
-        and file.is_file()
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
-
-
-def find_images(given: Sequence[Path]) -> list[Path]:
-    """Files as given; of a folder what `list_images` finds.
-
-    Raises:
-        KerasDrError: a folder without images.
-    """
-    images: list[Path] = []
-    for path in given:
-        inside = list_images(path) if path.is_dir() else [path]
-        if not inside:
-            expected = f"images ({', '.join(IMAGE_SUFFIXES)}) in {path}"
-            raise KerasDrError(expected, "none", "Name another folder, or the photographs themselves.")
-        images += inside
-    return images
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:

@@ -19,14 +19,13 @@ from keras_dr import overlay, quality
 from keras_dr.decision import decide
 from keras_dr.decoding import Image
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import IMAGE_SUFFIXES
 from keras_dr.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.runs import write_bytes
 from keras_dr.truncation import is_truncated
 
 MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
 Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, fundus circle, faults
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
 
 def image_id(path: str) -> str:

@@ -11,10 +11,11 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from edge_demo.files import grade_file, list_images
+from edge_demo.files import grade_file
 from edge_demo.grader import Grader
 from edge_demo.results import printable
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import walk_images
 
 JOURNAL = "gradings.jsonl"
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
@@ -63,7 +64,7 @@ def watch(
 
 
 def _stamps(folder: Path) -> Iterator[Stamp]:
-    for file in list_images(folder):
+    for file in walk_images(folder, skip_unreadable=True):
         try:
             status = file.stat()
         except OSError:  # gone since it was listed

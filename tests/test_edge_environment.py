@@ -20,6 +20,7 @@ KERAS_DR = (
     "decoding",
     "errors",
     "fundus",
+    "image_files",
     "overlay",
     "preprocessing",
     "quality",

@@ -32,6 +32,7 @@ PURE = [
     "keras_dr.files",
     "keras_dr.fundus",
     "keras_dr.grades",
+    "keras_dr.image_files",
     "keras_dr.intervals",
     "keras_dr.label_spaces",
     "keras_dr.listings",

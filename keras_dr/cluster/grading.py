@@ -27,9 +27,10 @@ from keras_dr.cluster.parts import (
     read_part_rows,
     write_part,
 )
-from keras_dr.cluster.photographs import Part, cut, freeze, list_photographs, read_part
+from keras_dr.cluster.photographs import Part, cut, freeze, read_part
 from keras_dr.cluster.spreading import connected, spread
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import find_images
 
 _DEATHS = 32  # of workers over one part: each photograph that kills takes two
 _LIST = "_photographs.jsonl"
@@ -66,7 +67,7 @@ def grade_on_cluster(
 
     Args:
         bundle_folder: a Bundle, of which the default variant.
-        images: photographs, folders and manifests; see `list_photographs`.
+        images: photographs, folders and manifests; see `find_images`.
         target: folder to write; ending in .csv, its parts are CSV, else Parquet.
         address: of a Ray cluster; None: one in here.
         workers: a model and a core each; None: as many as the cluster has cores.
@@ -83,7 +84,7 @@ def grade_on_cluster(
     plan = _plan(bundle_folder, images, part_size)
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with runs.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
-        freeze(list_photographs(images), folder / _LIST)
+        freeze(find_images(images), folder / _LIST)
         parts = cut(folder / _LIST, part_size)
         job = Job(bundle_folder.resolve(), folder, ending)
         found = _grade_parts(job, parts, address, workers, progress)

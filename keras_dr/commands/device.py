@@ -51,8 +51,8 @@ def predict(
     from edge_demo.results import results_csv
     from export.predicting import ENGINES
     from export.predicting import predict as grade
-    from keras_dr.cluster.photographs import list_photographs
     from keras_dr.cluster.spreading import check_engine
+    from keras_dr.image_files import find_images
     from keras_dr.runs import check_writable, write_bytes
 
     check_engine(engine, (*ENGINES, "ray"), address)
@@ -62,7 +62,7 @@ def predict(
     file = out or Path("predictions.csv")
     check_writable(file)
     with bar("predict") as progress:
-        found = grade(source, list(list_photographs(images)), engine, progress)
+        found = grade(source, list(find_images(images)), engine, progress)
     write_bytes(file, results_csv(found.bundle, found.gradings).encode())
     referred = sum(grading.action.startswith("refer") for grading in found.gradings)
     _tell(file, len(found.gradings), referred, len(found.failures), found.failures)

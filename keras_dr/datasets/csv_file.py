@@ -11,10 +11,10 @@ from pathlib import Path
 from keras_dr.datasets.tables import find_image, folders_below, image_stem, is_file, pick_column, read_table
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import find_grade
+from keras_dr.image_files import IMAGE_COLUMNS
 from keras_dr.records import SPLITS, Record, safe_id
 
 NAME = "csv"
-IMAGE = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
 GRADE = ("grade", "level", "diagnosis", "label", "class", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")
 PATIENT = ("patient_id", "patient", "subject_id")
 EYE = ("eye", "laterality", "side")
@@ -45,7 +45,7 @@ def read(source: Path) -> list[Record]:
     if file is None:
         raise KerasDrError(f"one CSV file at {source}", "none or several", "Name the CSV file itself as SOURCE.")
     rows = read_table(file)
-    image, grade = pick_column(file, rows, IMAGE), pick_column(file, rows, GRADE)
+    image, grade = pick_column(file, rows, IMAGE_COLUMNS), pick_column(file, rows, GRADE)
     patient, eye, split = (pick_column(file, rows, names, needed=False) for names in (PATIENT, EYE, SPLIT))
     folders = folders_below(file.parent, depth=1)
     masks = sorted(path for path in file.parent.glob("masks/*") if path.is_dir())

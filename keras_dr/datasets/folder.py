@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from keras_dr.datasets.tables import IMAGE_SUFFIXES
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import find_grade
+from keras_dr.image_files import IMAGE_SUFFIXES
 from keras_dr.records import Record, safe_id
 
 NAME = "folder"

@@ -6,8 +6,8 @@ not numbered as part B's: that both hold the same eye is possible and not told. 
 
 from pathlib import Path
 
-from keras_dr.datasets.tables import IMAGE_SUFFIXES
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import IMAGE_SUFFIXES
 from keras_dr.records import Record
 
 NAME = "idrid-segmentation"

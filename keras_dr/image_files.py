@@ -1,0 +1,77 @@
+"""Which files are images: those of a folder, and those that a CSV list names, one by one, however many there are.
+
+Needs the standard library alone; `edge_demo` runs this very module.
+"""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePath
+
+from keras_dr.errors import KerasDrError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+# how published tables call the column that names the photograph, in lower case
+IMAGE_COLUMNS = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
+
+
+def find_images(given: Iterable[Path]) -> Iterator[Path]:
+    """Images as given; of a folder those in it and in the folders there, sorted, hidden ones left out.
+
+    A .csv file is a list: its image column names images relative to its own folder, or absolutely.
+
+    Raises:
+        KerasDrError: a folder without images or one that cannot be read, or a list that cannot be read or names none.
+    """
+    for path in given:
+        if path.is_dir():
+            found, where = walk_images(path), "in"
+        elif path.suffix.lower() == ".csv":
+            found, where = _read_list(path), "named by"
+        else:
+            yield path
+            continue
+        empty = True
+        for image in found:
+            empty = False
+            yield image
+        if empty:
+            expected = f"images ({', '.join(IMAGE_SUFFIXES)}) {where} {path}"
+            raise KerasDrError(expected, "none", "Name another folder or list, or the photographs themselves.")
+
+
+def walk_images(folder: Path, skip_unreadable: bool = False) -> Iterator[Path]:
+    """Every image in a folder and in the folders there, sorted, hidden ones left out; links to folders not followed.
+
+    Raises:
+        KerasDrError: a folder cannot be read, unless `skip_unreadable`.
+    """
+    try:
+        with os.scandir(folder) as stream:
+            entries = sorted((one for one in stream if not one.name.startswith(".")), key=lambda one: one.name)
+    except OSError as error:
+        if skip_unreadable:
+            return
+        found = error.strerror or str(error)
+        raise KerasDrError(f"a folder at {folder}", found, "Correct its permissions, or name others.") from error
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk_images(Path(entry), skip_unreadable)
+        elif PurePath(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
+            yield Path(entry)
+
+
+def _read_list(file: Path) -> Iterator[Path]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            names = {name.strip().lower(): name for name in reader.fieldnames or ()}
+            column = next((names[name] for name in IMAGE_COLUMNS if name in names), None)
+            if column is None:
+                found = ", ".join(names) or "an empty file"
+                raise KerasDrError(f"in {file} a column named {' or '.join(IMAGE_COLUMNS)}", found, "Rename it.")
+            for row in reader:
+                if name := (row[column] or "").strip():
+                    yield file.parent / name
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise KerasDrError(f"a CSV file in UTF-8 at {file}", str(error), "Save it again as UTF-8 CSV.") from error
