@@ -24,11 +24,12 @@ Image = NDArray[np.uint8]
 MAX_PIXELS = 100_000_000
 MAX_SCANS = 50  # of a JPEG: an empty one takes 14 bytes and 75 ms at 100 megapixels; encoders write 1 to 12
 _STRIP = 256  # rows that are blended at a time
-_COLOR = {
-    1: cv2.IMREAD_COLOR,
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
+# reduction -> mode; OpenCV names no reduced RGB modes, but takes the reduction's bit beside that of RGB
+_RGB = {
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
 _ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
 
@@ -71,7 +72,7 @@ def read_header(data: bytes) -> Header:
     return header
 
 
-def decode_rgb(data: bytes, reduction: int = 1) -> Image:
+def decode_rgb(data: bytes, reduction: int = 1, header: Header | None = None) -> Image:
     """Decode JPEG, PNG, TIFF, BMP or WebP: grey, RGB, RGBA, CMYK (JPEG); 8 or 16 bits; JPEG's EXIF orientation applied.
 
     Transparent pixels are laid on black. Sixteen-bit samples keep their upper eight bits.
@@ -79,6 +80,7 @@ def decode_rgb(data: bytes, reduction: int = 1) -> Image:
     Args:
         data: the bytes of the file.
         reduction: one of `read_header(data).reductions`; every pixel is then the mean of that many squared.
+        header: `read_header(data)`, where that was asked for already.
 
     Returns:
         uint8 RGB (H, W, 3); with a reduction r, (ceil(H / r), ceil(W / r), 3).
@@ -86,18 +88,19 @@ def decode_rgb(data: bytes, reduction: int = 1) -> Image:
     Raises:
         KerasDrError: empty, no image that OpenCV reads, or more than `MAX_PIXELS`.
     """
-    header = read_header(data)
+    header = header or read_header(data)
     if reduction not in header.reductions:
         raise ValueError(f"reduction {reduction}, not among {header.reductions}")
     # only the "color" modes turn EXIF orientation and CMYK into upright RGB; only "unchanged" keeps alpha and 16 bits
-    mode = _COLOR[reduction] if data.startswith(_JPEG) else cv2.IMREAD_UNCHANGED
+    is_jpeg = data.startswith(_JPEG)
+    mode = _RGB[reduction] if is_jpeg else cv2.IMREAD_UNCHANGED
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:
         image = None
     if image is None:
         raise _unreadable(data)
-    return _to_rgb(image)
+    return image if is_jpeg else _to_rgb(image)
 
 
 def _unreadable(data: bytes) -> KerasDrError:
@@ -133,7 +136,7 @@ def _jpeg_header(data: bytes) -> Header:
         (length,) = struct.unpack_from(">H", data, position + 1)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack_from(">HH", data, position + 4)
-            return Header(*((width, height) if sideways else (height, width)), reductions=tuple(_COLOR))
+            return Header(*((width, height) if sideways else (height, width)), reductions=tuple(_RGB))
         if marker in (0xD8, 0xD9, 0xDA):
             raise ValueError("no frame before the scan")
         if marker == 0xE1 and data.startswith(b"Exif\0\0", position + 3):

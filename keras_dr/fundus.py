@@ -49,11 +49,12 @@ def find_fundus(image: Image) -> Fundus | None:
     if max(image.shape[:2]) > _THIN * min(image.shape[:2]):
         return None
     small, factor = _thumbnail(image)
-    mask = _foreground(small)
-    circle = None if mask is None else _fit_circle(mask)
-    if mask is None or circle is None or not _plausible(circle, mask):
+    found = _foreground(small)
+    if found is None:
         return None
-    return circle.scaled(factor)
+    mask, outline = found
+    circle = _fit_circle(outline, mask.shape)
+    return circle.scaled(factor) if circle and _plausible(circle, mask) else None
 
 
 def _thumbnail(image: Image) -> tuple[Image, float]:
@@ -67,8 +68,11 @@ def _thumbnail(image: Image) -> tuple[Image, float]:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA), factor
 
 
-def _foreground(small: Image) -> Image | None:
-    """uint8 (h, w), 1 on the largest bright part of the thumbnail with its holes filled; None if all is alike."""
+def _foreground(small: Image) -> tuple[Image, NDArray[np.float64]] | None:
+    """The largest bright part of the thumbnail: uint8 (h, w), 1 on it and in its holes; its outline, (n, 2) as x, y.
+
+    None if all is alike.
+    """
     if min(small.shape[:2]) < 8:
         return None
     red, green, blue = cv2.split(small)
@@ -82,21 +86,21 @@ def _foreground(small: Image) -> Image | None:
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not contours:
         return None
-    return cv2.drawContours(np.zeros_like(mask), [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    outline = max(contours, key=cv2.contourArea)
+    filled = cv2.drawContours(np.zeros_like(mask), [outline], -1, 1, cv2.FILLED)
+    return filled, outline[:, 0].astype(np.float64)
 
 
-def _fit_circle(mask: Image) -> Fundus | None:
-    """The circle through the mask's outline, in pixels of the thumbnail, or None."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    points = contours[0][:, 0, :].astype(np.float64)
-    limit = np.array(mask.shape[::-1]) - 3
-    points = points[((points > 2) & (points < limit)).all(axis=1)]
+def _fit_circle(outline: NDArray[np.float64], shape: tuple[int, ...]) -> Fundus | None:
+    """The circle through an outline (n, 2) as x, y in a thumbnail of (h, w), or None."""
+    limit = np.array(shape[::-1]) - 3
+    points = outline[((outline > 2) & (outline < limit)).all(axis=1)]
     circle = _kasa(points)
     for keep in (0.9, 0.8):
         if circle is None:
             return None
         off = np.abs(np.hypot(points[:, 0] - circle.x, points[:, 1] - circle.y) - circle.radius)
-        points = points[off <= np.quantile(off, keep)]
+        points = points[off <= np.partition(off, last := int(keep * (len(off) - 1)))[last]]
         circle = _kasa(points)
     return circle
 

@@ -5,6 +5,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 OPACITY = 0.6  # of the hottest point
+# uint8 RGB (256, 1, 3); perceptually uniform, and told apart from the orange of a fundus
+_VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
 
 
 def normalise(heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -22,8 +24,6 @@ def enlarge(heatmap: NDArray[np.floating], size: int) -> NDArray[np.float32]:
 def blend(image: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> NDArray[np.uint8]:
     """Lay a heat map over a prepared image, more opaque where it is hotter; black surround stays black.
 
-    Viridis, perceptually uniform, is told apart from the orange of a fundus.
-
     Args:
         image: uint8 RGB (S, S, 3).
         heatmap: float (h, w) of any scale; positive values are evidence for the class.
@@ -32,8 +32,8 @@ def blend(image: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> NDArray[np
         uint8 RGB (S, S, 3).
     """
     heat = enlarge(normalise(heatmap), image.shape[0])
-    colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255), cv2.COLORMAP_VIRIDIS)
+    colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255), _VIRIDIS)
     opacity = np.float32(OPACITY) * heat
     opacity[cv2.inRange(image, (0, 0, 0), (0, 0, 0)) > 0] = 0
     # OpenCV takes a tenth of NumPy's time; it adds 1e-5 to the sum of the weights, which few pixels notice, by 1
-    return cv2.blendLinear(image, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 1 - opacity, opacity)
+    return cv2.blendLinear(image, colours, 1 - opacity, opacity)

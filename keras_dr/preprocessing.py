@@ -156,11 +156,11 @@ def read_photograph(data: bytes, spec: Preprocessing) -> Photograph:
     header, size, seek = read_header(data), max(spec.size, COPY_SIDE), spec.fundus == "auto"
     # most fundi are at least as wide as the photograph's shorter side: a guess that saves decoding twice
     reduction = _reduction(header, (min if seek else max)(header.height, header.width), size)
-    pixels = decode_rgb(data, reduction)
+    pixels = decode_rgb(data, reduction, header)
     fundus = find_fundus(pixels) if seek else None
     if reduction > 1 and fundus and 2 * fundus.radius < size:
         reduction = _reduction(header, 2 * fundus.radius * reduction, size)
-        pixels = decode_rgb(data, reduction)
+        pixels = decode_rgb(data, reduction, header)
         fundus = find_fundus(pixels)
     shape = (header.height, header.width) if reduction > 1 else pixels.shape[:2]
     return Photograph(pixels, reduction, shape, fundus and fundus.scaled(reduction))
