@@ -27,6 +27,7 @@ from worker import MEMORY_MIB, ROOT, STATUS
 
 CPU_SECONDS, WALL_SECONDS, START_SECONDS = 5, 30, 300
 _POLL_SECONDS = 0.05
+_CASES = 2500  # a process at most: Keras keeps most of a MiB of every model
 COLUMNS = ("target", "cases", "refused", "accepted", "crashes", "hangs", "memory", "exceptions", "escapes", "peak MiB")
 
 
@@ -62,7 +63,7 @@ def hunt(name: str, cases: int, seed: int, folder: Path) -> Tally:
         goal = tally.cases + share
         while tally.cases < goal:
             before = tally.cases
-            _run(name, engine, goal - before, seed + before, folder, tally)
+            _run(name, engine, min(goal - before, _CASES), seed + before, folder, tally)
             if tally.cases == before:
                 raise SystemExit(f"{name}: no case was tried; see {folder / 'output'}")
     notes = folder / "findings.jsonl"
