@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check faults fuzz bench docs clean
+.PHONY: help demo test test-all cover check faults fuzz bench docs clean
 
 help:
 	@echo "make demo   the whole of it on synthetic photographs, into demo/"
 	@echo "make test   all tests but those that take minutes each: make test-all"
+	@echo "make cover  lines that the tests leave out"
 	@echo "make check  ruff, ruff format, mypy"
 	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs   the documentation as a site, into site/"
@@ -35,6 +36,13 @@ test: $(VENV)/.installed-dev
 test-all: $(VENV)/.installed-dev
 	$(PY) -m pytest -q -n 2 --dist loadfile -m ""
 
+# Children and commands that the tests start are counted too.
+cover: $(VENV)/.installed-dev
+	mkdir -p coverage
+	$(PY) -m coverage run -m pytest -q -n 2 --dist loadfile
+	$(PY) -m coverage combine -q
+	$(PY) -m coverage report
+
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -54,4 +62,4 @@ fuzz: $(VENV)/.installed-dev
 	$(PY) tests/fuzz/hunt.py --out fuzz
 
 clean:
-	rm -rf $(VENV) demo fuzz site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) coverage demo fuzz site .pytest_cache .mypy_cache .ruff_cache
