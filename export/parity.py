@@ -168,7 +168,8 @@ def compare(
     against_labels: dict[str, Any] = {}
     for which, outputs in (("float", reference), ("variant", variant)):
         of = metrics.Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
-        against_labels[f"quadratic_kappa_{which}"] = metrics.quadratic_kappa(of.labels, of.predicted, len(task.classes))
+        kappa = metrics.quadratic_kappa(of.labels, of.predicted, len(task.classes), task.ordered)
+        against_labels[f"quadratic_kappa_{which}"] = kappa
         against_labels[f"auroc_{which}"] = metrics.auroc(of.positive, of.scores)
         point = metrics.measure_point(of, OperatingPoint(threshold), resamples=0)
         for name in ("sensitivity", "specificity"):

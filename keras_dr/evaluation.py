@@ -156,6 +156,7 @@ def evaluate(
             "schema_version": runs.SCHEMA_VERSION,
             "set": data.name,
             "split": _split(data),
+            "turned": run.turns,
             "model_sha256": model_sha256,
             "predictions_sha256": runs.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
@@ -169,7 +170,8 @@ def evaluate(
         _draw_photographs(folder, model, data, of)
         runs.write_json(folder / "metrics.json", figures)
         evaluation_report.write_report(folder, run.about, figures, data.folder)
-    if not figures["external"] and figures["split"] == "test":
+    # the card goes with the model, which by itself turns no photograph
+    if not figures["external"] and figures["split"] == "test" and not run.turns:
         runs.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
     return target, runs.read_json(target / "metrics.json")
 
@@ -187,9 +189,8 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
     whole = prepared.load(data.folder)
     splits = {row["split"] for row in data.rows}
     left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
-    external = runs.sha256_of(data.folder / "manifest.csv") != run.about["data"]["manifest_sha256"]
-    origin: dict[str, Any] = {"external": external, "without_class": left_out, "seen_in_training": None}
-    if not external:
+    origin: dict[str, Any] = {"external": not run.is_own(data), "without_class": left_out, "seen_in_training": None}
+    if run.is_own(data):
         return origin | {"internal": None}
     with suppress(KerasDrError):
         origin["seen_in_training"] = overlap(data.rows, run.own_set().rows)

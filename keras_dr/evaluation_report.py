@@ -34,6 +34,8 @@ def warnings(figures: dict[str, Any]) -> list[str]:
             )
     elif figures["split"] != "test":
         found.append("Warning: the run was trained or chosen on photographs among these: the figures are too good.")
+    if figures.get("turned"):
+        found.append("Outputs are means over eight views of each photograph; a bundle's models see it once.")
     if figures["without_class"]:
         found.append(f"{figures['without_class']} photographs have no class of the run's task and were left out.")
     missing = [name for name, values in figures["classes"].items() if not values["support"]]

@@ -36,9 +36,13 @@ def _once(n: int) -> NDArray[np.float64]:
     return np.ones((1, n))
 
 
-def quadratic_kappa(labels: Labels, predictions: Labels, classes: int) -> float | None:
-    """`weighted.quadratic_kappa` of class indices int (n,); None where labels and predictions are all one class."""
-    return single(weighted.quadratic_kappa(weighted.confusion(_once(len(labels)), labels, predictions, classes)))
+def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: int = 0) -> float | None:
+    """`weighted.quadratic_kappa` of class indices int (n,); None where labels and predictions are all one class.
+
+    Over the first `ordered` classes alone where some are, see `Task.ordered`; over all `classes` where none is.
+    """
+    matrix, of = weighted.confusion(_once(len(labels)), labels, predictions, classes), ordered or classes
+    return single(weighted.quadratic_kappa(matrix[:, :of, :of]))
 
 
 def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
@@ -123,7 +127,7 @@ def validation_scores(
     return {
         "val_loss": log_loss(labels, probabilities),
         "val_accuracy": float(of.right.mean()),
-        "val_quadratic_kappa": quadratic_kappa(labels, of.predicted, len(task.classes)),
+        "val_quadratic_kappa": quadratic_kappa(labels, of.predicted, len(task.classes), task.ordered),
         "val_auroc": auroc(of.positive, of.scores),
     }
 

@@ -104,7 +104,7 @@ def freeze(model: keras.Model, unfreeze: str | int | None, train_batch_norm: boo
         train_batch_norm: whether unfrozen batch norms learn and use batch statistics.
     """
     backbone_layers = [layer for layer in model.layers if layer.name not in HEAD]
-    prefixes = find_backbone(model.name).last_block
+    prefixes = find_backbone(model.name).last_block if unfreeze == "last-block" else ()
     first = len(backbone_layers) - unfreeze if isinstance(unfreeze, int) else 0
     for index, layer in enumerate(backbone_layers):
         chosen = unfreeze is not None and index >= first

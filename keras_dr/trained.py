@@ -76,11 +76,18 @@ class Run:
             raise KerasDrError(expected, " -> ".join(map(str, shapes)), "Train again.")
         return model
 
+    def is_own(self, data: PreparedSet) -> bool:
+        """Whether this is the set that the run was trained on, wherever it lies now."""
+        return runs.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
+
     def result_name(self, data: PreparedSet, split: str) -> str:
-        """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash."""
-        digest = runs.sha256_of(data.folder / "manifest.csv")
-        other = "" if digest == self.about["data"]["manifest_sha256"] else f"-{digest[:8]}"
-        return f"{data.name}{other}-{split}{'-turned' if self.turns else ''}"
+        """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash.
+
+        The run's own set goes by the name that it had in the training, so that results are found where it was moved.
+        """
+        own, digest = Path(self.about["data"]["prepared"]).name, runs.sha256_of(data.folder / "manifest.csv")
+        name = own if self.is_own(data) else f"{data.name}-{digest[:8]}"
+        return f"{name}-{split}{'-turned' if self.turns else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
         """The Prepared set that the run was trained on, where it was then or where it lies now.
@@ -90,7 +97,7 @@ class Run:
         """
         folder = moved_to or (self.folder.resolve() / self.about["data"]["prepared"]).resolve()
         if not folder.is_dir():
-            remedy = "Name the folder where it lies now."
+            remedy = "Move it back there, or name it where the command takes a prepared set."
             raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
         home = prepared.load(folder)
         if runs.sha256_of(folder / "manifest.csv") != self.about["data"]["manifest_sha256"]:
@@ -116,7 +123,7 @@ class Run:
             KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
         """
         home = prepared.load(folder) if folder else self.own_set()
-        if folder and runs.sha256_of(folder / "manifest.csv") == self.about["data"]["manifest_sha256"]:
+        if folder and self.is_own(home):
             home = self._sides(home)
         if home.preprocessing != self.preprocessing:
             raise KerasDrError(

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import keras
@@ -6,9 +7,11 @@ import pytest
 
 from keras_dr import ensemble, evaluation, prepared, runs, training
 from keras_dr.config import Recipe
+from keras_dr.cost import measure_costs
 from keras_dr.errors import KerasDrError
 from keras_dr.heads import probabilities
 from keras_dr.model import build_model, class_evidence, feature_layer
+from keras_dr.model_card import MODEL_CARD
 from keras_dr.trained import load_run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
@@ -59,6 +62,7 @@ def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path
     _, figures = evaluation.evaluate(both, data, both.result_name(data, "test"))
     assert figures["photographs"] == len(data.rows)
     assert (tmp_path / "both" / "evaluation").is_dir()
+    assert [cost["latency_ms"] > 0 for cost in measure_costs([both, load_run(run_folder)])] == [True, True]
 
 
 def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -> None:
@@ -91,3 +95,16 @@ def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) 
     assert turning.result_name(data, "test").endswith("-turned")
     said = evaluation.predict(turning, model, data)
     assert said == pytest.approx(probabilities(expected, 5, turning.temperature), abs=1e-4)
+
+
+def test_turned_views_have_no_card_and_are_told(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    shutil.copytree(prepared_folder, tmp_path / "moved")
+    run = load_run(tmp_path / "run")
+    data = run.prepared_set(tmp_path / "moved").split("test")
+    turning = evaluation.turning(run, tmp_path / "moved")
+    before = (tmp_path / "run" / MODEL_CARD).exists()
+    folder, figures = evaluation.evaluate(turning, data, turning.result_name(data, "test"))
+    assert folder.name == f"{prepared_folder.name}-test-turned" and figures["turned"]
+    assert (tmp_path / "run" / MODEL_CARD).exists() == before
+    assert "eight views" in (folder / "report.html").read_text()

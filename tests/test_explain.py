@@ -8,7 +8,7 @@ import pytest
 
 from keras_dr import datasets, prepared, preparing, synthetic
 from keras_dr.errors import KerasDrError
-from keras_dr.explain import Companions, Explainer, Options, explain, explain_one
+from keras_dr.explain import Companions, Explainer, Options, explain, explain_one, one
 from keras_dr.explain.boards import BoardRow, write_board
 from keras_dr.explain.seen import met_before
 from keras_dr.explain.selection import choose_for_board, sample_evenly
@@ -164,6 +164,19 @@ def test_one_photograph_is_explained_by_all_methods(
     ]
     with np.load(tmp_path / "out" / "heatmaps.npz") as stored:
         assert stored["grad-cam"].shape == (2, 3, 3) and stored["layercam-2x"].shape == (2, 6, 6)
+
+
+def test_the_legend_names_the_classes_that_are_drawn(
+    grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    likely = Explainer(grader).look(fundus_set.image(3)[None])[0][0]
+    chosen, rival = int(likely.argmin()), int(likely.argmax())  # as the median of an ordinal head may be
+    monkeypatch.setattr(one, "decide", lambda said, decision: np.full(len(said), chosen))
+    drawn: list[dict[str, object]] = []
+    monkeypatch.setattr(one, "write_sheet", lambda file, rows, title, note, legend: drawn.append(legend))
+    explain_one(grader, fundus_set, 3, tmp_path / "out", ("grad-cam",))
+    classes = fundus_set.task.classes
+    assert list(drawn[0]) == [f"for {classes[chosen]}", f"for {classes[rival]}"]
 
 
 def test_signed_map_has_two_colours() -> None:

@@ -28,6 +28,14 @@ def test_quadratic_kappa_by_hand() -> None:
     assert metrics.quadratic_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2) == pytest.approx(0.5)
 
 
+def test_quadratic_kappa_leaves_out_what_is_beside_the_order() -> None:
+    labels, said = np.array([0, 4, 5, 0, 2]), np.array([0, 4, 0, 5, 1])
+    expected = sk.cohen_kappa_score(labels[[0, 1, 4]], said[[0, 1, 4]], weights="quadratic", labels=range(5))
+    assert metrics.quadratic_kappa(labels, said, 6, 5) == pytest.approx(expected)
+    task = TASKS["icdr-ungradable"]
+    assert metrics.validation_scores(labels, np.eye(6)[said], task)["val_quadratic_kappa"] == pytest.approx(expected)
+
+
 def test_figures_equal_scikit_learn(graded: Predictions) -> None:
     figures = metrics.evaluate(graded, OperatingPoint(0.5), resamples=0)
     labels, p = graded.labels, graded.probabilities

@@ -33,7 +33,7 @@ def evaluate(
     wishes, grader = evaluation.Wishes(prevalence, human, tuple(by or ())), load_run(run)
     data = grader.prepared_set(prepared).split(split)
     if tta:
-        grader = evaluation.turning(grader)
+        grader = evaluation.turning(grader, data.folder if grader.is_own(data) else None)
     name = grader.result_name(data, split)
     with bar("evaluate") as progress:
         folder, figures = evaluation.evaluate(grader, data, name, overwrite, progress, wishes)

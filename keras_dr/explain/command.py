@@ -49,7 +49,7 @@ def explain_run(
     whole = run.prepared_set(folder)
     data = whole.split(split)
     fresh, measured = data, np.ones(len(data.rows), bool)
-    if not is_own(run, whole):
+    if not run.is_own(whole):
         measured = ~met_before(run.own_set(), data)
         if not measured.any():
             raise KerasDrError(f"photographs that {run.folder} has not learned from", "none", "Choose another --split.")
@@ -82,11 +82,6 @@ def explain_photograph(
     index, target = find_photograph(data, image_id), run.folder / "explanations" / run.result_name(data, image_id)
     about = explain_one(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
     return target, about
-
-
-def is_own(run: Run, data: PreparedSet) -> bool:
-    """Whether this is the set that the run was trained on."""
-    return run.result_name(data, "") == f"{data.name}-"
 
 
 def _masked(whole: PreparedSet, measured: PreparedSet) -> PreparedSet | None:

@@ -1,4 +1,4 @@
-"""Everything about one photograph: all methods, the two most probable classes, and what would change the decision."""
+"""Everything about one photograph: all methods, the predicted class and its rival, and what would change that."""
 
 import uuid
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def explain_one(
             progress(done, len(methods), method)
     scores = finished(score_maps(data, index, {method: both[0] for method, both in maps.items()}), {})
     about = _about(data, index, probabilities, first, changes) | {"scores": scores}
-    _write(out_folder, rows, maps, about, overwrite)
+    _write(out_folder, rows, maps, about, [data.task.classes[one] for one in top], overwrite)
     return about
 
 
@@ -137,9 +137,14 @@ def _about(
 
 
 def _write(
-    out_folder: Path, rows: list[list[Cell]], maps: dict[str, NDArray[np.float32]], about: dict[str, Any], again: bool
+    out_folder: Path,
+    rows: list[list[Cell]],
+    maps: dict[str, NDArray[np.float32]],
+    about: dict[str, Any],
+    names: Sequence[str],
+    again: bool,
 ) -> None:
-    first, second = sorted(about["probabilities"], key=lambda name: -about["probabilities"][name])[:2]
+    first, second = names
     title = f"{about['image_id']} · {about['set']}, {about['split']}"
     note = "; ".join(verdict(name, value) for name, value in about["probabilities"].items())
     with runs.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, again) as folder:
