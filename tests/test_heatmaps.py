@@ -12,7 +12,12 @@ from keras_dr.overlay import enlarge, normalise
 
 SIZE = 96
 QUICK = ("tiny", "mobilenetv2")
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES if name not in QUICK]
+DEEP = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169")  # of a family that is tried anyway
+SLOW = [
+    pytest.param(name, marks=pytest.mark.minutes if name in DEEP else pytest.mark.slow)
+    for name in BACKBONES
+    if name not in QUICK
+]
 
 
 @pytest.fixture(scope="module")

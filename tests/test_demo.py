@@ -1,0 +1,32 @@
+"""keras_dr.demo, with a network that learns nothing: that each stage finds what the one before it wrote."""
+
+from pathlib import Path
+
+import pytest
+
+from keras_dr import demo
+from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.errors import KerasDrError
+
+
+def short_recipe() -> Recipe:
+    phase = {"epochs": 1, "learning_rate": 1e-3}
+    return recipe_from_dict({"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase})
+
+
+@pytest.mark.slow
+def test_it_ends_in_a_report_and_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "SIZE", 64)
+    monkeypatch.setattr(demo, "demo_recipe", short_recipe)
+    figures = demo.run_demo(tmp_path / "demo", count=60)
+    assert figures["photographs"] == 12 and (tmp_path / "demo/bundle/profile.json").is_file()
+    report = tmp_path / "demo/report.html"
+    assert "On 12 test photographs" in report.read_text("utf-8")
+    with pytest.raises(KerasDrError, match=r"report\.html"):
+        demo.run_demo(tmp_path / "demo", count=60)
+    report.unlink()  # as if it had been stopped before
+    trained = (tmp_path / "demo/run/model.keras").stat().st_mtime_ns
+    assert demo.run_demo(tmp_path / "demo", count=60) == figures
+    assert report.is_file() and (tmp_path / "demo/run/model.keras").stat().st_mtime_ns == trained
+    with pytest.raises(KerasDrError, match="something else"):
+        demo.run_demo(tmp_path, count=60)
