@@ -171,7 +171,7 @@ def compare(
         kappa = metrics.quadratic_kappa(of.labels, of.predicted, len(task.classes), task.ordered)
         against_labels[f"quadratic_kappa_{which}"] = kappa
         against_labels[f"auroc_{which}"] = metrics.auroc(of.positive, of.scores)
-        point = metrics.measure_point(of, OperatingPoint(threshold), resamples=0)
+        point = metrics.measure_point(of, OperatingPoint(threshold))
         for name in ("sensitivity", "specificity"):
             against_labels[f"{name}_{which}"] = point[name]
     figures: dict[str, Any] = agreement(reference, variant, decision) | against_labels

@@ -11,7 +11,7 @@ from scipy.optimize import minimize_scalar
 from keras_dr import metrics, operating_points, referral, weighted
 from keras_dr.grades import Task
 
-TEMPERATURES = (0.1, 10.0)  # where none is best (every validation photograph right), the nearer end is taken
+TEMPERATURES = (0.1, 10.0)  # where none is best (every validation photograph right), an end is taken, or 1
 Decode = Callable[[NDArray[np.floating], float], NDArray[np.float64]]
 
 
@@ -28,7 +28,9 @@ def fit_temperature(labels: NDArray[np.int64], logits: NDArray[np.floating], dec
         return metrics.log_loss(labels, decode(logits, math.exp(log_temperature)))
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
-    return math.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    # logits so large that the loss is flat lead the search astray: never worse than an end or no temperature at all
+    return math.exp(min((found, *bounds, 0.0), key=lambda one: (loss(one), abs(one))))
 
 
 def calibrate(

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,8 @@ def _history(file: Path) -> list[dict[str, str]]:
 def compare(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comparison:
     """Figures and all paired differences: bootstrap over patients, DeLong for AUROC, McNemar's p for accuracy.
 
+    Both tests count photographs as independent: where a patient has several, the bootstrap stands alone.
+
     Args:
         contenders: two or more, of the same photographs.
         resamples: of the bootstrap; each run is measured on the same ones.
@@ -156,21 +158,24 @@ def compare(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comp
     once = np.ones((1, len(contenders[0].of.labels)))
     values = [{key: metrics.single(v) for key, v in figures(one, once).items()} for one in contenders]
     pairs = list(combinations(range(len(contenders)), 2))
+    patients = contenders[0].of.patients
+    independent = int(patients.max()) + 1 == len(patients)
 
     def all_differences(weights: weighted.Weights) -> dict[tuple[int, int, str], NDArray[np.float64]]:
         found = [figures(one, weights) for one in contenders]
         return {(i, j, key): found[i][key] - found[j][key] for i, j in pairs for key in found[i]}
 
-    intervals = bootstrap(all_differences, contenders[0].of.patients, resamples)
+    intervals = bootstrap(all_differences, patients, resamples)
     differences = {}
     for (i, j, key), interval in intervals.items():
         one, other = values[i][key], values[j][key]
         if one is None or other is None:
             continue
         first, second = contenders[i].of, contenders[j].of
-        p = mcnemar(first.right, second.right) if key == "accuracy" else None
-        found = Difference(one - other, interval, p)
-        if key == "auroc_referable":
+        found = Difference(one - other, interval)
+        if independent and key == "accuracy":
+            found = replace(found, p=mcnemar(first.right, second.right))
+        if independent and key == "auroc_referable":
             found = delong_difference(first.positive, np.stack([first.scores, second.scores])) or found
         differences[i, j, key] = found
     return Comparison(contenders, values, differences)
@@ -216,7 +221,7 @@ def _validation_accuracy(one: Contender, phase: str) -> float | None:
 
 
 def differences_table(found: Comparison) -> Table:
-    """A row a pair and figure; p is McNemar's for accuracy, DeLong's for AUROC."""
+    """A row a pair and figure; p is McNemar's for accuracy, DeLong's for AUROC, of one photograph a patient."""
     rows = [
         (
             f"{found.contenders[i].name} - {found.contenders[j].name}",

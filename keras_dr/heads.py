@@ -118,11 +118,11 @@ HEADS = {
         right=lambda targets, logits: ops.sum(targets > 0.5, -1) == ops.sum(logits > 0, -1),
         decision="median",
     ),
-    "regression": Head(
+    "regression": Head(  # of grades 0..4 alone
         layer=lambda classes: _dense(1),
         targets=lambda shares: shares @ np.arange(len(shares))[:, None],
         loss=lambda gamma: keras.losses.MeanSquaredError(),
-        right=lambda targets, logits: ops.round(targets[:, 0]) == ops.round(logits[:, 0]),
+        right=lambda targets, logits: ops.round(targets[:, 0]) == ops.round(ops.clip(logits[:, 0], 0, 4)),
         decision="median",
     ),
 }
@@ -147,7 +147,8 @@ def probabilities(logits: NDArray[np.floating], classes: int, temperature: float
         scaled = _SLOPE * (scaled - (np.arange(classes - 1) + 0.5))
     above = 0.5 + 0.5 * np.tanh(scaled / (2 * temperature))  # the logistic function, without overflow
     ends = np.pad(above, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
-    return np.maximum(ends[:, :-1] - ends[:, 1:], 0)  # CORAL's offsets are ordered when it has learned
+    shares = np.maximum(ends[:, :-1] - ends[:, 1:], 0)  # CORAL's offsets are ordered when it has learned
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def calibrated(

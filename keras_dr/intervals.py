@@ -112,7 +112,7 @@ class Difference:
     Attributes:
         value: first minus second.
         interval: of the value.
-        p: two-sided probability of a difference at least this large where there is none; None where untested.
+        p: two-sided probability of a difference at least this large where there is none; None where it is not known.
     """
 
     value: float
@@ -121,8 +121,9 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+        """Whether the interval excludes zero; one without width, where all resamples say the same, shows nothing."""
+        low, high = self.interval or (0.0, 0.0)
+        return low < high and (low > 0 or high < 0)
 
 
 def delong(positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -168,7 +169,7 @@ def delong_difference(positive: NDArray[np.bool_], scores: NDArray[np.float64]) 
     value = float(areas[0] - areas[1])
     error = float(np.sqrt(max(0.0, covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])))
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    p = 2 * NormalDist().cdf(-abs(value) / error) if error else float(value == 0)
+    p = 2 * NormalDist().cdf(-abs(value) / error) if error else None if value else 1.0
     return Difference(value, (value - reach, value + reach), p)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from keras_dr import intervals, weighted
 from keras_dr.decision import decide
+from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
 from keras_dr.operating_points import OperatingPoint, choose_threshold, predictive_values
 
@@ -36,13 +37,16 @@ def _once(n: int) -> NDArray[np.float64]:
     return np.ones((1, n))
 
 
-def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: int = 0) -> float | None:
+def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: int | None = None) -> float | None:
     """`weighted.quadratic_kappa` of class indices int (n,); None where labels and predictions are all one class.
 
-    Over the first `ordered` classes alone where some are, see `Task.ordered`; over all `classes` where none is.
+    Over the first `ordered` classes alone, see `Task.ordered`; over all where that is not given, None where it is 0.
     """
-    matrix, of = weighted.confusion(_once(len(labels)), labels, predictions, classes), ordered or classes
-    return single(weighted.quadratic_kappa(matrix[:, :of, :of]))
+    matrix, of = (
+        weighted.confusion(_once(len(labels)), labels, predictions, classes),
+        classes if ordered is None else ordered,
+    )
+    return single(weighted.quadratic_kappa(matrix[:, :of, :of])) if of else None
 
 
 def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
@@ -69,6 +73,9 @@ class Predictions:
         task: the label space.
         decision: see `decision.decide`.
         patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
+
+    Raises:
+        KerasDrError: a probability is no finite number; ranked all the same, NaN would have an AUROC.
     """
 
     labels: Labels
@@ -78,6 +85,8 @@ class Predictions:
     patients: Labels = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
+        if not np.isfinite(self.probabilities).all():
+            raise KerasDrError("finite probabilities", "NaN or infinity", "Train again, with a lower learning rate.")
         codes = self.patients if len(self.patients) else np.arange(len(self.labels))
         object.__setattr__(self, "patients", np.unique(codes, return_inverse=True)[1])
 
@@ -117,12 +126,16 @@ def validation_scores(
 ) -> dict[str, float | None]:
     """What training watches: loss, accuracy, quadratic kappa and AUROC of the positive classes, named val_....
 
+    All None where a probability is no finite number.
+
     Args:
         labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
         decision: see `decision.decide`.
     """
+    if not np.isfinite(probabilities).all():
+        return dict.fromkeys(("val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"))
     of = Predictions(labels, probabilities, task, decision)
     return {
         "val_loss": log_loss(labels, probabilities),
@@ -230,10 +243,8 @@ def evaluate(
         "confusion_matrix": weighted.confusion(_once(len(of.labels)), of.labels, of.predicted, len(task.classes))[0]
         .astype(int)
         .tolist(),
-        "operating_point": measure_point(of, point, prevalence, resamples),
-        "operating_points": {
-            name: measure_point(of, one, prevalence, resamples) for name, one in (points or {}).items()
-        },
+        "operating_point": measure_point(of, point, prevalence),
+        "operating_points": {name: measure_point(of, one, prevalence) for name, one in (points or {}).items()},
         "intervals": _nested(known)
         | {"auroc_referable_delong": intervals.delong_interval(of.positive, of.scores) if task.referable else None},
     }
@@ -245,16 +256,16 @@ def evaluate(
     return figures
 
 
-def measure_point(
-    of: Predictions, point: OperatingPoint, prevalence: float | None = None, resamples: int = intervals.RESAMPLES
-) -> dict[str, Any]:
+def measure_point(of: Predictions, point: OperatingPoint, prevalence: float | None = None) -> dict[str, Any]:
     """Sensitivity, specificity, PPV and NPV at an operating point, their intervals, and whether its targets held.
+
+    PPV and NPV at another prevalence rise with sensitivity and with specificity; their intervals are what both lower
+    and both upper limits of these give: wide rather than narrow.
 
     Args:
         of: the predictions.
         point: chosen elsewhere.
         prevalence: share of positive photographs, 0..1, for which PPV and NPV are given as well.
-        resamples: bootstrap resamples, for the figures at that prevalence.
     """
     once, shares = _once(len(of.labels)), _referral(of, point.value)
     known = bool(of.task.referable)
@@ -264,19 +275,11 @@ def measure_point(
         for path, pair in shares.items()
     }
     if prevalence is not None and known:
-
-        def at_prevalence(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
-            rates = [weighted.share(weights, *shares[(name,)]) for name in ("sensitivity", "specificity")]
-            return dict(
-                zip(
-                    ("ppv_at_prevalence", "npv_at_prevalence"),
-                    predictive_values(rates[0], rates[1], prevalence),
-                    strict=True,
-                )
-            )
-
-        measured |= {name: single(values) for name, values in at_prevalence(once).items()}
-        limits |= intervals.bootstrap(at_prevalence, of.patients, resamples) if resamples else {}
+        keys = ("sensitivity", "specificity")
+        hits, cleared = (np.array([measured[key], *(limits[key] or (None, None))], float) for key in keys)
+        for key, found in zip(("ppv", "npv"), predictive_values(hits, cleared, prevalence), strict=True):
+            measured[f"{key}_at_prevalence"] = single(found)
+            limits[f"{key}_at_prevalence"] = None if np.isnan(found).any() else (float(found[1]), float(found[2]))
     held = {name: point.reached(name, measured[name]) for name in point.targets}
     return {
         "threshold": point.value,

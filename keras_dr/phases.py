@@ -10,7 +10,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from keras_dr import metrics
 from keras_dr.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
@@ -22,6 +21,7 @@ from keras_dr.model import LOGITS, freeze, recipe_model
 from keras_dr.optimisers import make_optimizer, plateau_rate
 from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
 from keras_dr.prepared import PreparedSet
+from keras_dr.recipe_check import check_recipe
 from keras_dr.report import show
 
 Progress = Callable[[int, int, str], None]
@@ -65,7 +65,7 @@ class Training:
         classes, train_set, val_set = len(self.task.classes), prepared.split("train"), prepared.split("val")
         self.preprocessing, self.save_every = prepared.preprocessing, save_every
         self.val_labels = val_set.labels()
-        _check(recipe, prepared, self.val_labels)
+        check_recipe(recipe, self.task, self.val_labels)
         self.spread = spread or Spread()
         self.spread.check(recipe.batch_size, max(recipe.frozen.accumulate, recipe.finetune.accumulate))
         self.head = HEADS[recipe.head]
@@ -279,18 +279,3 @@ def _precision(policy: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _check(recipe: Recipe, prepared: PreparedSet, val_labels: NDArray[np.int64]) -> None:
-    """Find out before the training what would fail in it or after it."""
-    task = prepared.task
-    if recipe.monitor == "val_auroc" and not task.referable:
-        raise KerasDrError("a task with a positive class for val_auroc", task.name, "Set another monitor.")
-    if recipe.head == "regression" and task.name != "icdr":
-        raise KerasDrError("the task icdr for head regression", task.name, "Set head: softmax or ordinal.")
-    if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:
-        raise KerasDrError("ordered classes, or two, for head ordinal", task.name, "Set head: softmax.")
-    positive = np.isin(val_labels, task.referable)
-    if task.referable and (positive.all() or not positive.any()):
-        found = f"{int(positive.sum())} positive of {len(positive)}"
-        raise KerasDrError("positive and negative validation photographs", found, "Prepare with a larger --val.")

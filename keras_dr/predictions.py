@@ -29,7 +29,7 @@ def write_predictions(
     threshold: float | NDArray[np.float64],
     further: Sequence[str] = (),
 ) -> None:
-    """Write predictions.csv.
+    """Write predictions.csv, probabilities with all their digits: rounded, some near 1 would tie.
 
     Args:
         file: to write.
@@ -46,8 +46,8 @@ def write_predictions(
     lines = []
     referred = (of.scores >= threshold).astype(int)
     for row, p, score, sent, predicted in zip(rows, of.probabilities, of.scores, referred, of.predicted, strict=True):
-        figures = {f"p_{name}": f"{value:.9g}" for name, value in zip(classes, p, strict=True)}
-        figures |= {"p_referable": f"{score:.9g}", "referred": str(sent)}
+        figures = {f"p_{name}": repr(float(value)) for name, value in zip(classes, p, strict=True)}
+        figures |= {"p_referable": repr(float(score)), "referred": str(sent)}
         lines.append({**row, "prediction": classes[predicted], **figures})
     runs.write_bytes(file, encode_csv(list(columns), lines))
 

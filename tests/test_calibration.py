@@ -30,6 +30,10 @@ def test_a_faultless_grader_gets_a_finite_temperature() -> None:
     assert calibration.TEMPERATURES[0] <= found < 0.2
 
 
+def test_logits_too_large_for_a_loss_need_no_temperature() -> None:
+    assert calibration.fit_temperature(np.array([0, 1]), np.array([[800.0, 0], [0, 800]]), softmax) == 1.0
+
+
 def test_calibration_error_by_hand() -> None:
     # two bins: (.0, .5] holds .3 wrong and .5 right, gap |.8 - 1| / 4; (.5, 1] holds .9 and .9 right, gap .2 / 4
     confidence, right = np.array([0.3, 0.5, 0.9, 0.9]), np.array([False, True, True, True])

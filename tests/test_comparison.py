@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from keras_dr import comparison, comparison_files, runs
 from keras_dr.comparison import Contender
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import TASKS, Task
+from keras_dr.intervals import resamples
 from keras_dr.metrics import Predictions
 from keras_dr.predictions import write_predictions
 
@@ -49,6 +51,18 @@ def found() -> comparison.Comparison:
         contender("fair", predictions(12)),
     ]
     return comparison.compare(runs_, resamples=300)
+
+
+def test_where_patients_have_several_photographs_the_bootstrap_stands_alone() -> None:
+    pairs = [replace(predictions(wrong, seed), patients=np.arange(N) // 2) for wrong, seed in ((40, 0), (20, 1))]
+    found = comparison.compare([contender(name, of) for name, of in zip("ab", pairs, strict=True)], resamples=300)
+    drawn = []
+    for weights in resamples(pairs[0].patients, 300):
+        areas = [comparison.figures(one, weights)["auroc_referable"] for one in found.contenders]
+        drawn.append(areas[0] - areas[1])
+    area, accuracy = (found.differences[0, 1, key] for key in ("auroc_referable", "accuracy"))
+    assert area.interval == pytest.approx(np.quantile(np.concatenate(drawn), (0.025, 0.975)))
+    assert area.p is None and accuracy.p is None
 
 
 def test_differences_are_of_the_figures(found: comparison.Comparison) -> None:

@@ -59,6 +59,7 @@ def test_losses_equal_the_formulas() -> None:
         ("softmax", [[0, 1, 0], [1, 0, 0]], [[1, 3, 2], [1, 3, 2]], [1, 0]),
         ("ordinal", [[1, 0], [1, 1]], [[2, -1], [2, -1]], [1, 0]),
         ("regression", [[2], [1]], [[1.6], [1.6]], [1, 0]),
+        ("regression", [[0], [4]], [[-0.6], [4.7]], [1, 1]),
     ],
 )
 def test_right_compares_classes(head: str, targets: list, logits: list, expected: list) -> None:

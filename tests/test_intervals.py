@@ -69,6 +69,22 @@ def test_delong_by_hand() -> None:
     assert areas[0] == 0.75 and covariance[0, 0] == pytest.approx(0.125 / 2 + 0.125 / 2)
 
 
+def test_delong_equals_the_published_example() -> None:
+    # WFNS grade and outcome of 113 patients with subarachnoid haemorrhage; area and variance as pROC gives them
+    # (X. Robin et al., BMC Bioinformatics 12:77, 2011)
+    poor, good = (2, 12, 1, 8, 18), (37, 20, 3, 8, 4)
+    grades = np.concatenate([np.repeat(np.arange(1.0, 6), poor), np.repeat(np.arange(1.0, 6), good)])
+    areas, covariance = intervals.delong(np.arange(113) < 41, grades[None])
+    assert areas[0] == pytest.approx(0.823678861788618, abs=1e-12)
+    assert covariance[0, 0] == pytest.approx(0.00146991470882363, abs=1e-14)
+
+
+def test_a_difference_without_spread_shows_nothing() -> None:
+    positive = np.array([False, False, True, True])
+    found = intervals.delong_difference(positive, np.array([[0.1, 0.2, 0.8, 0.9], [0.5] * 4]))
+    assert (found.value, found.p, found.clear) == (0.5, None, False)
+
+
 def test_mcnemar_by_hand() -> None:
     # 1 of 6 disagreements: 2 * (1 + 6) / 64
     first = np.array([True] + [False] * 5 + [True] * 4)

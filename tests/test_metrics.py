@@ -4,6 +4,7 @@ from sklearn import metrics as sk
 
 from keras_dr import metrics
 from keras_dr.decision import decide
+from keras_dr.errors import KerasDrError
 from keras_dr.grades import TASKS, Task
 from keras_dr.metrics import Predictions
 from keras_dr.operating_points import OperatingPoint
@@ -136,7 +137,25 @@ def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
 def test_predictive_values_at_another_prevalence_by_hand() -> None:
     # sensitivity 3/4, specificity 1/2; at a prevalence of 10 %: PPV .075 / (.075 + .45), NPV .45 / (.45 + .025)
     of = certain([2, 2, 2, 2, 0, 0], [2, 2, 2, 0, 2, 0])
-    found = metrics.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1, resamples=50)
+    found = metrics.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1)
     assert found["ppv_at_prevalence"] == pytest.approx(0.075 / 0.525)
     assert found["npv_at_prevalence"] == pytest.approx(0.45 / 0.475)
     assert found["held"] is False and found["ppv"] == 0.75
+    # Wilson's limits of 9 of 10 and of 50 of 50: .59585 to .98213, .92865 to 1
+    sure = certain([2] * 10 + [0] * 50, [2] * 9 + [0] * 51)
+    interval = metrics.measure_point(sure, OperatingPoint(0.5), prevalence=0.05)["intervals"]["ppv_at_prevalence"]
+    low = 0.59585 * 0.05 / (0.59585 * 0.05 + (1 - 0.92865) * 0.95)
+    assert interval == pytest.approx((low, 1), abs=1e-4)
+
+
+def test_probabilities_that_are_no_numbers_have_no_figures() -> None:
+    broken = np.full((2, 5), np.nan)
+    with pytest.raises(KerasDrError, match="finite probabilities"):
+        Predictions(np.array([0, 2]), broken, ICDR)
+    assert set(metrics.validation_scores(np.array([0, 2]), broken, ICDR).values()) == {None}
+
+
+def test_named_classes_have_no_quadratic_kappa() -> None:
+    task = Task("classes", ("oval", "round", "square"), ())
+    scores = metrics.validation_scores(np.array([0, 1, 2]), np.eye(3), task)
+    assert (scores["val_quadratic_kappa"], scores["val_accuracy"]) == (None, 1.0)

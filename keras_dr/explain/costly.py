@@ -30,7 +30,7 @@ def measure_faithfulness(
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Deletion and insertion of each method, and of its own map in random order: method -> score -> `describe`.
+    """Deletion and insertion of each method, and of the first one's map in random order: method -> score -> `describe`.
 
     `maps` holds for each of `indices` a float32 (h, w) a method.
     """

@@ -91,7 +91,7 @@ def measure(
     ranks = rank_pixels(enlarge(heatmap, image.shape[0]), fundus, seed)
     soft = blurred(image, fundus)
     deleted = probabilities(predict, deletions(image, ranks, soft))[:, target]
-    back = np.where(fundus, 1 - ranks - 1 / fundus.sum(), 2)  # coldest first, taken from the end on
+    back = np.where(fundus, 1 - ranks - 1 / max(1, fundus.sum()), 2)  # coldest first, taken from the end on
     inserted = probabilities(predict, deletions(image, back, soft))[::-1, target]
     return Faithfulness(_area(deleted), _area(inserted))
 
