@@ -46,7 +46,7 @@ class Phase(_Section):
     warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
     # cosine: down to 0 at the last epoch; plateau: halved after 3 epochs without a better monitor
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms; of the whole rate, whatever first_layer_rate
+    weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms; by the whole rate at every layer
     clip_norm: float | None = Field(None, gt=0)  # of the gradient over all weights; longer ones are shortened to it
     accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
     ema: float = Field(0.0, ge=0, lt=1)  # > 0: validate and keep the running mean of the weights, with this momentum

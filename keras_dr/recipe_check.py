@@ -25,7 +25,8 @@ def check_recipe(recipe: Recipe, task: Task, val_labels: NDArray[np.int64]) -> N
     if recipe.monitor == "val_auroc" and not task.referable:
         raise KerasDrError("a task with a positive class for val_auroc", task.name, "Set another monitor.")
     if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
-        raise KerasDrError("ordered classes for val_quadratic_kappa", ", ".join(task.classes), "Set monitor: val_loss.")
+        remedy = "Watch another figure: --set monitor=val_loss."
+        raise KerasDrError("ordered classes for val_quadratic_kappa", ", ".join(task.classes), remedy)
     if recipe.head == "regression" and task.name != "icdr":
         raise KerasDrError("the task icdr for head regression", task.name, "Set head: softmax or ordinal.")
     if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:

@@ -81,7 +81,8 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
 
     names = {"0": "round", "1": "round", "2": "oval", "3": "other", "4": "other"}
     prepare(relabel(photographs, tmp_path / "source", names), tmp_path / "set")
-    train(prepared.load(tmp_path / "set"), tmp_path / "run", recipe)
+    watched = recipe.model_copy(update={"monitor": "val_loss"})
+    train(prepared.load(tmp_path / "set"), tmp_path / "run", watched)
     run = load_run(tmp_path / "run")
     assert (run.task.classes, run.task.referable, run.threshold) == (("other", "oval", "round"), (), 1.0)
     target, figures = evaluate(run, run.prepared_set().split("test"), "set-test")
