@@ -32,14 +32,13 @@ from keras_dr.splits import (
     find_leaks,
     group_photographs,
 )
-from keras_dr.workers import map_surviving
+from keras_dr.workers import DIED, map_surviving
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
     *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
 REJECTED_COLUMNS = ("image_id", "source", "reason")
-_DIED = "the process died over it: a fault of the decoder, or memory ran out"
 Progress = Callable[[int, int], None]
 Write = Callable[[Record], Row]
 Spread = Callable[[Write, Sequence[Record]], Iterator[tuple[Record, Row | None]]]
@@ -174,7 +173,7 @@ def _prepare_images(
         for record, row in spread(work, missing):
             if row is None:
                 name = source_name(record.path, source)
-                row = {"image_id": record.image_id, "source": name, "reason": _DIED}
+                row = {"image_id": record.image_id, "source": name, "reason": DIED}
             rows[record.image_id] = _sharing_names(row)
             if "reason" not in row:  # what could not be used may have been mended when the call is repeated
                 stream.write(json.dumps(row) + "\n")
