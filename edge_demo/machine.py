@@ -45,6 +45,11 @@ class Machine:
     opencv: str
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: in a container, or under `taskset`, fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> Machine:
     """This machine."""
     from importlib.metadata import PackageNotFoundError, version  # slow, and not needed to grade
@@ -53,11 +58,10 @@ def machine() -> Machine:
         runtime = version("ai-edge-litert")
     except PackageNotFoundError:
         runtime = "unknown"
-    cores = os.cpu_count() or 1
     return Machine(
         cpu=_cpu_name(),
-        cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        cores=os.cpu_count() or 1,
+        usable_cores=usable_cores(),
         architecture=platform.machine(),
         int8=int8_instructions(_cpuinfo()),
         frequency_mhz=_frequency_mhz(_cpuinfo()),

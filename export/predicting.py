@@ -1,6 +1,5 @@
 """Grade photographs with a Run or a Bundle; LiteRT unless Keras is asked for, since it takes a fraction of the time."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader, Grading, Prepared
+from edge_demo.machine import usable_cores
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import printable
 from edge_demo.trial import try_model
@@ -151,11 +151,6 @@ def litert_engine(bundle: Bundle) -> Engine:
             return list(pool.map(one, images))
 
     return grade
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge_demo.machine import usable_cores
 from keras_dr import duplicates, quality, runs
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
@@ -71,7 +72,7 @@ def prepare(
         task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits, 0 to `splits.MAX_SEED`.
-        workers: processes; None: as many as cores; 0: none but this one, which a photograph that kills it takes along.
+        workers: processes; None: one a usable core; 0: none but this one, which a photograph that kills it takes along.
         spread: calls a function with each record, elsewhere, as `map_surviving` does here; then `workers` say nothing.
         overwrite: replace an existing `target`.
         keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
@@ -94,7 +95,7 @@ def prepare(
         "schema_version": runs.SCHEMA_VERSION,
     }
     with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
-        processes = (os.cpu_count() or 1) if workers is None else workers
+        processes = usable_cores() if workers is None else workers
         spread = spread or partial(map_surviving, workers=processes)
         outcomes = _prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
