@@ -28,7 +28,7 @@ class Machine:
         cores: logical cores of the machine.
         usable_cores: those that this process may use.
         architecture: such as "x86_64" or "aarch64".
-        int8: the processor's instructions for products of int8, such as "avx512_vnni"; none if it has no such.
+        int8: the processor's instructions for products of int8, such as "AVX-512 VNNI"; none if it has no such.
         frequency_mhz: mean over the cores at that moment; None where the system does not tell.
         system, python, runtime, opencv: operating system; versions of Python, ai-edge-litert and OpenCV.
     """

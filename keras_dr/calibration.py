@@ -22,7 +22,7 @@ def fit_temperature(labels: NDArray[np.int64], logits: NDArray[np.floating], dec
     Args:
         labels: int (n,), class indices.
         logits: float (n, ...), the model's outputs.
-        decode: from logits and a temperature to probabilities float (n, C), as `model.softmax`.
+        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
     """
 
     def loss(log_temperature: float) -> float:
@@ -46,7 +46,7 @@ def calibrate(
     Args:
         labels: int (n,), class indices of the validation photographs; both kinds where the task has a positive class.
         logits: float (n, ...), the model's outputs for them.
-        decode: from logits and a temperature to probabilities float (n, C), as `model.softmax`.
+        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
         task: the label space.
         rule, target: of the one operating point that photographs are referred by.
         decision: how a class is predicted, see `decision.decide`.
