@@ -15,7 +15,7 @@ from keras_dr.prepared import PreparedSet
 
 COLUMNS = ("image_id", "set", "split", "grade", "kind", "conflict", "leak", "copy_of")
 Side = tuple[str, str]  # name of a set, split
-Photograph = tuple[PreparedSet, int]  # and its index there
+Place = tuple[PreparedSet, int]  # of a photograph: its set, and its index there
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Audit:
         return sum(row["leak"] == "yes" and row["split"] == "test" for row in self.copies)
 
 
-def photographs_of(data: PreparedSet) -> list[Photograph]:
+def photographs_of(data: PreparedSet) -> list[Place]:
     """All photographs of a set.
 
     Raises:
@@ -53,7 +53,7 @@ def photographs_of(data: PreparedSet) -> list[Photograph]:
     return [(data, index) for index in range(len(data.rows))]
 
 
-def number_copies(photographs: Sequence[Photograph]) -> list[int]:
+def number_copies(photographs: Sequence[Place]) -> list[int]:
     """`duplicates.group_copies` of photographs of several Prepared sets, however each was prepared."""
     rows = [data.rows[index] for data, index in photographs]
     specs = [data.preprocessing for data, _ in photographs]
@@ -80,7 +80,7 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
     if len(set(names)) < len(names):
         names = [str(data.folder) for data in sets]
     rows: list[dict[str, Any]] = []
-    photographs: list[Photograph] = []
+    photographs: list[Place] = []
     for name, data in zip(names, sets, strict=True):
         rows += [row | {"set": name} for row in data.rows]
         photographs += photographs_of(data)
