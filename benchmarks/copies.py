@@ -19,6 +19,7 @@ from keras_dr.datasets import read_records
 from keras_dr.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
+    bits_apart,
     copy_square,
     mirrored_hash,
     mirrored_signature,
@@ -60,13 +61,7 @@ def copied(image: NDArray[np.uint8], scale: float, gain: float, quality: int) ->
     ].tobytes()
 
 
-def signs(hashes: list[str]) -> NDArray[np.float32]:
-    """float32 (n, 256), -1 and 1."""
-    octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), -1)
-    return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
-
-
-def line(name: str, bits: NDArray[np.float32], correlation: NDArray[np.float32]) -> str:
+def line(name: str, bits: NDArray[np.int64], correlation: NDArray[np.float32]) -> str:
     """Extremes and quantiles of (n,) pairs, and how many of them count as copies."""
     both = int(((bits <= MOST_BITS) & (correlation >= LEAST_CORRELATION)).sum())
     return (
@@ -77,13 +72,13 @@ def line(name: str, bits: NDArray[np.float32], correlation: NDArray[np.float32])
 
 def pair_line(name: str, first: list[Known], second: list[Known]) -> str:
     """A line for photographs and their copies, one beside the other."""
-    bits = (256 - (signs([h for h, _ in first]) * signs([h for h, _ in second])).sum(axis=1)) / 2
+    bits = np.array([bits_apart(a, b) for (a, _), (b, _) in zip(first, second, strict=True)])
     return line(name, bits, np.array([a @ b for (_, a), (_, b) in zip(first, second, strict=True)]))
 
 
 def stranger_line(name: str, first: list[Known], second: list[Known]) -> str:
     """A line for all pairs of different photographs."""
-    bits = (256 - signs([h for h, _ in first]) @ signs([h for h, _ in second]).T) / 2
+    bits = np.array([[bits_apart(a, b) for b, _ in second] for a, _ in first])
     correlation = np.stack([s for _, s in first]) @ np.stack([s for _, s in second]).T
     upper = np.triu_indices(len(first), 1)
     return line(name, bits[upper], correlation[upper])

@@ -18,11 +18,10 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from edge_demo.measurement import STAGES, _round
+from edge_demo.measurement import STAGES, WARM_UP, time_stages
 from edge_demo.profiler import synthetic_photograph
 
 GOAL = 1.2
-WARM_UP = 5
 
 
 def make(folder: Path, backbone: str, size: int) -> Path:
@@ -57,7 +56,7 @@ def measure(grader: Grader, photograph: bytes, repeats: int) -> np.ndarray:
     image = grader.prepare(grader.decode(photograph))[0]
     rows = []
     for _ in range(repeats + WARM_UP):
-        stages = _round(grader, photograph)
+        stages = time_stages(grader, photograph)
         start = perf_counter()
         grader.invoke(image)
         rows.append([*stages, perf_counter() - start])

@@ -62,21 +62,12 @@ def measure(program: str, words: list[str]) -> tuple[float, float, float]:
 def make(folder: Path, size: int) -> tuple[Path, Path]:
     """A run of untrained MobileNetV2 on drawn photographs, and its float32 bundle."""
     from export.bundle import export_run
-    from keras_dr import prepared, preparing
     from keras_dr.config import recipe_from_dict
-    from keras_dr.datasets import read_records
-    from keras_dr.preprocessing import Preprocessing
-    from keras_dr.synthetic import write_dataset
     from keras_dr.training import train
 
-    write_dataset(folder / "photographs", count=40, seed=1, size=(size, size * 4 // 3), workers=1)
-    name, records = read_records(folder / "photographs")
-    preparing.prepare(
-        records, folder / "photographs", folder / "prepared", Preprocessing(size), dataset=name, workers=1
-    )
     phase = {"epochs": 0, "learning_rate": 1e-3}
     values = {"backbone": "mobilenetv2", "weights": "none", "frozen": phase | {"epochs": 1}, "finetune": phase}
-    train(prepared.load(folder / "prepared"), folder / "run", recipe_from_dict(values))
+    train(common.draw_set(folder, size), folder / "run", recipe_from_dict(values))
     export_run(folder / "run", folder / "bundle", ("float32",), allow_drift=True)
     return folder / "run", folder / "bundle"
 

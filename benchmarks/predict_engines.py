@@ -17,8 +17,9 @@ import common
 import numpy as np
 
 from edge_demo.bundle import Bundle
+from edge_demo.machine import usable_cores
 from export.bundle import export_bundle
-from export.predicting import Engine, bundle_of, drawn, keras_engine, litert_engine, usable_cores
+from export.predicting import Engine, bundle_of, drawn, keras_engine, litert_engine
 from keras_dr.grades import TASKS
 from keras_dr.image_files import find_images
 from keras_dr.model import build_model

@@ -7,7 +7,6 @@ same validation photographs, and their invokes take turns. int16x8 runs on slow 
 photographs.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from edge_demo.machine import usable_cores
 from export import parity, variants
 from export.calibration import observe, pick_calibration
 from export.graph import build_graph
@@ -61,7 +61,7 @@ def timed(make: Callable[[], Any]) -> tuple[Any, float]:
 
 def invoke_ms(files: list[bytes], images: np.ndarray, repeats: int) -> np.ndarray:
     """Milliseconds an invoke, float (repeats, files), all cores; the files take turns, three rounds are not counted."""
-    runners = [Interpreter(model_content=f, num_threads=os.cpu_count()).get_signature_runner() for f in files]
+    runners = [Interpreter(model_content=f, num_threads=usable_cores()).get_signature_runner() for f in files]
     times = np.empty((repeats + 3, len(files)))
     for row in range(repeats + 3):
         for column, runner in enumerate(runners):

@@ -29,8 +29,9 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader
+from edge_demo.machine import usable_cores
 from edge_demo.results import table_row
-from export.predicting import predict, usable_cores
+from export.predicting import predict
 from keras_dr.cluster.grading import grade_on_cluster, result_columns
 from keras_dr.cluster.parts import write_part
 from keras_dr.cluster.spreading import connected

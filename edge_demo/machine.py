@@ -28,7 +28,7 @@ class Machine:
         cores: logical cores of the machine.
         usable_cores: those that this process may use.
         architecture: such as "x86_64" or "aarch64".
-        int8: the processor's instructions for products of int8, such as "avx512_vnni"; none if it has no such.
+        int8: the processor's instructions for products of int8, such as "AVX-512 VNNI"; none if it has no such.
         frequency_mhz: mean over the cores at that moment; None where the system does not tell.
         system, python, runtime, opencv: operating system; versions of Python, ai-edge-litert and OpenCV.
     """
@@ -45,6 +45,11 @@ class Machine:
     opencv: str
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: in a container, or under `taskset`, fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> Machine:
     """This machine."""
     from importlib.metadata import PackageNotFoundError, version  # slow, and not needed to grade
@@ -53,11 +58,10 @@ def machine() -> Machine:
         runtime = version("ai-edge-litert")
     except PackageNotFoundError:
         runtime = "unknown"
-    cores = os.cpu_count() or 1
     return Machine(
         cpu=_cpu_name(),
-        cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        cores=os.cpu_count() or 1,
+        usable_cores=usable_cores(),
         architecture=platform.machine(),
         int8=int8_instructions(_cpuinfo()),
         frequency_mhz=_frequency_mhz(_cpuinfo()),

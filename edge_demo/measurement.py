@@ -50,9 +50,9 @@ def measure(
     grader.grade(image, "first")
     first, cold_start_ms = perf_counter(), (time() - started) * 1000
     for _ in range(WARM_UP - 1):
-        _round(grader, image)
+        time_stages(grader, image)
     energy, counted = _energy_uj(), perf_counter()
-    rounds = [_round(grader, image) for _ in range(repeats)]
+    rounds = [time_stages(grader, image) for _ in range(repeats)]
     counted = perf_counter() - counted
     used = _energy_uj()
     times_ms = np.array(rounds) * 1000
@@ -76,7 +76,7 @@ def measure(
     }
 
 
-def _round(grader: Grader, image: bytes) -> list[float]:
+def time_stages(grader: Grader, image: bytes) -> list[float]:
     """Seconds of each stage and, last, from the first stage's start to the last one's end."""
     times = [perf_counter()]
 

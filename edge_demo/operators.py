@@ -22,10 +22,9 @@ from edge_demo.apart import answer, ask
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.litert_c import REMEDY, ProfiledModel
+from edge_demo.measurement import WARM_UP
 from edge_demo.profiler import synthetic_photograph
 from keras_dr.preprocessing import prepare_image
-
-WARM_UP = 5  # rounds that are not counted
 
 
 @dataclass(frozen=True)

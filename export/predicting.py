@@ -1,6 +1,5 @@
 """Grade photographs with a Run or a Bundle; LiteRT unless Keras is asked for, since it takes a fraction of the time."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,12 +14,11 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader, Grading, Prepared
+from edge_demo.machine import usable_cores
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import printable
 from edge_demo.trial import try_model
-from keras_dr.decoding import Image
 from keras_dr.errors import KerasDrError
-from keras_dr.pictures import beside
 from keras_dr.preprocessing import Preprocessing, prepare_image
 from keras_dr.runs import MANIFESTS, read_manifest
 
@@ -79,25 +77,6 @@ def predict(
 def bundle_at(source: Path) -> Path:
     """`source` itself, or of a Run what `bundle_of` makes."""
     return bundle_of(source) if (source / MANIFESTS["run"]).is_file() else source
-
-
-def draw_variants(bundle: Bundle, image: Path, variants: Sequence[str]) -> Image:
-    """A photograph as variants of a bundle see it: prepared, then each one's overlay under its grade, side by side.
-
-    Returns:
-        uint8 RGB (H, W, 3).
-
-    Raises:
-        KerasDrError: as `edge_demo.grader.Grader` and its `grade`.
-    """
-    panels: dict[str, Image] = {}
-    for variant in variants:
-        grading = Grader(bundle, variant).grade(read_photograph(image), printable(image))
-        size_mib = bundle.models[variant].size_bytes / 2**20
-        panels.setdefault(f"{grading.image_id}, prepared", grading.prepared)
-        said = f"{grading.grade} {grading.probabilities[grading.grade]:.2f}, referable {grading.p_referable:.2f}"
-        panels[f"{variant}, {size_mib:.1f} MiB: {said}"] = grading.overlay()
-    return beside(panels)
 
 
 def bundle_of(run_folder: Path) -> Path:
@@ -172,11 +151,6 @@ def litert_engine(bundle: Bundle) -> Engine:
             return list(pool.map(one, images))
 
     return grade
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:

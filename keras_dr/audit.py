@@ -1,7 +1,7 @@
 """Copies within and across Prepared sets: is the external test set in the training set?"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +14,8 @@ from keras_dr.files import encode_csv
 from keras_dr.prepared import PreparedSet
 
 COLUMNS = ("image_id", "set", "split", "grade", "kind", "conflict", "leak", "copy_of")
-_TRAINING = ("train", "val")
 Side = tuple[str, str]  # name of a set, split
+Place = tuple[PreparedSet, int]  # of a photograph: its set, and its index there
 
 
 @dataclass(frozen=True)
@@ -42,28 +42,49 @@ class Audit:
         return sum(row["leak"] == "yes" and row["split"] == "test" for row in self.copies)
 
 
-def audit(sets: Sequence[PreparedSet]) -> Audit:
-    """Find the copies within and across Prepared sets, however each was prepared.
+def photographs_of(data: PreparedSet) -> list[Place]:
+    """All photographs of a set.
 
     Raises:
-        KerasDrError: two sets have one name, or a set has no perceptual hashes.
+        KerasDrError: the set has no perceptual hashes.
+    """
+    if "perceptual_hash" not in data.rows[0]:
+        raise KerasDrError(f"perceptual hashes in {data.folder}", "none", "Prepare the set again.")
+    return [(data, index) for index in range(len(data.rows))]
+
+
+def number_copies(photographs: Sequence[Place]) -> list[int]:
+    """`duplicates.group_copies` of photographs of several Prepared sets, however each was prepared."""
+    rows = [data.rows[index] for data, index in photographs]
+    specs = [data.preprocessing for data, _ in photographs]
+    return group_copies(
+        [row["pixels_sha256"] for row in rows],
+        [row["perceptual_hash"] for row in rows],
+        lambda number: photographs[number][0].image(photographs[number][1]),
+        lambda one, other: comparable(specs[one], specs[other]),
+    )
+
+
+def is_leak(splits: Iterable[str]) -> bool:
+    """Whether copies that lie in these splits let a model be measured on what it was trained or chosen on."""
+    return {"test"} < set(splits)
+
+
+def audit(sets: Sequence[PreparedSet]) -> Audit:
+    """Find the copies within and across Prepared sets; those of one name go by their folders.
+
+    Raises:
+        KerasDrError: a set has no perceptual hashes.
     """
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
         names = [str(data.folder) for data in sets]
     rows: list[dict[str, Any]] = []
-    places: list[tuple[PreparedSet, int]] = []
+    photographs: list[Place] = []
     for name, data in zip(names, sets, strict=True):
-        if "perceptual_hash" not in data.rows[0]:
-            raise KerasDrError(f"perceptual hashes in {data.folder}", "none", "Prepare the set again.")
         rows += [row | {"set": name} for row in data.rows]
-        places += [(data, index) for index in range(len(data.rows))]
-    copies = group_copies(
-        [row["pixels_sha256"] for row in rows],
-        [row["perceptual_hash"] for row in rows],
-        lambda index: places[index][0].image(places[index][1]),
-        lambda one, other: comparable(places[one][0].preprocessing, places[other][0].preprocessing),
-    )
+        photographs += photographs_of(data)
+    copies = number_copies(photographs)
     listed = list_copies(
         [row | {"copies": number} for row, number in zip(rows, copies, strict=True)],
         copies,
@@ -72,7 +93,7 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
     for row in listed:
         sides.setdefault(row["copies"], set()).add((row["set"], row["split"]))
     shared = Counter(pair for found in sides.values() for pair in combinations(sorted(found), 2))
-    leaking = {number for number, found in sides.items() if _leaks(found)}
+    leaking = {number for number, found in sides.items() if is_leak(split for _, split in found)}
     marked = [row | {"leak": "yes" if row["copies"] in leaking else "no"} for row in listed]
     too_small = sum(not row["perceptual_hash"] for row in rows)
     return Audit(len(rows), count_copies(listed), dict(sorted(shared.items())), too_small, tuple(marked))
@@ -81,8 +102,3 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
 def write_copies(file: Path, found: Audit) -> None:
     """Write all copies as a CSV file."""
     runs.write_bytes(file, encode_csv(COLUMNS, found.copies))
-
-
-def _leaks(sides: set[Side]) -> bool:
-    splits = {split for _, split in sides}
-    return "test" in splits and bool(splits & set(_TRAINING))

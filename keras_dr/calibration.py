@@ -12,6 +12,7 @@ from keras_dr import metrics, operating_points, referral, weighted
 from keras_dr.grades import Task
 
 TEMPERATURES = (0.1, 10.0)  # where none is best (every validation photograph right), an end is taken, or 1
+_BINS = 10  # of the reliability diagram
 Decode = Callable[[NDArray[np.floating], float], NDArray[np.float64]]
 
 
@@ -21,7 +22,7 @@ def fit_temperature(labels: NDArray[np.int64], logits: NDArray[np.floating], dec
     Args:
         labels: int (n,), class indices.
         logits: float (n, ...), the model's outputs.
-        decode: from logits and a temperature to probabilities float (n, C), as `model.softmax`.
+        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
     """
 
     def loss(log_temperature: float) -> float:
@@ -47,7 +48,7 @@ def calibrate(
     Args:
         labels: int (n,), class indices of the validation photographs; both kinds where the task has a positive class.
         logits: float (n, ...), the model's outputs for them.
-        decode: from logits and a temperature to probabilities float (n, C), as `model.softmax`.
+        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
         task: the label space.
         rule, target: of the one operating point that photographs are referred by.
         decision: how a class is predicted, see `decision.decide`.
@@ -83,18 +84,17 @@ def _errors(of: metrics.Predictions) -> dict[str, float]:
     return {"log_loss": metrics.log_loss(of.labels, of.probabilities), "ece": float(error[0])}
 
 
-def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = 10) -> list[dict[str, float]]:
-    """The points of a reliability diagram: bins of equal width that hold photographs (Guo et al., ICML 2017).
+def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, float]]:
+    """The points of a reliability diagram (Guo et al., ICML 2017): of ten bins (a, b] those that hold photographs.
 
     Args:
         confidence: float (n,), 0..1.
         right: bool (n,), whether what was held that likely is so.
-        bins: number of bins (a, b] over 0..1.
 
     Returns:
         For each: photographs, their mean confidence, and frequency, the share of them that is right.
     """
-    place, points = weighted.bin_of(confidence, bins), []
+    place, points = weighted.bin_of(confidence, _BINS), []
     for index in np.unique(place):
         inside = place == index
         points.append(

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from keras_dr import metrics, runs, weighted
 from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv
 from keras_dr.grades import task_of
 from keras_dr.intervals import RESAMPLES, Difference, bootstrap, delong_difference, mcnemar
 from keras_dr.metrics import Predictions
@@ -255,9 +254,3 @@ def cost_table(found: Comparison) -> Table:
         )
     columns = ("run", "backbone", "pixels", "parameters", "trainable", "training min", "latency ms")
     return Table(columns, rows)
-
-
-def write_csv(file: Path, table: Table) -> None:
-    """Write a table as CSV."""
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    runs.write_bytes(file, encode_csv(list(table.columns), rows))

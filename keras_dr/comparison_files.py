@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from keras_dr import comparison, runs
 from keras_dr.comparison import TITLES, Comparison
+from keras_dr.files import encode_csv
 from keras_dr.intervals import Interval, bootstrap
 from keras_dr.model_card import markdown
 from keras_dr.plots import draw_curves, draw_intervals
-from keras_dr.report import text_table
+from keras_dr.report import Table, text_table
 
 NOTE = (
     "* best beyond chance: its difference to every other run has a 95 % interval that excludes zero. Differences: "
@@ -28,7 +29,7 @@ def write_comparison(folder: Path, found: Comparison) -> None:
         "costs": comparison.cost_table(found),
     }
     for name, table in tables.items():
-        comparison.write_csv(folder / f"{name}.csv", table)
+        runs.write_bytes(folder / f"{name}.csv", _csv(table))
     of = found.contenders[0].of
     head = (
         f"# {len(found.contenders)} runs on {len(of.labels)} photographs of {int(of.patients.max()) + 1} patients\n\n"
@@ -40,6 +41,11 @@ def write_comparison(folder: Path, found: Comparison) -> None:
     histories = {one.name: one.history for one in found.contenders if one.history}
     if histories:
         draw_curves(folder / "curves.png", histories, smoothed)
+
+
+def _csv(table: Table) -> bytes:
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return encode_csv(list(table.columns), rows)
 
 
 def _intervals(found: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
@@ -67,5 +73,5 @@ def comparison_text(found: Comparison) -> str:
     tables = [comparison.figures_table(found), comparison.cost_table(found)]
     clear = comparison.differences_table(found)
     rows = [row for row in clear.rows if row[-1]]
-    told = [text_table(comparison.Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
+    told = [text_table(Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
     return "\n\n".join([*map(text_table, tables), *told, NOTE])

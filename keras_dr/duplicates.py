@@ -102,15 +102,14 @@ def mirrored_signature(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values.reshape(COPY_SIDE, COPY_SIDE)[:, ::-1].ravel()
 
 
-def near_pairs(hashes: Sequence[str], most_bits: int = MOST_BITS, mirrored: bool = False) -> NDArray[np.int64]:
-    """All pairs of hashes at most so many bits apart.
+def near_pairs(hashes: Sequence[str], mirrored: bool = False) -> NDArray[np.int64]:
+    """All pairs of hashes at most `MOST_BITS` apart.
 
     Exact: with bits as -1 and 1, a scalar product says how many differ, and matrix products do it for a block of
     2,048 x 2,048 pairs at once (on two cores 20,000 hashes take 1 s, 100,000 a minute and a half).
 
     Args:
         hashes: n hashes, hexadecimal.
-        most_bits: 0..256.
         mirrored: compare each with the others' mirror images.
 
     Returns:
@@ -122,7 +121,7 @@ def near_pairs(hashes: Sequence[str], most_bits: int = MOST_BITS, mirrored: bool
         rows = _signs(octets[top : top + _BLOCK] ^ (_MIRRORED if mirrored else np.uint8(0)))
         for left in range(top, len(octets), _BLOCK):
             agreement = rows @ _signs(octets[left : left + _BLOCK]).T
-            pairs = np.argwhere(agreement >= _BITS - 2 * most_bits) + (top, left)
+            pairs = np.argwhere(agreement >= _BITS - 2 * MOST_BITS) + (top, left)
             found.append(pairs[pairs[:, 0] < pairs[:, 1]])
     return np.concatenate(found)
 

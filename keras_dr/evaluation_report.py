@@ -13,6 +13,7 @@ from keras_dr.evaluation_tables import (
     subgroup_table,
     summary_table,
 )
+from keras_dr.intervals import RESAMPLES
 from keras_dr.report import Picture, Section, Table, show, show_interval, text_table, with_interval, write_html
 
 # "Few" clusters may be fewer than 20 to 50: A. C. Cameron and D. L. Miller, Journal of Human Resources 50(2), 2015.
@@ -220,7 +221,7 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
         f"{recipe['backbone']} at {about['preprocessing']['size']} pixels, trained on "
         f"{about['data']['photographs']['train']} photographs, model {about['model_sha256'][:12]}. Intervals: Wilson "
         "for proportions, corrected for several photographs of one patient; percentile bootstrap over patients for the "
-        f"others, {show(2000)} resamples."
+        f"others, {show(RESAMPLES)} resamples."
     )
     sections += [Section("Photographs", pictures), _data(prepared, figures), Section("How", [how])]
     where = "external validation" if figures["external"] else figures["split"]

@@ -69,7 +69,7 @@ def connect(addresses: str, rank: int, seed: int) -> None:
         raise KerasDrError(f"--rank from 0 to {len(hosts) - 1}", str(rank), "Number the hosts as --hosts lists them.")
     keras.utils.set_random_seed(seed)
     try:
-        keras.distribution.initialize(addresses if len(hosts) > 1 else hosts[0], len(hosts), rank)
+        keras.distribution.initialize(addresses, len(hosts), rank)
     except RuntimeError as error:
         found = str(error).splitlines()[0]
         raise KerasDrError(f"{len(hosts)} processes at {addresses}", found, "Start one on each host.") from error

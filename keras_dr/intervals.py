@@ -11,12 +11,13 @@ from scipy.stats import binomtest, rankdata
 
 LEVEL = 0.95
 RESAMPLES = 2000
+_SEED = 42  # the same draws for every figure, so that graders are compared on the same resamples
 _CELLS = 1 << 19  # weights made at once: 4 MiB, which a processor's cache holds
 Interval = tuple[float, float] | None
 Key = TypeVar("Key", bound=Hashable)
 
 
-def resamples(patients: NDArray[np.int64], count: int = RESAMPLES, seed: int = 42) -> Iterator[NDArray[np.float64]]:
+def resamples(patients: NDArray[np.int64], count: int = RESAMPLES) -> Iterator[NDArray[np.float64]]:
     """Bootstrap resamples of patients (Efron and Tibshirani, An Introduction to the Bootstrap, 1993).
 
     As many patients are drawn with replacement as there are, each with all photographs.
@@ -24,12 +25,11 @@ def resamples(patients: NDArray[np.int64], count: int = RESAMPLES, seed: int = 4
     Args:
         patients: int (n,), 0..P-1, whose photograph each is.
         count: resamples in all.
-        seed: of the draw.
 
     Yields:
         float (r, n), how often each photograph is in each of the next r resamples.
     """
-    rng, people = np.random.default_rng(seed), int(patients.max()) + 1
+    rng, people = np.random.default_rng(_SEED), int(patients.max()) + 1
     step = max(1, _CELLS // max(people, len(patients)))
     for first in range(0, count, step):
         rows = min(step, count - first)
@@ -42,41 +42,39 @@ def bootstrap(
     figures: Callable[[NDArray[np.float64]], Mapping[Key, NDArray[np.float64]]],
     patients: NDArray[np.int64],
     count: int = RESAMPLES,
-    seed: int = 42,
 ) -> dict[Key, Interval]:
     """Percentile intervals of figures over `resamples`; those in which a figure does not exist are left out.
 
     Args:
         figures: from weights (r, n) to name -> values (r,), NaN where there is none.
-        patients, count, seed: as for `resamples`.
+        patients, count: as for `resamples`.
     """
     drawn: dict[Key, list[NDArray[np.float64]]] = {}
-    for weights in resamples(patients, count, seed):
+    for weights in resamples(patients, count):
         for name, values in figures(weights).items():
             drawn.setdefault(name, []).append(values)
     return {name: percentiles(np.concatenate(parts)) for name, parts in drawn.items()}
 
 
-def percentiles(values: NDArray[np.float64], level: float = LEVEL) -> Interval:
-    """The middle `level` of values float (n,), NaN left out; None where nothing is left."""
+def percentiles(values: NDArray[np.float64]) -> Interval:
+    """The middle `LEVEL` of values float (n,), NaN left out; None where nothing is left."""
     known = values[~np.isnan(values)]
     if not len(known):
         return None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def wilson(hits: float, total: float, level: float = LEVEL) -> Interval:
+def wilson(hits: float, total: float) -> Interval:
     """Wilson's score interval of a proportion (JASA 22(158), 1927); None without trials.
 
     Args:
         hits: successes, 0..total.
         total: trials; may be a fraction, see `proportion`.
-        level: of confidence, 0..1.
     """
     if not total:
         return None
-    z, p = NormalDist().inv_cdf((1 + level) / 2), hits / total
+    z, p = NormalDist().inv_cdf((1 + LEVEL) / 2), hits / total
     centre, width = p + z * z / (2 * total), z * np.sqrt(p * (1 - p) / total + (z / (2 * total)) ** 2)
     scale = 1 + z * z / total
     return max(0.0, float((centre - width) / scale)), min(1.0, float((centre + width) / scale))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from keras_dr.audit import COLUMNS, Audit
+from keras_dr.audit import COLUMNS, Audit, is_leak
 from keras_dr.preprocessing import COPY_SIDE
 from keras_dr.quality import MEASURES
 from keras_dr.report import Table, text_table
@@ -64,7 +64,7 @@ def audit_text(found: Audit, most: int) -> str:
         lines.append(f"{found.too_small} {_TOO_SMALL}")
     if found.shared:
         rows = [
-            (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if _is_leak(one[1], other[1]) else "")
+            (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if is_leak((one[1], other[1])) else "")
             for (one, other), count in found.shared.items()
         ]
         lines += ["Groups of copies that lie on both of two sides:", _table(("sides", "groups", ""), rows)]
@@ -89,7 +89,3 @@ def quality_text(row: Mapping[str, str]) -> str:
     """The quality columns of a manifest row."""
     measures = ", ".join(f"{name} {row[name]}" for name in MEASURES)
     return f"{measures}; gradable: {row['gradable']}" + (f" ({row['reasons']})" if row["reasons"] else "")
-
-
-def _is_leak(one: str, other: str) -> bool:
-    return "test" in (one, other) and one != other

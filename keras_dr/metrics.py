@@ -13,9 +13,7 @@ from keras_dr import intervals, weighted
 from keras_dr.decision import decide
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import Task
-from keras_dr.operating_points import OperatingPoint, choose_threshold, predictive_values
-
-__all__ = ["Predictions", "choose_threshold", "evaluate", "validation_scores"]  # training finds choose_threshold here
+from keras_dr.operating_points import OperatingPoint, predictive_values
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]

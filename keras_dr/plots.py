@@ -173,15 +173,14 @@ class Sample:
     right: bool
 
 
-def plot_samples(file: Path, samples: Sequence[Sample], columns: int = 4) -> None:
-    """A grid of photographs with their true and predicted classes; wrong ones are framed.
+def plot_samples(file: Path, samples: Sequence[Sample]) -> None:
+    """Photographs, four in a line, with their true and predicted classes; wrong ones are framed.
 
     Args:
         file: PNG to write.
         samples: one or more.
-        columns: most in a line.
     """
-    columns = min(columns, len(samples))
+    columns = min(4, len(samples))
     lines = -(-len(samples) // columns)
     figure = Figure((2.7 * columns, 3.05 * lines), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -252,13 +251,12 @@ def draw_curves(
     _save(figure, file)
 
 
-def plot_variants(file: Path, rows: Sequence[dict[str, Any]], quality: str = "quadratic kappa on validation") -> None:
-    """Latency against quality, a variant a disc whose area is its file's size.
+def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Latency against quadratic kappa on validation, a variant a disc whose area is its file's size.
 
     Args:
         file: PNG to write.
-        rows: "variant", "latency_ms", "quality" and "size_mib" each, of one number of threads.
-        quality: name of the vertical axis.
+        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" each, of one number of threads.
     """
     figure, (axes,) = _figure(7.2, 4.8)
     largest = max(row["size_mib"] for row in rows)
@@ -274,6 +272,8 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]], quality: str = "qu
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="one photograph, median, ms", ylabel=quality, title="Area: size of the file")
+    axes.set(
+        xlabel="one photograph, median, ms", ylabel="quadratic kappa on validation", title="Area: size of the file"
+    )
     axes.legend(frameon=False, loc="lower left")
     _save(figure, file)

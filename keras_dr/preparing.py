@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from edge_demo.machine import usable_cores
 from keras_dr import duplicates, quality, runs
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
@@ -32,14 +33,13 @@ from keras_dr.splits import (
     find_leaks,
     group_photographs,
 )
-from keras_dr.workers import map_surviving
+from keras_dr.workers import DIED, map_surviving
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
     *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
 REJECTED_COLUMNS = ("image_id", "source", "reason")
-_DIED = "the process died over it: a fault of the decoder, or memory ran out"
 Progress = Callable[[int, int], None]
 Write = Callable[[Record], Row]
 Spread = Callable[[Write, Sequence[Record]], Iterator[tuple[Record, Row | None]]]
@@ -72,7 +72,7 @@ def prepare(
         task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits, 0 to `splits.MAX_SEED`.
-        workers: processes; None: as many as cores; 0: none but this one, which a photograph that kills it takes along.
+        workers: processes; None: one a usable core; 0: none but this one, which a photograph that kills it takes along.
         spread: calls a function with each record, elsewhere, as `map_surviving` does here; then `workers` say nothing.
         overwrite: replace an existing `target`.
         keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
@@ -95,7 +95,7 @@ def prepare(
         "schema_version": runs.SCHEMA_VERSION,
     }
     with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
-        processes = (os.cpu_count() or 1) if workers is None else workers
+        processes = usable_cores() if workers is None else workers
         spread = spread or partial(map_surviving, workers=processes)
         outcomes = _prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
@@ -174,7 +174,7 @@ def _prepare_images(
         for record, row in spread(work, missing):
             if row is None:
                 name = source_name(record.path, source)
-                row = {"image_id": record.image_id, "source": name, "reason": _DIED}
+                row = {"image_id": record.image_id, "source": name, "reason": DIED}
             rows[record.image_id] = _sharing_names(row)
             if "reason" not in row:  # what could not be used may have been mended when the call is repeated
                 stream.write(json.dumps(row) + "\n")

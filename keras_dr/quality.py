@@ -1,9 +1,10 @@
 """How good a photograph is to grade: four measures on the prepared image, and limits learned from the training split.
 
-A constant limit fits one camera. Here a photograph stands out where a measure lies beyond Tukey's fences of the
-training photographs (J. W. Tukey, Exploratory Data Analysis, 1977): 1.5 interquartile ranges beyond the quartiles, on
-a logarithmic scale, and never nearer than a tenth of the quartile. So `gradable` is relative: it tells who stands out
-in this set, not whether an ophthalmologist could grade the photograph; of a set that is blurred throughout, none does.
+A constant limit fits one camera. Here a photograph stands out where a measure lies below Tukey's lower fence of the
+training photographs, or its illumination above the upper one (J. W. Tukey, Exploratory Data Analysis, 1977): 1.5
+interquartile ranges beyond the quartiles, on a logarithmic scale, and never nearer than a tenth of the quartile. So
+`gradable` is relative: it tells who stands out in this set, not whether an ophthalmologist could grade the photograph;
+of a set that is blurred throughout, none does.
 Nothing is removed: `gradable` and `reasons` stand in the manifest for whoever wants to select.
 """
 

@@ -141,7 +141,7 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
 
     Args:
         folder: the folder.
-        kind: "prepared", "run" or "bundle".
+        kind: "prepared", "run", "bundle" or "cross-validation".
 
     Raises:
         KerasDrError: no such folder, no manifest in it, broken JSON, or another schema version.

@@ -10,7 +10,6 @@ whole fundus at 128 to 160 pixels can learn the grade from a few hundred of them
 """
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_demo.machine import usable_cores
 from keras_dr.synthetic_scene import (
     LESIONS,
     Bytes,
@@ -168,15 +168,15 @@ def write_dataset(
     """Writes labels.csv (image, grade, patient_id, eye), images/NAME.jpg, masks/LESION/NAME.png below `folder`.
 
     A mask file is absent where the photograph has no such lesion. The bytes depend on `count`, `seed` and `size`
-    alone. labels.csv is written last: a folder that has it is whole. `workers` processes (default: one a CPU) are
-    spawned, so a script that asks for more than one needs the `if __name__ == "__main__"` guard. `progress` is
+    alone. labels.csv is written last: a folder that has it is whole. `workers` processes (default: one a usable core)
+    are spawned, so a script that asks for more than one needs the `if __name__ == "__main__"` guard. `progress` is
     called with the number of photographs written so far. Raises ValueError for an argument out of its range.
     """
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = usable_cores() if workers is None else workers
     _require(count >= 1, "a count of 1 or more", count, "ask for at least one photograph")
     _require(seed >= 0, "a seed of 0 or more", seed, "change the seed")
     _require(min(size) >= 64, "a size of at least 64 x 64 pixels", size, "draw larger and reduce")
-    _require(workers >= 1, "1 worker or more", workers, "leave it out for one a CPU")
+    _require(workers >= 1, "1 worker or more", workers, "leave it out for one a core")
     for part in ("images", "masks/optic_disc", *(f"masks/{lesion}" for lesion in LESIONS)):
         (folder / part).mkdir(parents=True, exist_ok=True)
     labels, partial = folder / "labels.csv", folder / "labels.csv.part"

@@ -16,6 +16,7 @@ from keras_dr.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+DIED = "the process died over it: a fault of the decoder, or memory ran out"
 _DEATHS = 8  # in a row, without a success between them: it is not the items' fault
 
 

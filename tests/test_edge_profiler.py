@@ -10,7 +10,7 @@ import pytest
 
 from edge_demo import __main__ as command
 from edge_demo import profiler
-from edge_demo.machine import expectations, int8_instructions
+from edge_demo.machine import expectations, int8_instructions, usable_cores
 from keras_dr.errors import KerasDrError
 
 
@@ -22,6 +22,16 @@ def test_threads_that_are_refused(text: str) -> None:
 
 def test_threads_are_joined_by_commas() -> None:
     assert profiler.parse_threads("1,2") == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux alone")
+def test_cores_that_a_process_may_not_use_do_not_count() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path) -> None:

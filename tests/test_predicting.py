@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader
 from edge_demo.profiler import synthetic_photograph
-from export.predicting import draw_variants, predict
+from export.predicting import predict
 from keras_dr.errors import KerasDrError
 
 
@@ -42,14 +40,3 @@ def test_a_bundle_needs_no_run(bundle_folder: Path, images: list[Path]) -> None:
         predict(bundle_folder, images, "keras")
     with pytest.raises(KerasDrError, match="an engine among"):
         predict(bundle_folder, images, "onnx")
-
-
-def test_variants_are_drawn_beside_the_prepared_photograph(bundle_folder: Path, images: list[Path]) -> None:
-    bundle = Bundle.load(bundle_folder)
-    drawn = draw_variants(bundle, images[0], ["float32", "int8"])
-    side = bundle.preprocessing.size
-    panels = np.split(drawn, 3, axis=1)
-    for panel, variant in zip(panels[1:], ("float32", "int8"), strict=True):
-        grading = Grader(bundle, variant).grade(images[0].read_bytes(), "a.jpg")
-        np.testing.assert_array_equal(panel[-side:, :side], grading.overlay())
-    np.testing.assert_array_equal(panels[0][-side:, :side], grading.prepared)

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -6,12 +7,14 @@ import numpy as np
 import pytest
 from preparation import content, copied, prepare, read_csv
 
-from keras_dr import prepared
+from keras_dr import prepared, preparing
 from keras_dr.audit import audit
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
 from keras_dr.listings import audit_text, prepared_text
+from keras_dr.photograph import Row
 from keras_dr.preprocessing import Preprocessing
+from keras_dr.records import Record
 
 
 def test_result_does_not_depend_on_the_number_of_workers(
@@ -19,6 +22,23 @@ def test_result_does_not_depend_on_the_number_of_workers(
 ) -> None:
     prepare(photographs, tmp_path / "again", workers=2)
     assert content(tmp_path / "again") == content(prepared_folder)
+
+
+def test_without_a_number_there_are_as_many_workers_as_usable_cores(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def map_here(
+        work: Callable[[Record], Row], records: Sequence[Record], workers: int
+    ) -> Iterator[tuple[Record, Row]]:
+        asked.append(workers)
+        yield from ((record, work(record)) for record in records)
+
+    monkeypatch.setattr(preparing, "usable_cores", lambda: 7)
+    monkeypatch.setattr(preparing, "map_surviving", map_here)
+    prepare(photographs, tmp_path / "set", workers=None)
+    assert asked == [7]
 
 
 def test_patients_whom_official_splits_put_on_both_sides_are_counted(photographs: Path, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from edge_demo.results import failed_row, printable
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
 from keras_dr.runs import write_bytes
+from keras_dr.workers import DIED
 
 _BEGUN = 2  # deaths; at the first one its machine may have been switched off
-_DIED = "the process died over it: a fault of the decoder, or memory ran out"
 _SHOWN = 20
 Row = dict[str, Any]
 
@@ -84,7 +84,7 @@ def grade_with_journal(file: Path, photographs: Sequence[Path], grade: Callable[
             if number in rows:
                 continue
             if begun[number] >= _BEGUN:
-                error = KerasDrError("a photograph that can be graded", _DIED, "Look at it with another program.")
+                error = KerasDrError("a photograph that can be graded", DIED, "Look at it with another program.")
                 rows[number] = failed_row(printable(photograph), str(error))
             else:
                 note(number)

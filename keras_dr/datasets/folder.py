@@ -27,7 +27,7 @@ def _photographs(folder: Path) -> list[Path]:
 
 
 def _class_folders(source: Path) -> list[tuple[str, Path]]:
-    """(split or "", class folder), of folders that hold something."""
+    """(split or "", class folder), empty ones too."""
     folders = sorted(path for path in source.iterdir() if path.is_dir() and not path.name.startswith("."))
     splits = [(path, _SPLIT_FOLDERS[path.name.lower()]) for path in folders if path.name.lower() in _SPLIT_FOLDERS]
     if splits:

@@ -6,6 +6,11 @@ F is w_c / (h w), w_c being c's column of the head's kernel. Put into the method
     Grad-CAM    relu(F . w_c) / (h w)            Selvaraju et al., ICCV 2017, equations 1 and 2
     Grad-CAM++  proportional to relu(F . relu(w_c))   Chattopadhay et al., WACV 2018, equations 5, 13 and 19
     LayerCAM    relu(F . relu(w_c)) / (h w)      Jiang et al., IEEE TIP 2021
+
+Grad-CAM++ is meant with its weights alpha normalised to sum to 1 over the map, as tf-keras-vis does. Equation 19 alone
+gives alpha = g^2 / (2 g^2 + sum(F) g^3) with g = w_c / (h w), which differs from channel to channel; to that the closed
+form is proportional only approximately: on 32 validation photographs of IDRiD (MobileNetV2, 512 pixels) the two maps,
+each divided by its maximum, differ by at most .014.
 """
 
 from collections.abc import Callable

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from keras_dr.errors import KerasDrError
 from keras_dr.explain.lesions import THRESHOLDS, Localisation, Ranking
+from keras_dr.intervals import RESAMPLES
 
 OPTIC_DISC = "optic_disc"  # a healthy landmark; every other mask is a lesion
 LESIONS = "lesions"  # of all kinds together; overlapping ones count once
-RESAMPLES = 2000
 BASELINES = ("uniform", "centred Gaussian")
 Scores = dict[str, float | None]
 Masks = Mapping[str, NDArray[np.floating]]
@@ -132,7 +132,7 @@ def describe(values: Sequence[float], seed: int = 42) -> dict[str, Any]:
     """n, mean, median, low and high: the 95 % interval of the mean; None below two values.
 
     A percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-    13), 2000 resamples; it takes photographs as independent, which fellow eyes are not quite.
+    13), `RESAMPLES` of them; it takes photographs as independent, which fellow eyes are not quite.
     """
     known = np.array(values, np.float64)
     low = high = None

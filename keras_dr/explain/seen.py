@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.duplicates import comparable, group_copies
+from keras_dr.audit import number_copies, photographs_of
 from keras_dr.prepared import PreparedSet
 
 _LEARNED_FROM = ("train", "val")  # validation chose the epoch and the threshold
@@ -15,15 +15,11 @@ def met_before(home: PreparedSet, data: PreparedSet) -> NDArray[np.bool_]:
     Args:
         home: the set that the run was trained on, all its splits.
         data: n photographs of another set, prepared in whatever way.
+
+    Raises:
+        KerasDrError: a set has no perceptual hashes.
     """
-    known = [(home, index) for index, row in enumerate(home.rows) if row["split"] in _LEARNED_FROM]
-    places = known + [(data, index) for index in range(len(data.rows))]
-    rows = [one.rows[index] for one, index in places]
-    groups = group_copies(
-        [row["pixels_sha256"] for row in rows],
-        [row["perceptual_hash"] for row in rows],
-        lambda number: places[number][0].image(places[number][1]),
-        lambda one, other: comparable(places[one][0].preprocessing, places[other][0].preprocessing),
-    )
+    known = [one for one in photographs_of(home) if home.rows[one[1]]["split"] in _LEARNED_FROM]
+    groups = number_copies(known + photographs_of(data))
     learned = set(groups[: len(known)])
     return np.array([group in learned for group in groups[len(known) :]], bool)
