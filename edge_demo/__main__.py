@@ -14,11 +14,11 @@ import cv2
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
-from edge_demo.results import FOOTER, describe, printable, results_csv, results_json
+from edge_demo.results import FOOTER, describe, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
 from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images
+from keras_dr.image_files import find_images, printable
 from keras_dr.runs import write_bytes, write_json
 
 MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 
 from edge_demo.grader import Grader, Grading
-from edge_demo.results import printable
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import printable
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:

@@ -16,10 +16,10 @@ from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader, Grading, Prepared
 from edge_demo.profiler import synthetic_photograph
-from edge_demo.results import printable
 from edge_demo.trial import try_model
 from keras_dr.decoding import Image
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import printable
 from keras_dr.pictures import beside
 from keras_dr.preprocessing import Preprocessing, prepare_image
 from keras_dr.runs import MANIFESTS, read_manifest

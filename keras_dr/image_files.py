@@ -1,4 +1,4 @@
-"""Which files are images: those of a folder, and those that a CSV list names, one by one, however many there are.
+"""Which files are images: those of a folder, and those that a CSV list names, one by one, however many; their names.
 
 Needs the standard library alone; `edge_demo` runs this very module.
 """
@@ -13,6 +13,11 @@ from keras_dr.errors import KerasDrError
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 # how published tables call the column that names the photograph, in lower case
 IMAGE_COLUMNS = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
+
+
+def printable(path: Path | str) -> str:
+    """A path as text that UTF-8 can hold, whatever bytes the file system gave: "?" for each that is none."""
+    return str(path).encode(errors="replace").decode()
 
 
 def find_images(given: Iterable[Path]) -> Iterator[Path]:

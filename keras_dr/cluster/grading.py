@@ -17,7 +17,7 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file
 from edge_demo.grader import Grader
-from edge_demo.results import FOOTER, failed_row, printable, table_columns, table_row
+from edge_demo.results import FOOTER, failed_row, table_columns, table_row
 from keras_dr import runs
 from keras_dr.cluster.parts import (
     Figures,
@@ -30,7 +30,7 @@ from keras_dr.cluster.parts import (
 from keras_dr.cluster.photographs import Part, cut, freeze, read_part
 from keras_dr.cluster.spreading import connected, spread
 from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images
+from keras_dr.image_files import find_images, printable
 
 _DEATHS = 32  # of workers over one part: each photograph that kills takes two
 _LIST = "_photographs.jsonl"
