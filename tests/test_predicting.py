@@ -29,6 +29,29 @@ def test_both_engines_say_the_same_of_a_run(run_folder: Path, images: list[Path]
     np.testing.assert_allclose(*numbers, atol=1e-4)
 
 
+@pytest.mark.parametrize("step", ["prepare", "conclude"])
+@pytest.mark.parametrize("engine", ["litert", "keras"])
+def test_one_photograph_beyond_memory_costs_itself_alone(
+    run_folder: Path, images: list[Path], engine: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = getattr(Grader, step), []
+
+    def fail_once(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 1:
+            raise MemoryError
+        return whole(*given)
+
+    monkeypatch.setattr(Grader, step, fail_once)
+    monkeypatch.setattr("export.predicting.usable_cores", lambda: 1)
+    found = predict(run_folder, images, engine)
+    assert [(Path(path).name, "MemoryError" in said) for path, said in found.failures] == [
+        ("a.jpg", True),
+        ("b.png", False),
+    ]
+    assert [g.image_id for g in found.gradings] == ["c"]
+
+
 def test_the_file_of_a_run_is_made_once(run_folder: Path, images: list[Path]) -> None:
     predict(run_folder, images[:1])
     file = run_folder / "litert" / "float32.tflite"
