@@ -240,8 +240,9 @@ def _write_models(
     say = progress or (lambda text: None)
     note = folder / _NOTE
     kept: dict[str, list[str]] = runs.read_json(note) if note.is_file() else {}
-    for apart in (folder / FAILED).glob("*.tflite"):  # by an export that was killed after it
-        apart.replace(folder / apart.name)
+    for apart in (folder / FAILED / file_name(name) for name in kept):
+        if apart.is_file():  # by an export that was killed after it
+            apart.replace(folder / apart.name)
     runs.remove_folder(folder / FAILED)
     missing = [name for name in names if name not in kept]
     if missing:
