@@ -213,9 +213,7 @@ def export_bundle(
         runs.write_manifest(folder, "bundle", **about)
     if failed:
         found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
-        remedy = (
-            f"What failed lies in {target / FAILED}; the rest is whole. Pass --allow-drift to keep it all the same."
-        )
+        remedy = f"What failed lies in {target / FAILED}; the rest is whole. To keep it, export with --allow-drift."
         raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
     return {**about, "figures": measured}
 

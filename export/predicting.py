@@ -112,7 +112,8 @@ def bundle_of(run_folder: Path) -> Path:
     wanted = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
 
     def is_there() -> bool:
-        return (target / MANIFESTS["bundle"]).is_file() and read_manifest(target, "bundle").get("run") == wanted
+        about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
+        return about.get("run") == wanted and bool(about.get("models"))  # none where the file strayed
 
     if is_there():
         return target

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graders import SIZE, TEMPERATURE, grader, photographs
 
-from export import bundle
+from export import bundle, variants
 from export.bundle import export_bundle
 from keras_dr.config import ParityLimits, VariantLimits
 from keras_dr.errors import KerasDrError
@@ -128,6 +128,12 @@ def test_the_search_is_no_step_of_its_own() -> None:
     for line in ("converting to int8", "searching the layers that spoil int8", "comparing int8"):
         say(line)
     assert steps == [0, 0, 1]
+
+
+def test_onnx_brings_float32_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "check_packages", lambda: None)
+    assert variants.check_variants(["int8", "onnx"]) == ["int8", "float32", "onnx"]
+    assert variants.check_variants(["onnx", "float32", "onnx"]) == ["onnx", "float32"]
 
 
 def test_interrupted_export_goes_on(model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

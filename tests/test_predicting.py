@@ -1,5 +1,6 @@
 """export.predicting: the same numbers by both engines; a bad photograph does not end the others' grading."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,13 @@ def test_the_file_of_a_run_is_made_once(run_folder: Path, images: list[Path]) ->
     file = run_folder / "litert" / "float32.tflite"
     before = file.stat().st_mtime_ns
     assert len(predict(run_folder, images[:1]).gradings) == 1 and file.stat().st_mtime_ns == before
+
+
+def test_a_file_of_a_run_that_strayed_is_tried_again(run_folder: Path, images: list[Path]) -> None:
+    predict(run_folder, images[:1])
+    about = run_folder / "litert" / "bundle.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"models": {}}))
+    assert len(predict(run_folder, images[:1]).gradings) == 1
 
 
 def test_a_bundle_needs_no_run(bundle_folder: Path, images: list[Path]) -> None:
