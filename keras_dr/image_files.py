@@ -1,4 +1,4 @@
-"""Which files are images: those of a folder, and those that a CSV list names, one by one, however many; their names.
+"""Which files are images: those of a folder, and those that a CSV list names, one by one, however many there are.
 
 Needs the standard library alone; `edge_demo` runs this very module.
 """
