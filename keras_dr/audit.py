@@ -9,7 +9,6 @@ from typing import Any
 
 from keras_dr import runs
 from keras_dr.duplicates import comparable, count_copies, group_copies, list_copies
-from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
 from keras_dr.prepared import PreparedSet
 
@@ -43,19 +42,13 @@ class Audit:
 
 
 def audit(sets: Sequence[PreparedSet]) -> Audit:
-    """Find the copies within and across Prepared sets, however each was prepared.
-
-    Raises:
-        KerasDrError: two sets have one name, or a set has no perceptual hashes.
-    """
+    """Find the copies within and across Prepared sets, however each was prepared."""
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
         names = [str(data.folder) for data in sets]
     rows: list[dict[str, Any]] = []
     places: list[tuple[PreparedSet, int]] = []
     for name, data in zip(names, sets, strict=True):
-        if "perceptual_hash" not in data.rows[0]:
-            raise KerasDrError(f"perceptual hashes in {data.folder}", "none", "Prepare the set again.")
         rows += [row | {"set": name} for row in data.rows]
         places += [(data, index) for index in range(len(data.rows))]
     copies = group_copies(

@@ -60,7 +60,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
         panels[f"{image_id}: original"] = _original(data, row, side)
     except (OSError, KerasDrError) as error:
         missing = f"The original {data.source / row['source']} is not shown: {error}"
-    about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row.get("reasons") else "")
+    about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row["reasons"] else "")
     panels[about] = _enlarge(image, side)
     if masks:
         panels["masks"] = _draw_masks(image, masks, side)
