@@ -86,9 +86,10 @@ def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
     scale = height / photograph.shape[0]
     shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shown = cv2.resize(photograph, (max(1, round(photograph.shape[1] * scale)), height), interpolation=shrinking)
-    if row["fundus_radius"]:
-        x, y = (round((float(row[key]) + 0.5) * scale - 0.5) for key in ("fundus_x", "fundus_y"))
-        cv2.circle(shown, (x, y), round(float(row["fundus_radius"]) * scale), _COLOURS[1], 2, cv2.LINE_AA)
+    circle = [float(row[key]) for key in ("fundus_x", "fundus_y", "fundus_radius") if row[key]]
+    if len(circle) == 3:
+        x, y = (round((place + 0.5) * scale - 0.5) for place in circle[:2])
+        cv2.circle(shown, (x, y), round(circle[2] * scale), _COLOURS[1], 2, cv2.LINE_AA)
     return shown
 
 

@@ -27,12 +27,13 @@ from keras_dr.splits import Fold, fold_numbers
 from keras_dr.truncation import is_truncated
 
 _AGAIN = "Prepare the set again."
-_NUMBER = re.compile(r"(-?\d+(\.\d+)?)?")
+_PIXELS = r"\d{1,6}\.\d\d"
 # column -> what prepare writes there, of those that readers take for more than text
 _CELLS = {
     "grade": re.compile("[0-5]?"),
     "perceptual_hash": re.compile("([0-9a-f]{64})?"),
-    **dict.fromkeys(("fundus_x", "fundus_y", "fundus_radius"), _NUMBER),
+    **dict.fromkeys(("fundus_x", "fundus_y"), re.compile(f"(-?{_PIXELS})?")),
+    "fundus_radius": re.compile(f"({_PIXELS})?"),
 }
 _TEXTS = ("image_id", "patient_id", "label", "split", "group_id", "source", "pixels_sha256")
 COLUMNS = (*_TEXTS, *_CELLS, *quality.COLUMNS)  # that readers rely on

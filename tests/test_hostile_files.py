@@ -249,7 +249,8 @@ def test_a_hostile_manifest_is_refused(small_set: Path, old: str, new: str, mess
 
 
 @pytest.mark.parametrize(
-    ("column", "cell"), [("grade", "9"), ("perceptual_hash", "no hash"), ("fundus_x", "1e9"), ("fundus_radius", "wide")]
+    ("column", "cell"),
+    [("grade", "9"), ("perceptual_hash", "no hash"), ("fundus_x", "1e9"), ("fundus_radius", "-1.00")],
 )
 def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str, cell: str) -> None:
     lines = [line.split(",") for line in (small_set / "manifest.csv").read_text().splitlines()]
