@@ -1,6 +1,6 @@
 """How well copies of a photograph are told from photographs of other eyes: the figures in keras_dr/duplicates.py.
 
-    python benchmarks/copies.py [FOLDER] [--size 224] [--count 516]
+    python benchmarks/copies.py FOLDER [--size 224] [--count 516]
 
 Each photograph is copied in ten ways (JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, all
 three at once) and mirrored in one more. Printed are how many bits apart the hashes lie and how far the signatures
@@ -30,7 +30,6 @@ from keras_dr.duplicates import (
 from keras_dr.preprocessing import Preprocessing, read_photograph
 from keras_dr.records import read_bytes
 
-PHOTOGRAPHS = common.ROOT.parent / "shared" / "data" / "idrid"
 # scale, factor of the brightness, JPEG quality
 COPIES = (
     *((1, 1, 50), (1, 1, 75), (1, 1, 95), (0.5, 1, 90), (0.75, 1, 90), (2, 1, 90)),
@@ -87,7 +86,7 @@ def stranger_line(name: str, first: list[Known], second: list[Known]) -> str:
 def main() -> None:
     """Parse, measure, print."""
     parser = common.parser(__doc__, size=224, count=516)
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOGRAPHS, help="a published data set")
+    parser.add_argument("folder", type=Path, help="a published data set")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     files = [read_bytes(record) for record in read_records(given.folder)[1][: given.count]]

@@ -1,6 +1,6 @@
 """How long one photograph takes from file bytes to the model's input, against other ways to do it, on one core.
 
-    python benchmarks/prepare.py [FOLDER] [--sizes 224 448] [--repeats 5]
+    python benchmarks/prepare.py FOLDER [--sizes 224 448] [--repeats 5]
 
 Prints a table a size. Every way takes its turn on every photograph within each repeat, so that whatever else the
 machine does falls on all of them alike; a way's time for a photograph is its median over the repeats (and, less
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from keras_dr.preprocessing import Preprocessing, prepare_image, read_photograph
 
-PHOTOGRAPHS = common.ROOT.parent / "shared" / "data" / "idrid_fullres"
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 OURS, OURS_ENHANCED = "ours, enhance none", "ours, enhance clahe+green"
 PUBLISHED, REDUCED_DECODE, FULL_DECODE = "published order at full size", "bare reduced decode", "bare full decode"
@@ -98,7 +97,7 @@ def report(names: list[str], times_ms: NDArray[np.float64], size: int) -> None:
 def main() -> None:
     """Parse, measure, print."""
     parser = common.parser(__doc__, repeats=5)
-    parser.add_argument("folder", nargs="?", type=Path, default=PHOTOGRAPHS, help="JPEG photographs of one size")
+    parser.add_argument("folder", type=Path, help="JPEG photographs of one size")
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 448])
     arguments = parser.parse_args()
     files = [path.read_bytes() for path in sorted(arguments.folder.glob("*.jpg"))]

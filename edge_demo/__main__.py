@@ -14,13 +14,14 @@ import cv2
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
-from edge_demo.results import FOOTER, describe, printable, results_csv, results_json
+from edge_demo.results import FOOTER, describe, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
 from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images
+from keras_dr.image_files import find_images, printable
 from keras_dr.runs import write_bytes, write_json
 
+MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
 MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
 
 
@@ -53,6 +54,16 @@ def _margin(text: str) -> float:
     return margin
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {MOST_SECONDS}, found {text!r}")
+    return seconds
+
+
 def _names(text: str) -> list[str]:
     return text.split(",")
 
@@ -80,7 +91,9 @@ def parser() -> argparse.ArgumentParser:
     watcher.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
     watcher.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads")
     watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
-    watcher.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between looks (default: 1)")
+    watcher.add_argument(
+        "--interval", type=_seconds, default=1.0, metavar="S", help="seconds between looks (default: 1)"
+    )
     watcher.add_argument("--once", action="store_true", help="grade what is there and end")
     watcher.set_defaults(run=_watch)
 

@@ -1,13 +1,14 @@
 """Photographs as files: read, graded one by one, and the names of their heat maps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 
 from edge_demo.grader import Grader, Grading
-from edge_demo.results import printable
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import printable
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
@@ -35,9 +36,16 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
 
 
 def grade_file(grader: Grader, image: Path) -> Grading:
-    """`Grader.grade` of a file; a photograph that OpenCV or the memory cannot hold must not end the others' grading."""
-    try:
+    """`Grader.grade` of a file."""
+    with one_of_many():
         return grader.grade(read_photograph(image), printable(image))
+
+
+@contextmanager
+def one_of_many() -> Iterator[None]:
+    """A photograph that OpenCV or the memory cannot hold must not end the others' grading: a KerasDrError like any."""
+    try:
+        yield
     except (cv2.error, MemoryError) as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())
         raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error

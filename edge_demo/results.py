@@ -3,18 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Grading, image_id
+from keras_dr.image_files import printable
 
 FOOTER = "Research use only, not a medical device."
-
-
-def printable(path: Path) -> str:
-    """A path as text that UTF-8 can hold, whatever bytes the file system gave."""
-    return str(path).encode(errors="replace").decode()
 
 
 def describe(grading: Grading, bundle: Bundle) -> str:

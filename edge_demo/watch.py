@@ -13,9 +13,8 @@ from typing import Any
 
 from edge_demo.files import grade_file
 from edge_demo.grader import Grader
-from edge_demo.results import printable
 from keras_dr.errors import KerasDrError
-from keras_dr.image_files import walk_images
+from keras_dr.image_files import printable, walk_images
 
 JOURNAL = "gradings.jsonl"
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns

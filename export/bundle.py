@@ -13,7 +13,7 @@ from export import parity
 from export.calibration import observe, pick_calibration
 from export.graph import build_graph
 from export.onnx_file import onnx_outputs, to_onnx
-from export.selection import quantise_within
+from export.selection import SEARCHING, quantise_within
 from export.variants import ONNX, check_variants, convert, file_name
 from keras_dr import runs
 from keras_dr.bundle_card import bundle_card
@@ -101,8 +101,15 @@ def of_run(run: Run) -> dict[str, Any]:
 
 
 def _counted(progress: Callable[[int, int, str], None], total: int) -> Callable[[str], None]:
-    steps = iter(range(total))
-    return lambda text: progress(next(steps, total), total, text)
+    """Each line is a step but for the search, which is part of a conversion."""
+    done = -1
+
+    def say(text: str) -> None:
+        nonlocal done
+        done += not text.startswith(SEARCHING)
+        progress(done, total, text)
+
+    return say
 
 
 def export_bundle(
@@ -166,11 +173,12 @@ def export_bundle(
         "model_sha256": model_sha256,
         "temperature": temperature,
         "variants": {name: dict(allowed[name]) for name in names},
+        "decision": decision,
         "calibration_sha256": hashlib.sha256(calibration_images.tobytes()).hexdigest(),
         "versions": runs.versions(),
     }
     with runs.growing_folder(target, "bundle", plan, overwrite) as folder:
-        kept = _write_models(model, temperature, folder, names, calibration_images, allowed, progress)
+        kept = _write_models(model, temperature, folder, names, calibration_images, allowed, decision, progress)
         figures = _measure(model, temperature, folder, names, validation, (task, threshold, decision), progress)
         checked = _gate(figures, allowed)
         measured = {name: figure.to_dict() for name, figure in figures.items()}
@@ -205,9 +213,7 @@ def export_bundle(
         runs.write_manifest(folder, "bundle", **about)
     if failed:
         found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
-        remedy = (
-            f"What failed lies in {target / FAILED}; the rest is whole. Pass --allow-drift to keep it all the same."
-        )
+        remedy = f"What failed lies in {target / FAILED}; the rest is whole. To keep it, export with --allow-drift."
         raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
     return {**about, "figures": measured}
 
@@ -230,6 +236,7 @@ def _write_models(
     names: list[str],
     calibration: NDArray[np.uint8],
     limits: Mapping[str, parity.Limits],
+    decision: str,
     progress: Callable[[str], None] | None,
 ) -> dict[str, list[str]]:
     """Write a file each; those that an interrupted export left under the same plan are kept.
@@ -240,8 +247,9 @@ def _write_models(
     say = progress or (lambda text: None)
     note = folder / _NOTE
     kept: dict[str, list[str]] = runs.read_json(note) if note.is_file() else {}
-    for apart in (folder / FAILED).glob("*.tflite"):  # by an export that was killed after it
-        apart.replace(folder / apart.name)
+    for apart in (folder / FAILED / file_name(name) for name in kept):
+        if apart.is_file():  # by an export that was killed after it
+            apart.replace(folder / apart.name)
     runs.remove_folder(folder / FAILED)
     missing = [name for name in names if name not in kept]
     if missing:
@@ -255,7 +263,7 @@ def _write_models(
                 file = to_onnx(content)
             elif name != "float32":
                 statistics = statistics or observe(content, calibration)
-                file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name])
+                file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name], decision, say)
             runs.write_bytes(folder / file_name(name), file)
             runs.write_json(note, kept)
     return kept

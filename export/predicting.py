@@ -3,22 +3,23 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import grade_file, read_photograph
+from edge_demo.files import grade_file, one_of_many, read_photograph
 from edge_demo.grader import Grader, Grading, Prepared
 from edge_demo.machine import usable_cores
 from edge_demo.profiler import synthetic_photograph
-from edge_demo.results import printable
 from edge_demo.trial import try_model
 from keras_dr.errors import KerasDrError
+from keras_dr.image_files import printable
 from keras_dr.preprocessing import Preprocessing, prepare_image
 from keras_dr.runs import MANIFESTS, read_manifest
 
@@ -26,6 +27,7 @@ ENGINES = ("litert", "keras")
 _EXPORTED = "litert"  # folder inside a run: a bundle of float32 alone
 _BATCH = 16
 Progress = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def bundle_of(run_folder: Path) -> Path:
     wanted = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
 
     def is_there() -> bool:
-        return (target / MANIFESTS["bundle"]).is_file() and read_manifest(target, "bundle").get("run") == wanted
+        about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
+        return about.get("run") == wanted and bool(about.get("models"))  # none where the file strayed
 
     if is_there():
         return target
@@ -140,9 +143,7 @@ def litert_engine(bundle: Bundle) -> Engine:
         def one(image: Path) -> Grading | KerasDrError:
             grader = free.get()
             try:
-                return _slim(grade_file(grader, image))
-            except KerasDrError as error:
-                return error
+                return _attempt(lambda: _slim(grade_file(grader, image)))
             finally:
                 free.put(grader)
                 progress(next(done), len(images))
@@ -173,13 +174,15 @@ def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
         results: Results = []
         for start in range(0, len(images), _BATCH):
             batch = images[start : start + _BATCH]
-            prepared = [_prepare(grader, image) for image in batch]
+            prepared = [_attempt(partial(_prepare, grader, image)) for image in batch]
             whole = [one[0] for one in prepared if not isinstance(one, KerasDrError)]
             outputs = outputs_of(np.stack(whole)) if whole else None
             rows = iter(range(len(whole)))
             for image, one in zip(batch, prepared, strict=True):
                 results.append(
-                    one if isinstance(one, KerasDrError) else _conclude(grader, image, one, outputs, next(rows))
+                    one
+                    if isinstance(one, KerasDrError)
+                    else _attempt(partial(_conclude, grader, image, one, outputs, next(rows)))
                 )
             progress(len(results), len(images))
         return results
@@ -187,11 +190,17 @@ def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
     return grade
 
 
-def _prepare(grader: Grader, image: Path) -> Prepared | KerasDrError:
+def _attempt(step: Callable[[], T]) -> T | KerasDrError:
+    """What a step of one photograph gives, or why it could not."""
     try:
-        return grader.prepare(grader.decode(read_photograph(image)))
+        with one_of_many():
+            return step()
     except KerasDrError as error:
         return error
+
+
+def _prepare(grader: Grader, image: Path) -> Prepared:
+    return grader.prepare(grader.decode(read_photograph(image)))
 
 
 def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row: int) -> Grading:

@@ -13,6 +13,7 @@ from export.calibration import Statistics
 from export.operators import FloatModel
 from export.variants import VARIANTS, quantise
 
+SEARCHING = "searching the layers that spoil"
 _FEW = 4  # photographs on which each operator is quantised alone
 _COUNTS = (2, 4, 8, 16)  # operators kept in float, tried in turn
 # Beside the gate's limits, because grades of photographs near a tie flip by chance, while this falls steadily. Set
@@ -30,6 +31,7 @@ def quantise_within(
     statistics: Statistics,
     photographs: NDArray[np.uint8],
     limits: parity.Limits,
+    decision: str = "argmax",
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[bytes, list[str]]:
     """A variant's file, with as few operators kept in float as its limits ask for.
@@ -40,7 +42,8 @@ def quantise_within(
         statistics: of that file, from `calibration.observe`.
         photographs: uint8 RGB (n, S, S, 3), for calibration.
         limits: of the variant, from `parity.limits_of`.
-        progress: called with a line of text before long steps.
+        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        progress: called with a line of text, beginning with `SEARCHING`, before the search, which takes minutes.
 
     Returns:
         The TFLite file, and the names of the operators in float, the most harmful first; those of the last trial where
@@ -55,10 +58,10 @@ def quantise_within(
     blamed: list[str] = []
     for count in _COUNTS:
         outputs = parity.variant_outputs(file, photographs)
-        if not parity.failures(parity.agreement(reference, outputs), aims):
+        if not parity.failures(parity.agreement(reference, outputs, decision), aims):
             return file, kept
         if not blamed:
-            progress(f"searching the layers that spoil {variant}")
+            progress(f"{SEARCHING} {variant}")
             blamed = blame(content, variant, statistics, photographs[:_FEW])
         kept = blamed[:count]
         file = quantise(content, variant, statistics, kept)

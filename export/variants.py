@@ -55,7 +55,7 @@ ONNX = "onnx"  # not among them: the float32 file for other engines than LiteRT,
 
 
 def check_variants(names: Sequence[str]) -> list[str]:
-    """The variants to write: each name once, and float32 before onnx, where that was named alone.
+    """The variants to write: each name once, and float32, which onnx is measured beside, where onnx is.
 
     Raises:
         KerasDrError: no name, one that is neither in `VARIANTS` nor `ONNX`, or ONNX without its packages.
@@ -67,7 +67,9 @@ def check_variants(names: Sequence[str]) -> list[str]:
     if ONNX in names:
         check_packages()
     once = list(dict.fromkeys(names))
-    return ["float32", ONNX] if once == [ONNX] else once
+    if ONNX in once and "float32" not in once:
+        once.insert(once.index(ONNX), "float32")
+    return once
 
 
 def file_name(variant: str) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from keras_dr import runs
 from keras_dr.duplicates import comparable, count_copies, group_copies, list_copies
-from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
 from keras_dr.prepared import PreparedSet
 
@@ -43,13 +42,7 @@ class Audit:
 
 
 def photographs_of(data: PreparedSet) -> list[Place]:
-    """All photographs of a set.
-
-    Raises:
-        KerasDrError: the set has no perceptual hashes.
-    """
-    if "perceptual_hash" not in data.rows[0]:
-        raise KerasDrError(f"perceptual hashes in {data.folder}", "none", "Prepare the set again.")
+    """All photographs of a set."""
     return [(data, index) for index in range(len(data.rows))]
 
 
@@ -71,11 +64,7 @@ def is_leak(splits: Iterable[str]) -> bool:
 
 
 def audit(sets: Sequence[PreparedSet]) -> Audit:
-    """Find the copies within and across Prepared sets; those of one name go by their folders.
-
-    Raises:
-        KerasDrError: a set has no perceptual hashes.
-    """
+    """Find the copies within and across Prepared sets; those of one name go by their folders."""
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
         names = [str(data.folder) for data in sets]

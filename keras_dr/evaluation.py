@@ -29,11 +29,11 @@ from keras_dr.explain.heatmaps import Explainer
 from keras_dr.explain.selection import choose_for_board
 from keras_dr.files import encode_csv
 from keras_dr.heads import calibrated, probabilities
-from keras_dr.label_spaces import overlap
 from keras_dr.metrics import Predictions
 from keras_dr.pipeline import Photographs
 from keras_dr.predictions import patient_codes, write_predictions
 from keras_dr.prepared import PreparedSet
+from keras_dr.seen import LEARNED_FROM, met_before
 from keras_dr.subgroups import subgroups
 from keras_dr.trained import Run, recalibrated
 
@@ -193,7 +193,8 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
     if run.is_own(data):
         return origin | {"internal": None}
     with suppress(KerasDrError):
-        origin["seen_in_training"] = overlap(data.rows, run.own_set().rows)
+        met = met_before(run.own_set(), data)
+        origin["seen_in_training"] = {split: int((met == split).sum()) for split in LEARNED_FROM}
     return origin | {"internal": _internal(run)}
 
 

@@ -15,6 +15,11 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 IMAGE_COLUMNS = ("image", "image_id", "id_code", "image name", "filename", "file", "path", "image_path")
 
 
+def printable(path: Path | str) -> str:
+    """A path as text that UTF-8 can hold, whatever bytes the file system gave: "?" for each that is none."""
+    return str(path).encode(errors="replace").decode()
+
+
 def find_images(given: Iterable[Path]) -> Iterator[Path]:
     """Images as given; of a folder those in it and in the folders there, sorted, hidden ones left out.
 

@@ -36,7 +36,7 @@ class OperatingPoint:
     """Refer where p_referable >= value.
 
     Attributes:
-        value: on the probability of referable DR, 0..1.
+        value: on the probability of referable DR, 0..1; just above 1 where even a score of 1 is not referred.
         targets: as in `Aim`.
         strict: as in `Aim`.
         sensitivity, specificity: measured on the photographs that it was chosen on, 0..1; None where nobody is referred
@@ -93,7 +93,7 @@ def _curve(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Candidate thresholds, ascending, and sensitivity and specificity at each."""
     values, place = np.unique(scores, return_inverse=True)
-    candidates = np.concatenate([[0.0], (values[:-1] + values[1:]) / 2, [min(1.0, values[-1] + 1e-6)]])
+    candidates = np.concatenate([[0.0], (values[:-1] + values[1:]) / 2, [values[-1] + 1e-6]])
     below = [
         np.concatenate([[0], np.cumsum(np.bincount(place[kind], minlength=len(values)))])
         for kind in (positive, ~positive)

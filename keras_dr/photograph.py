@@ -16,6 +16,7 @@ from keras_dr.duplicates import copy_square, perceptual_hash
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_png
 from keras_dr.fundus import Fundus
+from keras_dr.image_files import printable
 from keras_dr.preprocessing import Photograph, Preprocessing
 from keras_dr.records import Record, read_bytes
 from keras_dr.truncation import is_truncated
@@ -104,8 +105,11 @@ def _stamp(file: Path) -> list[int]:
 
 
 def source_name(path: Path, source: Path) -> str:
-    """A photograph's path relative to the data set's folder, or to that of its CSV file."""
-    return Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix()
+    """A photograph's path relative to the data set's folder, or to that of its CSV file, as tables can hold it.
+
+    A name that is no UTF-8 does not lead back to its file; only `show` would open it, and says so.
+    """
+    return printable(Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix())
 
 
 def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
@@ -135,10 +139,10 @@ def _prepare_masks(
         try:
             mask = (decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
         except OSError as error:
-            raise _UnusableError(f"mask {file.name}: {error.strerror or error}") from error
+            raise _UnusableError(f"mask {printable(file.name)}: {error.strerror or error}") from error
         except KerasDrError as error:
-            raise _UnusableError(f"mask {file.name}: {error.found}") from error
+            raise _UnusableError(f"mask {printable(file.name)}: {error.found}") from error
         if mask.shape != shape:
-            raise _UnusableError(f"mask {file.name} is {mask.shape}, the photograph {shape}")
+            raise _UnusableError(f"mask {printable(file.name)} is {mask.shape}, the photograph {shape}")
         masks[lesion] = preprocessing.crop_square(mask, fundus, size)
     return masks

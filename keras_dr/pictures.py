@@ -60,7 +60,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
         panels[f"{image_id}: original"] = _original(data, row, side)
     except (OSError, KerasDrError) as error:
         missing = f"The original {data.source / row['source']} is not shown: {error}"
-    about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row.get("reasons") else "")
+    about = f"prepared: {row['label']}, {row['split']}" + (f", {row['reasons']}" if row["reasons"] else "")
     panels[about] = _enlarge(image, side)
     if masks:
         panels["masks"] = _draw_masks(image, masks, side)
@@ -86,9 +86,10 @@ def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
     scale = height / photograph.shape[0]
     shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shown = cv2.resize(photograph, (max(1, round(photograph.shape[1] * scale)), height), interpolation=shrinking)
-    if row["fundus_radius"]:
-        x, y = (round((float(row[key]) + 0.5) * scale - 0.5) for key in ("fundus_x", "fundus_y"))
-        cv2.circle(shown, (x, y), round(float(row["fundus_radius"]) * scale), _COLOURS[1], 2, cv2.LINE_AA)
+    circle = [float(row[key]) for key in ("fundus_x", "fundus_y", "fundus_radius") if row[key]]
+    if len(circle) == 3:
+        x, y = (round((place + 0.5) * scale - 0.5) for place in circle[:2])
+        cv2.circle(shown, (x, y), round(circle[2] * scale), _COLOURS[1], 2, cv2.LINE_AA)
     return shown
 
 

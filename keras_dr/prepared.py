@@ -7,6 +7,7 @@ PREPARED/ prepared.json manifest.csv images/<image_id>.png masks/<lesion>/<image
 import csv
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import preprocessing, runs
+from keras_dr import preprocessing, quality, runs
 from keras_dr.decoding import Image, decode_rgb
-from keras_dr.errors import KerasDrError
+from keras_dr.errors import KerasDrError, brief
 from keras_dr.grades import Task, task_of
 from keras_dr.preprocessing import Preprocessing
 from keras_dr.records import SPLITS
@@ -26,7 +27,16 @@ from keras_dr.splits import Fold, fold_numbers
 from keras_dr.truncation import is_truncated
 
 _AGAIN = "Prepare the set again."
-COLUMNS = ("image_id", "patient_id", "label", "split", "group_id", "source", "fundus_radius")  # that readers rely on
+_PIXELS = r"\d{1,6}\.\d\d"
+# column -> what prepare writes there, of those that readers take for more than text
+_CELLS = {
+    "grade": re.compile("[0-5]?"),
+    "perceptual_hash": re.compile("([0-9a-f]{64})?"),
+    **dict.fromkeys(("fundus_x", "fundus_y"), re.compile(f"(-?{_PIXELS})?")),
+    "fundus_radius": re.compile(f"({_PIXELS})?"),
+}
+_TEXTS = ("image_id", "patient_id", "label", "split", "group_id", "source", "pixels_sha256")
+COLUMNS = (*_TEXTS, *_CELLS, *quality.COLUMNS)  # that readers rely on
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,8 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
     """manifest.csv, a dictionary a photograph.
 
     Raises:
-        KerasDrError: no table, a column or a cell too many or missing, no known split or class, an id twice.
+        KerasDrError: no table, a column or a cell too many or missing, no known split, class, grade, hash or number, an
+            id twice.
     """
     try:
         with file.open(newline="", encoding="utf-8") as stream:
@@ -188,6 +199,10 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
     if uneven:
         raise KerasDrError(f"{len(columns)} cells a row in {file}", f"{len(uneven[0])}", _AGAIN)
     rows = tuple(dict(zip(columns, row, strict=True)) for row in cells)
+    for key, pattern in _CELLS.items():
+        strange = next((row[key] for row in rows if not pattern.fullmatch(row[key])), None)
+        if strange is not None:
+            raise KerasDrError(f"a {key} that prepare writes in {file}", brief(strange), _AGAIN)
     for key, known in {"split": set(SPLITS), "label": classes | {""}}.items():
         unknown = {row[key] for row in rows} - known
         if unknown:

@@ -21,6 +21,7 @@ from keras_dr import duplicates, quality, runs
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv, encode_png
 from keras_dr.grades import Task, choose_task
+from keras_dr.image_files import printable
 from keras_dr.photograph import Row, read_copy_square, source_name, source_stamp, write_photograph
 from keras_dr.pictures import draw_preview
 from keras_dr.preprocessing import Preprocessing
@@ -147,7 +148,7 @@ def _room_for(target: Path) -> Iterator[None]:
 
 def _relative_source(source: Path, target: Path) -> str:
     base = source if source.is_dir() else source.parent
-    return Path(os.path.relpath(base.resolve(), target.resolve())).as_posix()
+    return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
 
 
 def _prepare_images(

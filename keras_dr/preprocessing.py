@@ -22,6 +22,7 @@ from keras_dr.fundus import THUMBNAIL, Fundus, find_fundus
 
 SIZES = (28, 1024)  # from MedMNIST's; fundus photographs show their lesions at 224 to 768
 FUNDUS = ("auto", "none")
+_CORRECT = "Correct --{}; if it stands in prepared.json, run.json or bundle.json, make that folder again."
 COPY_SIDE = 64  # of the square on which `duplicates` knows copies: a photograph is decoded at least that wide
 
 
@@ -59,7 +60,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
-            raise KerasDrError(f"an image size from {SIZES[0]} to {SIZES[1]}", str(self.size), "Choose another --size.")
+            raise KerasDrError(f"an image size from {SIZES[0]} to {SIZES[1]}", str(self.size), _CORRECT.format("size"))
         if self.enhance.count("+") >= len(ENHANCEMENTS):
             raise KerasDrError("each enhancement once", brief(self.enhance), "Leave out what is repeated.")
         unknown = [name for name in self.enhance.split("+") if name not in ("none", *ENHANCEMENTS)]
@@ -67,7 +68,7 @@ class Preprocessing:
             known = ", ".join(("none", *ENHANCEMENTS))
             raise KerasDrError(f"an enhancement among {known}", unknown[0], "Join several by '+', as in clahe+green.")
         if self.fundus not in FUNDUS:
-            raise KerasDrError(f"--fundus {' or '.join(FUNDUS)}", repr(self.fundus), "Correct --fundus.")
+            raise KerasDrError(f"fundus {' or '.join(FUNDUS)}", brief(self.fundus), _CORRECT.format("fundus"))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":

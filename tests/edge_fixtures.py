@@ -73,6 +73,15 @@ def change(folder: Path, **values: object) -> None:
     (folder / "bundle.json").write_text(json.dumps(kept))
 
 
+def spoil(folder: Path, variant: str = "int8") -> None:
+    """Put a file that ends the runtime in a model's place, with its own hash."""
+    data = b"\x1c\0\0\0TFL3" + b"\xff" * 60
+    (folder / f"{variant}.tflite").write_bytes(data)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["models"][variant] |= {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+
+
 @pytest.fixture(scope="session")
 def photograph() -> bytes:
     return profiler.synthetic_photograph()

@@ -1,4 +1,7 @@
-"""Published layouts in miniature, and where the real ones lie."""
+"""Published layouts in miniature, and where the real ones lie: in the folder that KERAS_DR_DATA names.
+
+Without it, in shared/data beside the checkout; tests that need a data set which is not there are skipped.
+"""
 
 import os
 from pathlib import Path

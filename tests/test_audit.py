@@ -8,7 +8,6 @@ from conftest import SIZE
 from keras_dr import preparing
 from keras_dr.audit import Audit, audit, write_copies
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
 from keras_dr.listings import audit_text
 from keras_dr.prepared import PreparedSet, load
 from keras_dr.preprocessing import Preprocessing
@@ -67,9 +66,3 @@ def test_the_list_is_written(found: Audit, tmp_path: Path) -> None:
     write_copies(tmp_path / "copies.csv", found)
     lines = (tmp_path / "copies.csv").read_text().splitlines()
     assert len(lines) == 121 and lines[0] == "image_id,set,split,grade,kind,conflict,leak,copy_of"
-
-
-def test_a_set_without_hashes_is_refused(home: PreparedSet) -> None:
-    old = PreparedSet(home.folder, home.task, home.preprocessing, ({"image_id": "a"},))
-    with pytest.raises(KerasDrError, match="Prepare the set again"):
-        audit([old])

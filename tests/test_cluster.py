@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from edge_fixtures import spoil
 from preparation import content
 
 from export.predicting import predict
+from keras_dr.cluster.grading import grade_on_cluster
 from keras_dr.cluster.spreading import check_engine, connected
 from keras_dr.errors import KerasDrError
 
@@ -63,6 +65,13 @@ def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None
 def test_an_address_is_for_ray_alone() -> None:
     with pytest.raises(KerasDrError, match="--engine ray"):
         check_engine("litert", ("litert", "ray"), "here:6379")
+
+
+def test_a_model_is_tried_before_workers_load_it(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
+    spoil(bundle_folder)
+    with pytest.raises(KerasDrError, match="a TFLite model that runs"):
+        grade_on_cluster(bundle_folder, [folder], tmp_path / "out.csv")
+    assert not list(tmp_path.glob("*out.csv*"))
 
 
 TWO_NODES = """

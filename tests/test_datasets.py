@@ -62,6 +62,13 @@ def test_idrid_segmentation_has_masks_and_no_grades(segmentation: Path, part: st
     ]
 
 
+def test_an_id_of_idrid_segmentation_is_safe_and_keeps_its_masks(segmentation: Path) -> None:
+    for file in sorted(segmentation.rglob("IDRiD_55*")):
+        file.rename(file.with_name(file.name.replace("IDRiD_55", "..55 $(x)")))
+    record = read_records(segmentation)[1][-1]
+    assert (record.image_id, sorted(record.masks)) == ("55---x-", ["optic_disc"])
+
+
 def test_the_whole_idrid_is_read_for_its_grades_unless_named(idrid: Path, segmentation: Path) -> None:
     assert idrid == segmentation
     assert find_adapter(idrid) == "idrid"

@@ -68,6 +68,7 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"quality_limits": {"sharpness": [1, 2]}}, "two limits each of coverage"),
         ({"schema_version": 2}, "schema version 1"),
         ({"preprocessing": {"size": SIZE}}, "'enhance'.*no such key"),
+        ({"preprocessing": {"size": 9999, "enhance": "none"}}, "9999.*stands in .*bundle.json, make that folder again"),
     ],
 )
 def test_faults_of_the_manifest(bundle_folder: Path, values: dict[str, object], message: str) -> None:

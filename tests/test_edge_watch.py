@@ -63,6 +63,13 @@ def test_cli_watch_once(bundle_folder: Path, camera: Path, capsys: pytest.Captur
     assert len(lines(camera / "gradings.jsonl")) == 3
 
 
+@pytest.mark.parametrize("interval", ["-1", "nan", "inf", "1e300", "soon"])
+def test_cli_watch_checks_its_interval(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["watch", "bundle", "folder", f"--interval={interval}"])
+    assert "expected seconds from 0" in capsys.readouterr().err
+
+
 def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="a folder to watch"):
         watch(grader, tmp_path / "none", tmp_path / "journal.jsonl", rounds=1)

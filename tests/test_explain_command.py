@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_fixtures import change, spoil
 
 from keras_dr import datasets, preparing, runs
 from keras_dr.errors import KerasDrError
@@ -39,7 +40,7 @@ def test_photographs_learned_from_are_left_out(grader: Run, other: Path) -> None
 
 
 def test_nothing_left_to_measure_is_told(grader: Run, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "met_before", lambda home, data: np.ones(len(data.rows), bool))
+    monkeypatch.setattr(command, "met_before", lambda home, data: np.full(len(data.rows), "train"))
     with pytest.raises(KerasDrError, match="has not learned from; found none"):
         explain_run(grader, other, "test", Options(1))
 
@@ -61,3 +62,10 @@ def test_bundle_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(runs, "read_manifest", lambda folder, kind: {"run": {"model_sha256": "a"}})
     with pytest.raises(KerasDrError, match=r"one of another run. Export the run again"):
         costly.measure_bundle(None, None, None, tmp_path, "b", [0], 42)
+
+
+def test_models_of_a_bundle_are_tried_first(bundle_folder: Path) -> None:
+    change(bundle_folder, run={"model_sha256": "b"})
+    spoil(bundle_folder)
+    with pytest.raises(KerasDrError, match="a TFLite model that runs"):
+        costly.measure_bundle(None, None, None, bundle_folder, "b", [0], 42)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graders import SIZE, TEMPERATURE, grader, photographs
 
-from export import bundle
+from export import bundle, variants
 from export.bundle import export_bundle
 from keras_dr.config import ParityLimits, VariantLimits
 from keras_dr.errors import KerasDrError
@@ -104,6 +104,36 @@ def test_drift_is_recorded_where_allowed(model: keras.Model, tmp_path: Path) -> 
     export(model, tmp_path / "bundle", variants=("float32", "float16"), limits=UNREACHABLE, allow_drift=True)
     manifest = read_manifest(tmp_path / "bundle", "bundle")
     assert list(manifest["parity"]["failures"]) == ["float16"] and "float16" in manifest["models"]
+
+
+def test_the_search_decides_as_the_run_does(
+    model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def search(content: bytes, *given: Any) -> tuple[bytes, list[str]]:
+        asked.append(given[-2])
+        given[-1]("searching")
+        return content, []
+
+    monkeypatch.setattr(bundle, "quantise_within", search)
+    said: list[str] = []
+    export(model, tmp_path / "bundle", variants=("float32", "int8"), decision="median", progress=said.append)
+    assert asked == ["median"] and said.index("searching") == said.index("converting to int8") + 1
+
+
+def test_the_search_is_no_step_of_its_own() -> None:
+    steps: list[int] = []
+    say = bundle._counted(lambda done, total, text: steps.append(done), 2)
+    for line in ("converting to int8", "searching the layers that spoil int8", "comparing int8"):
+        say(line)
+    assert steps == [0, 0, 1]
+
+
+def test_onnx_brings_float32_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(variants, "check_packages", lambda: None)
+    assert variants.check_variants(["int8", "onnx"]) == ["int8", "float32", "onnx"]
+    assert variants.check_variants(["onnx", "float32", "onnx"]) == ["onnx", "float32"]
 
 
 def test_interrupted_export_goes_on(model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

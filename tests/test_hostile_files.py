@@ -237,12 +237,26 @@ def write_set(folder: Path, manifest: str) -> Path:
         ("mild", "plague", "a label that prepare writes"),
         ("patient_id", "patient", "the column patient_id once"),
         (",train,", ",train,,", "cells a row"),
+        ("grade", "level", "the column grade once"),
+        ("gradable", "good", "the column gradable once"),
     ],
 )
 def test_a_hostile_manifest_is_refused(small_set: Path, old: str, new: str, message: str) -> None:
     assert len(prepared.load(small_set).rows) == 2
     write_set(small_set, (small_set / "manifest.csv").read_text().replace(old, new, 1))
     with pytest.raises(KerasDrError, match=message):
+        prepared.load(small_set)
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [("grade", "9"), ("perceptual_hash", "no hash"), ("fundus_x", "1e9"), ("fundus_radius", "-1.00")],
+)
+def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str, cell: str) -> None:
+    lines = [line.split(",") for line in (small_set / "manifest.csv").read_text().splitlines()]
+    lines[2][lines[0].index(column)] = cell
+    write_set(small_set, "\n".join(map(",".join, lines)))
+    with pytest.raises(KerasDrError, match=f"a {column} that prepare writes.*{cell}"):
         prepared.load(small_set)
 
 

@@ -52,6 +52,7 @@ PURE = [
     "keras_dr.referral",
     "keras_dr.report",
     "keras_dr.runs",
+    "keras_dr.seen",
     "keras_dr.splits",
     "keras_dr.subgroups",
     "keras_dr.synthetic",

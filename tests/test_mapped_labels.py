@@ -4,7 +4,7 @@ import pytest
 
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import TASKS, Task
-from keras_dr.label_spaces import map_labels, overlap
+from keras_dr.label_spaces import map_labels
 from keras_dr.prepared import PreparedSet
 from keras_dr.preprocessing import Preprocessing
 
@@ -40,13 +40,3 @@ def test_classes_of_one_name_are_one() -> None:
 def test_labels_that_mean_nothing_to_the_run_are_refused() -> None:
     with pytest.raises(KerasDrError, match="--task icdr"):
         map_labels(graded(Task("classes", ("cat", "dog"), (1,)), ("", "cat")), TASKS["icdr"])
-
-
-def test_photographs_of_the_training_are_found_by_file_or_by_pixels() -> None:
-    trained_on = [
-        {"source_sha256": "f1", "pixels_sha256": "p1", "split": "train"},
-        {"source_sha256": "f2", "pixels_sha256": "p2", "split": "val"},
-        {"source_sha256": "f3", "pixels_sha256": "p3", "split": "test"},
-    ]
-    rows = [{"source_sha256": f, "pixels_sha256": p} for f, p in (("f1", "x"), ("y", "p2"), ("f3", "p3"), ("z", "z"))]
-    assert overlap(rows, trained_on) == {"train": 1, "val": 1}

@@ -41,6 +41,13 @@ def test_identical_scores_refer_nobody_to_reach_specificity() -> None:
     assert (chosen.specificity, chosen.sensitivity) == (1.0, 0.0)
 
 
+def test_scores_of_one_are_not_referred_where_specificity_forbids() -> None:
+    positive, scores = np.array([False] * 5 + [True] * 2), np.array([0.1, 0.2, 0.3, 0.4, 1.0, 0.5, 1.0])
+    chosen = choose_threshold(positive, scores, "specificity", 0.95)
+    assert (chosen.specificity, chosen.sensitivity) == (1.0, 0.0)
+    assert not (scores >= chosen.value).any()
+
+
 def test_threshold_needs_both_kinds() -> None:
     with pytest.raises(ValueError, match="referable"):
         choose_threshold(np.ones(3, bool), np.ones(3), "specificity", 0.9)

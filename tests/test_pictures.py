@@ -38,3 +38,10 @@ def test_a_lost_original_is_told(prepared_folder: Path, tmp_path: Path) -> None:
 def test_an_unknown_photograph_brings_near_names(prepared_folder: Path) -> None:
     with pytest.raises(KerasDrError, match="p0001_left"):
         draw_photograph(load(prepared_folder), "p0001_lefty")
+
+
+def test_half_a_circle_is_not_drawn(prepared_folder: Path) -> None:
+    data = load(prepared_folder)
+    row = data.rows[3] | {"fundus_x": ""}
+    picture, _ = draw_photograph(replace(data, rows=(row,)), row["image_id"])
+    assert not (picture[28:, :427] == (0, 230, 118)).all(axis=2).any()

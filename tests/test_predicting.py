@@ -1,10 +1,12 @@
 """export.predicting: the same numbers by both engines; a bad photograph does not end the others' grading."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_demo.grader import Grader
 from edge_demo.profiler import synthetic_photograph
 from export.predicting import predict
 from keras_dr.errors import KerasDrError
@@ -27,11 +29,41 @@ def test_both_engines_say_the_same_of_a_run(run_folder: Path, images: list[Path]
     np.testing.assert_allclose(*numbers, atol=1e-4)
 
 
+@pytest.mark.parametrize("step", ["prepare", "conclude"])
+@pytest.mark.parametrize("engine", ["litert", "keras"])
+def test_one_photograph_beyond_memory_costs_itself_alone(
+    run_folder: Path, images: list[Path], engine: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = getattr(Grader, step), []
+
+    def fail_once(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 1:
+            raise MemoryError
+        return whole(*given)
+
+    monkeypatch.setattr(Grader, step, fail_once)
+    monkeypatch.setattr("export.predicting.usable_cores", lambda: 1)
+    found = predict(run_folder, images, engine)
+    assert [(Path(path).name, "MemoryError" in said) for path, said in found.failures] == [
+        ("a.jpg", True),
+        ("b.png", False),
+    ]
+    assert [g.image_id for g in found.gradings] == ["c"]
+
+
 def test_the_file_of_a_run_is_made_once(run_folder: Path, images: list[Path]) -> None:
     predict(run_folder, images[:1])
     file = run_folder / "litert" / "float32.tflite"
     before = file.stat().st_mtime_ns
     assert len(predict(run_folder, images[:1]).gradings) == 1 and file.stat().st_mtime_ns == before
+
+
+def test_a_file_of_a_run_that_strayed_is_tried_again(run_folder: Path, images: list[Path]) -> None:
+    predict(run_folder, images[:1])
+    about = run_folder / "litert" / "bundle.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"models": {}}))
+    assert len(predict(run_folder, images[:1]).gradings) == 1
 
 
 def test_a_bundle_needs_no_run(bundle_folder: Path, images: list[Path]) -> None:

@@ -24,6 +24,19 @@ def test_a_name_too_long_for_a_file_is_listed(photographs: Path, tmp_path: Path)
     assert "longer than 230 bytes" in row["reason"]
 
 
+def test_names_that_are_no_utf8_are_prepared(photographs: Path, tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"set \xff")
+    classes = ("well", os.fsdecode(b"sick \xff"))
+    for number, file in enumerate(sorted((photographs / "images").iterdir())[:20]):
+        folder = source / classes[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder / os.fsdecode(b"%d\xff.jpg" % number))
+    prepare(source, tmp_path / "set")
+    data = prepared.load(tmp_path / "set")
+    assert data.task.classes == ("sick ?", "well") and data.source.name == "set ?"
+    assert "sick ?/1?.jpg" in {row["source"] for row in data.rows}
+
+
 def test_unreadable_photographs_are_listed_and_the_rest_is_prepared(photographs: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(photographs, source)

@@ -1,10 +1,10 @@
 import tracemalloc
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import encode, with_exif
+from layouts import SHARED
 
 from keras_dr.errors import KerasDrError
 from keras_dr.preprocessing import (
@@ -69,7 +69,7 @@ def test_a_strip_reduced_before_padding_is_as_if_padded_first() -> None:
     assert np.array_equal(crop_square(strip, None, 64), crop_square(padded, None, 64))
 
 
-FULL_SIZE = Path(__file__).parents[2] / "shared" / "data" / "idrid_fullres"  # where a copy lies beside the project
+FULL_SIZE = SHARED / "idrid_fullres"
 
 
 def difference(data: bytes, spec: Preprocessing) -> float:
@@ -111,7 +111,7 @@ def test_a_fundus_smaller_than_the_guess_is_decoded_again() -> None:
     assert difference(encode(image, ".jpg"), Preprocessing(512)) <= 2
 
 
-@pytest.mark.skipif(not FULL_SIZE.is_dir(), reason="no full-size photographs beside the project")
+@pytest.mark.skipif(not FULL_SIZE.is_dir(), reason="no full-size photographs at hand")
 @pytest.mark.parametrize("size", [224, 448])
 def test_a_reduced_decode_of_real_photographs_gives_what_the_full_one_gives(size: int) -> None:
     for file in sorted(FULL_SIZE.glob("*.jpg"))[:4]:

@@ -62,6 +62,8 @@ def test_operators_of_one_shared_bias_get_biases_of_their_own(model: keras.Model
 def test_layers_to_blame_stay_in_float(model: keras.Model) -> None:
     content, images = convert(build_graph(model, TEMPERATURE)), photographs(4)
     limits = {"largest_probability_difference": ("at most", 0.0)}
-    file, kept = quantise_within(content, "int8", observe(content, images), images, limits)
+    said: list[str] = []
+    file, kept = quantise_within(content, "int8", observe(content, images), images, limits, progress=said.append)
+    assert said == ["searching the layers that spoil int8"]
     assert len(kept) >= 4 and {name for name in kept} <= {operator.name for operator in FloatModel(content).body()}
     assert len(file) > len(quantise(content, "int8", observe(content, images)))

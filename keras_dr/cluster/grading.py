@@ -17,7 +17,8 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.files import grade_file
 from edge_demo.grader import Grader
-from edge_demo.results import FOOTER, failed_row, printable, table_columns, table_row
+from edge_demo.results import FOOTER, failed_row, table_columns, table_row
+from edge_demo.trial import try_model
 from keras_dr import runs
 from keras_dr.cluster.parts import (
     Figures,
@@ -30,7 +31,7 @@ from keras_dr.cluster.parts import (
 from keras_dr.cluster.photographs import Part, cut, freeze, read_part
 from keras_dr.cluster.spreading import connected, spread
 from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images
+from keras_dr.image_files import find_images, printable
 
 _DEATHS = 32  # of workers over one part: each photograph that kills takes two
 _LIST = "_photographs.jsonl"
@@ -79,9 +80,12 @@ def grade_on_cluster(
         What `target` holds.
 
     Raises:
-        KerasDrError: no bundle, no photographs, `target` exists, Ray is missing, or the cluster fails.
+        KerasDrError: no bundle, a model that does not survive a trial, no photographs, `target` exists, Ray is
+            missing, or the cluster fails.
     """
     plan = _plan(bundle_folder, images, part_size)
+    bundle = Bundle.load(bundle_folder)
+    try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with runs.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
         freeze(find_images(images), folder / _LIST)
@@ -96,7 +100,6 @@ def grade_on_cluster(
 
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
     """What determines the result, but for the photographs' own content."""
-    Bundle.load(bundle_folder)
     manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
     return {
         "bundle_sha256": runs.sha256_of(bundle_folder / runs.MANIFESTS["bundle"]),

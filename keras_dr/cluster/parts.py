@@ -16,9 +16,10 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from edge_demo.results import failed_row, printable
+from edge_demo.results import failed_row
 from keras_dr.errors import KerasDrError
 from keras_dr.files import encode_csv
+from keras_dr.image_files import printable
 from keras_dr.runs import write_bytes
 from keras_dr.workers import DIED
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_dr.errors import KerasDrError
 from keras_dr.grades import find_grade
-from keras_dr.image_files import IMAGE_SUFFIXES
+from keras_dr.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.records import Record, safe_id
 
 NAME = "folder"
@@ -48,5 +48,5 @@ def read(source: Path) -> list[Record]:
             raise KerasDrError(f"photographs in the class folder {folder}", "none", "Fill it or remove it.")
         for path in photographs:
             image_id = safe_id("_".join(filter(None, (split, folder.name, path.stem))))
-            records.append(Record(image_id, path, find_grade(folder.name), split=split, label=folder.name))
+            records.append(Record(image_id, path, find_grade(folder.name), split=split, label=printable(folder.name)))
     return records

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_dr.errors import KerasDrError
 from keras_dr.image_files import IMAGE_SUFFIXES
-from keras_dr.records import Record
+from keras_dr.records import Record, safe_id
 
 NAME = "idrid-segmentation"
 _SEGMENTATION = "A. Segmentation"
@@ -50,5 +50,5 @@ def read(source: Path) -> list[Record]:
                 for lesion, (kind, short) in _LESIONS.items()
             }
             masks = {lesion: file for lesion, file in files.items() if file.is_file()}
-            records.append(Record(path.stem, path, None, split=split, masks=masks))
+            records.append(Record(safe_id(path.stem), path, None, split=split, masks=masks))
     return records

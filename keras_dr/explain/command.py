@@ -10,11 +10,11 @@ import numpy as np
 from keras_dr.errors import KerasDrError
 from keras_dr.explain.explaining import Companions, Options, explain
 from keras_dr.explain.one import explain_one
-from keras_dr.explain.seen import met_before
 from keras_dr.explain.survey import Progress
 from keras_dr.model_files import load_grader
 from keras_dr.pictures import find_photograph
 from keras_dr.prepared import PreparedSet
+from keras_dr.seen import met_before
 from keras_dr.trained import Run
 
 MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
@@ -50,7 +50,7 @@ def explain_run(
     data = whole.split(split)
     fresh, measured = data, np.ones(len(data.rows), bool)
     if not run.is_own(whole):
-        measured = ~met_before(run.own_set(), data)
+        measured = met_before(run.own_set(), data) == ""
         if not measured.any():
             raise KerasDrError(f"photographs that {run.folder} has not learned from", "none", "Choose another --split.")
         fresh = replace(data, rows=tuple(row for row, keep in zip(data.rows, measured, strict=True) if keep))

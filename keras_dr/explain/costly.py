@@ -88,9 +88,10 @@ def measure_bundle(
     """Pearson's r of the raw class evidence of the float grader and of each model of its bundle: variant -> `describe`.
 
     Raises:
-        KerasDrError: no bundle there, an altered one, or one of another run.
+        KerasDrError: no bundle there, an altered one, one of another run, or a model that does not survive a trial.
     """
     from edge_demo.bundle import Bundle
+    from edge_demo.trial import try_model
     from export.parity import variant_outputs
     from keras_dr.runs import read_manifest
 
@@ -98,14 +99,17 @@ def measure_bundle(
     made_of = read_manifest(folder, "bundle").get("run", {}).get("model_sha256")
     if made_of != model_sha256:
         raise KerasDrError(f"the bundle of this run at {folder}", "one of another run", "Export the run again.")
+    files = {variant: bundle.model_path(variant) for variant in bundle.models}
+    for file in files.values():
+        try_model(file)
     images, classes = data.images(indices), seen.predictions[list(indices)]
     chosen = (np.arange(len(indices)), ..., classes)
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     features = np.concatenate([explainer.look(batch)[1] for batch in batches])
     reference = model_evidence(features, explainer.model)[chosen]
     found = {}
-    for variant in bundle.models:
-        other = variant_outputs(bundle.model_path(variant).read_bytes(), images).heatmaps[chosen]
+    for variant, file in files.items():
+        other = variant_outputs(file.read_bytes(), images).heatmaps[chosen]
         pairs = [(a.ravel(), b.ravel()) for a, b in zip(reference, other, strict=True) if np.ptp(a) and np.ptp(b)]
         found[variant] = describe([float(np.corrcoef(a, b)[0, 1]) for a, b in pairs], seed)
     return found
