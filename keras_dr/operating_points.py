@@ -93,7 +93,9 @@ def _curve(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Candidate thresholds, ascending, and sensitivity and specificity at each."""
     values, place = np.unique(scores, return_inverse=True)
-    candidates = np.concatenate([[0.0], (values[:-1] + values[1:]) / 2, [values[-1] + 1e-6]])
+    between = (values[:-1] + values[1:]) / 2
+    between = np.where(between > values[:-1], between, values[1:])  # of neighbouring floats the mean is the lower one
+    candidates = np.concatenate([[0.0], between, [values[-1] + 1e-6]])
     below = [
         np.concatenate([[0], np.cumsum(np.bincount(place[kind], minlength=len(values)))])
         for kind in (positive, ~positive)

@@ -57,3 +57,10 @@ def test_a_target_holds_only_where_it_was_measured() -> None:
     point = OperatingPoint(0.5, {"sensitivity": 0.9})
     assert point.reached("sensitivity", 0.9) is True
     assert point.reached("sensitivity", None) is point.reached("specificity", 1.0) is None
+
+
+def test_scores_that_differ_in_the_last_bit_are_told_apart() -> None:
+    low = 0.7
+    scores = np.array([low, np.nextafter(low, 1)])
+    chosen = choose(np.array([False, True]), scores, AIMS["youden"])
+    assert ((scores >= chosen.value) == [False, True]).all() and chosen.specificity == 1.0
