@@ -61,7 +61,7 @@ def measure(program: str, words: list[str]) -> tuple[float, float, float]:
 
 def make(folder: Path, size: int) -> tuple[Path, Path]:
     """A run of untrained MobileNetV2 on drawn photographs, and its float32 bundle."""
-    from export.bundle import export_run
+    from export.from_run import export_run
     from keras_dr.config import recipe_from_dict
     from keras_dr.training import train
 

@@ -96,7 +96,8 @@ def bundle_of(run_folder: Path) -> Path:
 
     if is_there():
         return target
-    from export.bundle import export_bundle, of_run
+    from export.bundle import export_bundle
+    from export.from_run import of_run
     from keras_dr.console import load_tensorflow
 
     load_tensorflow()

@@ -61,7 +61,7 @@ def run_demo(
         KerasDrError: `out` holds something that is no demo, or a finished one and `overwrite` is false.
     """
     from edge_demo import profiler
-    from export.bundle import export_run
+    from export.from_run import export_run
     from keras_dr import evaluation, explain, training
     from keras_dr.trained import load_run
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from graders import SIZE, TEMPERATURE, grader, photographs
 
-from export import bundle, variants
+from export import bundle, from_run, variants
 from export.bundle import export_bundle
 from keras_dr.config import ParityLimits, VariantLimits
 from keras_dr.errors import KerasDrError
@@ -124,7 +124,7 @@ def test_the_search_decides_as_the_run_does(
 
 def test_the_search_is_no_step_of_its_own() -> None:
     steps: list[int] = []
-    say = bundle._counted(lambda done, total, text: steps.append(done), 2)
+    say = from_run._counted(lambda done, total, text: steps.append(done), 2)
     for line in ("converting to int8", "searching the layers that spoil int8", "comparing int8"):
         say(line)
     assert steps == [0, 0, 1]

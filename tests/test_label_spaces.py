@@ -74,7 +74,7 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
 ) -> None:
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grader
-    from export.bundle import export_run
+    from export.from_run import export_run
     from keras_dr.evaluation import evaluate
     from keras_dr.trained import load_run
     from keras_dr.training import train

@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
     load_tensorflow()
-    from export.bundle import export_run
+    from export.from_run import export_run
     from keras_dr.report import bundle_text
 
     with bar("export") as progress:
