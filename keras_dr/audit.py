@@ -1,7 +1,7 @@
 """Copies within and across Prepared sets: is the external test set in the training set?"""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -46,7 +46,9 @@ def photographs_of(data: PreparedSet) -> list[Place]:
     return [(data, index) for index in range(len(data.rows))]
 
 
-def number_copies(photographs: Sequence[Place]) -> list[int]:
+def number_copies(
+    photographs: Sequence[Place], wanted: Callable[[int, int], bool] = lambda first, second: True
+) -> list[int]:
     """`duplicates.group_copies` of photographs of several Prepared sets, however each was prepared."""
     rows = [data.rows[index] for data, index in photographs]
     specs = [data.preprocessing for data, _ in photographs]
@@ -55,6 +57,7 @@ def number_copies(photographs: Sequence[Place]) -> list[int]:
         [row["perceptual_hash"] for row in rows],
         lambda number: photographs[number][0].image(photographs[number][1]),
         lambda one, other: comparable(specs[one], specs[other]),
+        wanted,
     )
 
 

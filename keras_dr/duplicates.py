@@ -136,6 +136,7 @@ def group_copies(
     hashes: Sequence[str],
     image: Callable[[int], Image],
     may_compare: Callable[[int, int], bool] = lambda first, second: True,
+    wanted: Callable[[int, int], bool] = lambda first, second: True,
 ) -> list[int]:
     """Number the photographs so that copies of one have one number.
 
@@ -144,6 +145,7 @@ def group_copies(
         hashes: n perceptual hashes; "" for a photograph that is too small for one: only identical pixels tell it.
         image: index -> an image of it, uint8 RGB (S, S, 3); asked for where hashes are near.
         may_compare: whether two such images are `comparable`; where not, their hashes decide.
+        wanted: (smaller index, larger index) -> whether it matters that these are near copies; if not, they are none.
 
     Returns:
         n numbers, counted from 0 in the order of first appearance.
@@ -157,6 +159,8 @@ def group_copies(
     for mirrored in (False, True):
         for a, b in near_pairs([hashes[index] for index in different], mirrored=mirrored).tolist():
             one, other = different[a], different[b]
+            if not wanted(one, other):
+                continue
             if may_compare(one, other):
                 turned = mirrored_signature(cached(other)) if mirrored else cached(other)
                 alike = float(cached(one) @ turned) >= LEAST_CORRELATION

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,11 +114,14 @@ class PreparedSet:
 
     def image_files(self) -> list[str]:
         """Paths of the prepared PNG files."""
-        return [str(self.folder / "images" / f"{row['image_id']}.png") for row in self.rows]
+        return [str(self._image_file(row)) for row in self.rows]
+
+    def _image_file(self, row: Mapping[str, str]) -> Path:
+        return self.folder / "images" / f"{row['image_id']}.png"
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """One prepared photograph, uint8 RGB (S, S, 3)."""
-        return read_image(Path(self.image_files()[index]), self.preprocessing.size)
+        return read_image(self._image_file(self.rows[index]), self.preprocessing.size)
 
     def images(self, indices: Iterable[int] | None = None) -> NDArray[np.uint8]:
         """The photographs at these indices, or all, uint8 RGB (n, S, S, 3)."""

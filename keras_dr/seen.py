@@ -18,7 +18,8 @@ def met_before(home: PreparedSet, data: PreparedSet) -> NDArray[np.str_]:
     """
     known = [(home.rows[index]["split"], place) for index, place in enumerate(photographs_of(home))]
     known = sorted((one for one in known if one[0] in LEARNED_FROM), key=lambda one: LEARNED_FROM.index(one[0]))
-    groups = number_copies([place for _, place in known] + photographs_of(data))
+    places = [place for _, place in known] + photographs_of(data)
+    groups = number_copies(places, lambda one, other: one < len(known) <= other)  # copies within either say nothing
     met: dict[int, str] = {}
     for group, (split, _) in zip(groups, known, strict=False):
         met.setdefault(group, split)
