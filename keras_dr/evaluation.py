@@ -189,8 +189,9 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
     whole = prepared.load(data.folder)
     splits = {row["split"] for row in data.rows}
     left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
-    origin: dict[str, Any] = {"external": not run.is_own(data), "without_class": left_out, "seen_in_training": None}
-    if run.is_own(data):
+    external = not run.is_own(data)
+    origin: dict[str, Any] = {"external": external, "without_class": left_out, "seen_in_training": None}
+    if not external:
         return origin | {"internal": None}
     with suppress(KerasDrError):
         met = met_before(run.own_set(), data)

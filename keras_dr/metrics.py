@@ -40,10 +40,8 @@ def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: 
 
     Over the first `ordered` classes alone, see `Task.ordered`; over all where that is not given, None where it is 0.
     """
-    matrix, of = (
-        weighted.confusion(_once(len(labels)), labels, predictions, classes),
-        classes if ordered is None else ordered,
-    )
+    matrix = weighted.confusion(_once(len(labels)), labels, predictions, classes)
+    of = classes if ordered is None else ordered
     return single(weighted.quadratic_kappa(matrix[:, :of, :of])) if of else None
 
 

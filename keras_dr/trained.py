@@ -85,8 +85,10 @@ class Run:
 
         The run's own set goes by the name that it had in the training, so that results are found where it was moved.
         """
-        own, digest = Path(self.about["data"]["prepared"]).name, runs.sha256_of(data.folder / "manifest.csv")
-        name = own if self.is_own(data) else f"{data.name}-{digest[:8]}"
+        if self.is_own(data):
+            name = Path(self.about["data"]["prepared"]).name
+        else:
+            name = f"{data.name}-{runs.sha256_of(data.folder / 'manifest.csv')[:8]}"
         return f"{name}-{split}{'-turned' if self.turns else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
@@ -100,7 +102,7 @@ class Run:
             remedy = "Move it back there, or name it where the command takes a prepared set."
             raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
         home = prepared.load(folder)
-        if runs.sha256_of(folder / "manifest.csv") != self.about["data"]["manifest_sha256"]:
+        if not self.is_own(home):
             remedy = "Photographs may have changed sides: train again, or prepare it as it was."
             raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
         return self._sides(home)
