@@ -59,5 +59,5 @@ def answer(work: Callable[[dict[str, Any], bytes], Any]) -> None:
     try:
         found = {"result": work(json.loads(sys.argv[1]), sys.stdin.buffer.read())}
     except KerasDrError as error:
-        found = {"error": [error.expected, error.found, error.remedy]}
+        found = {"error": error.__reduce__()[1]}
     print("\n" + _MARK + json.dumps(found), flush=True)

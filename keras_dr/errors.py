@@ -9,20 +9,29 @@ _BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother, _BRIEF.maxlong = 3, 80, 80, 
 
 
 class KerasDrError(Exception):
-    """A fault in the input or its surroundings. The message says what was expected, what was found, and a remedy.
+    """A fault in the input or its surroundings, which the user can mend.
 
     `cli.py` prints it without a traceback and exits with 1. What files brought into it is made harmless for a terminal:
     a part ends after a screen, and characters that a terminal would obey are escaped.
+
+    Attributes:
+        message: whole sentences that say what is wrong, with the values.
+        remedy: whole sentences that say what to do; "" where nothing can be said.
     """
 
-    def __init__(self, expected: str, found: str, remedy: str) -> None:
-        expected, found, remedy = map(_harmless, (expected, found, remedy))
-        super().__init__(f"Expected {expected}; found {found}. {remedy}")
-        self.expected, self.found, self.remedy = expected, found, remedy
+    def __init__(self, message: str, remedy: str = "", advice: str | None = None) -> None:
+        self.expected, self.found = "", message.rstrip(".")
+        if advice is not None:  # the older form: expected, found, remedy
+            self.expected, self.found = _harmless(message), _harmless(remedy)
+            message, remedy = f"Expected {self.expected}; found {self.found}.", advice
+        self.message, self.remedy = _harmless(message), _harmless(remedy)
+        super().__init__(f"{self.message} {self.remedy}".rstrip())
 
-    def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, str, str]]:
-        """How worker processes send it: by its three parts, as an exception goes by its message alone otherwise."""
-        return type(self), (self.expected, self.found, self.remedy)
+    def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, ...]]:
+        """How worker processes send it: by its parts, as an exception goes by its whole text otherwise."""
+        if self.expected:
+            return type(self), (self.expected, self.found, self.remedy)
+        return type(self), (self.message, self.remedy)
 
 
 def brief(value: Any) -> str:
