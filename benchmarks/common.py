@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(ROOT))
 if TYPE_CHECKING:
-    from keras_dr.prepared import PreparedSet
+    from keras_dr.preparation.prepared_set import PreparedSet
 
 JSON_FILE = "BENCHMARK_JSON"  # environment variable: a file that `report` appends to
 DRAWN = 40  # different photographs that `draw_set` draws
@@ -109,13 +109,13 @@ def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int, tell: boo
 
 def draw_set(folder: Path, size: int, count: int = DRAWN) -> "PreparedSet":
     """A Prepared set of drawn photographs of five grades, `size` pixels, in `folder`."""
-    from keras_dr import prepared, preparing
+    from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.preprocessing import Preprocessing
-    from keras_dr.synthetic import write_dataset
+    from keras_dr.preparation import prepare, prepared_set
+    from keras_dr.synthetic.photographs import write_dataset
 
     source = folder / "photographs"
     write_dataset(source, count=count, seed=1, size=(max(size, 64), max(size, 64) * 4 // 3), workers=1)
     name, records = read_records(source)
-    preparing.prepare(records, source, folder / "prepared", Preprocessing(size), dataset=name, workers=0)
-    return prepared.load(folder / "prepared")
+    prepare.prepare(records, source, folder / "prepared", Preprocessing(size), dataset=name, workers=0)
+    return prepared_set.load(folder / "prepared")

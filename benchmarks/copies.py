@@ -15,8 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.preprocessing import Preprocessing, read_photograph
 from keras_dr.datasets import read_records
-from keras_dr.duplicates import (
+from keras_dr.datasets.records import read_bytes
+from keras_dr.preparation.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
     bits_apart,
@@ -27,8 +29,6 @@ from keras_dr.duplicates import (
     perceptual_hash,
     signature,
 )
-from keras_dr.preprocessing import Preprocessing, read_photograph
-from keras_dr.records import read_bytes
 
 # scale, factor of the brightness, JPEG quality
 COPIES = (

@@ -26,10 +26,10 @@ GOAL = 1.2
 
 def make(folder: Path, backbone: str, size: int) -> Path:
     """A float32 bundle of an untrained grader."""
-    from export.bundle import export_bundle
-    from keras_dr.grades import TASKS
-    from keras_dr.model import build_model
-    from keras_dr.preprocessing import Preprocessing, prepare_image
+    from export.write_bundle import export_bundle
+    from keras_dr.core.preprocessing import Preprocessing, prepare_image
+    from keras_dr.datasets.grades import TASKS
+    from keras_dr.models.grader import build_model
 
     spec = Preprocessing(size)
     image = prepare_image(synthetic_photograph(), spec)[None]

@@ -61,9 +61,9 @@ def measure(program: str, words: list[str]) -> tuple[float, float, float]:
 
 def make(folder: Path, size: int) -> tuple[Path, Path]:
     """A run of untrained MobileNetV2 on drawn photographs, and its float32 bundle."""
-    from export.from_run import export_run
-    from keras_dr.config import recipe_from_dict
-    from keras_dr.training import train
+    from export.export_run import export_run
+    from keras_dr.recipe import recipe_from_dict
+    from keras_dr.training.train import train
 
     phase = {"epochs": 0, "learning_rate": 1e-3}
     values = {"backbone": "mobilenetv2", "weights": "none", "frozen": phase | {"epochs": 1}, "finetune": phase}

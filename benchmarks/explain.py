@@ -19,12 +19,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr.explain import METHODS, Explainer, Options, explain, visualisers
-from keras_dr.explain.survey import BATCH
-from keras_dr.model import build_model
-from keras_dr.pipeline import Photographs
-from keras_dr.prepared import PreparedSet
-from keras_dr.trained import load_run
+from keras_dr.explanation import tf_keras_vis_maps
+from keras_dr.explanation.explain_split import explain_split
+from keras_dr.explanation.forward_pass import BATCH
+from keras_dr.explanation.job import ExplanationOptions
+from keras_dr.explanation.methods import METHODS, Explainer
+from keras_dr.models.grader import build_model
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.training.pipeline import Photographs
+from keras_dr.training.run import load_run
 
 GOAL_CLOSED, GOAL_WHOLE = 6.0, 1.25
 
@@ -43,7 +46,13 @@ def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
         times = clock(
             {
                 "closed": lambda: explainer.heatmaps(images, classes, method, batch),  # noqa: B023
-                "peer": lambda: visualisers.by_gradients(method, explainer.model, images, classes, explainer.layer),  # noqa: B023
+                "peer": lambda: tf_keras_vis_maps.by_gradients(
+                    method,  # noqa: B023
+                    explainer.model,
+                    images,
+                    classes,
+                    explainer.layer,
+                ),
             },
             repeats,
         )
@@ -78,7 +87,7 @@ def compare_whole(model: keras.Model, data: PreparedSet, repeats: int) -> None:
 
     def whole() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            explain(model, data, Path(folder) / "out", Options(n=1))
+            explain_split(model, data, Path(folder) / "out", ExplanationOptions(n=1))
 
     times = clock({"bare": bare, "explain": whole}, repeats)
     print(f"{len(data.rows)} photographs: read and graded {np.median(times['bare']):.1f} s,", end=" ")

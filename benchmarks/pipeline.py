@@ -21,10 +21,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr import prepared
-from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.model import build_model
-from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
+from keras_dr.models.grader import build_model
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import Recipe, recipe_from_dict
+from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
 
 GOAL = 1.03
 WAYS = ("pipeline", "memory", "memory again")
@@ -37,13 +37,13 @@ EVERYTHING = {
 def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
     """`count` prepared photographs, from a Prepared set or drawn for the purpose."""
     with tempfile.TemporaryDirectory() as temporary:
-        data = prepared.load(folder) if folder else common.draw_set(Path(temporary), size)
+        data = prepared_set.load(folder) if folder else common.draw_set(Path(temporary), size)
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
 
 def epoch_batches(photographs: Photographs, labels: np.ndarray, recipe: Recipe, epoch: int) -> tf.data.Dataset:
     """An epoch as training reads it, with every augmentation."""
-    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
+    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
     return lesson.batches(augmented_reader(photographs, recipe, epoch), epoch)
 
 

@@ -20,10 +20,10 @@ import common
 import keras
 import numpy as np
 
-from keras_dr import evaluation
-from keras_dr.model import build_model
-from keras_dr.prepared import PreparedSet
-from keras_dr.trained import load_run
+from keras_dr.models.grader import build_model
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.training import forward
+from keras_dr.training.run import load_run
 
 GOAL = 0.9
 
@@ -38,7 +38,7 @@ def compare(run: Any, model: keras.Model, data: PreparedSet, batch: int, repeats
             model.predict_on_batch(held)
 
     def whole() -> None:
-        evaluation.predict(run, model, data, batch_size=batch)
+        forward.predict(run, model, data, batch_size=batch)
 
     return common.take_turns({"bare forward": bare, "predict": whole}, repeats, tell=True)
 

@@ -17,15 +17,16 @@ import common
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.machine import usable_cores
-from export.bundle import export_bundle
-from export.predicting import Engine, bundle_of, drawn, keras_engine, litert_engine
-from keras_dr.grades import TASKS
-from keras_dr.image_files import find_images
-from keras_dr.model import build_model
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.synthetic import write_dataset
-from keras_dr.trained import load_run
+from export.write_bundle import export_bundle
+from keras_dr.core.image_files import find_images
+from keras_dr.core.machine import usable_cores
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets.grades import TASKS
+from keras_dr.models.grader import build_model
+from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
+from keras_dr.prediction.predict import bundle_of, drawn
+from keras_dr.synthetic.photographs import write_dataset
+from keras_dr.training.run import load_run
 
 GOAL = 2.0
 

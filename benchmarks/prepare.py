@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.preprocessing import Preprocessing, prepare_image, read_photograph
+from keras_dr.core.preprocessing import Preprocessing, prepare_image, read_photograph
 
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
 OURS, OURS_ENHANCED = "ours, enhance none", "ours, enhance clahe+green"

@@ -18,12 +18,13 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from edge_demo.machine import usable_cores
+from edge_demo import interpreter
 from export import parity, variants
-from export.calibration import observe, pick_calibration
+from export.activation_statistics import observe, pick_calibration
+from export.float_layers import quantise_within
 from export.graph import build_graph
-from export.selection import quantise_within
-from keras_dr.trained import load_run
+from keras_dr.core.machine import usable_cores
+from keras_dr.training.run import load_run
 
 TAIL = ["SUM", "FULLY_CONNECTED", "SOFTMAX"]  # in float, or probabilities have 256 steps
 
@@ -87,7 +88,7 @@ def main() -> None:
     content, seconds = timed(lambda: variants.convert(graph))
     statistics, observed = timed(lambda: observe(content, calibration))
     print(f"trace {seconds:.1f} s, calibration {observed:.1f} s, {len(images)} validation photographs")
-    reference = parity.variant_outputs(content, images)
+    reference = interpreter.outputs_of_file(content, images)
     for name in given.variants.split(","):
         limits = parity.limits_of(run.recipe.parity)[name]
         ours, kept = quantise_within(content, name, statistics, calibration, limits)
@@ -99,7 +100,7 @@ def main() -> None:
         print(f"{name}: float32 {times[0]:.1f} ms; kept in float: {len(kept)} operators")
         rows = (("ours", ours, seconds, times[1]), ("TensorFlow", theirs, their_seconds, times[2]))
         for label, file, spent, ms in rows:
-            f = parity.agreement(reference, parity.variant_outputs(file, images))
+            f = parity.agreement(reference, interpreter.outputs_of_file(file, images))
             figures = (f"{key.replace('_', ' ')} {value:.4f}" for key, value in f.items())
             cost = f"{len(file) / 2**20:.2f} MiB, {ms:.1f} ms ({ms / times[0]:.2f} of float32), made in {spent:.0f} s"
             print(f"  {label:10} {cost}: {', '.join(figures)}", flush=True)

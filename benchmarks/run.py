@@ -68,7 +68,7 @@ StandIn = Callable[[Path, Paths], Path]
 
 def draw_photographs(folder: Path, named: Paths) -> Path:
     """JPEG photographs large enough to be decoded at reduced scale for 224 and 448 pixels."""
-    from keras_dr.synthetic import write_dataset
+    from keras_dr.synthetic.photographs import write_dataset
 
     write_dataset(folder, count=4, seed=1, size=(1424, 2144), workers=1)
     return folder / "images"
@@ -158,7 +158,7 @@ def now() -> str:
 def surroundings() -> dict[str, Any]:
     """When, on which machine, and with which versions."""
     from edge_demo.machine import machine
-    from keras_dr.runs import versions
+    from keras_dr.core.folders import versions
 
     return {"date": now(), "machine": asdict(machine()), "versions": versions()}
 

@@ -27,18 +27,18 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import grade_file, read_photograph
 from edge_demo.grader import Grader
-from edge_demo.machine import usable_cores
+from edge_demo.photographs import grade_file, read_bytes
 from edge_demo.results import table_row
-from export.predicting import predict
-from keras_dr.cluster.grading import grade_on_cluster, result_columns
-from keras_dr.cluster.parts import write_part
-from keras_dr.cluster.spreading import connected
-from keras_dr.duplicates import near_pairs
-from keras_dr.image_files import find_images
-from keras_dr.photograph import write_photograph
-from keras_dr.records import Record
+from keras_dr.core.image_files import find_images
+from keras_dr.core.machine import usable_cores
+from keras_dr.datasets.records import Record
+from keras_dr.prediction.cluster import grade_on_cluster, result_columns
+from keras_dr.prediction.parts import write_part
+from keras_dr.prediction.predict import predict
+from keras_dr.preparation.duplicates import near_pairs
+from keras_dr.preparation.photograph import write_photograph
+from keras_dr.workers.ray_cluster import connected
 
 MANY = (1_000_000, 100_000_000)
 
@@ -57,7 +57,7 @@ def steps(bundle: Bundle, images: list[Path], folder: Path) -> tuple[dict[str, f
         return result
 
     for image in images:
-        data = timed("read", read_photograph, image)
+        data = timed("read", read_bytes, image)
         photograph = timed("decode, find fundus", grader.decode, data)
         prepared = timed("crop, resize, judge", grader.prepare, photograph)
         outputs = timed("model", grader.invoke, prepared[0])

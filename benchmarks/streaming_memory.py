@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras_dr.synthetic import synthesise
+from keras_dr.synthetic.photographs import synthesise
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 STAGES = ("prepare", "predict", "evaluate")
@@ -85,48 +85,49 @@ class Notes:
 
 
 def do_prepare(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from keras_dr import preparing
+    from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.preprocessing import Preprocessing
+    from keras_dr.preparation import prepare
 
     source = work / "source"
     name, records = read_records(source)
-    preparing.prepare(records, source, work / "set", Preprocessing(size), dataset=name, workers=workers, progress=notes)
+    prepare.prepare(records, source, work / "set", Preprocessing(size), dataset=name, workers=workers, progress=notes)
 
 
 def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
     from edge_demo.results import results_csv
-    from export.predicting import bundle_of, predict
-    from keras_dr.image_files import find_images
-    from keras_dr.runs import write_bytes
+    from keras_dr.core.folders import write_bytes
+    from keras_dr.core.image_files import find_images
+    from keras_dr.prediction.predict import bundle_of, predict
 
     found = predict(bundle_of(work / "run"), list(find_images([work / "source" / "images"])), progress=notes)
     write_bytes(work / "predictions.csv", results_csv(found.bundle, found.gradings).encode())
 
 
 def do_evaluate(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from keras_dr import evaluation
-    from keras_dr.trained import load_run
+    from keras_dr.evaluation import evaluate
+    from keras_dr.training.run import load_run
 
     notes.each = 16
     run = load_run(work / "run")
-    evaluation.evaluate(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
+    evaluate.evaluate(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
 
 
 def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
     """A grader of the first photographs, and its TFLite file."""
-    from export.predicting import bundle_of
-    from keras_dr import prepared, preparing, training
-    from keras_dr.config import recipe_from_dict
+    from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.preprocessing import Preprocessing
+    from keras_dr.prediction.predict import bundle_of
+    from keras_dr.preparation import prepare, prepared_set
+    from keras_dr.recipe import recipe_from_dict
+    from keras_dr.training import train
 
     name, records = read_records(work / "source")
     target, spec = work / "small", Preprocessing(size)
-    preparing.prepare(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
+    prepare.prepare(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase}
-    training.train(prepared.load(target), work / "run", recipe_from_dict(values))
+    train.train(prepared_set.load(target), work / "run", recipe_from_dict(values))
     bundle_of(work / "run")
 
 

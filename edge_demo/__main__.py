@@ -12,14 +12,14 @@ from typing import Any
 import cv2
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import grade_file, heatmap_files, read_photograph
 from edge_demo.grader import MARGIN, Grader
+from edge_demo.photographs import grade_file, heatmap_files, read_bytes
 from edge_demo.results import FOOTER, describe, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images, printable
-from keras_dr.runs import write_bytes, write_json
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import write_bytes, write_json
+from keras_dr.core.image_files import find_images, printable
 
 MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
 MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
@@ -210,7 +210,7 @@ def _profile(arguments: argparse.Namespace) -> int:
 
     images = [arguments.image] if arguments.image else []
     _check_results(arguments.bundle, images, [arguments.json])
-    image = read_photograph(arguments.image) if arguments.image else None
+    image = read_bytes(arguments.image) if arguments.image else None
     bundle, variants, threads, repeats = (
         getattr(arguments, name) for name in ("bundle", "variants", "threads", "repeats")
     )

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_dr.decision import DECISIONS
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.quality import MEASURES
-from keras_dr.runs import read_manifest, sha256_of
+from keras_dr.core.decision import DECISIONS
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.quality import MEASURES
 
 PREFERRED = (
     "int8",

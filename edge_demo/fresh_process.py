@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
-_MARK = "edge_demo.apart:"
+_MARK = "edge_demo.fresh_process:"
 
 
 def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: float, given: bytes = b"") -> Any:

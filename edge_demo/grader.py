@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
-from keras_dr import overlay, quality
-from keras_dr.decision import decide
-from keras_dr.decoding import Image
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import IMAGE_SUFFIXES
-from keras_dr.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
-from keras_dr.runs import write_bytes
-from keras_dr.truncation import is_truncated
+from keras_dr.core import overlay, quality
+from keras_dr.core.decision import decide
+from keras_dr.core.decoding import Image
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import write_bytes
+from keras_dr.core.image_files import IMAGE_SUFFIXES
+from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
+from keras_dr.core.truncation import is_truncated
 
 MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
 Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, fundus circle, faults

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 REMEDY = "Install ai-edge-litert 2.3, whose profiler is read here."
 _CPU, _WRITE = 1, 1  # kLiteRtHwAcceleratorCpu, kLiteRtTensorBufferLockModeWrite

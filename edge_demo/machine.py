@@ -9,6 +9,8 @@ from pathlib import Path
 
 import cv2
 
+from keras_dr.core.machine import usable_cores
+
 # Flags of /proc/cpuinfo (x86 "flags", Arm "Features") -> what the instructions are called.
 _INT8 = {
     "avx_vnni": "AVX-VNNI",
@@ -43,11 +45,6 @@ class Machine:
     python: str
     runtime: str
     opencv: str
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: in a container, or under `taskset`, fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> Machine:

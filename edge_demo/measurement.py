@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_demo.apart import answer
 from edge_demo.bundle import Bundle
+from edge_demo.fresh_process import answer
 from edge_demo.grader import Grader
 
 STAGES = ("decode", "prepare", "invoke", "overlay")

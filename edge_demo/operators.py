@@ -18,13 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_demo.apart import answer, ask
 from edge_demo.bundle import Bundle
+from edge_demo.fresh_process import answer, ask
 from edge_demo.grader import Grader
 from edge_demo.litert_c import REMEDY, ProfiledModel
 from edge_demo.measurement import WARM_UP
 from edge_demo.profiler import synthetic_photograph
-from keras_dr.preprocessing import prepare_image
+from keras_dr.core.preprocessing import prepare_image
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 
 from edge_demo.grader import Grader, Grading
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import printable
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
@@ -38,7 +38,7 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
 def grade_file(grader: Grader, image: Path) -> Grading:
     """`Grader.grade` of a file."""
     with one_of_many():
-        return grader.grade(read_photograph(image), printable(image))
+        return grader.grade(read_bytes(image), printable(image))
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def one_of_many() -> Iterator[None]:
         raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
 
 
-def read_photograph(image: Path) -> bytes:
+def read_bytes(image: Path) -> bytes:
     try:
         return image.read_bytes()
     except OSError as error:

@@ -11,12 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_demo.apart import ask
 from edge_demo.bundle import Bundle
+from edge_demo.fresh_process import ask
 from edge_demo.machine import Machine, expectations, machine
 from edge_demo.measurement import STAGES
-from keras_dr.errors import KerasDrError
-from keras_dr.runs import write_json as _write_json
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import write_json as _write_json
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
 MAX_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for one another, and many thousands crash the runtime

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Grading, image_id
-from keras_dr.image_files import printable
+from keras_dr.core.image_files import printable
 
 FOOTER = "Research use only, not a medical device."
 

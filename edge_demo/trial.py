@@ -11,7 +11,7 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 MEMORY_MIB = 4096  # beyond what the process holds; a grader takes half a gigabyte
 SECONDS = 30

@@ -11,10 +11,10 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from edge_demo.files import grade_file
 from edge_demo.grader import Grader
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import printable, walk_images
+from edge_demo.photographs import grade_file
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable, walk_images
 
 JOURNAL = "gradings.jsonl"
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.operators import FloatModel, Operator
+from export.tflite_graph import FloatModel, Operator
 
 Photographs = NDArray[np.uint8]
 _POSITIONS = 1024  # of a photograph's feature map, drawn for the second moments

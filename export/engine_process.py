@@ -1,4 +1,4 @@
-"""One engine in a process of its own: `engines.compare_engines` starts `python -m export.engine_times REQUEST`.
+"""One engine in a process of its own: `engines.compare_engines` starts `python -m export.engine_process REQUEST`.
 
 REQUEST is JSON (engine, file, size, threads, repeats); the photograph comes on the standard input, uint8 RGB (S, S, 3).
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_demo.apart import answer
+from edge_demo.fresh_process import answer
 from edge_demo.measurement import WARM_UP, peak_rss_mib, timing
 
 Invoke = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # uint8 RGB (1, S, S, 3) -> probabilities (1, C)

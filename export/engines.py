@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from edge_demo.apart import ask
 from edge_demo.bundle import Bundle, model_file, verified
+from edge_demo.fresh_process import ask
 from edge_demo.machine import machine
 from edge_demo.profiler import LOOK, Timing, synthetic_photograph
-from export.engine_times import ENGINES, LITERT
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Preprocessing, prepare_image
-from keras_dr.runs import read_manifest
+from export.engine_process import ENGINES, LITERT
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import read_manifest
+from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def compare_engines(
         for name, file in files.items():
             request = {"engine": name, "file": str(file), "size": spec.size, "threads": count, "repeats": repeats}
             what = f"a measurement of {name} with {count} thread{'s' if count > 1 else ''}"
-            answers[name] = ask("export.engine_times", request, what, LOOK, 240 + 30 * repeats, pixels)
+            answers[name] = ask("export.engine_process", request, what, LOOK, 240 + 30 * repeats, pixels)
         times += [_time(name, found, answers[LITERT], count, run, repeats) for name, found in answers.items()]
     return times
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.bundle import export_bundle
-from export.calibration import pick_calibration
-from export.selection import SEARCHING
+from export.activation_statistics import pick_calibration
+from export.float_layers import SEARCHING
 from export.variants import check_variants
-from keras_dr import runs
-from keras_dr.model_card import MODEL_CARD
-from keras_dr.trained import Run, load_run
+from export.write_bundle import export_bundle
+from keras_dr.core import folders
+from keras_dr.reports.model_card import MODEL_CARD
+from keras_dr.training.run import Run, load_run
 
 CALIBRATION_IMAGES, CALIBRATION_SEED = 100, 42
 
@@ -38,7 +38,7 @@ def export_run(
     Raises:
         KerasDrError: no Run there, its Prepared set is gone or another, or as for `export_bundle`.
     """
-    runs.check_target(target, "bundle", overwrite)
+    folders.check_target(target, "bundle", overwrite)
     names = check_variants(variants)
     run = load_run(run_folder)
     data = run.own_set(prepared_folder)
@@ -48,7 +48,7 @@ def export_run(
         run.model(),
         target,
         **of_run(run),
-        quality_limits=runs.read_manifest(data.folder, "prepared").get("quality_limits"),
+        quality_limits=folders.read_manifest(data.folder, "prepared").get("quality_limits"),
         calibration_images=train.images(picked),
         calibration_seed=CALIBRATION_SEED,
         validation=(val.images(), val.labels()),

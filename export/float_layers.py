@@ -8,9 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_demo import interpreter
 from export import parity
-from export.calibration import Statistics
-from export.operators import FloatModel
+from export.activation_statistics import Statistics
+from export.tflite_graph import FloatModel
 from export.variants import VARIANTS, quantise
 
 SEARCHING = "searching the layers that spoil"
@@ -54,10 +55,10 @@ def quantise_within(
     if VARIANTS[variant].activation_bits == 16:
         return file, kept  # int16 runs on kernels so slow that the search would take the better part of an hour
     aims = {**limits, **(_AIM if VARIANTS[variant].activation_bits else {})}
-    reference = parity.variant_outputs(content, photographs)
+    reference = interpreter.outputs_of_file(content, photographs)
     blamed: list[str] = []
     for count in _COUNTS:
-        outputs = parity.variant_outputs(file, photographs)
+        outputs = interpreter.outputs_of_file(file, photographs)
         if not parity.failures(parity.agreement(reference, outputs, decision), aims):
             return file, kept
         if not blamed:
@@ -78,9 +79,9 @@ def blame(content: bytes, variant: str, statistics: Statistics, photographs: NDA
         photographs: uint8 RGB (n, S, S, 3).
     """
     names = [operator.name for operator in FloatModel(content).body()]
-    reference = parity.variant_outputs(content, photographs).heatmaps
+    reference = interpreter.outputs_of_file(content, photographs).heatmaps
     errors = {}
     for name in names:
         file = quantise(content, variant, statistics, kept=[other for other in names if other != name])
-        errors[name] = float(np.square(parity.variant_outputs(file, photographs).heatmaps - reference).mean())
+        errors[name] = float(np.square(interpreter.outputs_of_file(file, photographs).heatmaps - reference).mean())
     return sorted((name for name in names if errors[name] > 0), key=lambda name: -errors[name])

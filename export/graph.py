@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import OrdinalHead
-from keras_dr.model import LOGITS, class_evidence, feature_layer, head_weights
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.grader import LOGITS, class_evidence, feature_layer, head_weights
+from keras_dr.models.heads import OrdinalHead
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:

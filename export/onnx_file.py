@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from export.operators import FloatModel
-from export.parity import Outputs
-from export.quiet import quiet
-from keras_dr.errors import KerasDrError
+from edge_demo.interpreter import Outputs
+from export.tflite_graph import FloatModel
+from keras_dr.core.errors import KerasDrError
+from keras_dr.quiet import quiet
 
 OPSET = 18  # of 2022: read by every engine of the last years; the operators here have not changed since
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")

@@ -8,13 +8,14 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import metrics
-from keras_dr.config import ParityLimits
-from keras_dr.decision import decide
-from keras_dr.grades import Task
-from keras_dr.heads import probabilities
-from keras_dr.model import class_evidence, feature_layer
-from keras_dr.operating_points import OperatingPoint
+from edge_demo.interpreter import Outputs
+from keras_dr.core.decision import decide
+from keras_dr.datasets.grades import Task
+from keras_dr.metrics import measure, predictions
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.models.grader import class_evidence, feature_layer
+from keras_dr.models.heads import probabilities
+from keras_dr.recipe import ParityLimits
 
 _BATCH = 16
 _AT_LEAST = ("grade_agreement", "heatmap_correlation")
@@ -31,19 +32,6 @@ def limits_of(recipe: ParityLimits) -> dict[str, Limits]:
         }
         for variant, limits in recipe.model_dump().items()
     }
-
-
-@dataclass(frozen=True, eq=False)
-class Outputs:
-    """What a model says of n photographs.
-
-    Attributes:
-        probabilities: float (n, C), 0..1, rows summing to 1.
-        heatmaps: float32 (n, h, w, C), class evidence, unnormalised.
-    """
-
-    probabilities: NDArray[np.floating]
-    heatmaps: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -121,20 +109,6 @@ def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np
     return outputs
 
 
-def variant_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
-    """What a TFLite file says, by ai-edge-litert.
-
-    Args:
-        content: the file, as `variants.convert` makes it.
-        images: uint8 RGB (n, S, S, 3).
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(model_content=content).get_signature_runner("serving_default")
-    answers = [runner(image=image[None]) for image in images]
-    return Outputs(*(np.concatenate([a[name] for a in answers]) for name in ("probabilities", "heatmaps")))
-
-
 def agreement(reference: Outputs, variant: Outputs, decision: str = "argmax") -> dict[str, float | None]:
     """The figures of `Parity` that need no labels: differences of probabilities, grade agreement, heat-map r."""
     difference = np.abs(reference.probabilities - variant.probabilities)
@@ -167,11 +141,11 @@ def compare(
     """
     against_labels: dict[str, Any] = {}
     for which, outputs in (("float", reference), ("variant", variant)):
-        of = metrics.Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
-        kappa = metrics.quadratic_kappa(of.labels, of.predicted, len(task.classes), task.ordered)
+        of = predictions.Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
+        kappa = measure.quadratic_kappa(of.labels, of.predicted, len(task.classes), task.ordered)
         against_labels[f"quadratic_kappa_{which}"] = kappa
-        against_labels[f"auroc_{which}"] = metrics.auroc(of.positive, of.scores)
-        point = metrics.measure_point(of, OperatingPoint(threshold))
+        against_labels[f"auroc_{which}"] = measure.auroc(of.positive, of.scores)
+        point = measure.measure_point(of, OperatingPoint(threshold))
         for name in ("sensitivity", "specificity"):
             against_labels[f"{name}_{which}"] = point[name]
     figures: dict[str, Any] = agreement(reference, variant, decision) | against_labels

@@ -16,8 +16,8 @@ from collections.abc import Callable, Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Statistics
-from export.operators import FloatModel, Operator
+from export.activation_statistics import Statistics
+from export.tflite_graph import FloatModel, Operator
 
 Weights = NDArray[np.float32]
 _LEVELS = 127  # int8 weights of TFLite are symmetric, -127..127

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from export.calibration import Statistics
+from export.activation_statistics import Statistics
 from export.onnx_file import check_packages
-from export.operators import FloatModel
-from export.quiet import quiet
 from export.rounding import round_weights
-from keras_dr.errors import KerasDrError
+from export.tflite_graph import FloatModel
+from keras_dr.core.errors import KerasDrError
+from keras_dr.quiet import quiet
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_demo import interpreter
 from export import parity
-from export.calibration import observe
+from export.activation_statistics import observe
+from export.float_layers import quantise_within
 from export.graph import build_graph
 from export.onnx_file import onnx_outputs, to_onnx
-from export.selection import quantise_within
 from export.variants import ONNX, check_variants, convert, file_name
-from keras_dr import runs
-from keras_dr.bundle_card import bundle_card
-from keras_dr.config import ParityLimits
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task
-from keras_dr.model_card import MODEL_CARD
-from keras_dr.operating_points import OperatingPoint
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets.grades import Task
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.recipe import ParityLimits
+from keras_dr.reports.bundle import bundle_card
+from keras_dr.reports.model_card import MODEL_CARD
 
 FAILED = "failed"  # folder inside the bundle
 _NOTE = "kept.json"  # of what an export has converted, until it is whole
@@ -100,9 +101,9 @@ def export_bundle(
         "variants": {name: dict(allowed[name]) for name in names},
         "decision": decision,
         "calibration_sha256": hashlib.sha256(calibration_images.tobytes()).hexdigest(),
-        "versions": runs.versions(),
+        "versions": folders.versions(),
     }
-    with runs.growing_folder(target, "bundle", plan, overwrite) as folder:
+    with folders.growing_folder(target, "bundle", plan, overwrite) as folder:
         kept = _write_models(model, temperature, folder, names, calibration_images, allowed, decision, progress)
         figures = _measure(model, temperature, folder, names, validation, (task, threshold, decision), progress)
         checked = _gate(figures, allowed)
@@ -131,11 +132,11 @@ def export_bundle(
             "parity": checked,
             "licence": LICENCE,
         }
-        runs.write_json(folder / "parity.json", {**checked, "figures": measured})
-        runs.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, card).encode())
+        folders.write_json(folder / "parity.json", {**checked, "figures": measured})
+        folders.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, card).encode())
         (folder / _NOTE).unlink()
-        about["files"] = {name: runs.sha256_of(folder / name) for name in ("parity.json", MODEL_CARD)}
-        runs.write_manifest(folder, "bundle", **about)
+        about["files"] = {name: folders.sha256_of(folder / name) for name in ("parity.json", MODEL_CARD)}
+        folders.write_manifest(folder, "bundle", **about)
     if failed:
         found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
         remedy = f"What failed lies in {target / FAILED}; the rest is whole. To keep it, export with --allow-drift."
@@ -171,11 +172,11 @@ def _write_models(
     """
     say = progress or (lambda text: None)
     note = folder / _NOTE
-    kept: dict[str, list[str]] = runs.read_json(note) if note.is_file() else {}
+    kept: dict[str, list[str]] = folders.read_json(note) if note.is_file() else {}
     for apart in (folder / FAILED / file_name(name) for name in kept):
         if apart.is_file():  # by an export that was killed after it
             apart.replace(folder / apart.name)
-    runs.remove_folder(folder / FAILED)
+    folders.remove_folder(folder / FAILED)
     missing = [name for name in names if name not in kept]
     if missing:
         say("tracing the model")
@@ -189,8 +190,8 @@ def _write_models(
             elif name != "float32":
                 statistics = statistics or observe(content, calibration)
                 file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name], decision, say)
-            runs.write_bytes(folder / file_name(name), file)
-            runs.write_json(note, kept)
+            folders.write_bytes(folder / file_name(name), file)
+            folders.write_json(note, kept)
     return kept
 
 
@@ -210,7 +211,7 @@ def _measure(
     for name in names:
         if progress:
             progress(f"comparing {name} with the float model on {len(images)} photographs")
-        answer = onnx_outputs if name == ONNX else parity.variant_outputs
+        answer = onnx_outputs if name == ONNX else interpreter.outputs_of_file
         outputs = answer((folder / file_name(name)).read_bytes(), images)
         figures[name] = parity.compare(reference, outputs, labels, *reading)
     return figures
@@ -228,9 +229,9 @@ def _set_apart(folder: Path, name: str, reasons: list[str], figures: dict[str, A
     """Move a variant to failed/, beside a file that tells why."""
     (folder / FAILED).mkdir(exist_ok=True)
     (folder / file_name(name)).replace(folder / FAILED / file_name(name))
-    runs.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})
+    folders.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})
 
 
 def _describe(file: Path, kept: list[str]) -> dict[str, Any]:
     size = file.stat().st_size
-    return {"file": file.name, "sha256": runs.sha256_of(file), "size_bytes": size, "float_operators": kept}
+    return {"file": file.name, "sha256": folders.sha256_of(file), "size_bytes": size, "float_operators": kept}

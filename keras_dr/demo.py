@@ -1,22 +1,25 @@
 """The whole of it on synthetic photographs, in minutes, ending in one report."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from keras_dr import prepared, preparing, report, runs
-from keras_dr.config import Recipe, recipe_from_dict
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.progress import Stage
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.evaluation_report import evaluation_sections
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.report import Picture, Section, Table
-from keras_dr.splits import SplitShares
-from keras_dr.synthetic import write_dataset
+from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation.splits import SplitShares
+from keras_dr.recipe import Recipe, recipe_from_dict
+from keras_dr.reports import explanation, html
+from keras_dr.reports.bundle import bundle_table, profile_table
+from keras_dr.reports.evaluation import evaluation_sections
+from keras_dr.reports.html import Picture, Section
+from keras_dr.reports.tables import Table
+from keras_dr.synthetic.photographs import write_dataset
 
 SIZE = 160
-Stage = Callable[[str], AbstractContextManager[Callable[..., None]]]
 
 
 def demo_recipe() -> Recipe:
@@ -61,9 +64,11 @@ def run_demo(
         KerasDrError: `out` holds something that is no demo, or a finished one and `overwrite` is false.
     """
     from edge_demo import profiler
-    from export.from_run import export_run
-    from keras_dr import evaluation, explain, training
-    from keras_dr.trained import load_run
+    from export.export_run import export_run
+    from keras_dr.evaluation import evaluate
+    from keras_dr.explanation import explain_split, job
+    from keras_dr.training import train
+    from keras_dr.training.run import load_run
 
     stage = stage or (lambda name: nullcontext(lambda done, total, text="": None))
     photographs, data, run, bundle = (out / name for name in ("photographs", "prepared", "run", "bundle"))
@@ -75,22 +80,22 @@ def run_demo(
         _, records = read_records(photographs, "csv")
         with stage("prepare") as progress:
             spec, shares = Preprocessing(SIZE), SplitShares(0.15, 0.2)
-            preparing.prepare(
+            prepare.prepare(
                 records, photographs, data, spec, dataset="csv", shares=shares, seed=seed, progress=progress
             )
     if not run.exists():
         with stage("train") as progress:
-            training.train(prepared.load(data), run, demo_recipe(), progress=progress)
+            train.train(prepared_set.load(data), run, demo_recipe(), progress=progress)
     grader = load_run(run)
     test = grader.prepared_set().split("test")
     name = grader.result_name(test, "test")
     if not (run / "evaluation" / name).exists():
         with stage("evaluate") as progress:
-            evaluation.evaluate(grader, test, name, progress=progress)
+            evaluate.evaluate(grader, test, name, progress=progress)
     if not (run / "explanations" / name).exists():
         with stage("explain") as progress:
-            options = explain.Options(n=10, temperature=grader.temperature)
-            explain.explain(grader.model(), test, run / "explanations" / name, options, progress=progress)
+            options = job.ExplanationOptions(n=10, temperature=grader.temperature)
+            explain_split.explain_split(grader.model(), test, run / "explanations" / name, options, progress=progress)
     if not bundle.exists():
         with stage("export") as progress:
             # with so few validation photographs two that flip fail int8's gate; the report tells so, the demo goes on
@@ -99,35 +104,35 @@ def run_demo(
         image = (photographs / "images" / f"{test.rows[0]['image_id']}.jpg").read_bytes()
         profiler.write_json(bundle / "profile.json", profiler.profile(bundle, None, [1, 2], image))
     _write_report(out, run / "evaluation" / name, run / "explanations" / name, count)
-    return runs.read_json(run / "evaluation" / name / "metrics.json")
+    return folders.read_json(run / "evaluation" / name / "metrics.json")
 
 
 def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:
     """Begin a demo in `out`, or recognise an unfinished one with the same plan."""
     plan_file = out / "demo.json"
     if overwrite and plan_file.is_file():
-        runs.remove_folder(out)
+        folders.remove_folder(out)
     if (out / "report.html").is_file():
         raise KerasDrError(f"no finished demo yet in {out}", "one", f"Open {out / 'report.html'}, or pass --overwrite.")
     if (
         out.exists()
         and any(out.iterdir())
-        and not (plan_file.is_file() and plan_file.read_bytes() == runs.to_json(plan))
+        and not (plan_file.is_file() and plan_file.read_bytes() == folders.to_json(plan))
     ):
         raise KerasDrError(
             f"an empty folder at {out}, or an unfinished demo of {plan}", "something else", "Name another."
         )
     out.mkdir(parents=True, exist_ok=True)
-    runs.write_json(plan_file, plan)
+    folders.write_json(plan_file, plan)
 
 
 def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> None:
-    figures = runs.read_json(evaluated / "metrics.json")
-    scores = runs.read_json(explained / "scores.json")
-    bundle = runs.read_manifest(out / "bundle", "bundle")
-    figures_of_variants = runs.read_json(out / "bundle" / "parity.json")["figures"]
-    profile = runs.read_json(out / "bundle" / "profile.json")
-    about = runs.read_manifest(out / "prepared", "prepared")
+    figures = folders.read_json(evaluated / "metrics.json")
+    scores = folders.read_json(explained / "scores.json")
+    bundle = folders.read_manifest(out / "bundle", "bundle")
+    figures_of_variants = folders.read_json(out / "bundle" / "parity.json")["figures"]
+    profile = folders.read_json(out / "bundle" / "profile.json")
+    about = folders.read_manifest(out / "prepared", "prepared")
     splits = Table(
         ("split", *about["classes"]), [(split, *counts.values()) for split, counts in about["counts"].items()]
     )
@@ -156,10 +161,10 @@ def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> No
         Section(
             "Explanation",
             [
-                report.explanation_table(scores),
+                explanation.explanation_table(scores),
                 Picture(explained / "board.png", "Grad-CAM of the predicted grade: original beside overlay"),
             ],
         ),
-        Section("On the device", [report.bundle_table(bundle, figures_of_variants), report.profile_table(profile)]),
+        Section("On the device", [bundle_table(bundle, figures_of_variants), profile_table(profile)]),
     ]
-    report.write_html(out / "report.html", "keras_dr on synthetic photographs", sections)
+    html.write_html(out / "report.html", "keras_dr on synthetic photographs", sections)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 
-from keras_dr.errors import KerasDrError, brief
+from keras_dr.core.errors import KerasDrError, brief
 
 _ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")  # what pydantic adds to the place of a value of several types
 _LARGEST = 1 << 20  # bytes of a recipe; those of the project have two thousand
@@ -76,7 +76,7 @@ class Finetune(Phase):
     first_layer_rate: float = Field(1.0, gt=0, le=1)  # share of the learning rate at the first layer; geometric between
 
 
-class OperatingPoint(_Section):
+class OperatingPointRule(_Section):
     """How the threshold on the probability of referable DR is chosen on validation photographs."""
 
     rule: Literal["specificity", "sensitivity"] = "specificity"  # reach the target, then best on the other
@@ -134,7 +134,7 @@ class Recipe(_Section):
     finetune: Finetune = Finetune(
         epochs=20, learning_rate=5e-5, warmup_epochs=2, schedule="cosine", weight_decay=1e-4, patience=7
     )
-    operating_point: OperatingPoint = OperatingPoint()
+    operating_point: OperatingPointRule = OperatingPointRule()
     parity: ParityLimits = ParityLimits()
 
     @model_validator(mode="after")

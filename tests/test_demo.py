@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from keras_dr import demo
-from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.recipe import Recipe, recipe_from_dict
 
 
 def short_recipe() -> Recipe:

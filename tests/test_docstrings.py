@@ -3,9 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from places import ROOT
+
 FILES = sorted(file for folder in ("keras_dr", "export", "edge_demo") for file in (ROOT / folder).rglob("*.py"))
 TREES = {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text("utf-8")) for file in FILES}
 ARRAY = r"NDArray|ndarray|KerasTensor|tf\.Tensor"

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import click
-import commands
+import documented_commands as commands
 import pytest
 import typer
 
 import cli
 from edge_demo.__main__ import parser
-from keras_dr import backbones
-from keras_dr.evaluation_tables import MAIN_FIGURES
-from keras_dr.synthetic import write_dataset
+from keras_dr.models import backbones
+from keras_dr.reports.evaluation_tables import MAIN_FIGURES
+from keras_dr.synthetic.photographs import write_dataset
 
 ROOT = commands.ROOT
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from commands import Sandbox, blocks, lines, why_not
+from documented_commands import Sandbox, blocks, lines, why_not
 
 PAGE = """Text.
 

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from keras_dr.runs import read_json
+from keras_dr.core.folders import read_json
 
-ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "docs" / "aptos.ipynb"
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_dr.config import load_recipe, recipe_text
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.recipe import load_recipe, recipe_text
 
 
 def test_defaults_need_no_file() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_dr.commands.terms import Address, Overwrite, PreparedFolder, Seed, bar, command, done, say
+from keras_dr.commands.shared import Address, Overwrite, PreparedFolder, Seed, bar, command, done, say
 
 _TASK_HELP = (
     "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
@@ -36,20 +36,20 @@ def prepare(
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
     from functools import partial
 
-    from keras_dr import preparing
-    from keras_dr.cluster.spreading import check_engine, map_on_cluster
+    from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.grades import check_task
-    from keras_dr.listings import prepared_text
-    from keras_dr.preprocessing import Preprocessing
-    from keras_dr.splits import SplitShares
+    from keras_dr.datasets.grades import check_task
+    from keras_dr.preparation import prepare
+    from keras_dr.preparation.splits import SplitShares
+    from keras_dr.reports.preparation import prepared_text
+    from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
     task, spec, shares = check_task(task), Preprocessing(size, enhance, fundus), SplitShares(val, test)
     check_engine(engine, ("local", "ray"), address)
     spread = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
     name, records = read_records(source, dataset)
     with bar("prepare") as progress:
-        about = preparing.prepare(
+        about = prepare.prepare(
             records,
             source,
             prepared,
@@ -76,9 +76,9 @@ def audit(
     out: Annotated[Path | None, typer.Option(help="CSV file for the whole list.")] = None,
 ) -> None:
     """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
-    from keras_dr import audit as auditing
-    from keras_dr.listings import audit_text
-    from keras_dr.prepared import load
+    from keras_dr.preparation import audit as auditing
+    from keras_dr.preparation.prepared_set import load
+    from keras_dr.reports.preparation import audit_text
 
     found = auditing.audit([load(folder) for folder in prepared])
     say(audit_text(found, show))
@@ -93,14 +93,15 @@ def show(
     out: Annotated[Path | None, typer.Option(help="PNG file to write; IMAGE_ID.png without it.")] = None,
 ) -> None:
     """Draw one photograph: the original with the circle that was found, what became of it, and its masks."""
-    from keras_dr import pictures, runs
-    from keras_dr.files import encode_png
-    from keras_dr.listings import quality_text
-    from keras_dr.prepared import load
+    from keras_dr.core import folders
+    from keras_dr.core.encoding import encode_png
+    from keras_dr.preparation import preview
+    from keras_dr.preparation.prepared_set import load
+    from keras_dr.reports.preparation import quality_text
 
     data, file = load(prepared), out or Path(f"{image_id}.png")
-    picture, missing = pictures.draw_photograph(data, image_id)
-    runs.write_bytes(file, encode_png(picture))
+    picture, missing = preview.draw_photograph(data, image_id)
+    folders.write_bytes(file, encode_png(picture))
     say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))
     if missing:
         say(missing)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_dr.commands.terms import Address, Overwrite, RunFolder, bar, command, done, say
-from keras_dr.console import load_tensorflow
+from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
+from keras_dr.quiet import load_tensorflow
 
 
 def export(
@@ -25,8 +25,8 @@ def export(
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
     load_tensorflow()
-    from export.from_run import export_run
-    from keras_dr.report import bundle_text
+    from export.export_run import export_run
+    from keras_dr.reports.bundle import bundle_text
 
     with bar("export") as progress:
         about = export_run(run, bundle, variants.split(","), overwrite, allow_drift, progress, prepared)
@@ -49,11 +49,11 @@ def predict(
     predictions.parquet without --out, and the same command goes on where a killed one stopped.
     """
     from edge_demo.results import results_csv
-    from export.predicting import ENGINES
-    from export.predicting import predict as grade
-    from keras_dr.cluster.spreading import check_engine
-    from keras_dr.image_files import find_images
-    from keras_dr.runs import check_writable, write_bytes
+    from keras_dr.core.folders import check_writable, write_bytes
+    from keras_dr.core.image_files import find_images
+    from keras_dr.prediction.predict import ENGINES
+    from keras_dr.prediction.predict import predict as grade
+    from keras_dr.workers.ray_cluster import check_engine
 
     check_engine(engine, (*ENGINES, "ray"), address)
     if engine == "ray":
@@ -71,8 +71,8 @@ def predict(
 def _predict_on_cluster(
     source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
 ) -> None:
-    from export.predicting import bundle_at
-    from keras_dr.cluster.grading import grade_on_cluster
+    from keras_dr.prediction.cluster import grade_on_cluster
+    from keras_dr.prediction.predict import bundle_at
 
     with bar("predict") as progress:
         found = grade_on_cluster(
@@ -144,10 +144,11 @@ def profile(
 
 def _draw_profile(bundle: Path, file: Path, measurements: list[Any]) -> None:
     """The chart, where parity.json knows the variants' kappa."""
-    from keras_dr import plots, runs
+    from keras_dr.core import folders
+    from keras_dr.reports import plots
 
     parity = bundle / "parity.json"
-    figures = runs.read_json(parity)["figures"] if parity.is_file() else {}
+    figures = folders.read_json(parity)["figures"] if parity.is_file() else {}
     most = max(one.threads for one in measurements)
     rows = [
         {"variant": m.variant, "latency_ms": m.total.p50_ms, "quality": quality, "size_mib": m.size_mib}

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from keras_dr.commands.terms import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
-from keras_dr.console import load_tensorflow
+from keras_dr.commands.shared import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
+from keras_dr.quiet import load_tensorflow
 
 _METHOD_HELP = (
     "grad-cam, grad-cam++, layercam, score-cam, or finer: grad-cam-dilated, grad-cam-crops, layercam-2x, layercam-4x; "
@@ -26,17 +26,18 @@ def evaluate(
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
     load_tensorflow()
-    from keras_dr import evaluation
-    from keras_dr.evaluation_report import metrics_text
-    from keras_dr.trained import load_run
+    from keras_dr.evaluation import evaluate
+    from keras_dr.reports.evaluation import metrics_text
+    from keras_dr.training import forward
+    from keras_dr.training.run import load_run
 
-    wishes, grader = evaluation.Wishes(prevalence, human, tuple(by or ())), load_run(run)
+    wishes, grader = evaluate.EvaluationOptions(prevalence, human, tuple(by or ())), load_run(run)
     data = grader.prepared_set(prepared).split(split)
     if tta:
-        grader = evaluation.turning(grader, data.folder if grader.is_own(data) else None)
+        grader = forward.with_tta(grader, data.folder if grader.is_own(data) else None)
     name = grader.result_name(data, split)
     with bar("evaluate") as progress:
-        folder, figures = evaluation.evaluate(grader, data, name, overwrite, progress, wishes)
+        folder, figures = evaluate.evaluate(grader, data, name, overwrite, progress, wishes)
     say(metrics_text(figures))
     done(folder / "report.html", command("explain", run))
 
@@ -47,16 +48,16 @@ def compare(
     split: Split = "test",
 ) -> None:
     """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
-    from keras_dr.comparison import compare as compare_runs
-    from keras_dr.comparison import load_contenders
-    from keras_dr.comparison_files import comparison_text, write_comparison
+    from keras_dr.evaluation.compare import compare as compare_runs
+    from keras_dr.evaluation.compare import load_evaluated_runs
+    from keras_dr.evaluation.comparison_files import comparison_text, write_comparison
 
-    load_contenders(run, split)  # what cannot be compared is told before TensorFlow starts
+    load_evaluated_runs(run, split)  # what cannot be compared is told before TensorFlow starts
     load_tensorflow()
-    from keras_dr.cost import measure_costs
-    from keras_dr.trained import load_run
+    from keras_dr.evaluation.costs import measure_costs
+    from keras_dr.training.run import load_run
 
-    found = compare_runs(load_contenders(run, split, measure_costs([load_run(folder) for folder in run])))
+    found = compare_runs(load_evaluated_runs(run, split, measure_costs([load_run(folder) for folder in run])))
     write_comparison(out, found)
     say(comparison_text(found))
     done(out / "comparison.md", command("export", run[0], "BUNDLE"))
@@ -79,19 +80,21 @@ def explain(
 ) -> None:
     """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
     load_tensorflow()
-    from keras_dr import explain as explaining
-    from keras_dr.report import explanation_text, photograph_text
-    from keras_dr.trained import load_run
+    from keras_dr.explanation.explain_run import explain_run, explain_run_photograph
+    from keras_dr.explanation.job import ExplanationOptions
+    from keras_dr.explanation.methods import METHODS
+    from keras_dr.reports.explanation import explanation_text, photograph_text
+    from keras_dr.training.run import load_run
 
     grader = load_run(run)
     with bar("explain") as progress:
         if image_id:
-            methods = tuple(method or explaining.METHODS)
-            target, scores = explaining.explain_photograph(grader, prepared, image_id, methods, overwrite, progress)
+            methods = tuple(method or METHODS)
+            target, scores = explain_run_photograph(grader, prepared, image_id, methods, overwrite, progress)
         else:
-            options = explaining.Options(
+            options = ExplanationOptions(
                 n, tuple(method or ("grad-cam",)), layer, faithfulness=faithfulness, sanity=sanity
             )
-            target, scores = explaining.explain_run(grader, prepared, split, options, bundle, overwrite, progress)
+            target, scores = explain_run(grader, prepared, split, options, bundle, overwrite, progress)
     say(photograph_text(scores) if image_id else explanation_text(scores))
     done(target, command("export", run, "BUNDLE"))

@@ -1,14 +1,16 @@
 """Arguments and options that several commands share, and how a command speaks."""
 
 import shlex
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from keras_dr.console import progress_bar
+from keras_dr.core.progress import Progress
 
 PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
 OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set than the run's own.")]
@@ -19,16 +21,20 @@ Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port; 
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
 
 
-class Globally:
+@dataclass(frozen=True)
+class GlobalOptions:
     """What the options before the command say."""
 
-    quiet = False
-    debug = False
+    quiet: bool = False
+    debug: bool = False
 
 
-def bar(label: str) -> AbstractContextManager[Callable[..., None]]:
+GLOBAL_OPTIONS = ContextVar("GLOBAL_OPTIONS", default=GlobalOptions())
+
+
+def bar(label: str) -> AbstractContextManager[Progress]:
     """A progress bar on a terminal, unless --quiet."""
-    return progress_bar(label, Globally.quiet)
+    return progress_bar(label, GLOBAL_OPTIONS.get().quiet)
 
 
 def command(*words: str | Path) -> str:
@@ -45,3 +51,27 @@ def done(result: Path, following: str) -> None:
     """Print where the result lies and the next command to type."""
     say(f"Result: {result}")
     say(f"Next:   {following}")
+
+
+@contextmanager
+def progress_bar(label: str, quiet: bool) -> Iterator[Progress]:
+    """A progress bar with its remaining time on a terminal; yields progress(done, total, text="")."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times: tuple[Any, ...] = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    disabled = quiet or not console.is_terminal
+    with Bar(*columns, *times, console=console, disable=disabled) as bar:
+        row = bar.add_task(label, total=None)
+        yield lambda done, total, text="": bar.update(
+            row, completed=done, total=total, description=f"{label} {text}".strip()
+        )

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_dr.commands.terms import Overwrite, PreparedFolder, bar, command, done, say
-from keras_dr.console import load_tensorflow
-from keras_dr.errors import KerasDrError
+from keras_dr.commands.shared import Overwrite, PreparedFolder, bar, command, done, say
+from keras_dr.core.errors import KerasDrError
+from keras_dr.quiet import load_tensorflow
 
 RecipeFile = Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
@@ -15,14 +15,14 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=va
 
 def show_recipe(recipe: RecipeFile = None, settings: Settings = None) -> None:
     """Print a recipe with every setting, the defaults' too, in YAML that train reads."""
-    from keras_dr.config import load_recipe, recipe_text
+    from keras_dr.recipe import load_recipe, recipe_text
 
     typer.echo(recipe_text(load_recipe(recipe, settings or [])), nl=False)
 
 
 def check_recipes(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")]) -> None:
     """Read recipes without training, a line each; exit 1 where one is wrong."""
-    from keras_dr.config import load_recipe
+    from keras_dr.recipe import load_recipe
 
     wrong = 0
     for file in files:
@@ -50,18 +50,18 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
-    from keras_dr.config import load_recipe
-    from keras_dr.prepared import load
+    from keras_dr.preparation.prepared_set import load
+    from keras_dr.recipe import load_recipe
 
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()
-    from keras_dr import devices, training
+    from keras_dr.training import devices, train
 
     if hosts:
-        from keras_dr.hosts import connect
+        from keras_dr.training.hosts import connect
 
         connect(hosts, rank, resolved.seed)
     say(devices.describe(resolved.precision))
@@ -69,7 +69,7 @@ def train(
         _cross_validate(data, run, resolved, folds, overwrite, save_every)
         return
     with bar("train") as progress:
-        about = training.train(data, run, resolved, overwrite, progress, save_every)
+        about = train.train(data, run, resolved, overwrite, progress, save_every)
     for phase, result in about["phases"].items():
         value = result[resolved.monitor]
         best = "not run" if value is None else f"best {resolved.monitor} {value:.3f} in epoch {result['epoch']}"
@@ -79,8 +79,10 @@ def train(
 
 
 def _cross_validate(data: Any, run: Path, recipe: Any, folds: int, overwrite: bool, save_every: int) -> None:
-    from keras_dr.folds import cross_validate
-    from keras_dr.listings import folds_text
+    from keras_dr.reports.evaluation import folds_text
+    from keras_dr.training.folds import cross_validate
+
+    pass
 
     say(folds_text(cross_validate(data, run, recipe, folds, overwrite, bar, save_every)))
     done(run, command("evaluate", run / "fold-1"))
@@ -93,7 +95,7 @@ def ensemble(
 ) -> None:
     """Join several runs into one that says the mean of what they say, to evaluate, explain and export like any run."""
     load_tensorflow()
-    from keras_dr.ensemble import combine
+    from keras_dr.training.ensemble import combine
 
     about = combine(members, run, overwrite)
     say(f"{len(about['members'])} runs, {about['parameters']:,} weights.")

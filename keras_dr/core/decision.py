@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 
 def _median(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 # a broken file is told by the KerasDrError; OpenCV's own lines beside it (a source file, a line) help no user
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from keras_dr.errors import KerasDrError, brief
+from keras_dr.core.errors import KerasDrError, brief
 
 try:
     import fcntl

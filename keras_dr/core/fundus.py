@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.decoding import Image
+from keras_dr.core.decoding import Image
 
 THUMBNAIL = 256  # longest side in pixels of the copy on which the fundus is sought
 _THIN = 40  # longer than this many widths: its thumbnail has too few rows for a circle, or none at all

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePath
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 # how published tables call the column that names the photograph, in lower case

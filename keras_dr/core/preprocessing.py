@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.decoding import Header, Image, decode_rgb, read_header
-from keras_dr.errors import KerasDrError, brief
-from keras_dr.fundus import THUMBNAIL, Fundus, find_fundus
+from keras_dr.core.decoding import Header, Image, decode_rgb, read_header
+from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.fundus import THUMBNAIL, Fundus, find_fundus
 
 SIZES = (28, 1024)  # from MedMNIST's; fundus photographs show their lesions at 224 to 768
 FUNDUS = ("auto", "none")

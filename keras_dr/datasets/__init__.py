@@ -7,6 +7,7 @@ the module and list it in `_ADAPTERS`, the particular before the general.
 from pathlib import Path
 from types import ModuleType
 
+from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets import (
     aptos,
     csv_file,
@@ -19,8 +20,7 @@ from keras_dr.datasets import (
     messidor2,
     oia_ddr,
 )
-from keras_dr.errors import KerasDrError
-from keras_dr.records import Record
+from keras_dr.datasets.records import Record
 
 _ADAPTERS = (
     *(idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, deepdrid, medmnist),

@@ -6,9 +6,9 @@ Asia Pacific Tele-Ophthalmology Society, Kaggle, 2019. As published in train_ima
 
 from pathlib import Path
 
+from keras_dr.datasets.grades import parse_grade
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, folders_below, pick_column, read_header, read_table
-from keras_dr.grades import parse_grade
-from keras_dr.records import Record, safe_id
 
 NAME = "aptos"
 _FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")

@@ -8,11 +8,11 @@ masks/<lesion>/<image name without folder and suffix>.png.
 from collections import Counter
 from pathlib import Path
 
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import IMAGE_COLUMNS
+from keras_dr.datasets.grades import find_grade
+from keras_dr.datasets.records import SPLITS, Record, safe_id
 from keras_dr.datasets.tables import find_image, folders_below, image_stem, is_file, pick_column, read_table
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import find_grade
-from keras_dr.image_files import IMAGE_COLUMNS
-from keras_dr.records import SPLITS, Record, safe_id
 
 NAME = "csv"
 GRADE = ("grade", "level", "diagnosis", "label", "class", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")

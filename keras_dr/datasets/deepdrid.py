@@ -8,10 +8,10 @@ a spreadsheet and are not read.
 
 from pathlib import Path, PureWindowsPath
 
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import UNGRADABLE, parse_grade
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, pick_column, read_table
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import UNGRADABLE, parse_grade
-from keras_dr.records import Record, safe_id
 
 NAME = "deepdrid"
 _SETS = {"train": "regular-fundus-training", "val": "regular-fundus-validation"}

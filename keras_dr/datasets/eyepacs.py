@@ -7,9 +7,9 @@ retinopathy_solution.csv; where it lies beside trainLabels.csv, these are the of
 import re
 from pathlib import Path
 
+from keras_dr.datasets.grades import parse_grade
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
-from keras_dr.grades import parse_grade
-from keras_dr.records import Record, safe_id
 
 NAME = "eyepacs"
 _TRAIN, _TEST = "trainLabels.csv", "retinopathy_solution.csv"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import find_grade
-from keras_dr.image_files import IMAGE_SUFFIXES, printable
-from keras_dr.records import Record, safe_id
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
+from keras_dr.datasets.grades import find_grade
+from keras_dr.datasets.records import Record, safe_id
 
 NAME = "folder"
 _SPLIT_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_dr.errors import KerasDrError, brief
-from keras_dr.records import Record
+from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.datasets.records import Record
 
 ICDR = ("no_dr", "mild", "moderate", "severe", "proliferative")
 UNGRADABLE = 5  # the number that OIA-DDR gives to photographs too poor to be graded

@@ -11,10 +11,10 @@ sets, so image ids carry the set's name.
 
 from pathlib import Path
 
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import parse_grade
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, pick_column, read_table
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import parse_grade
-from keras_dr.records import Record, safe_id
 
 NAME = "idrid"
 _GRADING = "B. Disease Grading"

@@ -6,9 +6,9 @@ not numbered as part B's: that both hold the same eye is possible and not told. 
 
 from pathlib import Path
 
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import IMAGE_SUFFIXES
-from keras_dr.records import Record, safe_id
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import IMAGE_SUFFIXES
+from keras_dr.datasets.records import Record, safe_id
 
 NAME = "idrid-segmentation"
 _SEGMENTATION = "A. Segmentation"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import ICDR
-from keras_dr.records import SPLITS, Record, read_array
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import ICDR
+from keras_dr.datasets.records import SPLITS, Record, read_array
 
 NAME = "medmnist"
 _NAMES = {"pneumoniamnist": ("normal", "pneumonia")}

@@ -8,9 +8,9 @@ own, so split this set only where that does no harm (external validation takes a
 
 from pathlib import Path
 
+from keras_dr.datasets.grades import UNGRADABLE, parse_grade
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
-from keras_dr.grades import UNGRADABLE, parse_grade
-from keras_dr.records import Record, safe_id
 
 NAME = "messidor-2"
 _FILE = "messidor_data.csv"

@@ -6,10 +6,10 @@ Sciences 501, 2019.
 
 from pathlib import Path
 
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import UNGRADABLE
+from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import UNGRADABLE
-from keras_dr.records import Record, safe_id
 
 NAME = "oia-ddr"
 _SETS = {"train": "train", "val": "valid", "test": "test"}

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 SPLITS = ("train", "val", "test")
 _SMALL, _RATIO = 64 << 20, 100  # bytes that an array may always unpack to, and how many times its packed size beyond

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import IMAGE_SUFFIXES
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import IMAGE_SUFFIXES
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 

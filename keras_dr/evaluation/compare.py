@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import metrics, runs, weighted
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import task_of
-from keras_dr.intervals import RESAMPLES, Difference, bootstrap, delong_difference, mcnemar
-from keras_dr.metrics import Predictions
-from keras_dr.predictions import read_predictions
-from keras_dr.report import Table, show, show_interval
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import task_of
+from keras_dr.metrics import measure, weighted
+from keras_dr.metrics.intervals import RESAMPLES, Difference, bootstrap, delong_difference, mcnemar
+from keras_dr.metrics.predictions import Predictions, read_predictions
+from keras_dr.reports.tables import Table, show, show_interval
 
 TITLES = {
     "accuracy": "accuracy",
@@ -30,7 +30,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Contender:
+class EvaluatedRun:
     """An evaluated run.
 
     Attributes:
@@ -60,7 +60,7 @@ class Comparison:
         differences: (i, j, figure) -> run i minus run j, i < j.
     """
 
-    contenders: Sequence[Contender]
+    contenders: Sequence[EvaluatedRun]
     values: Sequence[Mapping[str, float | None]]
     differences: Mapping[tuple[int, int, str], Difference]
 
@@ -83,9 +83,9 @@ class Comparison:
         return Difference(-found.value, turned, found.p)
 
 
-def load_contenders(
+def load_evaluated_runs(
     folders: Sequence[Path], split: str = "test", costs: Sequence[Mapping[str, Any]] = ()
-) -> list[Contender]:
+) -> list[EvaluatedRun]:
     """Read evaluated runs, their predictions in one order of photographs.
 
     Args:
@@ -100,7 +100,7 @@ def load_contenders(
         raise KerasDrError("two or more runs to compare", str(len(folders)), "Name another.")
     names = [folder.resolve().name for folder in folders]
     names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-    found: list[Contender] = []
+    found: list[EvaluatedRun] = []
     order: list[str] = []
     for index, (folder, name) in enumerate(zip(folders, names, strict=True)):
         try:
@@ -117,7 +117,7 @@ def load_contenders(
         if found and (of.task.classes != found[0].of.task.classes or (of.labels != found[0].of.labels).any()):
             raise KerasDrError(f"the labels of {names[0]} in each run", f"others in {name}", _SAME)
         history = _history(folder / "history.csv")
-        found.append(Contender(name, about, history, threshold, of, costs[index] if costs else {}))
+        found.append(EvaluatedRun(name, about, history, threshold, of, costs[index] if costs else {}))
     return found
 
 
@@ -125,11 +125,11 @@ _SAME = "Prepare the same photographs with the same splits and labels, train and
 
 
 def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Predictions], float]:
-    about = runs.read_manifest(folder, "run")
+    about = folders.read_manifest(folder, "run")
     evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
     remedy = f"Run: python cli.py evaluate {folder} --split {split} --overwrite"
     file = evaluated / "metrics.json"
-    figures = runs.read_json(file) if file.is_file() else {}
+    figures = folders.read_json(file) if file.is_file() else {}
     if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:
         found = "one of an older version or another model" if figures else "none"
         raise KerasDrError(f"an evaluation of the run in {evaluated}", found, remedy)
@@ -145,7 +145,7 @@ def _history(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def compare(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comparison:
+def compare(contenders: Sequence[EvaluatedRun], resamples: int = RESAMPLES) -> Comparison:
     """Figures and all paired differences: bootstrap over patients, DeLong for AUROC, McNemar's p for accuracy.
 
     Both tests count photographs as independent: where a patient has several, the bootstrap stands alone.
@@ -155,7 +155,7 @@ def compare(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comp
         resamples: of the bootstrap; each run is measured on the same ones.
     """
     once = np.ones((1, len(contenders[0].of.labels)))
-    values = [{key: metrics.single(v) for key, v in figures(one, once).items()} for one in contenders]
+    values = [{key: measure.single(v) for key, v in figures(one, once).items()} for one in contenders]
     pairs = list(combinations(range(len(contenders)), 2))
     patients = contenders[0].of.patients
     independent = int(patients.max()) + 1 == len(patients)
@@ -180,7 +180,7 @@ def compare(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comp
     return Comparison(contenders, values, differences)
 
 
-def figures(one: Contender, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
     """Figures of a run under weights float (R, n): name -> (R,)."""
     of, ordered = one.of, one.of.task.ordered
     matrix = weighted.confusion(weights, of.labels, of.predicted, len(of.task.classes))
@@ -212,7 +212,7 @@ def figures_table(found: Comparison) -> Table:
     return Table(("run", "frozen val. acc.", "fine-tuned val. acc.", *(TITLES[key] for key in keys)), rows)
 
 
-def _validation_accuracy(one: Contender, phase: str) -> float | None:
+def _validation_accuracy(one: EvaluatedRun, phase: str) -> float | None:
     """Of the phase's best epoch."""
     epoch = str(one.about["phases"].get(phase, {}).get("epoch"))
     rows = [row for row in one.history if row["phase"] == phase and row["epoch"] == epoch]

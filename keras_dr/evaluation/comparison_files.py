@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import comparison, runs
-from keras_dr.comparison import TITLES, Comparison
-from keras_dr.files import encode_csv
-from keras_dr.intervals import Interval, bootstrap
-from keras_dr.model_card import markdown
-from keras_dr.plots import draw_curves, draw_intervals
-from keras_dr.report import Table, text_table
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_csv
+from keras_dr.evaluation import compare
+from keras_dr.evaluation.compare import TITLES, Comparison
+from keras_dr.metrics.intervals import Interval, bootstrap
+from keras_dr.reports.plots import draw_curves, draw_intervals
+from keras_dr.reports.tables import Table, markdown, text_table
 
 NOTE = (
     "* best beyond chance: its difference to every other run has a 95 % interval that excludes zero. Differences: "
@@ -24,18 +24,18 @@ def write_comparison(folder: Path, found: Comparison) -> None:
     """Write the comparison's tables and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
-        "figures": comparison.figures_table(found),
-        "differences": comparison.differences_table(found),
-        "costs": comparison.cost_table(found),
+        "figures": compare.figures_table(found),
+        "differences": compare.differences_table(found),
+        "costs": compare.cost_table(found),
     }
     for name, table in tables.items():
-        runs.write_bytes(folder / f"{name}.csv", _csv(table))
+        folders.write_bytes(folder / f"{name}.csv", _csv(table))
     of = found.contenders[0].of
     head = (
         f"# {len(found.contenders)} runs on {len(of.labels)} photographs of {int(of.patients.max()) + 1} patients\n\n"
     )
     body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
-    runs.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
+    folders.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
     names = [one.name for one in found.contenders]
     draw_intervals(folder / "figures.png", names, [_intervals(found, index) for index in range(len(names))])
     histories = {one.name: one.history for one in found.contenders if one.history}
@@ -50,7 +50,7 @@ def _csv(table: Table) -> bytes:
 
 def _intervals(found: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
     one = found.contenders[index]
-    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.of.patients)
+    intervals = bootstrap(lambda weights: compare.figures(one, weights), one.of.patients)
     return {TITLES[key]: (value, intervals[key]) for key, value in found.values[index].items()}
 
 
@@ -70,8 +70,8 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def comparison_text(found: Comparison) -> str:
     """The tables for the terminal; of the differences those that are clear."""
-    tables = [comparison.figures_table(found), comparison.cost_table(found)]
-    clear = comparison.differences_table(found)
+    tables = [compare.figures_table(found), compare.cost_table(found)]
+    clear = compare.differences_table(found)
     rows = [row for row in clear.rows if row[-1]]
     told = [text_table(Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
     return "\n\n".join([*map(text_table, tables), *told, NOTE])

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dr.model import freeze
-from keras_dr.trained import Run
+from keras_dr.models.grader import freeze
+from keras_dr.training.run import Run
 
 _ROUNDS = 20
 

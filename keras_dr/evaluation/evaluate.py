@@ -1,49 +1,37 @@
 """Run x Prepared set -> predictions, figures, plots and report in RUN/evaluation/<set>-<split>/."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_dr import (
-    calibration,
-    evaluation_report,
-    evaluation_tables,
-    metrics,
-    model_card,
-    plots,
-    prepared,
-    referral,
-    runs,
-)
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.boards import BoardRow, write_board
-from keras_dr.explain.heatmaps import Explainer
-from keras_dr.explain.selection import choose_for_board
-from keras_dr.files import encode_csv
-from keras_dr.heads import calibrated, probabilities
-from keras_dr.metrics import Predictions
-from keras_dr.pipeline import Photographs
-from keras_dr.predictions import patient_codes, write_predictions
-from keras_dr.prepared import PreparedSet
-from keras_dr.seen import LEARNED_FROM, met_before
-from keras_dr.subgroups import subgroups
-from keras_dr.trained import Run, recalibrated
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.drawing.boards import BoardRow, write_board
+from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.sampling import choose_for_board
+from keras_dr.metrics import calibration, measure, referral
+from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
+from keras_dr.metrics.subgroups import subgroups
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.audit import LEARNED_FROM, seen_in
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.reports import evaluation, evaluation_tables, model_card, plots
+from keras_dr.training.forward import decode, forward
+from keras_dr.training.run import Run
 
-Progress = Callable[[int, int, str], None]
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
 SAMPLES, MISTAKES = 12, 6
 
 
 @dataclass(frozen=True)
-class Wishes:
+class EvaluationOptions:
     """What an evaluation shall show beside the usual.
 
     Attributes:
@@ -62,68 +50,13 @@ class Wishes:
                 raise KerasDrError(f"a share from 0 to below 1 after --{name}", str(value), "Correct it.")
 
 
-def forward(
-    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
-) -> NDArray[np.float32]:
-    """The model's outputs for every photograph, float32 (n, K); the mean over eight views where the run `turns`."""
-    photographs = Photographs(data.image_files(), run.preprocessing.size, keep=run.turns)
-    views = VIEWS if run.turns else VIEWS[:1]
-    steps = -(-len(data.rows) // batch_size)
-    outputs = []
-    for number, view in enumerate(views):
-        tick = keras.callbacks.LambdaCallback(
-            on_predict_batch_end=lambda step, logs, done=number * steps: (
-                progress(done + step + 1, len(views) * steps, "predict") if progress else None
-            )
-        )
-        batches = photographs.batches(batch_size)
-        if view != VIEWS[0]:
-            batches = batches.map(partial(_turned, *view))
-        outputs.append(model.predict(batches, verbose=0, callbacks=[tick]))
-    return np.mean(outputs, axis=0)
-
-
-# Quarter turns, and whether mirrored: the eight ways to lay a square photograph.
-VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
-
-
-def _turned(turns: int, mirrored: bool, images: tf.Tensor) -> tf.Tensor:
-    images = tf.reverse(images, [2]) if mirrored else images
-    return tf.image.rot90(images, turns)
-
-
-def turning(run: Run, moved_to: Path | None = None) -> Run:
-    """The run with test-time augmentation: outputs are means over eight views, and all thresholds are chosen anew.
-
-    Args:
-        run: a grader.
-        moved_to: where its prepared set lies, whose validation photographs are looked at; None: where it was.
-    """
-    home, run = run.own_set(moved_to).split("val"), replace(run, turns=True)
-    outputs = forward(run, run.model(), home)
-    chosen = calibrated(home.labels(), outputs, run.task, run.recipe, run.decision)
-    return recalibrated(run, chosen)
-
-
-def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities float64 (n, C) of what `forward` gave, at the run's temperature."""
-    return probabilities(outputs, len(run.task.classes), run.temperature)
-
-
-def predict(
-    run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
-) -> NDArray[np.float64]:
-    """Probabilities of every photograph, float64 (n, C)."""
-    return decode(run, forward(run, model, data, progress, batch_size))
-
-
 def evaluate(
     run: Run,
     data: PreparedSet,
     name: str,
     overwrite: bool = False,
     progress: Progress | None = None,
-    wishes: Wishes = Wishes(),
+    wishes: EvaluationOptions = EvaluationOptions(),
 ) -> tuple[Path, dict[str, Any]]:
     """Measure a run on photographs and write metrics.json, predictions.csv, plots, report and, of its own set, a card.
 
@@ -144,7 +77,7 @@ def evaluate(
     target = run.folder / "evaluation" / name
     labels, model_sha256 = data.labels(), run.about["model_sha256"]
     plan = {"model": model_sha256, "images": [row["image_id"] for row in data.rows]}
-    with runs.growing_folder(target, "evaluation", plan, overwrite) as folder:
+    with folders.growing_folder(target, "evaluation", plan, overwrite) as folder:
         model = run.model()
         outputs = forward(run, model, data, progress)
         of, unscaled = (
@@ -153,14 +86,14 @@ def evaluate(
         )
         write_predictions(folder / "predictions.csv", data.rows, of, run.threshold)
         figures = {
-            "schema_version": runs.SCHEMA_VERSION,
+            "schema_version": folders.SCHEMA_VERSION,
             "set": data.name,
             "split": _split(data),
             "turned": run.turns,
             "model_sha256": model_sha256,
-            "predictions_sha256": runs.sha256_of(folder / "predictions.csv"),
+            "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
-            **metrics.evaluate(of, run.point, run.points, wishes.prevalence),
+            **measure.measure(of, run.point, run.points, wishes.prevalence),
             **_referral(run, of, wishes),
             "calibration": _calibration(run, of, unscaled),
             "subgroups": subgroups(of, data.rows, run.threshold, wishes.columns),
@@ -168,12 +101,12 @@ def evaluate(
         _write_summary(folder / "metrics_summary.csv", figures)
         _draw(folder, run, of, figures)
         _draw_photographs(folder, model, data, of)
-        runs.write_json(folder / "metrics.json", figures)
-        evaluation_report.write_report(folder, run.about, figures, data.folder)
+        folders.write_json(folder / "metrics.json", figures)
+        evaluation.write_report(folder, run.about, figures, data.folder)
     # the card goes with the model, which by itself turns no photograph
     if not figures["external"] and figures["split"] == "test" and not run.turns:
-        runs.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
-    return target, runs.read_json(target / "metrics.json")
+        folders.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
+    return target, folders.read_json(target / "metrics.json")
 
 
 def _split(data: PreparedSet) -> str:
@@ -186,7 +119,7 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
 
     "seen_in_training" is None where the run's own set is no longer at hand.
     """
-    whole = prepared.load(data.folder)
+    whole = prepared_set.load(data.folder)
     splits = {row["split"] for row in data.rows}
     left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
     external = not run.is_own(data)
@@ -194,7 +127,7 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
     if not external:
         return origin | {"internal": None}
     with suppress(KerasDrError):
-        met = met_before(run.own_set(), data)
+        met = seen_in(run.own_set(), data)
         origin["seen_in_training"] = {split: int((met == split).sum()) for split in LEARNED_FROM}
     return origin | {"internal": _internal(run)}
 
@@ -204,13 +137,13 @@ def _internal(run: Run) -> dict[str, Any] | None:
     file = run.folder / "evaluation" / f"{Path(run.about['data']['prepared']).name}-test" / "metrics.json"
     if not file.is_file():
         return None
-    figures = runs.read_json(file)
+    figures = folders.read_json(file)
     if figures.get("model_sha256") != run.about["model_sha256"] or "intervals" not in figures:
         return None
     return {key: figures[key] for key in evaluation_tables.MAIN if key in figures}
 
 
-def _referral(run: Run, of: Predictions, wishes: Wishes) -> dict[str, Any]:
+def _referral(run: Run, of: Predictions, wishes: EvaluationOptions) -> dict[str, Any]:
     quantiles = run.about.get("certainty_quantiles")
     shares = sorted({*SHARES, *([wishes.human] if wishes.human is not None else [])})
     return {
@@ -222,11 +155,11 @@ def _referral(run: Run, of: Predictions, wishes: Wishes) -> dict[str, Any]:
 
 
 def _calibration(run: Run, of: Predictions, unscaled: Predictions) -> dict[str, Any]:
-    before = metrics.overall(unscaled, np.ones((1, len(of.labels))))
+    before = measure.overall(unscaled, np.ones((1, len(of.labels))))
     return {
         "temperature": run.temperature,
         "before": {
-            **{key: metrics.single(before[(key,)]) for key in ("log_loss", "ece", "brier")},
+            **{key: measure.single(before[(key,)]) for key in ("log_loss", "ece", "brier")},
             "reliability": calibration.reliability(unscaled.confidence, unscaled.right),
         },
         "after": {"reliability": calibration.reliability(of.confidence, of.right)},
@@ -243,7 +176,7 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
         row |= {key: values[key], f"{key}_low": low, f"{key}_high": high}
     row |= {"macro_f1": figures["macro"]["f1"], "weighted_f1": figures["weighted"]["f1"]}
     row |= {"threshold": point["threshold"], "temperature": figures["calibration"]["temperature"]}
-    runs.write_bytes(file, encode_csv(list(row), [row]))
+    folders.write_bytes(file, encode_csv(list(row), [row]))
 
 
 def _draw(folder: Path, run: Run, of: Predictions, figures: dict[str, Any]) -> None:

@@ -6,19 +6,3 @@ An .npz holds a float32 (h, w) map a method, as `Explainer.heatmaps` makes it; a
 the board. With several methods the pictures carry the method's name: board-grad-cam.png,
 heatmaps/<image_id>-grad-cam.png. One photograph by its id: explanation.png, heatmaps.npz, scores.json.
 """
-
-from keras_dr.explain.command import explain_photograph, explain_run
-from keras_dr.explain.explaining import Companions, Options, explain
-from keras_dr.explain.heatmaps import METHODS, Explainer
-from keras_dr.explain.one import explain_one
-
-__all__ = [
-    "METHODS",
-    "Companions",
-    "Explainer",
-    "Options",
-    "explain",
-    "explain_one",
-    "explain_photograph",
-    "explain_run",
-]

@@ -20,9 +20,9 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import OrdinalHead
-from keras_dr.model import class_evidence, feature_layer
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.grader import class_evidence, feature_layer
+from keras_dr.models.heads import OrdinalHead
 
 
 def class_kernel(model: keras.Model) -> NDArray[np.float32]:

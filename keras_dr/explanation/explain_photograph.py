@@ -9,21 +9,22 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import runs
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import faithfulness
-from keras_dr.explain.closed_form import model_evidence
-from keras_dr.explain.heatmaps import METHODS, Explainer
-from keras_dr.explain.scoring import finished, score_maps
-from keras_dr.explain.sheets import AGAINST, FOR, Cell, blend_signed, overlaid, verdict, write_sheet
-from keras_dr.explain.survey import Progress, check_fit
-from keras_dr.files import encode_npz
-from keras_dr.overlay import enlarge
-from keras_dr.prepared import PreparedSet
+from keras_dr.core import folders
+from keras_dr.core.decision import decide
+from keras_dr.core.encoding import encode_npz
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.overlay import enlarge
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.closed_form import model_evidence
+from keras_dr.explanation.drawing.sheets import AGAINST, FOR, Cell, blend_signed, overlaid, verdict, write_sheet
+from keras_dr.explanation.forward_pass import check_fit
+from keras_dr.explanation.methods import METHODS, Explainer
+from keras_dr.explanation.scores import faithfulness
+from keras_dr.explanation.scores.heat import finished, score_maps
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
-def explain_one(
+def explain_photograph(
     model: keras.Model,
     data: PreparedSet,
     index: int,
@@ -52,7 +53,7 @@ def explain_one(
     Raises:
         KerasDrError: `out_folder` exists; a method that does not fit; photographs that do not fit.
     """
-    runs.check_target(out_folder, "explanation", overwrite)
+    folders.check_target(out_folder, "explanation", overwrite)
     explainer = Explainer(model, None, temperature)
     for method in methods:
         explainer.find_method(method)
@@ -124,8 +125,8 @@ def _about(
 ) -> dict[str, Any]:
     row, classes = data.rows[index], data.task.classes
     return {
-        "schema_version": runs.SCHEMA_VERSION,
-        "versions": runs.versions(),
+        "schema_version": folders.SCHEMA_VERSION,
+        "versions": folders.versions(),
         "set": data.name,
         "image_id": row["image_id"],
         "split": row["split"],
@@ -147,8 +148,8 @@ def _write(
     first, second = names
     title = f"{about['image_id']} · {about['set']}, {about['split']}"
     note = "; ".join(verdict(name, value) for name, value in about["probabilities"].items())
-    with runs.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, again) as folder:
+    with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, again) as folder:
         legend = {f"for {first}": FOR, f"for {second}": AGAINST}
         write_sheet(folder / "explanation.png", rows, title, note.replace("_", " "), legend)
-        runs.write_bytes(folder / "heatmaps.npz", encode_npz(maps))
-        runs.write_json(folder / "scores.json", about)
+        folders.write_bytes(folder / "heatmaps.npz", encode_npz(maps))
+        folders.write_json(folder / "scores.json", about)

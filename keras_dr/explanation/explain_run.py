@@ -7,15 +7,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.explaining import Companions, Options, explain
-from keras_dr.explain.one import explain_one
-from keras_dr.explain.survey import Progress
-from keras_dr.model_files import load_grader
-from keras_dr.pictures import find_photograph
-from keras_dr.prepared import PreparedSet
-from keras_dr.seen import met_before
-from keras_dr.trained import Run
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.explain_photograph import explain_photograph
+from keras_dr.explanation.explain_split import explain_split
+from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
+from keras_dr.models.keras_files import load_grader
+from keras_dr.preparation.audit import seen_in
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.preparation.preview import find_photograph
+from keras_dr.training.run import Run
 
 MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
 
@@ -24,7 +25,7 @@ def explain_run(
     run: Run,
     folder: Path | None,
     split: str,
-    options: Options,
+    options: ExplanationOptions,
     bundle: Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -50,11 +51,11 @@ def explain_run(
     data = whole.split(split)
     fresh, measured = data, np.ones(len(data.rows), bool)
     if not run.is_own(whole):
-        measured = met_before(run.own_set(), data) == ""
+        measured = seen_in(run.own_set(), data) == ""
         if not measured.any():
             raise KerasDrError(f"photographs that {run.folder} has not learned from", "none", "Choose another --split.")
         fresh = replace(data, rows=tuple(row for row, keep in zip(data.rows, measured, strict=True) if keep))
-    companions = Companions(
+    companions = ExtraInputs(
         masked=_masked(whole, fresh),
         before=_before(run),
         bundle=(bundle, run.about["model_sha256"]) if bundle else None,
@@ -62,10 +63,10 @@ def explain_run(
     )
     target = run.folder / "explanations" / run.result_name(data, split)
     options = replace(options, temperature=run.temperature)
-    return target, explain(run.model(), fresh, target, options, companions, overwrite, progress)
+    return target, explain_split(run.model(), fresh, target, options, companions, overwrite, progress)
 
 
-def explain_photograph(
+def explain_run_photograph(
     run: Run,
     folder: Path | None,
     image_id: str,
@@ -80,7 +81,7 @@ def explain_photograph(
     """
     data = run.prepared_set(folder)
     index, target = find_photograph(data, image_id), run.folder / "explanations" / run.result_name(data, image_id)
-    about = explain_one(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
+    about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
     return target, about
 
 

@@ -9,117 +9,28 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import costly, figures
-from keras_dr.explain.heatmaps import METHODS, Explainer
-from keras_dr.explain.sanity import agreement
-from keras_dr.explain.scores import BASELINES, Scores, summarise
-from keras_dr.explain.scoring import Thresholds, find_thresholds, finished, score_maps
-from keras_dr.explain.selection import choose_for_board, sample_evenly
-from keras_dr.explain.survey import Progress, Survey, check_fit, maps_of, survey
-from keras_dr.files import encode_npz
-from keras_dr.prepared import PreparedSet
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_npz
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.drawing import pictures
+from keras_dr.explanation.forward_pass import check_fit, maps_of, survey
+from keras_dr.explanation.job import ExplanationOptions, ExtraInputs, Job
+from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.sampling import choose_for_board, sample_evenly
+from keras_dr.explanation.scores import bundle_maps, faithfulness, sanity
+from keras_dr.explanation.scores.heat import (
+    BASELINES,
+    Scores,
+    Thresholds,
+    find_thresholds,
+    finished,
+    score_maps,
+    summarise,
+)
+from keras_dr.explanation.scores.sanity import agreement
+from keras_dr.preparation.prepared_set import PreparedSet
 
 MOST_SCORED = 200  # photographs whose maps need forward passes of their own
-
-
-@dataclass(frozen=True)
-class Options:
-    """What is asked of an explanation.
-
-    Attributes:
-        n: photographs on the board, at least 1.
-        methods: keys of `METHODS`.
-        layer: where methods that take any layer make their maps; None: the feature layer.
-        temperature: of the grader, > 0.
-        seed: of the choice of photographs, of the bootstrap and of what is randomised.
-        score_all: score the whole split (an even sample of `MOST_SCORED` where maps cost forward passes), or the board.
-        faithfulness, sanity: photographs for the scores of `costly`; 0: none.
-    """
-
-    n: int = 12
-    methods: tuple[str, ...] = ("grad-cam",)
-    layer: str | None = None
-    temperature: float = 1.0
-    seed: int = 42
-    score_all: bool = True
-    faithfulness: int = 0
-    sanity: int = 0
-
-    def check(self, explainer: Explainer) -> None:
-        """Refuse what cannot be done, before any work.
-
-        Raises:
-            KerasDrError: no photographs, no method, an unknown one, or one that does not fit the grader or the layer.
-        """
-        for method in self.methods:
-            explainer.find_method(method)
-        if not self.methods:
-            raise KerasDrError(f"a heat map method among {', '.join(METHODS)}", "none", "Name one with --method.")
-        if self.n < 1:
-            raise KerasDrError("at least 1 photograph on the board", str(self.n), "Choose another -n.")
-
-
-@dataclass(frozen=True)
-class Companions:
-    """What a split of photographs is explained beside; each may be absent.
-
-    Attributes:
-        masked: other photographs with masks, on which the overlap's thresholds are chosen.
-        before: the grader before it was fine-tuned.
-        bundle: folder of the bundle made of the run, and the sha256 of the run's model.
-        left_out: photographs of the split left out, as the run learned from them.
-    """
-
-    masked: PreparedSet | None = None
-    before: keras.Model | None = None
-    bundle: tuple[Path, str] | None = None
-    left_out: int = 0
-
-
-@dataclass(frozen=True)
-class Job:
-    """Photographs, what the grader said of them, and which are shown and scored.
-
-    Attributes:
-        data: N photographs.
-        seen: what one pass over them gave.
-        options: what is asked.
-        board, scored: indices of the photographs shown, and scored.
-    """
-
-    data: PreparedSet
-    seen: Survey
-    options: Options
-    board: list[int]
-    scored: list[int]
-
-    def wrong(self) -> NDArray[np.bool_]:
-        """bool (N,), where the prediction is not the true class; nowhere if the photographs have no grades."""
-        predictions = self.seen.predictions
-        return predictions != self.data.labels() if self.data.labelled else np.zeros(len(predictions), bool)
-
-    def entry(self, index: int) -> dict[str, Any]:
-        """What scores.json says of a photograph, without its scores."""
-        row, probabilities = self.data.rows[index], self.seen.probabilities[index]
-        best = self.seen.predictions[index]
-        prediction = self.data.task.classes[best]
-        return {
-            "image_id": row["image_id"],
-            "label": row["label"],
-            "prediction": prediction,
-            "confidence": float(probabilities[best]),
-            "correct": row["label"] == prediction if row["label"] else None,
-            "on_board": index in self.board,
-            "scored": index in self.scored,
-        }
-
-    @property
-    def split(self) -> str:
-        """The one split of these photographs, or "all"."""
-        names = {row["split"] for row in self.data.rows}
-        return names.pop() if len(names) == 1 else "all"
 
 
 @dataclass
@@ -132,12 +43,12 @@ class _Found:
     thresholds: Thresholds = field(default_factory=dict)
 
 
-def explain(
+def explain_split(
     model: keras.Model,
     data: PreparedSet,
     out_folder: Path,
-    options: Options = Options(),
-    companions: Companions = Companions(),
+    options: ExplanationOptions = ExplanationOptions(),
+    companions: ExtraInputs = ExtraInputs(),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -158,22 +69,22 @@ def explain(
     Raises:
         KerasDrError: `out_folder` exists; an unknown method or layer; photographs that do not fit.
     """
-    runs.check_target(out_folder, "explanation", overwrite)
+    folders.check_target(out_folder, "explanation", overwrite)
     explainer = Explainer(model, options.layer, options.temperature)
     options.check(explainer)
     check_fit(explainer, data)
     job = _plan(explainer, data, options, progress)
     # A plan that no other call has: nothing that an interrupted call left is used again.
-    with runs.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
+    with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
         found = _make(explainer, job, companions.masked, progress)
         _write_maps(job, found, folder / "heatmaps")
-        figures.write_figures(model.name, explainer, job, found.maps, companions.before, folder)
+        pictures.write_figures(model.name, explainer, job, found.maps, companions.before, folder)
         about = _about(explainer, job, found, companions) | _cost(explainer, job, found, companions, progress)
-        runs.write_json(folder / "scores.json", about)
+        folders.write_json(folder / "scores.json", about)
     return about
 
 
-def _plan(explainer: Explainer, data: PreparedSet, options: Options, progress: Progress | None) -> Job:
+def _plan(explainer: Explainer, data: PreparedSet, options: ExplanationOptions, progress: Progress | None) -> Job:
     """Look at all photographs, and choose those to show and those to score."""
     methods = tuple(dict.fromkeys(options.methods))
     seen = survey(explainer, data, methods, progress)
@@ -208,14 +119,14 @@ def _write_maps(job: Job, found: _Found, folder: Path) -> None:
         (folder / f"{job.data.rows[index]['image_id']}.npz").write_bytes(encode_npz(maps))
 
 
-def _about(explainer: Explainer, job: Job, found: _Found, companions: Companions) -> dict[str, Any]:
+def _about(explainer: Explainer, job: Job, found: _Found, companions: ExtraInputs) -> dict[str, Any]:
     """The content of scores.json that needs no further forward passes."""
     scored, seed = job.scored, job.options.seed
     methods = dict.fromkeys(job.options.methods)
     everyone = (*methods, *BASELINES)
     return {
-        "schema_version": runs.SCHEMA_VERSION,
-        "versions": runs.versions(),
+        "schema_version": folders.SCHEMA_VERSION,
+        "versions": folders.versions(),
         "set": job.data.name,
         "split": job.split,
         "backbone": explainer.model.name,
@@ -248,7 +159,7 @@ def _sampling(job: Job) -> str:
 
 
 def _cost(
-    explainer: Explainer, job: Job, found: _Found, companions: Companions, progress: Progress | None
+    explainer: Explainer, job: Job, found: _Found, companions: ExtraInputs, progress: Progress | None
 ) -> dict[str, Any]:
     """The scores that need further forward passes, where they are asked for."""
     options, about = job.options, {}
@@ -261,11 +172,11 @@ def _cost(
     shared = (explainer, job.data, job.seen)
     if options.faithfulness:
         chosen = some(options.faithfulness)
-        about["faithfulness"] = costly.measure_faithfulness(*shared, found.maps, chosen, options.seed, progress)
+        about["faithfulness"] = faithfulness.measure_faithfulness(*shared, found.maps, chosen, options.seed, progress)
     if options.sanity:
         chosen = some(options.sanity)
-        about["sanity"] = costly.measure_sanity(*shared, found.maps, chosen, options.seed, progress)
+        about["sanity"] = sanity.measure_sanity(*shared, found.maps, chosen, options.seed, progress)
     if companions.bundle:
-        chosen = some(costly.MOST_BUNDLED)
-        about["bundle"] = costly.measure_bundle(*shared, *companions.bundle, chosen, options.seed)
+        chosen = some(bundle_maps.MOST_BUNDLED)
+        about["bundle"] = bundle_maps.measure_bundle(*shared, *companions.bundle, chosen, options.seed)
     return about

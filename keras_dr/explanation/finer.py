@@ -9,9 +9,9 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.closed_form import model_evidence
-from keras_dr.model import feature_layer
+from keras_dr.core.errors import KerasDrError
+from keras_dr.explanation.closed_form import model_evidence
+from keras_dr.models.grader import feature_layer
 
 ZOOM = 2  # how many times crops are enlarged
 _ACTIVATIONS = (layers.ReLU, layers.Activation)

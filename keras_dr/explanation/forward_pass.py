@@ -1,20 +1,20 @@
 """One forward pass over photographs: what the grader says of each, and the heat maps that come with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.heatmaps import Explainer
-from keras_dr.pipeline import Photographs
-from keras_dr.prepared import PreparedSet
+from keras_dr.core.decision import decide
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.methods import Explainer
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.training.pipeline import Photographs
 
 BATCH = 16
 HEAVY_BATCH = 4  # photographs whose gradients are held at a time
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, eq=False)

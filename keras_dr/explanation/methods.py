@@ -11,10 +11,10 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import closed_form, finer, visualisers
-from keras_dr.heads import OrdinalHead, probabilities
-from keras_dr.model import feature_layer
+from keras_dr.core.errors import KerasDrError
+from keras_dr.explanation import closed_form, finer, tf_keras_vis_maps
+from keras_dr.models.grader import feature_layer
+from keras_dr.models.heads import OrdinalHead, probabilities
 
 Images: TypeAlias = NDArray[np.uint8]
 Classes: TypeAlias = NDArray[np.integer]
@@ -165,16 +165,16 @@ def _at_layer(name: str, explainer: Explainer, images: Images, classes: Classes)
     """In closed form where there is one, by tf-keras-vis elsewhere."""
     if explainer.is_free(name):
         return explainer.free_maps(name, explainer.look(images)[1], classes)
-    return visualisers.by_gradients(name, explainer.scoring, images, classes, explainer.layer)
+    return tf_keras_vis_maps.by_gradients(name, explainer.scoring, images, classes, explainer.layer)
 
 
 def _score_cam(explainer: Explainer, images: Images, classes: Classes) -> Maps:
-    return visualisers.by_masks(explainer.scoring, images, classes, explainer.layer)
+    return tf_keras_vis_maps.by_masks(explainer.scoring, images, classes, explainer.layer)
 
 
 def _earlier_layercam(factor: int, explainer: Explainer, images: Images, classes: Classes) -> Maps:
     layer = finer.finer_layer(explainer.model, factor)
-    return visualisers.by_gradients("layercam", explainer.scoring, images, classes, layer)
+    return tf_keras_vis_maps.by_gradients("layercam", explainer.scoring, images, classes, layer)
 
 
 def _dilated(explainer: Explainer, images: Images, classes: Classes) -> Maps:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 with warnings.catch_warnings():  # tf-keras-vis 0.8.7 imports zoom from where SciPy used to keep it
     warnings.filterwarnings("ignore", "Please import `zoom`", DeprecationWarning)

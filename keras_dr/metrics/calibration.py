@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from keras_dr import metrics, operating_points, referral, weighted
-from keras_dr.grades import Task
+from keras_dr.datasets.grades import Task
+from keras_dr.metrics import measure, operating_points, predictions, referral, weighted
 
 TEMPERATURES = (0.1, 10.0)  # where none is best (every validation photograph right), an end is taken, or 1
 _BINS = 10  # of the reliability diagram
@@ -26,7 +26,7 @@ def fit_temperature(labels: NDArray[np.int64], logits: NDArray[np.floating], dec
     """
 
     def loss(log_temperature: float) -> float:
-        return metrics.log_loss(labels, decode(logits, math.exp(log_temperature)))
+        return measure.log_loss(labels, decode(logits, math.exp(log_temperature)))
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
     found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
@@ -58,7 +58,7 @@ def calibrate(
         `referral.certainty`; 101 of them, 0 to 100 %) and calibration: log loss and calibration error before and after.
     """
     temperature = fit_temperature(labels, logits, decode)
-    before, after = (metrics.Predictions(labels, decode(logits, t), task, decision) for t in (1.0, temperature))
+    before, after = (predictions.Predictions(labels, decode(logits, t), task, decision) for t in (1.0, temperature))
     point: dict[str, Any] = {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
     points = {}
     if task.referable:
@@ -78,10 +78,10 @@ def calibrate(
     }
 
 
-def _errors(of: metrics.Predictions) -> dict[str, float]:
+def _errors(of: predictions.Predictions) -> dict[str, float]:
     once = np.ones((1, len(of.labels)))
     error = weighted.expected_calibration_error(once, of.confidence, of.right)
-    return {"log_loss": metrics.log_loss(of.labels, of.probabilities), "ece": float(error[0])}
+    return {"log_loss": measure.log_loss(of.labels, of.probabilities), "ece": float(error[0])}
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, float]]:

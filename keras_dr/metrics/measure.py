@@ -2,28 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import intervals, weighted
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task
-from keras_dr.operating_points import OperatingPoint, predictive_values
+from keras_dr.datasets.grades import Task
+from keras_dr.metrics import intervals, weighted
+from keras_dr.metrics.operating_points import OperatingPoint, predictive_values
+from keras_dr.metrics.predictions import Labels, Predictions, Probabilities
 
-Labels = NDArray[np.int64]
-Probabilities = NDArray[np.float64]
 Name = tuple[str, ...]
 Share = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # what counts as a hit, among which
-
-
-def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
-    """Probability of referable DR: sum over the task's positive classes. float (n, C) -> float (n,)."""
-    return probabilities[:, list(task.referable)].sum(axis=1)
 
 
 def single(values: NDArray[np.float64]) -> float | None:
@@ -57,64 +47,6 @@ def _surprise(labels: Labels, probabilities: Probabilities) -> NDArray[np.float6
 def log_loss(labels: Labels, probabilities: Probabilities) -> float:
     """Mean negative log likelihood in nats. int (n,), float (n, C)."""
     return float(_surprise(labels, probabilities).mean())
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a grader said of photographs whose classes are known.
-
-    Attributes:
-        labels: int (n,), class indices.
-        probabilities: float (n, C), rows summing to 1.
-        task: the label space.
-        decision: see `decision.decide`.
-        patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
-
-    Raises:
-        KerasDrError: a probability is no finite number; ranked all the same, NaN would have an AUROC.
-    """
-
-    labels: Labels
-    probabilities: Probabilities
-    task: Task
-    decision: str = "argmax"
-    patients: Labels = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def __post_init__(self) -> None:
-        if not np.isfinite(self.probabilities).all():
-            raise KerasDrError("finite probabilities", "NaN or infinity", "Train again, with a lower learning rate.")
-        codes = self.patients if len(self.patients) else np.arange(len(self.labels))
-        object.__setattr__(self, "patients", np.unique(codes, return_inverse=True)[1])
-
-    @cached_property
-    def predicted(self) -> Labels:
-        """Predicted class indices, int64 (n,)."""
-        return decide(self.probabilities, self.decision)
-
-    @cached_property
-    def right(self) -> NDArray[np.bool_]:
-        """Whether the predicted class is the true one, bool (n,)."""
-        return self.predicted == self.labels
-
-    @cached_property
-    def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted class, float (n,)."""
-        return self.probabilities[np.arange(len(self.labels)), self.predicted]
-
-    @cached_property
-    def positive(self) -> NDArray[np.bool_]:
-        """Whether a photograph is truly of a positive class, bool (n,)."""
-        return np.isin(self.labels, self.task.referable)
-
-    @cached_property
-    def scores(self) -> NDArray[np.float64]:
-        """p_referable, float (n,)."""
-        return p_referable(self.probabilities, self.task)
-
-    def subset(self, chosen: NDArray[Any]) -> "Predictions":
-        """Some of the photographs, by bool (n,) or indices."""
-        parts = (self.labels[chosen], self.probabilities[chosen], self.patients[chosen])
-        return replace(self, labels=parts[0], probabilities=parts[1], patients=parts[2])
 
 
 def validation_scores(
@@ -202,7 +134,7 @@ _ALWAYS: tuple[Name, ...] = (
 )
 
 
-def evaluate(
+def measure(
     of: Predictions,
     point: OperatingPoint,
     points: Mapping[str, OperatingPoint] | None = None,

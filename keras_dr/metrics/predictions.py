@@ -2,19 +2,90 @@
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv
-from keras_dr.grades import Task
-from keras_dr.metrics import Predictions
+from keras_dr.core import folders
+from keras_dr.core.decision import decide
+from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import Task
 
 _KNOWN = ("image_id", "patient_id", "split", "label")
+
+
+Labels = NDArray[np.int64]
+
+
+Probabilities = NDArray[np.float64]
+
+
+def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
+    """Probability of referable DR: sum over the task's positive classes. float (n, C) -> float (n,)."""
+    return probabilities[:, list(task.referable)].sum(axis=1)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a grader said of photographs whose classes are known.
+
+    Attributes:
+        labels: int (n,), class indices.
+        probabilities: float (n, C), rows summing to 1.
+        task: the label space.
+        decision: see `decision.decide`.
+        patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
+
+    Raises:
+        KerasDrError: a probability is no finite number; ranked all the same, NaN would have an AUROC.
+    """
+
+    labels: Labels
+    probabilities: Probabilities
+    task: Task
+    decision: str = "argmax"
+    patients: Labels = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.probabilities).all():
+            raise KerasDrError("finite probabilities", "NaN or infinity", "Train again, with a lower learning rate.")
+        codes = self.patients if len(self.patients) else np.arange(len(self.labels))
+        object.__setattr__(self, "patients", np.unique(codes, return_inverse=True)[1])
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """Predicted class indices, int64 (n,)."""
+        return decide(self.probabilities, self.decision)
+
+    @cached_property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the true one, bool (n,)."""
+        return self.predicted == self.labels
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, float (n,)."""
+        return self.probabilities[np.arange(len(self.labels)), self.predicted]
+
+    @cached_property
+    def positive(self) -> NDArray[np.bool_]:
+        """Whether a photograph is truly of a positive class, bool (n,)."""
+        return np.isin(self.labels, self.task.referable)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """p_referable, float (n,)."""
+        return p_referable(self.probabilities, self.task)
+
+    def subset(self, chosen: NDArray[Any]) -> "Predictions":
+        """Some of the photographs, by bool (n,) or indices."""
+        parts = (self.labels[chosen], self.probabilities[chosen], self.patients[chosen])
+        return replace(self, labels=parts[0], probabilities=parts[1], patients=parts[2])
 
 
 def patient_codes(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
@@ -49,7 +120,7 @@ def write_predictions(
         figures = {f"p_{name}": repr(float(value)) for name, value in zip(classes, p, strict=True)}
         figures |= {"p_referable": repr(float(score)), "referred": str(sent)}
         lines.append({**row, "prediction": classes[predicted], **figures})
-    runs.write_bytes(file, encode_csv(list(columns), lines))
+    folders.write_bytes(file, encode_csv(list(columns), lines))
 
 
 def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tuple[list[str], Predictions]:
@@ -67,7 +138,7 @@ def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tupl
     Raises:
         KerasDrError: gone, or changed since it was written.
     """
-    if not file.is_file() or runs.sha256_of(file) != sha256:
+    if not file.is_file() or folders.sha256_of(file) != sha256:
         found = "another" if file.is_file() else "no file"
         remedy = "Evaluate the run again with --overwrite."
         raise KerasDrError(f"{file} as evaluate wrote it (sha256 in metrics.json)", found, remedy)

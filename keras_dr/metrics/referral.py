@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import weighted
-from keras_dr.intervals import bootstrap, delong_interval, proportion
-from keras_dr.metrics import Predictions, single
+from keras_dr.metrics import weighted
+from keras_dr.metrics.intervals import bootstrap, delong_interval, proportion
+from keras_dr.metrics.measure import single
+from keras_dr.metrics.predictions import Predictions
 
 UNGRADABLE = "ungradable"
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_dr import metrics
-from keras_dr.errors import KerasDrError
-from keras_dr.metrics import Predictions
-from keras_dr.operating_points import OperatingPoint
+from keras_dr.core.errors import KerasDrError
+from keras_dr.metrics import measure
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.metrics.predictions import Predictions
 
 USUAL = ("eye", "camera", "quality", "gradable")  # columns looked at without being asked for
 FIGURES = ("accuracy", "quadratic_kappa", "auroc_referable", "sensitivity", "specificity")
@@ -70,7 +70,7 @@ def _is_number(text: str) -> bool:
 
 
 def _figures(of: Predictions, threshold: float) -> dict[str, tuple[Any, Any]]:
-    figures = metrics.evaluate(of, OperatingPoint(threshold), resamples=_RESAMPLES)
+    figures = measure.measure(of, OperatingPoint(threshold), resamples=_RESAMPLES)
     point = figures["operating_point"]
     both = {key: (figures[key], figures["intervals"][key]) for key in FIGURES if key in figures}
     return both | {key: (point[key], point["intervals"][key]) for key in ("sensitivity", "specificity")}

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dr.errors import KerasDrError
-from keras_dr.resnet import STEMS, resnet
-from keras_dr.torch_weights import read_resnet
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.resnet import STEMS, resnet
+from keras_dr.models.torch_weights import read_resnet
 
 # Scalings of uint8 RGB that the published weights were trained with, as (scale, offset) of a Rescaling layer.
 MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)

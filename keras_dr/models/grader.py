@@ -8,10 +8,10 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from keras_dr.backbones import build_features, find_backbone
-from keras_dr.config import Recipe
-from keras_dr.heads import HEADS, evidence_kernel
-from keras_dr.heads import NAME as LOGITS
+from keras_dr.models.backbones import build_features, find_backbone
+from keras_dr.models.heads import HEADS, evidence_kernel
+from keras_dr.models.heads import NAME as LOGITS
+from keras_dr.recipe import Recipe
 
 ENSEMBLE, ENSEMBLE_FEATURES = "ensemble", "features"  # names of several graders in one, see `ensemble`
 HEAD = ("pooling", "dropout", LOGITS)
@@ -56,27 +56,6 @@ def build_model(
 def recipe_model(recipe: Recipe, size: int, classes: int, weights: str = "none") -> keras.Model:
     """The grader that a recipe describes, see `build_model`, whose weights are named here."""
     return build_model(recipe.backbone, size, classes, weights, recipe.dropout, recipe.head, recipe.stem, recipe.grey)
-
-
-def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[NDArray[np.float32]]) -> keras.Model:
-    """The grader as it is kept: in float32, a regression as an ordinal head with its cut-points.
-
-    Args:
-        model: what was trained.
-        recipe: by what.
-        classes: number C of classes.
-        head: weights from `heads.finished_head`.
-
-    Returns:
-        Model to logits (n, C) of a softmax or (n, C - 1) of an ordinal head.
-    """
-    kind = "ordinal" if recipe.head == "regression" else recipe.head
-    recipe = recipe.model_copy(update={"head": kind})
-    whole = recipe_model(recipe, model.input_shape[1], classes)
-    for source, target in zip(model.layers[:-1], whole.layers[:-1], strict=True):
-        target.set_weights(source.get_weights())
-    whole.layers[-1].set_weights(head)
-    return whole
 
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:

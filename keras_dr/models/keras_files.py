@@ -14,7 +14,7 @@ from zipfile import ZIP_STORED, ZipFile
 
 import keras
 
-from keras_dr.errors import KerasDrError, brief
+from keras_dr.core.errors import KerasDrError, brief
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _LAYERS = (
@@ -28,7 +28,7 @@ KINDS = {
     *(("keras.initializers", name) for name in ("GlorotUniform", "Ones", "VarianceScaling", "Zeros")),
     *(("keras.src.ops.numpy", name) for name in ("Add", "Mean", "Multiply")),
     *(("keras", "DTypePolicy"), (None, "__keras_tensor__")),
-    *(("keras.src.models.functional", "Functional"), ("keras_dr.heads", "OrdinalHead")),
+    *(("keras.src.models.functional", "Functional"), ("keras_dr.models.heads", "OrdinalHead")),
 }
 _REGISTERED = {None, "keras_dr>OrdinalHead"}  # or the class itself
 _CONFIG_BYTES = 16 << 20  # a hundred times MobileNetV2's

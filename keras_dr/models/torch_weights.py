@@ -1,4 +1,4 @@
-"""Weights of torchvision's ResNet-18 and ResNet-34 in a .safetensors file, for the layers of `keras_dr.resnet`."""
+"""Weights of torchvision's ResNet-18 and ResNet-34 in a .safetensors file, for `keras_dr.models.resnet`."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 Shape = tuple[int, ...]
 # Tensors of a batch norm in the order in which Keras keeps gamma, beta, moving mean and moving variance.

@@ -8,38 +8,31 @@
 Table readers take the whole folder, as names that begin with "_" are none of theirs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import grade_file
 from edge_demo.grader import Grader
+from edge_demo.photographs import grade_file
 from edge_demo.results import FOOTER, failed_row, table_columns, table_row
 from edge_demo.trial import try_model
-from keras_dr import runs
-from keras_dr.cluster.parts import (
-    Figures,
-    Row,
-    grade_with_journal,
-    part_file,
-    read_part_rows,
-    write_part,
-)
-from keras_dr.cluster.photographs import Part, cut, freeze, read_part
-from keras_dr.cluster.spreading import connected, spread
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images, printable
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.progress import Progress, no_progress
+from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
+from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
+from keras_dr.workers.ray_cluster import connected, map_on_workers
 
 _DEATHS = 32  # of workers over one part: each photograph that kills takes two
 _LIST = "_photographs.jsonl"
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class GradingJob:
     """What every worker must know.
 
     Attributes:
@@ -62,8 +55,8 @@ def grade_on_cluster(
     workers: int | None = None,
     part_size: int | None = None,
     overwrite: bool = False,
-    progress: Progress = lambda done, total: None,
-) -> Figures:
+    progress: Progress = no_progress,
+) -> Counts:
     """Grade photographs into a folder of parts; the same call goes on where a killed one stopped.
 
     Args:
@@ -87,14 +80,14 @@ def grade_on_cluster(
     bundle = Bundle.load(bundle_folder)
     try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
-    with runs.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
-        freeze(find_images(images), folder / _LIST)
-        parts = cut(folder / _LIST, part_size)
-        job = Job(bundle_folder.resolve(), folder, ending)
+    with folders.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
+        write_list(find_images(images), folder / _LIST)
+        parts = split_list(folder / _LIST, part_size)
+        job = GradingJob(bundle_folder.resolve(), folder, ending)
         found = _grade_parts(job, parts, address, workers, progress)
         for journal in folder.glob(".part-*"):  # of workers that were taken for dead
             journal.unlink()
-        runs.write_manifest(folder, "predictions", **_describe(job, len(parts), found))
+        folders.write_manifest(folder, "predictions", **_describe(job, len(parts), found))
     return found
 
 
@@ -102,14 +95,14 @@ def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) ->
     """What determines the result, but for the photographs' own content."""
     manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
     return {
-        "bundle_sha256": runs.sha256_of(bundle_folder / runs.MANIFESTS["bundle"]),
+        "bundle_sha256": folders.sha256_of(bundle_folder / folders.MANIFESTS["bundle"]),
         "images": [(str(path), str(path.absolute())) for path in images],
-        "manifests_sha256": [runs.sha256_of(path) for path in manifests],
+        "manifests_sha256": [folders.sha256_of(path) for path in manifests],
         "part_size": part_size,
     }
 
 
-def _describe(job: Job, parts: int, found: Figures) -> dict[str, Any]:
+def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
     bundle = Bundle.load(job.bundle)
     variant = bundle.default_variant()
     return {
@@ -134,19 +127,19 @@ def result_columns(bundle: Bundle) -> dict[str, str]:
 
 
 def _grade_parts(
-    job: Job, parts: Sequence[Part], address: str | None, workers: int | None, progress: Progress
-) -> Figures:
-    total, found, missing = sum(part.count for part in parts), Figures(), []
+    job: GradingJob, parts: Sequence[Part], address: str | None, workers: int | None, progress: Progress
+) -> Counts:
+    total, found, missing = sum(part.count for part in parts), Counts(), []
     for part in parts:
         file = part_file(job.folder, part.number, job.ending)
         if file.is_file():
-            found += Figures.of(read_part_rows(file))
+            found += Counts.of(read_part_rows(file))
         else:
             missing.append(part)
     progress(found.photographs, total)
     if missing:
         with connected(address, workers) as ray:
-            for part, figures in spread(ray, partial(PartGrader, job), missing, workers, _DEATHS):
+            for part, figures in map_on_workers(ray, partial(PartGrader, job), missing, workers, _DEATHS):
                 if figures is None:
                     remedy = "Look at its photographs in _photographs.jsonl; leave out those that kill."
                     raise KerasDrError(f"part {part.number} to be graded", f"{_DEATHS} workers dead over it", remedy)
@@ -158,15 +151,15 @@ def _grade_parts(
 class PartGrader:
     """One loaded model in one worker; called with part after part."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: GradingJob) -> None:
         self._job, bundle = job, Bundle.load(job.bundle)
         self._grader, self._columns = Grader(bundle, threads=1), result_columns(bundle)
 
-    def __call__(self, part: Part) -> Figures:
+    def __call__(self, part: Part) -> Counts:
         file = part_file(self._job.folder, part.number, self._job.ending)
         rows = grade_with_journal(file, read_part(self._job.folder / _LIST, part), self._grade)
         write_part(file, self._columns, rows)
-        return Figures.of(rows)
+        return Counts.of(rows)
 
     def _grade(self, photograph: Path) -> Row:
         name = printable(photograph)

@@ -17,11 +17,11 @@ from time import time_ns
 from typing import Any
 
 from edge_demo.results import failed_row
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv
-from keras_dr.image_files import printable
-from keras_dr.runs import write_bytes
-from keras_dr.workers import DIED
+from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import write_bytes
+from keras_dr.core.image_files import printable
+from keras_dr.workers.processes import DIED
 
 _BEGUN = 2  # deaths; at the first one its machine may have been switched off
 _SHOWN = 20
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Figures:
+class Counts:
     """What parts hold.
 
     Attributes:
@@ -44,8 +44,8 @@ class Figures:
     failed: int = 0
     failures: tuple[tuple[str, str], ...] = ()
 
-    def __add__(self, other: "Figures") -> "Figures":
-        return Figures(
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
             self.photographs + other.photographs,
             self.referred + other.referred,
             self.failed + other.failed,
@@ -53,7 +53,7 @@ class Figures:
         )
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Figures":
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Counts":
         """Of rows with `path`, `action` and `error`."""
         failures = tuple((row["path"], row["error"]) for row in rows if row.get("error"))
         referred = sum((row.get("action") or "").startswith("refer") for row in rows)

@@ -25,7 +25,7 @@ class Part:
     count: int
 
 
-def freeze(photographs: Iterable[Path], file: Path) -> None:
+def write_list(photographs: Iterable[Path], file: Path) -> None:
     """Write the list, a line a photograph, whole or not at all; one that is there already stays as it is."""
     if file.is_file():
         return
@@ -37,7 +37,7 @@ def freeze(photographs: Iterable[Path], file: Path) -> None:
     temporary.replace(file)
 
 
-def cut(file: Path, size: int | None = None) -> list[Part]:
+def split_list(file: Path, size: int | None = None) -> list[Part]:
     """The parts of a frozen list.
 
     Args:

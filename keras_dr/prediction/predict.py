@@ -1,37 +1,28 @@
 """Grade photographs with a Run or a Bundle; LiteRT unless Keras is asked for, since it takes a fraction of the time."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.files import grade_file, one_of_many, read_photograph
-from edge_demo.grader import Grader, Grading, Prepared
-from edge_demo.machine import usable_cores
+from edge_demo.grader import Grading
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.trial import try_model
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import printable
-from keras_dr.preprocessing import Preprocessing, prepare_image
-from keras_dr.runs import MANIFESTS, read_manifest
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import MANIFESTS, read_manifest
+from keras_dr.core.image_files import printable
+from keras_dr.core.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.progress import Progress, no_progress
+from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
 ENGINES = ("litert", "keras")
 _EXPORTED = "litert"  # folder inside a run: a bundle of float32 alone
-_BATCH = 16
-Progress = Callable[[int, int], None]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class GradedPhotographs:
     """What came out.
 
     Attributes:
@@ -47,8 +38,8 @@ class Predictions:
 
 
 def predict(
-    source: Path, images: Sequence[Path], engine: str = "litert", progress: Progress = lambda done, total: None
-) -> Predictions:
+    source: Path, images: Sequence[Path], engine: str = "litert", progress: Progress = no_progress
+) -> GradedPhotographs:
     """Grade photographs.
 
     Args:
@@ -73,7 +64,7 @@ def predict(
     gradings = [result for result in results if isinstance(result, Grading)]
     found = zip(images, results, strict=True)
     failures = [(printable(image), str(result)) for image, result in found if isinstance(result, KerasDrError)]
-    return Predictions(bundle, gradings, failures)
+    return GradedPhotographs(bundle, gradings, failures)
 
 
 def bundle_at(source: Path) -> Path:
@@ -96,12 +87,12 @@ def bundle_of(run_folder: Path) -> Path:
 
     if is_there():
         return target
-    from export.bundle import export_bundle
-    from export.from_run import of_run
-    from keras_dr.console import load_tensorflow
+    from export.export_run import of_run
+    from export.write_bundle import export_bundle
+    from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
-    from keras_dr.trained import load_run
+    from keras_dr.training.run import load_run
 
     if is_there():  # another process may have made it meanwhile
         return target
@@ -126,88 +117,11 @@ def drawn(spec: Preprocessing) -> np.ndarray:
     return np.stack([image, image // 2])
 
 
-Results = list[Grading | KerasDrError]
-Engine = Callable[[Sequence[Path], Progress], Results]
-
-
-def litert_engine(bundle: Bundle) -> Engine:
-    """As many graders as cores, a thread each: no photograph waits for another's decoding."""
-
-    def grade(images: Sequence[Path], progress: Progress) -> Results:
-        workers = max(1, min(len(images), usable_cores()))
-        cv2.setNumThreads(1 if workers > 1 else usable_cores())
-        free: SimpleQueue[Grader] = SimpleQueue()
-        for _ in range(workers):
-            free.put(Grader(bundle, threads=1 if workers > 1 else usable_cores()))
-        done = count(1)
-
-        def one(image: Path) -> Grading | KerasDrError:
-            grader = free.get()
-            try:
-                return _attempt(lambda: _slim(grade_file(grader, image)))
-            finally:
-                free.put(grader)
-                progress(next(done), len(images))
-
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(one, images))
-
-    return grade
-
-
 def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:
-    from keras_dr.console import load_tensorflow
+    from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
-    from keras_dr.trained import load_run
+    from keras_dr.training.run import load_run
 
     run = load_run(run_folder)
     return keras_engine(run.model(), run.temperature, bundle)
-
-
-def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
-    """Batches through the trained model; preparation and conclusion are the grader's."""
-    from export.parity import float_grader
-
-    outputs_of, grader = float_grader(model, temperature), Grader(bundle)
-
-    def grade(images: Sequence[Path], progress: Progress) -> Results:
-        results: Results = []
-        for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            prepared = [_attempt(partial(_prepare, grader, image)) for image in batch]
-            whole = [one[0] for one in prepared if not isinstance(one, KerasDrError)]
-            outputs = outputs_of(np.stack(whole)) if whole else None
-            rows = iter(range(len(whole)))
-            for image, one in zip(batch, prepared, strict=True):
-                results.append(
-                    one
-                    if isinstance(one, KerasDrError)
-                    else _attempt(partial(_conclude, grader, image, one, outputs, next(rows)))
-                )
-            progress(len(results), len(images))
-        return results
-
-    return grade
-
-
-def _attempt(step: Callable[[], T]) -> T | KerasDrError:
-    """What a step of one photograph gives, or why it could not."""
-    try:
-        with one_of_many():
-            return step()
-    except KerasDrError as error:
-        return error
-
-
-def _prepare(grader: Grader, image: Path) -> Prepared:
-    return grader.prepare(grader.decode(read_photograph(image)))
-
-
-def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row: int) -> Grading:
-    pair = outputs.probabilities[row].astype(np.float32), outputs.heatmaps[row]
-    return _slim(grader.conclude(printable(image), prepared, pair))
-
-
-def _slim(grading: Grading) -> Grading:
-    return replace(grading, heatmap=np.empty((0, 0), np.float32), prepared=np.empty((0, 0, 3), np.uint8))

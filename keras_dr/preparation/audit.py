@@ -7,10 +7,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from keras_dr import runs
-from keras_dr.duplicates import comparable, count_copies, group_copies, list_copies
-from keras_dr.files import encode_csv
-from keras_dr.prepared import PreparedSet
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_csv
+from keras_dr.preparation.duplicates import comparable, count_copies, group_copies, list_copies
+from keras_dr.preparation.prepared_set import PreparedSet
 
 COLUMNS = ("image_id", "set", "split", "grade", "kind", "conflict", "leak", "copy_of")
 Side = tuple[str, str]  # name of a set, split
@@ -93,4 +96,24 @@ def audit(sets: Sequence[PreparedSet]) -> Audit:
 
 def write_copies(file: Path, found: Audit) -> None:
     """Write all copies as a CSV file."""
-    runs.write_bytes(file, encode_csv(COLUMNS, found.copies))
+    folders.write_bytes(file, encode_csv(COLUMNS, found.copies))
+
+
+LEARNED_FROM = ("train", "val")  # validation chose the epoch and the threshold
+
+
+def seen_in(home: PreparedSet, data: PreparedSet) -> NDArray[np.str_]:
+    """str (n,), the split of `home`, "train" or "val", that holds a copy of each photograph, by its hashes; else "".
+
+    Args:
+        home: the set that the run was trained on, all its splits.
+        data: n photographs of another set, prepared in whatever way.
+    """
+    known = [(home.rows[index]["split"], place) for index, place in enumerate(photographs_of(home))]
+    known = sorted((one for one in known if one[0] in LEARNED_FROM), key=lambda one: LEARNED_FROM.index(one[0]))
+    places = [place for _, place in known] + photographs_of(data)
+    groups = number_copies(places, lambda one, other: one < len(known) <= other)  # copies within either say nothing
+    met: dict[int, str] = {}
+    for group, (split, _) in zip(groups, known, strict=False):
+        met.setdefault(group, split)
+    return np.array([met.get(group, "") for group in groups[len(known) :]], str)

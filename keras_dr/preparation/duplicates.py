@@ -30,8 +30,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.preprocessing import COPY_SIDE, Photograph, Preprocessing, prepare_photograph
-from keras_dr.splits import group_photographs
+from keras_dr.core.preprocessing import COPY_SIDE, Photograph, Preprocessing, prepare_photograph
+from keras_dr.preparation.splits import group_photographs
 
 MOST_BITS = 40  # of 256, apart: pairs nearer than that are compared pixel by pixel
 MOST_BITS_UNSEEN = 32  # where the images themselves are not `comparable`

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task
-from keras_dr.prepared import PreparedSet
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
 def map_labels(data: PreparedSet, task: Task) -> PreparedSet:

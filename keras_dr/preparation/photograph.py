@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import preprocessing, quality, runs
-from keras_dr.decoding import decode_rgb
-from keras_dr.duplicates import copy_square, perceptual_hash
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_png
-from keras_dr.fundus import Fundus
-from keras_dr.image_files import printable
-from keras_dr.preprocessing import Photograph, Preprocessing
-from keras_dr.records import Record, read_bytes
-from keras_dr.truncation import is_truncated
+from keras_dr.core import folders, preprocessing, quality
+from keras_dr.core.decoding import decode_rgb
+from keras_dr.core.encoding import encode_png
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.fundus import Fundus
+from keras_dr.core.image_files import printable
+from keras_dr.core.preprocessing import Photograph, Preprocessing
+from keras_dr.core.truncation import is_truncated
+from keras_dr.datasets.records import Record, read_bytes
+from keras_dr.preparation.duplicates import copy_square, perceptual_hash
 
 Row = dict[str, Any]
 _JPEG = b"\xff\xd8\xff"
@@ -53,10 +53,10 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         plain = preprocessing.prepare_photograph(photograph, replace(spec, enhance="none"))[0]
     except (_UnusableError, MemoryError, cv2.error) as error:
         return row | {"reason": str(error) or type(error).__name__}
-    runs.write_bytes(folder / "images" / f"{record.image_id}.png", encode_png(image))
+    folders.write_bytes(folder / "images" / f"{record.image_id}.png", encode_png(image))
     for lesion, mask in masks.items():
         (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
-        runs.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
+        folders.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
     pixels = hashlib.sha256(repr(photograph.shape).encode())
     pixels.update(np.ascontiguousarray(photograph.pixels).data)
     copied = copy_square(photograph)

@@ -6,27 +6,28 @@ and ends with the bytes of one that was not. What grows with the number of photo
 
 import errno
 import hashlib
-import json
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_demo.machine import usable_cores
-from keras_dr import duplicates, quality, runs
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv, encode_png
-from keras_dr.grades import Task, choose_task
-from keras_dr.image_files import printable
-from keras_dr.photograph import Row, read_copy_square, source_name, source_stamp, write_photograph
-from keras_dr.pictures import draw_preview
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import SPLITS, Record
-from keras_dr.splits import (
+from keras_dr.core import folders, quality
+from keras_dr.core.encoding import encode_csv, encode_png
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable
+from keras_dr.core.machine import usable_cores
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.progress import Progress
+from keras_dr.datasets.grades import Task, choose_task
+from keras_dr.datasets.records import SPLITS, Record
+from keras_dr.preparation import duplicates
+from keras_dr.preparation.journal import MapRecords, prepare_images
+from keras_dr.preparation.photograph import Row, read_copy_square, source_name
+from keras_dr.preparation.preview import draw_preview
+from keras_dr.preparation.splits import (
     SplitShares,
     assign_splits,
     check_seed,
@@ -34,16 +35,13 @@ from keras_dr.splits import (
     find_leaks,
     group_photographs,
 )
-from keras_dr.workers import DIED, map_surviving
+from keras_dr.workers.processes import map_surviving
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
     *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
 REJECTED_COLUMNS = ("image_id", "source", "reason")
-Progress = Callable[[int, int], None]
-Write = Callable[[Record], Row]
-Spread = Callable[[Write, Sequence[Record]], Iterator[tuple[Record, Row | None]]]
 
 
 def prepare(
@@ -57,7 +55,7 @@ def prepare(
     shares: SplitShares | None = None,
     seed: int = 42,
     workers: int | None = None,
-    spread: Spread | None = None,
+    spread: MapRecords | None = None,
     overwrite: bool = False,
     keep_leaks: bool = False,
     progress: Progress | None = None,
@@ -93,12 +91,12 @@ def prepare(
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
         "columns": COLUMNS,
-        "schema_version": runs.SCHEMA_VERSION,
+        "schema_version": folders.SCHEMA_VERSION,
     }
-    with _room_for(target), runs.growing_folder(target, "prepared", plan, overwrite) as folder:
+    with _room_for(target), folders.growing_folder(target, "prepared", plan, overwrite) as folder:
         processes = usable_cores() if workers is None else workers
         spread = spread or partial(map_surviving, workers=processes)
-        outcomes = _prepare_images(records, source, folder, spec, spread, progress)
+        outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
             found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
@@ -124,12 +122,12 @@ def prepare(
         }
         tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
         for name, (columns, listed) in (tables | {"manifest": (COLUMNS, rows)}).items():
-            runs.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
-        about["manifest_sha256"] = runs.sha256_of(folder / "manifest.csv")
-        runs.write_bytes(
+            folders.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
+        about["manifest_sha256"] = folders.sha256_of(folder / "manifest.csv")
+        folders.write_bytes(
             folder / "preview.png", encode_png(draw_preview(folder, rows, list(about["counts"]["train"]), spec.size))
         )
-        runs.write_manifest(folder, "prepared", **about)
+        folders.write_manifest(folder, "prepared", **about)
         _sweep(folder, {f"{row['image_id']}.png" for row in rows})
         (folder / "progress.jsonl").unlink()
     return about
@@ -149,61 +147,6 @@ def _room_for(target: Path) -> Iterator[None]:
 def _relative_source(source: Path, target: Path) -> str:
     base = source if source.is_dir() else source.parent
     return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
-
-
-def _prepare_images(
-    records: Sequence[Record],
-    source: Path,
-    folder: Path,
-    spec: Preprocessing,
-    spread: Spread,
-    progress: Progress | None,
-) -> list[Row]:
-    """A row a record, in order; those that progress.jsonl tells of are not made again, unless their files changed."""
-    journal, images = folder / "progress.jsonl", folder / "images"
-    images.mkdir(exist_ok=True)
-    rows = _read_journal(journal, {entry.name for entry in os.scandir(images)})
-    rows = {
-        record.image_id: rows[record.image_id]
-        for record in records
-        if record.image_id in rows and rows[record.image_id].get("stamp") == source_stamp(record)
-    }
-    missing = [record for record in records if record.image_id not in rows]
-    work = partial(write_photograph, source=source, folder=folder, spec=spec)
-    with journal.open("a", encoding="utf-8") as stream:
-        stream.write("\n")  # ends the line that was being written when an earlier call was killed
-        for record, row in spread(work, missing):
-            if row is None:
-                name = source_name(record.path, source)
-                row = {"image_id": record.image_id, "source": name, "reason": DIED}
-            rows[record.image_id] = _sharing_names(row)
-            if "reason" not in row:  # what could not be used may have been mended when the call is repeated
-                stream.write(json.dumps(row) + "\n")
-                stream.flush()
-            if progress:
-                progress(len(rows), len(records))
-    return [rows[record.image_id] for record in records]
-
-
-def _read_journal(journal: Path, images: set[str]) -> dict[str, Row]:
-    """Rows by image_id of the photographs that an interrupted call wrote."""
-    rows: dict[str, Row] = {}
-    if journal.is_file():
-        with journal.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                try:
-                    row = json.loads(line)
-                    name = row["image_id"]
-                except (ValueError, LookupError, TypeError):  # the line being written when the call was interrupted
-                    continue
-                if f"{name}.png" in images:
-                    rows[name] = _sharing_names(row)
-    return rows
-
-
-def _sharing_names(row: Row) -> Row:
-    """The row with the one copy of each column's name that all rows share; a third of their room, otherwise."""
-    return {sys.intern(name): value for name, value in row.items()}
 
 
 def _divide(

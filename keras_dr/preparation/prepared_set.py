@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import preprocessing, quality, runs
-from keras_dr.decoding import Image, decode_rgb
-from keras_dr.errors import KerasDrError, brief
-from keras_dr.grades import Task, task_of
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import SPLITS
-from keras_dr.splits import Fold, fold_numbers
-from keras_dr.truncation import is_truncated
+from keras_dr.core import folders, preprocessing, quality
+from keras_dr.core.decoding import Image, decode_rgb
+from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.truncation import is_truncated
+from keras_dr.datasets.grades import Task, task_of
+from keras_dr.datasets.records import SPLITS
+from keras_dr.preparation.splits import Fold, fold_numbers
 
 _AGAIN = "Prepare the set again."
 _PIXELS = r"\d{1,6}\.\d\d"
@@ -168,7 +168,7 @@ def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
     Raises:
         KerasDrError: something is missing there, or of another type.
     """
-    about = runs.read_manifest(folder, "prepared")
+    about = folders.read_manifest(folder, "prepared")
     try:
         task, spec = task_of(about), Preprocessing.from_dict(about["preprocessing"])
         for split in SPLITS:
@@ -176,7 +176,7 @@ def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
         os.fspath(about["manifest_sha256"]), os.fspath(about.get("source", ""))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         found = f"{type(error).__name__}: {error}"
-        expected = f"in {folder / runs.MANIFESTS['prepared']} what prepare writes"
+        expected = f"in {folder / folders.MANIFESTS['prepared']} what prepare writes"
         raise KerasDrError(expected, found, _AGAIN) from error
     return about, task, spec
 
@@ -223,7 +223,7 @@ def load(folder: Path) -> PreparedSet:
     """
     about, task, spec = _read_about(folder)
     file = folder / "manifest.csv"
-    if not file.is_file() or runs.sha256_of(file) != about["manifest_sha256"]:
+    if not file.is_file() or folders.sha256_of(file) != about["manifest_sha256"]:
         found = "another" if file.is_file() else "no file"
         remedy = "Prepare the set again; to change labels or splits, change the source."
         raise KerasDrError(f"{file} as prepare wrote it (sha256 in prepared.json)", found, remedy)

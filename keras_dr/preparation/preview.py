@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.decoding import decode_rgb
-from keras_dr.errors import KerasDrError
-from keras_dr.prepared import PreparedSet
+from keras_dr.core.decoding import decode_rgb
+from keras_dr.core.errors import KerasDrError
+from keras_dr.preparation.prepared_set import PreparedSet
 
 Image = NDArray[np.uint8]
 _PREVIEWED = 6  # photographs a class

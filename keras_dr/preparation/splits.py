@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 _CANDIDATES = 20  # seeded ways to cut that are tried; the one nearest to the wanted share and grade mix is kept
 _FOLDS = 200  # at most in all these ways: each costs a pass over all groups

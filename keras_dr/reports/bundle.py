@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from keras_dr.model_card import markdown
-from keras_dr.report import NOTICE, Table, bundle_table, show
+from keras_dr.reports.tables import NOTICE, Table, markdown, show, text_table
 
 
 def bundle_card(about: dict[str, Any], figures: dict[str, dict[str, Any]], run_card: str | None) -> str:
@@ -63,3 +62,43 @@ def _reading(about: dict[str, Any]) -> list[str]:
 
 def _targets(point: dict[str, Any]) -> str:
     return ", ".join(f"{name} {show(float(value))}" for name, value in point["targets"].items()) or "-"
+
+
+def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
+    """The models of bundle.json, and how far each is from the float model on validation photographs."""
+    columns = ("model", "MiB", "grades agree", "largest difference", "heat-map r", "kappa", "AUROC", "gate")
+    rows = []
+    models = bundle["models"] | ({"onnx": bundle["onnx"]} if "onnx" in bundle else {})
+    for name, model in models.items():
+        one = figures[name]
+        rows.append(
+            (
+                name,
+                model["size_bytes"] / 2**20,
+                one["grade_agreement"],
+                f"{one['largest_probability_difference']:.1g}",
+                one["heatmap_correlation"],
+                f"{show(one['quadratic_kappa_float'])} -> {show(one['quadratic_kappa_variant'])}",
+                f"{show(one['auroc_float'])} -> {show(one['auroc_variant'])}",
+                "failed" if name in bundle["parity"]["failures"] else "passed",
+            )
+        )
+    return Table(columns, rows)
+
+
+def bundle_text(bundle: dict[str, Any], figures: dict[str, Any]) -> str:
+    """`bundle_table` for the terminal."""
+    return text_table(bundle_table(bundle, figures))
+
+
+def profile_table(profile: dict[str, Any]) -> Table:
+    """The measurements of profile.json: medians of each stage, 90th percentile of the whole, peak memory."""
+    stages = ("decode", "prepare", "invoke", "overlay")
+    columns = ("model", "threads", "load ms", *(f"{stage} ms" for stage in stages), "all ms", "p90 ms", "peak MiB")
+    rows = []
+    for one in profile["measurements"]:
+        medians = (one["stages"][stage]["p50_ms"] for stage in stages)
+        total = one["total"]
+        figures = (one["load_ms"], *medians, total["p50_ms"], total["p90_ms"], one["peak_rss_mib"])
+        rows.append((one["variant"], one["threads"], *(f"{value:.1f}" for value in figures)))
+    return Table(columns, rows)

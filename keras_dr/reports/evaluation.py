@@ -1,11 +1,13 @@
 """The report of an evaluation, made from its saved results alone: tables, words for a clinician, report.html."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
-from keras_dr.evaluation_tables import (
+from keras_dr.metrics.intervals import RESAMPLES
+from keras_dr.reports.evaluation_tables import (
     LEVEL,
     class_table,
     points_table,
@@ -13,8 +15,8 @@ from keras_dr.evaluation_tables import (
     subgroup_table,
     summary_table,
 )
-from keras_dr.intervals import RESAMPLES
-from keras_dr.report import Picture, Section, Table, show, show_interval, text_table, with_interval, write_html
+from keras_dr.reports.html import Picture, Section, write_html
+from keras_dr.reports.tables import Table, show, show_interval, text_table, with_interval
 
 # "Few" clusters may be fewer than 20 to 50: A. C. Cameron and D. L. Miller, Journal of Human Resources 50(2), 2015.
 FEW_PATIENTS = 20
@@ -57,6 +59,17 @@ def metrics_text(figures: dict[str, Any]) -> str:
     if figures["positive"]:
         parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
     return "\n".join(parts)
+
+
+def folds_text(about: Mapping[str, Any]) -> str:
+    """Scores of each fold, their mean and deviation, and those of the pooled predictions, of cross_validation.json."""
+    names = list(about["pooled"])
+    folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
+    rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
+    return indent(
+        text_table(Table(("", *names), [(title, *(scores[name] for name in names)) for title, scores in rows.items()])),
+        "  ",
+    )
 
 
 def _percent(value: float, interval: Sequence[float] | None = None) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_dr.report import Table, show_interval, with_interval
+from keras_dr.reports.tables import Table, show_interval, with_interval
 
 # name in metrics.json or its operating_point -> name for a reader
 MAIN_FIGURES = {

@@ -4,8 +4,8 @@ from typing import Any
 
 import yaml
 
-from keras_dr.evaluation_report import in_words
-from keras_dr.evaluation_tables import (
+from keras_dr.reports.evaluation import in_words
+from keras_dr.reports.evaluation_tables import (
     MAIN_FIGURES,
     class_table,
     figure_of,
@@ -13,7 +13,7 @@ from keras_dr.evaluation_tables import (
     predictive_table,
     summary_table,
 )
-from keras_dr.report import NOTICE, Table, show
+from keras_dr.reports.tables import NOTICE, markdown, show
 
 MODEL_CARD = "MODEL_CARD.md"  # in a Run as well as in a Bundle
 
@@ -101,10 +101,3 @@ def _header(about: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
             }
         ],
     }
-
-
-def markdown(table: Table) -> str:
-    """A table in Markdown."""
-    lines = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
-    lines += [[show(value).replace("|", "\\|") for value in row] for row in table.rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

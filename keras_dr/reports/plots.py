@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from keras_dr.grades import Task
+from keras_dr.datasets.grades import Task
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called "$x$"
 _BLUE, _ORANGE, _GREY, _INK, _RED = "#1f5fa8", "#d1670c", "#8a8a8a", "#1a1a1a", "#b03a00"

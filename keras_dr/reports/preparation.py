@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
-from keras_dr.audit import COLUMNS, Audit, is_leak
-from keras_dr.preprocessing import COPY_SIDE
-from keras_dr.quality import MEASURES
-from keras_dr.report import Table, text_table
+from keras_dr.core.preprocessing import COPY_SIDE
+from keras_dr.core.quality import MEASURES
+from keras_dr.preparation.audit import COLUMNS, Audit, is_leak
+from keras_dr.reports.tables import Table, text_table
 
 _TOO_SMALL = f"photographs show under {COPY_SIDE} pixels: of their copies only identical ones are told."
 
@@ -75,14 +75,6 @@ def audit_text(found: Audit, most: int) -> str:
             lines.append(f"  and {len(found.copies) - most} more; --out FILE writes them all.")
     leaks = f"Warning: {found.leaks} test photographs have a copy in train or val."
     return "\n".join([*lines, leaks if found.leaks else "No test photograph has a copy in train or val."])
-
-
-def folds_text(about: Mapping[str, Any]) -> str:
-    """Scores of each fold, their mean and deviation, and those of the pooled predictions, of cross_validation.json."""
-    names = list(about["pooled"])
-    folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
-    rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
-    return _table(("", *names), [(title, *(scores[name] for name in names)) for title, scores in rows.items()])
 
 
 def quality_text(row: Mapping[str, str]) -> str:

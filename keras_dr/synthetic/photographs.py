@@ -19,8 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_demo.machine import usable_cores
-from keras_dr.synthetic_scene import (
+from keras_dr.core.machine import usable_cores
+from keras_dr.synthetic.scene import (
     LESIONS,
     Bytes,
     Floats,

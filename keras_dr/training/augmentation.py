@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.config import Augmentation
-from keras_dr.decoding import Image
+from keras_dr.core.decoding import Image
+from keras_dr.recipe import Augmentation
 
 _MOVES = ("left_right", "up_down", "quarter", "rotation", "zoom", "x", "y")
 _COLOURS = ("grayscale", "hue", "saturation", "contrast", "brightness")

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_dr import runs
+from keras_dr.core import folders
 
 PHASES = ("frozen", "finetune")
 
@@ -65,7 +65,7 @@ class Checkpoints:
 
     def state(self) -> State:
         """What was saved last, or the begin."""
-        return State(**runs.read_json(self.file)) if self.file.is_file() else State()
+        return State(**folders.read_json(self.file)) if self.file.is_file() else State()
 
     def load(self, trainer: keras.Model, state: State) -> None:
         """Set weights and optimiser to what was saved with `state`."""
@@ -75,16 +75,16 @@ class Checkpoints:
         """Weights and optimiser first, then the state that names them, then drop the ones before."""
         file = self._weights(state)
         # HDF5 crashes on a full disk instead of telling: room for weights, gradients and moments
-        runs.check_room(self.folder, 16 * trainer.count_params() + (1 << 20))
+        folders.check_room(self.folder, 16 * trainer.count_params() + (1 << 20))
         trainer.save_weights(file)
-        runs.write_json(self.file, asdict(state))
+        folders.write_json(self.file, asdict(state))
         for old in self.folder.glob("*.weights.h5"):
             if old != file:
                 old.unlink()
 
     def finish(self, state: State) -> None:
         """Note that a phase has ended; its checkpoint is of no more use."""
-        runs.write_json(self.file, asdict(state))
+        folders.write_json(self.file, asdict(state))
 
     def _weights(self, state: State) -> Path:
         return self.folder / f"{state.phase}-{state.epoch:04d}-{state.step:06d}.weights.h5"

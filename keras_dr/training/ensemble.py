@@ -17,23 +17,26 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_dr import evaluation, metrics, runs
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv
-from keras_dr.heads import calibrated, probabilities
-from keras_dr.model import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
-from keras_dr.phases import save_model
-from keras_dr.trained import Run, load_run
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.metrics import measure
+from keras_dr.models.grader import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
+from keras_dr.models.heads import probabilities
+from keras_dr.training import forward
+from keras_dr.training.finish import calibrated
+from keras_dr.training.loop import save_model
+from keras_dr.training.run import Run, load_run
 
 
-def combine(folders: Sequence[Path], target: Path, overwrite: bool = False) -> dict[str, Any]:
+def combine(run_folders: Sequence[Path], target: Path, overwrite: bool = False) -> dict[str, Any]:
     """Write the ensemble of runs as a run.
 
     Operating point and temperature are chosen on the validation photographs that all members share; for the folds of a
     cross validation, on what each fold says of the photographs that it did not learn from.
 
     Args:
-        folders: of runs, or of a cross validation, whose folds are taken.
+        run_folders: of runs, or of a cross validation, whose folds are taken.
         target: folder to write.
         overwrite: replace an existing `target`.
 
@@ -44,20 +47,20 @@ def combine(folders: Sequence[Path], target: Path, overwrite: bool = False) -> d
         KerasDrError: fewer than two runs, of different tasks, preparation, data or heads, with feature maps of
             different sides, or whose validation photographs overlap without being the same.
     """
-    runs.check_target(target, "run", overwrite)
-    members = [load_run(folder) for folder in _expand(folders)]
+    folders.check_target(target, "run", overwrite)
+    members = [load_run(folder) for folder in _expand(run_folders)]
     _check(members)
     plan = {"members": [member.about["model_sha256"] for member in members]}
-    with runs.growing_folder(target, "run", plan, overwrite) as folder:
+    with folders.growing_folder(target, "run", plan, overwrite) as folder:
         models = [member.model() for member in members]
         model = combined(models, [member.temperature for member in members])
         save_model(model, folder / "model.keras")
         chosen = _calibrate(members, models, model)
-        runs.write_bytes(folder / "history.csv", encode_csv(["phase", "epoch"], []))
+        folders.write_bytes(folder / "history.csv", encode_csv(["phase", "epoch"], []))
         first = members[0].about
         same = ("task", "classes", "referable", "preprocessing", "backend")
         seconds = sum(phase["seconds"] for member in members for phase in member.about["phases"].values())
-        runs.write_manifest(
+        folders.write_manifest(
             folder,
             "run",
             **{key: first[key] for key in same},
@@ -68,10 +71,10 @@ def combine(folders: Sequence[Path], target: Path, overwrite: bool = False) -> d
             parameters=model.count_params(),
             phases={"members": {"epoch": 0, "epochs": 0, "seconds": round(seconds, 1)}},
             kept="members",
-            model_sha256=runs.sha256_of(folder / "model.keras"),
+            model_sha256=folders.sha256_of(folder / "model.keras"),
             **chosen,
         )
-        return runs.read_manifest(folder, "run")
+        return folders.read_manifest(folder, "run")
 
 
 def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
@@ -118,12 +121,12 @@ def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
     return type(layer).from_config(settings)
 
 
-def _expand(folders: Sequence[Path]) -> list[Path]:
+def _expand(run_folders: Sequence[Path]) -> list[Path]:
     """Runs, and the folds of cross validations."""
     found: list[Path] = []
-    for folder in folders:
+    for folder in run_folders:
         folds = sorted(folder.glob("fold-*"), key=lambda fold: int(fold.name.rpartition("-")[2]))
-        found += folds if (folder / runs.MANIFESTS["cross-validation"]).is_file() else [folder]
+        found += folds if (folder / folders.MANIFESTS["cross-validation"]).is_file() else [folder]
     return found
 
 
@@ -164,7 +167,7 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
     task, decision = members[0].task, members[0].decision
     sides = [member.own_set().split("val") for member in members]
     if all(side.rows == sides[0].rows for side in sides):
-        labels, logits = sides[0].labels(), evaluation.forward(members[0], model, sides[0])
+        labels, logits = sides[0].labels(), forward.forward(members[0], model, sides[0])
     else:
         names = [row["image_id"] for side in sides for row in side.rows]
         if len(set(names)) < len(names):
@@ -174,6 +177,6 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
             )
         labels = np.concatenate([side.labels() for side in sides])
         parts = zip(members, models, sides, strict=True)
-        logits = np.concatenate([evaluation.forward(run, own, side) / run.temperature for run, own, side in parts])
-    scores = metrics.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
+        logits = np.concatenate([forward.forward(run, own, side) / run.temperature for run, own, side in parts])
+    scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
     return calibrated(labels, logits, task, members[0].recipe, decision) | {"validation": scores}

@@ -3,26 +3,24 @@
 RUN/ cross_validation.json out_of_fold.csv fold-1/ ... fold-N/, each an ordinary run
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import metrics, runs
-from keras_dr.config import Recipe
-from keras_dr.errors import KerasDrError
-from keras_dr.evaluation import predict
-from keras_dr.grades import Task
-from keras_dr.predictions import write_predictions
-from keras_dr.prepared import PreparedSet
-from keras_dr.splits import Fold
-from keras_dr.trained import Run, load_run
-from keras_dr.training import train
-
-Stage = Callable[[str], AbstractContextManager[Callable[..., None]]]
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Stage
+from keras_dr.datasets.grades import Task
+from keras_dr.metrics import measure, predictions
+from keras_dr.metrics.predictions import write_predictions
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.preparation.splits import Fold
+from keras_dr.recipe import Recipe
+from keras_dr.training.forward import predict
+from keras_dr.training.run import Run, load_run
+from keras_dr.training.train import train
 
 
 def cross_validate(
@@ -55,16 +53,16 @@ def cross_validate(
         KerasDrError: too few patients for so many folds, a fold without positive or without negative photographs, or
             as for `training.train`.
     """
-    runs.check_target(target, "cross-validation", overwrite)
+    folders.check_target(target, "cross-validation", overwrite)
     sides = [prepared.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(sides, folds)
-    data = runs.read_manifest(prepared.folder, "prepared")["manifest_sha256"]
+    data = folders.read_manifest(prepared.folder, "prepared")["manifest_sha256"]
     plan = {"recipe": recipe.model_dump(mode="json"), "data": data, "folds": folds}
-    with runs.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
+    with folders.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
         judged = []
         for number, side in enumerate(sides, 1):
             place = folder / f"fold-{number}"
-            if not (place / runs.MANIFESTS["run"]).is_file():
+            if not (place / folders.MANIFESTS["run"]).is_file():
                 if stage:
                     with stage(f"fold {number} of {folds}") as progress:
                         train(side, place, recipe, False, progress, save_every)
@@ -75,8 +73,8 @@ def cross_validate(
         _write_out_of_fold(folder / "out_of_fold.csv", judged)
         summary = summarise([held_out.labels() for _, held_out, _ in judged], [p for *_, p in judged], judged[0][0])
         recipes = {"recipe": plan["recipe"], "data": {"manifest_sha256": data}}
-        runs.write_manifest(folder, "cross-validation", **recipes, **summary)
-        return runs.read_manifest(folder, "cross-validation")
+        folders.write_manifest(folder, "cross-validation", **recipes, **summary)
+        return folders.read_manifest(folder, "cross-validation")
 
 
 def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:
@@ -90,7 +88,7 @@ def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]]
     task: Task = run.task
 
     def scores(truth: NDArray[np.int64], says: NDArray[np.float64]) -> dict[str, float | None]:
-        return metrics.validation_scores(truth, says, task, run.decision)
+        return measure.validation_scores(truth, says, task, run.decision)
 
     folds = [scores(truth, says) for truth, says in zip(labels, likely, strict=True)]
     whole = {name: [fold[name] for fold in folds] for name in folds[0]}
@@ -109,7 +107,7 @@ def _write_out_of_fold(file: Path, judged: list[tuple[Run, PreparedSet, NDArray[
     labels = np.concatenate([side.labels() for _, side, _ in judged])
     likely = np.concatenate([p for *_, p in judged])
     grader = judged[0][0]
-    of = metrics.Predictions(labels, likely, grader.task, grader.decision)
+    of = predictions.Predictions(labels, likely, grader.task, grader.decision)
     thresholds = np.concatenate([np.full(len(p), one.threshold) for one, _, p in judged])
     write_predictions(file, rows, of, thresholds, ["fold"])
 

@@ -19,11 +19,11 @@ import keras
 import numpy as np
 from keras.distribution import DataParallel, TensorLayout
 
-from keras_dr.devices import Spread
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.training.spread import DeviceSpread
 
 
-class Together(DataParallel):
+class DividedDataParallel(DataParallel):
     """Data parallelism in which batches are divided among the devices only where it is said, else each has them whole.
 
     What is predicted is then whole in each process.
@@ -75,17 +75,17 @@ def connect(addresses: str, rank: int, seed: int) -> None:
         raise KerasDrError(f"{len(hosts)} processes at {addresses}", found, "Start one on each host.") from error
 
 
-def spread_by_jax() -> Spread:
+def spread_by_jax() -> DeviceSpread:
     """Over the devices of all processes that `connect` has brought together, or of this one."""
     import jax
 
     if jax.device_count() == 1:
-        return Spread()
-    together = Together()
-    return Spread(together.scope, together.divided, jax.device_count(), jax.process_count(), jax.process_index())
+        return DeviceSpread()
+    together = DividedDataParallel()
+    return DeviceSpread(together.scope, together.divided, jax.device_count(), jax.process_count(), jax.process_index())
 
 
-def check_agreement(spread: Spread, plan: Any) -> None:
+def check_agreement(spread: DeviceSpread, plan: Any) -> None:
     """Find out before the training whether all processes would do the same.
 
     Raises:
@@ -103,7 +103,7 @@ def check_agreement(spread: Spread, plan: Any) -> None:
 
 
 @contextmanager
-def shared_folder(spread: Spread, growing: AbstractContextManager[Path], partial: Path) -> Iterator[Path]:
+def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], partial: Path) -> Iterator[Path]:
     """The folder that a process fills: the run's for the first, a copy of what an interrupted call left for others.
 
     Args:
@@ -128,7 +128,7 @@ def shared_folder(spread: Spread, growing: AbstractContextManager[Path], partial
     _wait(spread, "finished")
 
 
-def _wait(spread: Spread, name: str) -> None:
+def _wait(spread: DeviceSpread, name: str) -> None:
     """Until all processes are here."""
     if spread.hosts > 1:
         from jax.experimental.multihost_utils import sync_global_devices

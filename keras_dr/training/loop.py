@@ -11,20 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr import metrics
-from keras_dr.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
-from keras_dr.config import Finetune, Frozen, Phase, Recipe
-from keras_dr.devices import Spread
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import HEADS, probabilities
-from keras_dr.model import LOGITS, freeze, recipe_model
-from keras_dr.optimisers import make_optimizer, plateau_rate
-from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, target_matrix
-from keras_dr.prepared import PreparedSet
-from keras_dr.recipe_check import check_recipe
-from keras_dr.report import show
-
-Progress = Callable[[int, int, str], None]
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Progress
+from keras_dr.metrics import measure
+from keras_dr.models.grader import LOGITS, freeze, recipe_model
+from keras_dr.models.heads import HEADS, probabilities
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.recipe import Finetune, Frozen, Phase, Recipe
+from keras_dr.reports.tables import show
+from keras_dr.training.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
+from keras_dr.training.optimisers import make_optimizer, plateau_rate
+from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
+from keras_dr.training.preflight import check_recipe
+from keras_dr.training.spread import DeviceSpread
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,14 @@ class Training:
         recipe: Recipe,
         progress: Progress | None,
         save_every: int = 0,
-        spread: Spread | None = None,
+        spread: DeviceSpread | None = None,
     ) -> None:
         self.size, self.recipe, self.task = prepared.preprocessing.size, recipe, prepared.task
         classes, train_set, val_set = len(self.task.classes), prepared.split("train"), prepared.split("val")
         self.preprocessing, self.save_every = prepared.preprocessing, save_every
         self.val_labels = val_set.labels()
         check_recipe(recipe, self.task, self.val_labels)
-        self.spread = spread or Spread()
+        self.spread = spread or DeviceSpread()
         self.spread.check(recipe.batch_size, max(recipe.frozen.accumulate, recipe.finetune.accumulate))
         self.head = HEADS[recipe.head]
         keras.utils.set_random_seed(recipe.seed)
@@ -77,7 +76,7 @@ class Training:
         targets = self.head.targets(target_matrix(classes, recipe)).astype(np.float32)
         labels = train_set.labels()
         weights = class_weights(labels, classes, recipe.class_weights)
-        self.lesson = Lesson(labels, targets, weights, recipe, self.spread)
+        self.lesson = Batches(labels, targets, weights, recipe, self.spread)
         self.progress = progress or (lambda done, total, text: None)
 
     def run(self, folder: Path) -> State:
@@ -109,7 +108,7 @@ class Training:
         monitor = self.recipe.monitor
         if not state.rows():
             return {"epoch": 0, monitor: None}
-        best = max(state.rows(), key=lambda row: metrics.goodness(row[monitor], monitor))
+        best = max(state.rows(), key=lambda row: measure.goodness(row[monitor], monitor))
         return {"epoch": best["epoch"], monitor: best[monitor]}
 
     def _phase(self, settings: Phase, state: State, checkpoints: Checkpoints, folder: Path, logs: Any) -> None:
@@ -120,7 +119,7 @@ class Training:
             checkpoints.load(stage.trainer, state)
         while state.epoch < settings.epochs and not self._stale(state, settings):
             if settings.schedule == "plateau":
-                seen = [metrics.goodness(row[self.recipe.monitor], self.recipe.monitor) for row in state.rows()]
+                seen = [measure.goodness(row[self.recipe.monitor], self.recipe.monitor) for row in state.rows()]
                 optimizer.learning_rate = plateau_rate(settings.learning_rate, seen)
             watch = _Watch(self, settings, state, started, checkpoints)
             with held_interrupt() as watch.interrupted:
@@ -208,7 +207,7 @@ class Training:
     def _validate(self, stage: _Stage) -> dict[str, Any]:
         logits = stage.trainer.predict(stage.validation, verbose=0)
         likely = probabilities(logits, len(self.task.classes))
-        return metrics.validation_scores(self.val_labels, likely, self.task, self.head.decision)
+        return measure.validation_scores(self.val_labels, likely, self.task, self.head.decision)
 
     def _stale(self, state: State, settings: Phase) -> bool:
         return state.epoch - self.best(state)["epoch"] >= settings.patience

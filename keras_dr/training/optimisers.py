@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_dr.config import Finetune, Phase
+from keras_dr.recipe import Finetune, Phase
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 3
 

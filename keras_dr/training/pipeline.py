@@ -15,12 +15,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from keras_dr.augmentation import augmented
-from keras_dr.config import Recipe
-from keras_dr.decoding import Image
-from keras_dr.devices import Spread
-from keras_dr.errors import KerasDrError
-from keras_dr.prepared import read_image
+from keras_dr.core.decoding import Image
+from keras_dr.core.errors import KerasDrError
+from keras_dr.preparation.prepared_set import read_image
+from keras_dr.recipe import Recipe
+from keras_dr.training.augmentation import augmented
+from keras_dr.training.spread import DeviceSpread
 
 _MEMORY_BYTES = 4 << 30  # prepared photographs up to this size stay decoded in memory
 
@@ -135,7 +135,7 @@ def drawing_order(labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Batches:
     """What is taught: labels, as targets and weights.
 
     Attributes:
@@ -150,7 +150,7 @@ class Lesson:
     targets: NDArray[np.float32]
     weights: NDArray[np.float32]
     recipe: Recipe
-    spread: Spread = field(default_factory=Spread)
+    spread: DeviceSpread = field(default_factory=DeviceSpread)
 
     @property
     def steps(self) -> int:

@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.config import Recipe
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task
-from keras_dr.heads import HEADS
-from keras_dr.pipeline import target_matrix
+from keras_dr.core.decision import decide
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import Task
+from keras_dr.models.heads import HEADS
+from keras_dr.recipe import Recipe
+from keras_dr.training.pipeline import target_matrix
 
 
 def check_recipe(recipe: Recipe, task: Task, val_labels: NDArray[np.int64]) -> None:

@@ -8,17 +8,18 @@ from typing import Any
 
 import keras
 
-from keras_dr import prepared, runs
-from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.decision import DECISIONS
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import Task, task_of
-from keras_dr.label_spaces import map_labels
-from keras_dr.model_files import load_grader
-from keras_dr.operating_points import OperatingPoint
-from keras_dr.prepared import PreparedSet
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.splits import Fold
+from keras_dr.core import folders
+from keras_dr.core.decision import DECISIONS
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets.grades import Task, task_of
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.models.keras_files import load_grader
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.label_spaces import map_labels
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.preparation.splits import Fold
+from keras_dr.recipe import Recipe, recipe_from_dict
 
 _MOST_FOLDS = 1000  # a cross validation of as many takes months
 
@@ -65,7 +66,7 @@ class Run:
             KerasDrError: model.keras is gone, changed, or no grader.
         """
         file = self.folder / "model.keras"
-        if not file.is_file() or runs.sha256_of(file) != self.about["model_sha256"]:
+        if not file.is_file() or folders.sha256_of(file) != self.about["model_sha256"]:
             found = "another file" if file.is_file() else "no file"
             raise KerasDrError(f"{file} as train wrote it (sha256 in run.json)", found, "Train again.")
         model = load_grader(file)
@@ -78,7 +79,7 @@ class Run:
 
     def is_own(self, data: PreparedSet) -> bool:
         """Whether this is the set that the run was trained on, wherever it lies now."""
-        return runs.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
+        return folders.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
 
     def result_name(self, data: PreparedSet, split: str) -> str:
         """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash.
@@ -88,7 +89,7 @@ class Run:
         if self.is_own(data):
             name = Path(self.about["data"]["prepared"]).name
         else:
-            name = f"{data.name}-{runs.sha256_of(data.folder / 'manifest.csv')[:8]}"
+            name = f"{data.name}-{folders.sha256_of(data.folder / 'manifest.csv')[:8]}"
         return f"{name}-{split}{'-turned' if self.turns else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
@@ -101,7 +102,7 @@ class Run:
         if not folder.is_dir():
             remedy = "Move it back there, or name it where the command takes a prepared set."
             raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
-        home = prepared.load(folder)
+        home = prepared_set.load(folder)
         if not self.is_own(home):
             remedy = "Photographs may have changed sides: train again, or prepare it as it was."
             raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
@@ -124,7 +125,7 @@ class Run:
         Raises:
             KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
         """
-        home = prepared.load(folder) if folder else self.own_set()
+        home = prepared_set.load(folder) if folder else self.own_set()
         if folder and self.is_own(home):
             home = self._sides(home)
         if home.preprocessing != self.preprocessing:
@@ -173,7 +174,7 @@ def load_run(folder: Path) -> Run:
     Raises:
         KerasDrError: not a Run folder.
     """
-    about = runs.read_manifest(folder, "run")
+    about = folders.read_manifest(folder, "run")
     try:
         run = Run(
             folder,

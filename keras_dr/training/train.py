@@ -10,16 +10,19 @@ from typing import Any
 
 import keras
 
-from keras_dr import devices, hosts, metrics, runs
-from keras_dr.checkpoints import PHASES, State
-from keras_dr.config import Recipe
-from keras_dr.errors import KerasDrError
-from keras_dr.files import encode_csv
-from keras_dr.heads import calibrated, finished_head, probabilities
-from keras_dr.model import LOGITS, finished_model
-from keras_dr.phases import Progress, Training, save_model
-from keras_dr.plots import plot_curves
-from keras_dr.prepared import PreparedSet
+from keras_dr.core import folders
+from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.progress import Progress
+from keras_dr.metrics import measure
+from keras_dr.models.heads import probabilities
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.recipe import Recipe
+from keras_dr.reports.plots import plot_curves
+from keras_dr.training import devices, hosts
+from keras_dr.training.checkpoints import PHASES, State
+from keras_dr.training.finish import calibrated, finish_model_file
+from keras_dr.training.loop import Training
 
 
 def train(
@@ -47,18 +50,18 @@ def train(
         KerasDrError: `target` exists, weights cannot be had, validation photographs lack a kind, the loss is not
             finite, the disk is full, or an interrupted training of other settings lies there.
     """
-    runs.check_target(target, "run", overwrite)
-    data = runs.read_manifest(prepared.folder, "prepared")
+    folders.check_target(target, "run", overwrite)
+    data = folders.read_manifest(prepared.folder, "prepared")
     fold = None
     if prepared.fold:
         fold = {**asdict(prepared.fold), "val_sha256": prepared.split_sha256("val")}
     plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"], "fold": fold}
     spread = devices.spread()
     hosts.check_agreement(spread, plan)
-    growing = runs.growing_folder(target, "run", plan, overwrite, precious=True)
+    growing = folders.growing_folder(target, "run", plan, overwrite, precious=True)
     with spread.scope():
         training = Training(prepared, recipe, progress, save_every, spread)
-        with hosts.shared_folder(spread, growing, runs.partial_folder(target)) as folder:
+        with hosts.shared_folder(spread, growing, folders.partial_folder(target)) as folder:
             if not (folder / "run.json").is_file():
                 state = training.run(folder)
                 relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
@@ -66,8 +69,8 @@ def train(
                 _write_results(folder, training, state, known)
             # last of all: without these, an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
-            runs.remove_folder(folder / "checkpoints")
-            return runs.read_manifest(folder, "run")
+            folders.remove_folder(folder / "checkpoints")
+            return folders.read_manifest(folder, "run")
 
 
 def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any]) -> None:
@@ -77,9 +80,9 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
     logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
     likely, decision = probabilities(logits, len(task.classes)), training.head.decision
     counts = {"train": len(training.photographs), "val": len(photographs)}
-    runs.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
+    folders.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
     plot_curves(folder / "curves.png", state.history, recipe.monitor)
-    runs.write_manifest(
+    folders.write_manifest(
         folder,
         "run",
         recipe=recipe.model_dump(mode="json"),
@@ -88,15 +91,15 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         referable=list(task.referable),
         preprocessing=training.preprocessing.to_dict(),
         data={**data, "photographs": counts},
-        weights_sha256=runs.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
+        weights_sha256=folders.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
         parameters=model.count_params(),
         backend=keras.backend.backend(),
         devices=devices.names(),
         phases=state.finished,
         kept=kept,
-        validation=metrics.validation_scores(training.val_labels, likely, task, decision),
+        validation=measure.validation_scores(training.val_labels, likely, task, decision),
         **calibrated(training.val_labels, logits, task, recipe, decision),
-        model_sha256=runs.sha256_of(folder / "model.keras"),
+        model_sha256=folders.sha256_of(folder / "model.keras"),
     )
 
 
@@ -106,21 +109,8 @@ def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], training: Trai
     trained = [phase for phase in PHASES if (folder / f"{phase}.keras").is_file()]
     if not trained:
         raise KerasDrError("at least one epoch", "0 in both phases", "Raise frozen.epochs or finetune.epochs.")
-    kept = max(reversed(trained), key=lambda phase: metrics.goodness(phases[phase][monitor], monitor))
+    kept = max(reversed(trained), key=lambda phase: measure.goodness(phases[phase][monitor], monitor))
     for phase in trained:
-        _finish(folder / f"{phase}.keras", training)
-    runs.write_bytes(folder / "model.keras", (folder / f"{kept}.keras").read_bytes())
+        finish_model_file(folder / f"{phase}.keras", training)
+    folders.write_bytes(folder / "model.keras", (folder / f"{kept}.keras").read_bytes())
     return keras.saving.load_model(folder / "model.keras", compile=False), kept
-
-
-def _finish(file: Path, training: Training) -> None:
-    """Turn a trained model into one as it is kept; done again, nothing changes."""
-    recipe, classes = training.recipe, len(training.task.classes)
-    model = keras.saving.load_model(file, compile=False)
-    head = model.get_layer(LOGITS)
-    plain = recipe.head == "softmax" and recipe.precision == "float32"
-    if plain or (recipe.head == "regression" and model.output_shape[1] == classes - 1):
-        return
-    outputs = model.predict(training.val_photographs.batches(recipe.batch_size), verbose=0)
-    weights = finished_head(recipe, classes, head, training.val_labels, outputs)
-    save_model(finished_model(model, recipe, classes, weights), file)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import cv2
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -80,7 +80,7 @@ def map_on_cluster(
     """`workers.map_surviving` on a cluster; see `connected` and `spread`."""
     if items:
         with connected(address, workers) as ray:
-            yield from spread(ray, partial(_same, work), items, workers)
+            yield from map_on_workers(ray, partial(_same, work), items, workers)
 
 
 def _same(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
@@ -91,7 +91,7 @@ def _said(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def spread(
+def map_on_workers(
     ray: Any, begin: Begin[Item, Result], items: Sequence[Item], workers: int | None = None, deaths: int = DEATHS
 ) -> Iterator[tuple[Item, Result | None]]:
     """Yield (item, its result) as they are done; the result is None where `deaths` workers died over the item.

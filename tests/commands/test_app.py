@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from keras_dr.config import load_recipe
-
-ROOT = Path(__file__).parents[1]
+from keras_dr.recipe import load_recipe
 
 
 def cli(*words: object) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
+from keras_dr.core.decision import decide
+from keras_dr.core.errors import KerasDrError
 
 PROBABILITIES = np.array([[0.4, 0.1, 0.2, 0.3], [0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
 

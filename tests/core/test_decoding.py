@@ -4,11 +4,11 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from conftest import encode, with_exif
+from drawn import encode, with_exif
 from PIL import Image
 
-from keras_dr.decoding import decode_rgb, read_header
-from keras_dr.errors import KerasDrError
+from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.errors import KerasDrError
 
 
 def saved(image: Image.Image, kind: str, **settings: object) -> bytes:

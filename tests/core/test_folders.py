@@ -6,41 +6,42 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
 
 
 def test_folder_is_absent_until_it_is_whole(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
     assert not (tmp_path / "a").exists()
 
 
 def test_interrupted_folder_is_found_again_for_the_same_plan(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         assert (folder / "x").read_text() == "1"
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
 
 
 def test_a_file_cut_short_by_a_kill_does_not_stay(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {}) as folder:
         (folder / ".x.png.77.tmp").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", "run", {}):
+    with folders.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert not list((tmp_path / "a").iterdir())
 
 
 def test_interrupted_folder_of_another_plan_is_dropped(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
-    with runs.growing_folder(tmp_path / "a", "run", {"n": 2}) as folder:
+    with folders.growing_folder(tmp_path / "a", "run", {"n": 2}) as folder:
         assert not (folder / "x").exists()
 
 
@@ -48,10 +49,10 @@ def test_existing_result_is_kept_unless_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "old").write_text("1")
     (tmp_path / "a" / "run.json").write_text("{}")
-    with pytest.raises(KerasDrError, match="overwrite"), runs.growing_folder(tmp_path / "a", "run", {}):
+    with pytest.raises(KerasDrError, match="overwrite"), folders.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert (tmp_path / "a" / "old").exists()
-    with runs.growing_folder(tmp_path / "a", "run", {}, overwrite=True):
+    with folders.growing_folder(tmp_path / "a", "run", {}, overwrite=True):
         assert (tmp_path / "a" / "old").exists()
     assert not (tmp_path / "a" / "old").exists()
 
@@ -60,19 +61,22 @@ def test_existing_result_is_kept_unless_overwritten(tmp_path: Path) -> None:
 def test_only_a_result_of_the_same_kind_is_overwritten(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / name).write_text("1")
-    with pytest.raises(KerasDrError, match="older run"), runs.growing_folder(tmp_path / "a", "run", {}, overwrite=True):
+    with (
+        pytest.raises(KerasDrError, match="older run"),
+        folders.growing_folder(tmp_path / "a", "run", {}, overwrite=True),
+    ):
         pass
     with pytest.raises(KerasDrError, match="a file"):
-        runs.check_target(tmp_path / "a" / name, "run", overwrite=True)
+        folders.check_target(tmp_path / "a" / name, "run", overwrite=True)
     assert (tmp_path / "a" / name).read_text() == "1"
 
 
 def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         raise RuntimeError
     with (
         pytest.raises(KerasDrError, match="interrupted run"),
-        runs.growing_folder(tmp_path / "a", "run", {"n": 2}, precious=True),
+        folders.growing_folder(tmp_path / "a", "run", {"n": 2}, precious=True),
     ):
         pass
     assert folder.exists()
@@ -92,32 +96,35 @@ with runs.growing_folder(Path(sys.argv[1]), "run", {}) as folder:
 
 def test_one_process_at_a_time_writes_a_folder_and_a_dead_one_is_no_obstacle(tmp_path: Path) -> None:
     words = [sys.executable, "-c", HOLDER, str(tmp_path / "a")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]) as other:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) as other:
         assert other.stdout is not None and other.stdout.readline() == b"at work\n"
-        with pytest.raises(KerasDrError, match="one command at a time"), runs.growing_folder(tmp_path / "a", "run", {}):
+        with (
+            pytest.raises(KerasDrError, match="one command at a time"),
+            folders.growing_folder(tmp_path / "a", "run", {}),
+        ):
             pass
         assert (tmp_path / ".a.partial" / "x").exists()
         other.kill()
-    with runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+    with folders.growing_folder(tmp_path / "a", "run", {}) as folder:
         assert (folder / "x").exists()
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
 
 
 def test_without_locks_the_folder_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "fcntl", None)
-    with runs.growing_folder(tmp_path / "a", "run", {}):
+    monkeypatch.setattr(folders, "fcntl", None)
+    with folders.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert (tmp_path / "a").is_dir()
 
 
 def test_a_full_disk_is_told_before_the_write(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="MiB free"):
-        runs.check_room(tmp_path, 1 << 60)
+        folders.check_room(tmp_path, 1 << 60)
 
 
 def test_what_a_kill_between_the_two_renames_left_is_cleared(tmp_path: Path) -> None:
     (tmp_path / ".a.old").mkdir()
-    with runs.growing_folder(tmp_path / "a", "run", {}):
+    with folders.growing_folder(tmp_path / "a", "run", {}):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
@@ -132,7 +139,7 @@ def test_at_the_rename_the_folder_holds_the_result_alone(tmp_path: Path, monkeyp
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", looking)
-    with runs.growing_folder(tmp_path / "a", "run", {}) as folder:
+    with folders.growing_folder(tmp_path / "a", "run", {}) as folder:
         (folder / "x").write_text("1")
     assert held == [["x"]]
 
@@ -141,14 +148,14 @@ def test_a_half_removed_folder_has_no_plan(tmp_path: Path, monkeypatch: pytest.M
     def die(folder: Path) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(RuntimeError), runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         (folder / "x").write_text("1")
         raise RuntimeError
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(runs.shutil, "rmtree", die)
-        with runs.growing_folder(tmp_path / "a", "run", {"n": 2}):
+        patch.setattr(folders.shutil, "rmtree", die)
+        with folders.growing_folder(tmp_path / "a", "run", {"n": 2}):
             pass
-    with runs.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
+    with folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         assert not (folder / "x").exists()
 
 
@@ -158,21 +165,21 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match=r"No space left on device: '.*x\.csv'$"):
-        runs.write_bytes(tmp_path / "x.csv", b"1")
+        folders.write_bytes(tmp_path / "x.csv", b"1")
 
 
 def test_a_name_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
-    runs.check_writable(tmp_path / "x.csv")
+    folders.check_writable(tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError, match=r"nowhere/x\.csv"):
-        runs.check_writable(tmp_path / "nowhere" / "x.csv")
+        folders.check_writable(tmp_path / "nowhere" / "x.csv")
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
-    runs.write_json(tmp_path / "a.json", {"x": 1})
+    folders.write_json(tmp_path / "a.json", {"x": 1})
     with pytest.raises(ValueError):
-        runs.write_json(tmp_path / "a.json", {"x": float("nan")})
-    assert runs.read_json(tmp_path / "a.json") == {"x": 1}
+        folders.write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert folders.read_json(tmp_path / "a.json") == {"x": 1}
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", json.dumps({"schema_version": 99})])
@@ -180,4 +187,4 @@ def test_manifest_that_cannot_be_read_is_named(tmp_path: Path, text: str | None)
     if text is not None:
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(KerasDrError, match=r"run\.json"):
-        runs.read_manifest(tmp_path, "run")
+        folders.read_manifest(tmp_path, "run")

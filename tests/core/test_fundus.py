@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dr.fundus import find_fundus
-from keras_dr.synthetic import synthesise
+from keras_dr.core.fundus import find_fundus
+from keras_dr.synthetic.photographs import synthesise
 
 
 def test_finds_the_circle_to_a_pixel(disc: np.ndarray) -> None:

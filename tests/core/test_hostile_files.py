@@ -10,20 +10,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import encode
+from drawn import encode
 
 from edge_demo.watch import _read_journal
-from keras_dr import prepared, runs
-from keras_dr.comparison import load_contenders
-from keras_dr.config import load_recipe
+from keras_dr.core import folders
+from keras_dr.core.decoding import MAX_SCANS, decode_rgb, read_header
+from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
+from keras_dr.datasets.grades import task_of
+from keras_dr.datasets.records import read_array
 from keras_dr.datasets.tables import read_table
-from keras_dr.decoding import MAX_SCANS, decode_rgb, read_header
-from keras_dr.errors import KerasDrError, brief
-from keras_dr.grades import task_of
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import read_array
-from keras_dr.report import Section, Table, write_html
+from keras_dr.evaluation.compare import load_evaluated_runs
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import load_recipe
+from keras_dr.reports.html import Section, write_html
+from keras_dr.reports.tables import Table
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -71,14 +73,14 @@ def test_a_hostile_setting_is_refused(value: str) -> None:
 )
 def test_json_that_is_none_of_ours_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(KerasDrError, match="JSON in"):
-        runs.read_json(put(tmp_path / "x.json", text.encode("latin-1")))
+        folders.read_json(put(tmp_path / "x.json", text.encode("latin-1")))
 
 
 @pytest.mark.parametrize("text", ["null", "3", '"schema_version"', "[1]", '{"schema_version": {}}'])
 def test_a_manifest_is_a_dictionary_of_this_schema(tmp_path: Path, text: str) -> None:
     put(tmp_path / "run.json", text)
     with pytest.raises(KerasDrError, match=r"run\.json"):
-        runs.read_manifest(tmp_path, "run")
+        folders.read_manifest(tmp_path, "run")
 
 
 @pytest.mark.parametrize(
@@ -207,11 +209,11 @@ def test_transparency_is_blended_in_every_strip() -> None:
 def small_set(tmp_path: Path) -> Path:
     """A Prepared set of two photographs whose hash is made to fit whatever the test writes."""
     rows = [
-        dict.fromkeys(prepared.COLUMNS, "") | {"image_id": name, "split": "train", "label": "mild"} for name in "ab"
+        dict.fromkeys(prepared_set.COLUMNS, "") | {"image_id": name, "split": "train", "label": "mild"} for name in "ab"
     ]
     for row in rows:
         put(tmp_path / "images" / f"{row['image_id']}.png", encode(np.zeros((32, 32, 3), np.uint8)))
-    text = "\n".join([",".join(prepared.COLUMNS), *(",".join(row.values()) for row in rows), ""])
+    text = "\n".join([",".join(prepared_set.COLUMNS), *(",".join(row.values()) for row in rows), ""])
     return write_set(tmp_path, text)
 
 
@@ -222,7 +224,7 @@ def write_set(folder: Path, manifest: str) -> Path:
         "preprocessing": {"size": 32, "enhance": "none"},
         "counts": {split: {} for split in ("train", "val", "test")},
     }
-    about |= {"schema_version": 1, "manifest_sha256": runs.sha256_of(folder / "manifest.csv")}
+    about |= {"schema_version": 1, "manifest_sha256": folders.sha256_of(folder / "manifest.csv")}
     put(folder / "prepared.json", json.dumps(about))
     return folder
 
@@ -242,10 +244,10 @@ def write_set(folder: Path, manifest: str) -> Path:
     ],
 )
 def test_a_hostile_manifest_is_refused(small_set: Path, old: str, new: str, message: str) -> None:
-    assert len(prepared.load(small_set).rows) == 2
+    assert len(prepared_set.load(small_set).rows) == 2
     write_set(small_set, (small_set / "manifest.csv").read_text().replace(old, new, 1))
     with pytest.raises(KerasDrError, match=message):
-        prepared.load(small_set)
+        prepared_set.load(small_set)
 
 
 @pytest.mark.parametrize(
@@ -257,13 +259,13 @@ def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str,
     lines[2][lines[0].index(column)] = cell
     write_set(small_set, "\n".join(map(",".join, lines)))
     with pytest.raises(KerasDrError, match=f"a {column} that prepare writes.*{cell}"):
-        prepared.load(small_set)
+        prepared_set.load(small_set)
 
 
 def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "run.json", '{"schema_version": 1, "data": []}')
     with pytest.raises(KerasDrError, match="as train and evaluate wrote it; found TypeError"):
-        load_contenders([tmp_path, tmp_path], "test")
+        load_evaluated_runs([tmp_path, tmp_path], "test")
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a", "bytes": 1e999, "changed_ns": 0}', "[]", "\xff"])

@@ -1,4 +1,4 @@
-"""keras_dr.image_files: which images are found, and in which order."""
+"""keras_dr.core.image_files: which images are found, and in which order."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.image_files import find_images, walk_images
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import find_images, walk_images
 
 
 @pytest.fixture

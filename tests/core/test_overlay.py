@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from keras_dr.overlay import OPACITY, blend, enlarge, normalise
+from keras_dr.core.overlay import OPACITY, blend, enlarge, normalise
 
 
 def test_blend_is_the_weighted_mean_of_photograph_and_colour() -> None:

@@ -3,11 +3,11 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from conftest import encode, with_exif
-from layouts import SHARED
+from drawn import encode, with_exif
+from places import SHARED
 
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import (
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import (
     Fundus,
     Photograph,
     Preprocessing,
@@ -19,7 +19,7 @@ from keras_dr.preprocessing import (
     prepare_photograph,
     read_photograph,
 )
-from keras_dr.synthetic import synthesise
+from keras_dr.synthetic.photographs import synthesise
 
 
 def test_crop_pads_beyond_the_border_with_black() -> None:

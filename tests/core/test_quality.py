@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dr.preprocessing import circle_mask
-from keras_dr.quality import find_limits, judge, measure
+from keras_dr.core.preprocessing import circle_mask
+from keras_dr.core.quality import find_limits, judge, measure
 
 INSIDE = circle_mask(64)
 

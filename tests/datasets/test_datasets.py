@@ -3,11 +3,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from layouts import SHARED, put
+from layouts import put
+from places import SHARED
 
+from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets import find_adapter, read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import choose_task
+from keras_dr.datasets.grades import choose_task
 
 
 @pytest.fixture

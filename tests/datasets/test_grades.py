@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, UNGRADABLE, Task, check_task, choose_task, parse_grade, task_of
-from keras_dr.records import Record
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS, UNGRADABLE, Task, check_task, choose_task, parse_grade, task_of
+from keras_dr.datasets.records import Record
 
 
 def graded(*grades: int | None) -> list[Record]:

@@ -2,12 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from layouts import SHARED, put
+from layouts import put
+from places import SHARED
 
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import decode_rgb
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import decode_rgb
-from keras_dr.records import SPLITS, read_bytes
+from keras_dr.datasets.records import SPLITS, read_bytes
 
 needs_medmnist = pytest.mark.skipif(not (SHARED / "medmnist").is_dir(), reason="MedMNIST is not at hand")
 

@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
-from layouts import SHARED, put
+from layouts import put
+from places import SHARED
 
+from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import UNGRADABLE
-from keras_dr.records import Record
+from keras_dr.datasets.grades import UNGRADABLE
+from keras_dr.datasets.records import Record
 
 
 def read(source: Path, name: str) -> list[Record]:

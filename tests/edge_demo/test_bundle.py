@@ -8,8 +8,8 @@ from edge_fixtures import SIZE, change
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from keras_dr.errors import KerasDrError
-from keras_dr.runs import sha256_of
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import sha256_of
 
 
 def test_default_variant_is_int8_where_there_is_one(bundle_folder: Path) -> None:

@@ -10,13 +10,12 @@ import cv2
 import numpy as np
 import pytest
 from edge_fixtures import CLASSES, SIZE, by_hand, change
+from places import ROOT
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.results import results_csv
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

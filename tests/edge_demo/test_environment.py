@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from edge_demo.profiler import synthetic_photograph
 
-ROOT = Path(__file__).resolve().parents[1]
 SIZE = 64
 KERAS_DR = (
     "__init__",

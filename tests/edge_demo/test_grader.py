@@ -12,8 +12,8 @@ from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.results import describe
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8"])

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 import pytest
 from edge_fixtures import SIZE, change
+from places import ROOT
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
-ROOT = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)
 NO_FUNDUS = {
     "noise": RNG.integers(0, 256, (90, 120, 3), np.uint8),

@@ -9,7 +9,7 @@ from edge_fixtures import write_bundle
 from edge_demo import __main__ as command
 from edge_demo import litert_c
 from edge_demo.operators import OperatorProfile, profile_operators, summed, table
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ import pytest
 
 from edge_demo import __main__ as command
 from edge_demo import profiler
-from edge_demo.machine import expectations, int8_instructions, usable_cores
-from keras_dr.errors import KerasDrError
+from edge_demo.machine import expectations, int8_instructions
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.machine import usable_cores
 
 
 @pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1,", "100000", "9" * 5000])

@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from edge_demo import trial
 from edge_demo.trial import try_model
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 MUTANTS = int(os.environ.get("KERAS_DR_MUTANTS", "12"))  # more for a longer hunt
 FIRST = int(os.environ.get("KERAS_DR_FIRST_MUTANT", "0"))
@@ -21,7 +22,7 @@ def test_a_sound_model_passes(bundle_folder: Path) -> None:
 
 def test_mutated_models_get_a_message_or_a_grade(bundle_folder: Path, tmp_path: Path, photograph: bytes) -> None:
     (tmp_path / "eye.jpg").write_bytes(photograph)
-    script = Path(__file__).with_name("mutants.py")
+    script = ROOT / "tests" / "helpers" / "mutants.py"
     words = [sys.executable, script, bundle_folder, tmp_path / "eye.jpg", str(FIRST), str(MUTANTS)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60 + 10 * MUTANTS)
     lines = done.stdout.splitlines()

@@ -9,7 +9,7 @@ from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.watch import watch
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 
 @pytest.fixture

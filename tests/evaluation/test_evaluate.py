@@ -8,14 +8,18 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import evaluation, evaluation_report, prepared, preparing, runs
-from keras_dr.calibration import calibrate
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import softmax
-from keras_dr.predictions import read_predictions
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.trained import load_run
+from keras_dr.evaluation import evaluate
+from keras_dr.metrics.calibration import calibrate
+from keras_dr.metrics.predictions import read_predictions
+from keras_dr.models.heads import softmax
+from keras_dr.preparation import prepare, prepared_set
+from keras_dr.reports import evaluation
+from keras_dr.training import forward
+from keras_dr.training.run import load_run
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def run(run_folder: Path, prepared_folder: Path, tmp_path: Path):
 
 def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
     data = run.prepared_set().split("test")
-    folder, figures = evaluation.evaluate(run, data, "small-test")
+    folder, figures = evaluate.evaluate(run, data, "small-test")
     with (folder / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert figures == json.loads((folder / "metrics.json").read_bytes())
@@ -49,20 +53,20 @@ def test_predictions_equal_the_model_on_the_photographs(run) -> None:
     data, model = run.prepared_set().split("test"), run.model()
     logits = model.predict(data.images().astype(np.float32), verbose=0)
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits / run.temperature))
-    assert evaluation.predict(run, model, data) == pytest.approx(expected, abs=1e-5)
+    assert forward.predict(run, model, data) == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
     data = run.prepared_set().split("test")
-    evaluation.evaluate(run, data, "again")
+    evaluate.evaluate(run, data, "again")
     with pytest.raises(KerasDrError, match="--overwrite"):
-        evaluation.evaluate(run, data, "again")
-    evaluation.evaluate(run, data, "again", overwrite=True)
+        evaluate.evaluate(run, data, "again")
+    evaluate.evaluate(run, data, "again", overwrite=True)
 
 
 def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
-    preparing.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
+    prepare.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
 
@@ -70,31 +74,33 @@ def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_
 def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
     spec = Preprocessing(32)
-    preparing.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
+    prepare.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
     own, other = run.prepared_set(), run.prepared_set(tmp_path / "two")
     assert [row["label"] for row in other.rows] == [row["label"] for row in own.rows]
-    evaluation.evaluate(run, own.split("test"), run.result_name(own, "test"))
-    _, figures = evaluation.evaluate(run, other, run.result_name(other, "all"), wishes=evaluation.Wishes(0.1, 0.3))
+    evaluate.evaluate(run, own.split("test"), run.result_name(own, "test"))
+    _, figures = evaluate.evaluate(
+        run, other, run.result_name(other, "all"), wishes=evaluate.EvaluationOptions(0.1, 0.3)
+    )
     trained_on = {split: len(own.split(split).rows) for split in ("train", "val")}
     assert figures["external"] and figures["seen_in_training"] == trained_on
     assert figures["internal"]["photographs"] == len(own.split("test").rows)
     assert figures["operating_point"]["threshold"] == run.threshold
-    text = evaluation_report.metrics_text(figures)
+    text = evaluation.metrics_text(figures)
     assert f"Warning: {sum(trained_on.values())} of 60" in text and "internal: small, test" in text
 
 
 def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
     val = run.prepared_set().split("val")
-    outputs = evaluation.forward(run, run.model(), val)
+    outputs = forward.forward(run, run.model(), val)
     chosen = calibrate(val.labels(), outputs, softmax, run.task, "sensitivity", 0.9, "median")
-    runs.write_json(run.folder / "run.json", run.about | chosen)
+    folders.write_json(run.folder / "run.json", run.about | chosen)
     calibrated = load_run(run.folder)
     assert calibrated.decision == "median" and calibrated.point.targets == {"sensitivity": 0.9}
-    folder, figures = evaluation.evaluate(calibrated, run.prepared_set().split("test"), "small-test")
+    folder, figures = evaluate.evaluate(calibrated, run.prepared_set().split("test"), "small-test")
     assert figures["calibration"]["temperature"] == calibrated.temperature == chosen["temperature"]
     assert list(figures["operating_points"]) == ["specificity-95", "sensitivity-90", "youden", "screening"]
     assert figures["operating_points"]["youden"]["threshold"] == chosen["operating_points"]["youden"]["value"]
-    assert [band["aimed"] for band in figures["bands"]] == list(evaluation.SHARES)
+    assert [band["aimed"] for band in figures["bands"]] == list(evaluate.SHARES)
     _, read = read_predictions(folder / "predictions.csv", figures["predictions_sha256"], run.task, "median")
     assert figures["accuracy"] == read.right.mean()
 
@@ -102,17 +108,17 @@ def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
 def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:
     data = run.prepared_set().split("test")
     few = dataclasses.replace(data, rows=tuple(row for row in data.rows if row["label"] != "severe")[:5])
-    _, figures = evaluation.evaluate(run, few, "five")
+    _, figures = evaluate.evaluate(run, few, "five")
     assert figures["photographs"] == 5 and figures["classes"]["severe"]["recall"] is None
-    assert "severe" in evaluation_report.metrics_text(figures)
+    assert "severe" in evaluation.metrics_text(figures)
 
 
 def test_a_share_that_is_none_is_refused(run) -> None:
     with pytest.raises(KerasDrError, match="--prevalence"):
-        evaluation.Wishes(prevalence=1.5)
+        evaluate.EvaluationOptions(prevalence=1.5)
     data = run.prepared_set().split("test")
     with pytest.raises(KerasDrError, match="--by"):
-        evaluation.evaluate(run, data, "by", wishes=evaluation.Wishes(columns=("age",)))
+        evaluate.evaluate(run, data, "by", wishes=evaluate.EvaluationOptions(columns=("age",)))
 
 
 def test_a_changed_or_missing_model_is_refused(run) -> None:
@@ -136,11 +142,11 @@ def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder:
     manifest = tmp_path / "set" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",val,", ",train,"))
     about = tmp_path / "set" / "prepared.json"
-    values = json.loads(about.read_bytes()) | {"manifest_sha256": runs.sha256_of(manifest)}
+    values = json.loads(about.read_bytes()) | {"manifest_sha256": folders.sha256_of(manifest)}
     about.write_text(json.dumps(values))
     with pytest.raises(KerasDrError, match="trained on"):
         run.own_set(tmp_path / "set")
-    assert run.result_name(prepared.load(tmp_path / "set"), "test") == f"set-{values['manifest_sha256'][:8]}-test"
+    assert run.result_name(prepared_set.load(tmp_path / "set"), "test") == f"set-{values['manifest_sha256'][:8]}-test"
 
 
 @pytest.mark.parametrize(

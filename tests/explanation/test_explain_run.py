@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from edge_fixtures import change, spoil
 
-from keras_dr import datasets, preparing, runs
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import Options, command, costly, explain_photograph, explain_run
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.trained import Run, load_run
+from keras_dr import datasets
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.explanation import explain_run as explaining
+from keras_dr.explanation.explain_run import explain_run, explain_run_photograph
+from keras_dr.explanation.job import ExplanationOptions
+from keras_dr.explanation.scores import bundle_maps
+from keras_dr.preparation import prepare
+from keras_dr.training.run import Run, load_run
 
 
 @pytest.fixture(scope="module")
@@ -21,51 +26,51 @@ def other(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's photographs prepared as another set, split in another way."""
     folder = tmp_path_factory.mktemp("other") / "other"
     name, records = datasets.read_records(photographs)
-    preparing.prepare(records, photographs, folder, Preprocessing(32), dataset=name, seed=9, workers=1)
+    prepare.prepare(records, photographs, folder, Preprocessing(32), dataset=name, seed=9, workers=1)
     return folder
 
 
 def test_own_test_split_is_explained_beside_its_training_masks(grader: Run) -> None:
-    target, about = explain_run(grader, None, "test", Options(2))
+    target, about = explain_run(grader, None, "test", ExplanationOptions(2))
     assert target == grader.folder / "explanations" / "small-test"
     assert about["photographs_left_out"] == 0 and about["overlap_photographs"] > 0
     assert (target / "before-after.png").is_file() == (grader.about["kept"] == "finetune")
 
 
 def test_photographs_learned_from_are_left_out(grader: Run, other: Path) -> None:
-    _, about = explain_run(grader, other, "all", Options(1))
+    _, about = explain_run(grader, other, "all", ExplanationOptions(1))
     assert about["photographs_in_split"] == 60
     assert about["photographs_left_out"] >= grader.about["data"]["photographs"]["train"]
     assert about["photographs_scored"] == 60 - about["photographs_left_out"] > 0
 
 
 def test_nothing_left_to_measure_is_told(grader: Run, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "met_before", lambda home, data: np.full(len(data.rows), "train"))
+    monkeypatch.setattr(explaining, "seen_in", lambda home, data: np.full(len(data.rows), "train"))
     with pytest.raises(KerasDrError, match="has not learned from; found none"):
-        explain_run(grader, other, "test", Options(1))
+        explain_run(grader, other, "test", ExplanationOptions(1))
 
 
 def test_one_photograph_of_any_split(grader: Run) -> None:
     image_id = grader.prepared_set().split("train").rows[0]["image_id"]
-    target, about = explain_photograph(grader, None, image_id, ("grad-cam",))
+    target, about = explain_run_photograph(grader, None, image_id, ("grad-cam",))
     assert target.name == f"small-{image_id}" and (target / "explanation.png").is_file()
     assert sum(about["probabilities"].values()) == pytest.approx(1)
 
 
 def test_unknown_photograph_is_told(grader: Run) -> None:
     with pytest.raises(KerasDrError, match="an image_id of"):
-        explain_photograph(grader, None, "nobody", ("grad-cam",))
+        explain_run_photograph(grader, None, "nobody", ("grad-cam",))
 
 
 def test_bundle_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_demo.bundle.Bundle.load", lambda folder: None)
-    monkeypatch.setattr(runs, "read_manifest", lambda folder, kind: {"run": {"model_sha256": "a"}})
+    monkeypatch.setattr(folders, "read_manifest", lambda folder, kind: {"run": {"model_sha256": "a"}})
     with pytest.raises(KerasDrError, match=r"one of another run. Export the run again"):
-        costly.measure_bundle(None, None, None, tmp_path, "b", [0], 42)
+        bundle_maps.measure_bundle(None, None, None, tmp_path, "b", [0], 42)
 
 
 def test_models_of_a_bundle_are_tried_first(bundle_folder: Path) -> None:
     change(bundle_folder, run={"model_sha256": "b"})
     spoil(bundle_folder)
     with pytest.raises(KerasDrError, match="a TFLite model that runs"):
-        costly.measure_bundle(None, None, None, bundle_folder, "b", [0], 42)
+        bundle_maps.measure_bundle(None, None, None, bundle_folder, "b", [0], 42)

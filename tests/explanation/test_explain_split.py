@@ -7,16 +7,22 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import datasets, prepared, preparing, synthetic
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import Companions, Explainer, Options, explain, explain_one, one
-from keras_dr.explain.boards import BoardRow, write_board
-from keras_dr.explain.selection import choose_for_board, sample_evenly
-from keras_dr.explain.sheets import blend_signed
-from keras_dr.model import build_model
-from keras_dr.prepared import PreparedSet
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.seen import met_before
+from keras_dr import datasets
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.explanation import explain_photograph as explaining
+from keras_dr.explanation.drawing.boards import BoardRow, write_board
+from keras_dr.explanation.drawing.sheets import blend_signed
+from keras_dr.explanation.explain_photograph import explain_photograph
+from keras_dr.explanation.explain_split import explain_split
+from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
+from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.sampling import choose_for_board, sample_evenly
+from keras_dr.models.grader import build_model
+from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation.audit import seen_in
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.synthetic import photographs
 
 SIZE = 96
 
@@ -30,17 +36,17 @@ def grader() -> keras.Model:
 @pytest.fixture(scope="module")
 def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     folder = tmp_path_factory.mktemp("explain")
-    synthetic.write_dataset(folder / "source", count=24, seed=5, size=(96, 128), workers=1)
+    photographs.write_dataset(folder / "source", count=24, seed=5, size=(96, 128), workers=1)
     name, records = datasets.read_records(folder / "source")
     target = folder / "fundus"
-    preparing.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
-    return prepared.load(target).split("all")
+    prepare.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
+    return prepared_set.load(target).split("all")
 
 
 @pytest.fixture(scope="module")
 def explained(grader: keras.Model, fundus_set: PreparedSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "explanations" / "fundus-all"
-    explain(grader, fundus_set, folder, Options(4))
+    explain_split(grader, fundus_set, folder, ExplanationOptions(4))
     return folder
 
 
@@ -114,16 +120,16 @@ def test_scores_json_says_what_was_measured(explained: Path) -> None:
 def test_two_methods_have_a_board_each_and_an_agreement(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
-    out, options = tmp_path / "out", Options(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
-    about = explain(grader, fundus_set.split("test"), out, options)
+    out, options = tmp_path / "out", ExplanationOptions(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
+    about = explain_split(grader, fundus_set.split("test"), out, options)
     assert sorted(path.name for path in out.glob("board*")) == ["board-grad-cam-dilated.png", "board-grad-cam.png"]
     assert (about["photographs_scored"], about["sampling"][:14]) == (2, "the 2 of the b")
     assert about["agreement"]["grad-cam ~ grad-cam-dilated"]["n"] == 2
 
 
 def test_costly_scores_are_made_when_asked_for(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
-    options = Options(1, faithfulness=3, sanity=2)
-    about = explain(grader, fundus_set.split("test"), tmp_path / "out", options)
+    options = ExplanationOptions(1, faithfulness=3, sanity=2)
+    about = explain_split(grader, fundus_set.split("test"), tmp_path / "out", options)
     assert set(about["faithfulness"]) == {"grad-cam", "random"}
     assert about["faithfulness"]["grad-cam"]["deletion_auc"]["n"] == 3
     assert list(about["sanity"]["grad-cam"]) == ["head", "head, top quarter", "head, top half", "whole network"]
@@ -132,8 +138,8 @@ def test_costly_scores_are_made_when_asked_for(grader: keras.Model, fundus_set: 
 def test_overlap_threshold_comes_from_other_photographs(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
-    companions = Companions(masked=fundus_set.split("train"), before=build_model("tiny", SIZE, 5))
-    about = explain(grader, fundus_set.split("test"), tmp_path / "out", Options(1), companions)
+    companions = ExtraInputs(masked=fundus_set.split("train"), before=build_model("tiny", SIZE, 5))
+    about = explain_split(grader, fundus_set.split("test"), tmp_path / "out", ExplanationOptions(1), companions)
     assert about["overlap_photographs"] == len(fundus_set.split("train").rows)
     assert 0 < about["overlap_thresholds"]["grad-cam"]["lesions"] < 1
     assert about["summary"]["uniform"]["iou_lesions"]["n"] > 0
@@ -142,14 +148,17 @@ def test_overlap_threshold_comes_from_other_photographs(
 
 def test_photograph_met_in_training_is_found(fundus_set: PreparedSet) -> None:
     splits = [row["split"].replace("test", "") for row in fundus_set.rows]
-    assert met_before(fundus_set, fundus_set).tolist() == splits
+    assert seen_in(fundus_set, fundus_set).tolist() == splits
     encoded_anew = (row | {"pixels_sha256": row["image_id"]} for row in fundus_set.rows)
-    assert met_before(fundus_set, replace(fundus_set, rows=tuple(encoded_anew))).tolist() == splits
+    assert seen_in(fundus_set, replace(fundus_set, rows=tuple(encoded_anew))).tolist() == splits
 
 
 def test_temperature_changes_confidence_alone(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     val = fundus_set.split("val")
-    one, other = (explain(grader, val, tmp_path / f"{t}", Options(1, temperature=t))["photographs"] for t in (1.0, 0.1))
+    one, other = (
+        explain_split(grader, val, tmp_path / f"{t}", ExplanationOptions(1, temperature=t))["photographs"]
+        for t in (1.0, 0.1)
+    )
     assert [row["prediction"] for row in one] == [row["prediction"] for row in other]
     assert one[0]["confidence"] < other[0]["confidence"]
 
@@ -158,7 +167,7 @@ def test_one_photograph_is_explained_by_all_methods(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
     methods = ("grad-cam", "layercam-2x")
-    about = explain_one(grader, fundus_set, 3, tmp_path / "out", methods)
+    about = explain_photograph(grader, fundus_set, 3, tmp_path / "out", methods)
     assert list(about["decision_changes"]) == list(methods) and about["image_id"] == fundus_set.rows[3]["image_id"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "explanation.png",
@@ -174,10 +183,10 @@ def test_the_legend_names_the_classes_that_are_drawn(
 ) -> None:
     likely = Explainer(grader).look(fundus_set.image(3)[None])[0][0]
     chosen, rival = int(likely.argmin()), int(likely.argmax())  # as the median of an ordinal head may be
-    monkeypatch.setattr(one, "decide", lambda said, decision: np.full(len(said), chosen))
+    monkeypatch.setattr(explaining, "decide", lambda said, decision: np.full(len(said), chosen))
     drawn: list[dict[str, object]] = []
-    monkeypatch.setattr(one, "write_sheet", lambda file, rows, title, note, legend: drawn.append(legend))
-    explain_one(grader, fundus_set, 3, tmp_path / "out", ("grad-cam",))
+    monkeypatch.setattr(explaining, "write_sheet", lambda file, rows, title, note, legend: drawn.append(legend))
+    explain_photograph(grader, fundus_set, 3, tmp_path / "out", ("grad-cam",))
     classes = fundus_set.task.classes
     assert list(drawn[0]) == [f"for {classes[chosen]}", f"for {classes[rival]}"]
 
@@ -189,17 +198,17 @@ def test_signed_map_has_two_colours() -> None:
 
 def test_existing_explanation_is_refused(explained: Path, grader: keras.Model, fundus_set: PreparedSet) -> None:
     with pytest.raises(KerasDrError, match="pass --overwrite"):
-        explain(grader, fundus_set, explained)
+        explain_split(grader, fundus_set, explained)
 
 
 def test_overwrite_replaces_an_explanation(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "old").touch()
     (tmp_path / "out" / "scores.json").touch()
-    explain(grader, fundus_set.split("val"), tmp_path / "out", Options(1), overwrite=True)
+    explain_split(grader, fundus_set.split("val"), tmp_path / "out", ExplanationOptions(1), overwrite=True)
     assert not (tmp_path / "out" / "old").exists()
 
 
 def test_photographs_of_another_size_are_refused(fundus_set: PreparedSet, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"photographs of 64 pixels.*Prepare with --size 64"):
-        explain(build_model("tiny", 64, 5), fundus_set, tmp_path / "out")
+        explain_split(build_model("tiny", 64, 5), fundus_set, tmp_path / "out")

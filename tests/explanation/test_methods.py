@@ -2,13 +2,14 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr.backbones import BACKBONES
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import METHODS, Explainer, visualisers
-from keras_dr.explain.closed_form import CLOSED, class_kernel, model_evidence
-from keras_dr.explain.finer import finer_layer
-from keras_dr.model import build_model, feature_layer, head_weights
-from keras_dr.overlay import enlarge, normalise
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.overlay import enlarge, normalise
+from keras_dr.explanation import tf_keras_vis_maps
+from keras_dr.explanation.closed_form import CLOSED, class_kernel, model_evidence
+from keras_dr.explanation.finer import finer_layer
+from keras_dr.explanation.methods import METHODS, Explainer
+from keras_dr.models.backbones import BACKBONES
+from keras_dr.models.grader import build_model, feature_layer, head_weights
 
 SIZE = 96
 QUICK = ("tiny", "mobilenetv2")
@@ -66,7 +67,7 @@ def test_closed_form_is_tf_keras_vis(name: str) -> None:
     images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), np.uint8)
     for method in CLOSED:
         for classes in (np.array([0, 1]), np.array([2, 2])):
-            peer = visualisers.by_gradients(method, explainer.model, images, classes, explainer.layer)
+            peer = tf_keras_vis_maps.by_gradients(method, explainer.model, images, classes, explainer.layer)
             assert alike(explainer.heatmaps(images, classes, method), peer) or not peer.any()
 
 
@@ -82,7 +83,7 @@ def test_grad_cam_plus_plus_bears_large_logits(photographs: np.ndarray) -> None:
     kernel, _ = head_weights(model)
     model.get_layer("logits").set_weights([kernel, np.array([500.0, -500.0])])
     expected = np.einsum("nhwc,c->nhw", pooled(model, photographs), np.maximum(kernel[:, 0], 0))
-    peer = visualisers.by_gradients("grad-cam++", model, photographs, np.zeros(3, int), feature_layer(model))
+    peer = tf_keras_vis_maps.by_gradients("grad-cam++", model, photographs, np.zeros(3, int), feature_layer(model))
     assert alike(peer, expected)
 
 

@@ -4,11 +4,18 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
-from keras_dr.errors import KerasDrError
-from keras_dr.explain import faithfulness, sanity
-from keras_dr.explain.lesions import THRESHOLDS, Ranking
-from keras_dr.explain.scores import baseline, choose_thresholds, describe, overlap_scores, score_heatmap, summarise
-from keras_dr.model import build_model
+from keras_dr.core.errors import KerasDrError
+from keras_dr.explanation.scores import faithfulness, sanity
+from keras_dr.explanation.scores.heat import (
+    baseline,
+    choose_thresholds,
+    describe,
+    overlap_scores,
+    score_heatmap,
+    summarise,
+)
+from keras_dr.explanation.scores.localisation import THRESHOLDS, Ranking
+from keras_dr.models.grader import build_model
 
 CORNER = np.zeros((4, 4))
 CORNER[:2, :2] = 1  # a quarter of a 4 x 4 map

@@ -8,12 +8,13 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from graders import SIZE, TEMPERATURE, grader, photographs
 
-from export.calibration import observe
+from edge_demo.interpreter import outputs_of_file
+from export.activation_statistics import observe
 from export.graph import build_graph
-from export.parity import agreement, float_outputs, variant_outputs
+from export.parity import agreement, float_outputs
 from export.variants import VARIANTS, convert, quantise
-from keras_dr.model import head_weights
-from keras_dr.overlay import normalise
+from keras_dr.core.overlay import normalise
+from keras_dr.models.grader import head_weights
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +36,13 @@ def variants_of(model: keras.Model, size: int = SIZE) -> dict[str, bytes]:
 def test_float32_probabilities_equal_keras(model: keras.Model, files: dict[str, bytes]) -> None:
     images = photographs(5)
     expected = float_outputs(model, TEMPERATURE, images).probabilities
-    np.testing.assert_allclose(variant_outputs(files["float32"], images).probabilities, expected, atol=1e-4)
+    np.testing.assert_allclose(outputs_of_file(files["float32"], images).probabilities, expected, atol=1e-4)
 
 
 def test_spatial_mean_of_heatmaps_plus_bias_is_the_logit(model: keras.Model, files: dict[str, bytes]) -> None:
     images = photographs(5)
     logits = model.predict_on_batch(images.astype(np.float32))
-    maps = variant_outputs(files["float32"], images).heatmaps
+    maps = outputs_of_file(files["float32"], images).heatmaps
     np.testing.assert_allclose(maps.mean(axis=(1, 2)) + head_weights(model)[1], logits, atol=1e-4)
 
 
@@ -63,7 +64,7 @@ def test_scaling_and_head_stay_in_float(files: dict[str, bytes]) -> None:
 
 
 def test_int8_probabilities_are_finer_than_256_steps(files: dict[str, bytes]) -> None:
-    probabilities = variant_outputs(files["int8"], photographs(3)).probabilities
+    probabilities = outputs_of_file(files["int8"], photographs(3)).probabilities
     assert np.abs(probabilities * 256 - np.rint(probabilities * 256)).max() > 1e-3
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
@@ -74,7 +75,7 @@ def test_int8_probabilities_are_finer_than_256_steps(files: dict[str, bytes]) ->
 )
 def test_variant_is_near_the_float_model(files: dict[str, bytes], variant: str, largest: float) -> None:
     images = photographs(8)
-    near = agreement(variant_outputs(files["float32"], images), variant_outputs(files[variant], images))
+    near = agreement(outputs_of_file(files["float32"], images), outputs_of_file(files[variant], images))
     assert near["largest_probability_difference"] < largest
     assert near["heatmap_correlation"] > 0.9
 
@@ -91,7 +92,7 @@ def test_int8_of_every_family_is_less_than_half_and_near(backbone: str) -> None:
     images = photographs(4)
     file = quantise(content, "int8", observe(content, images))
     assert len(file) < 0.5 * len(content)
-    near = agreement(variant_outputs(content, images), variant_outputs(file, images))
+    near = agreement(outputs_of_file(content, images), outputs_of_file(file, images))
     assert near["largest_probability_difference"] < 0.1
 
 

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from test_export import SIZE, export, grader
+from graders import SIZE, export, grader
 from typer.testing import CliRunner
 
 from cli import app
 from export import engines
 from export.engines import compare_engines, engine_files, table
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from test_export import export, grader
+from graders import export, grader
 
-from export import bundle
+from export import write_bundle
 from export.variants import file_name
-from keras_dr.config import ParityLimits, VariantLimits
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.recipe import ParityLimits, VariantLimits
 
 
 @pytest.mark.parametrize("variant", ["float16", "onnx"])
@@ -22,7 +22,7 @@ def test_an_export_killed_after_its_gate_goes_on(variant: str, tmp_path: Path, m
     missed = ParityLimits(**{variant: VariantLimits(largest_probability_difference=0)})
     model, words = grader(), {"variants": ("float32", variant), "limits": missed}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(bundle, "_describe", die)
+        patch.setattr(write_bundle, "_describe", die)
         export(model, tmp_path / "bundle", **words)
     with pytest.raises(KerasDrError, match=f"{variant}: largest_probability_difference"):
         export(model, tmp_path / "bundle", **words)

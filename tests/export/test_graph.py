@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 
+from edge_demo import interpreter
 from export import parity
 from export.graph import build_graph
 from export.variants import convert
-from keras_dr.decision import decide
-from keras_dr.heads import probabilities
-from keras_dr.model import build_model
+from keras_dr.core.decision import decide
+from keras_dr.models.grader import build_model
+from keras_dr.models.heads import probabilities
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
 
 @pytest.fixture(scope="module", params=[2, 5])
-def outputs(request: pytest.FixtureRequest) -> tuple[parity.Outputs, parity.Outputs, np.ndarray]:
+def outputs(request: pytest.FixtureRequest) -> tuple[interpreter.Outputs, interpreter.Outputs, np.ndarray]:
     """Of Keras and of the float32 file, and the logits; temperature 1.5."""
     model = build_model("tiny", 32, request.param, head="ordinal")
     model.get_layer("logits").set_weights(
@@ -22,7 +23,7 @@ def outputs(request: pytest.FixtureRequest) -> tuple[parity.Outputs, parity.Outp
     )
     logits = model.predict(IMAGES.astype(np.float32), verbose=0)
     file = convert(build_graph(model, 1.5))
-    return parity.float_outputs(model, 1.5, IMAGES), parity.variant_outputs(file, IMAGES), logits
+    return parity.float_outputs(model, 1.5, IMAGES), interpreter.outputs_of_file(file, IMAGES), logits
 
 
 def test_probabilities_equal_keras(outputs: tuple) -> None:

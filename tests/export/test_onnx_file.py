@@ -5,24 +5,25 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_export import SIZE, export, grader, photographs
+from graders import SIZE, export, grader, photographs
 
 from edge_demo.bundle import Bundle
+from edge_demo.interpreter import outputs_of_file
 from export import onnx_file
 from export.graph import build_graph
 from export.onnx_file import onnx_outputs, to_onnx
-from export.parity import agreement, variant_outputs
+from export.parity import agreement
 from export.variants import check_variants, convert
-from keras_dr.errors import KerasDrError
-from keras_dr.model import build_model
-from keras_dr.runs import read_manifest, sha256_of
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.models.grader import build_model
 
 
 def compare_both(model: keras.Model, size: int = SIZE) -> bytes:
     """Check that both files say the same of photographs; the ONNX file."""
     content = convert(build_graph(model, 1.5))
     file, images = to_onnx(content), photographs(3, size)
-    one, other = variant_outputs(content, images), onnx_outputs(file, images)
+    one, other = outputs_of_file(content, images), onnx_outputs(file, images)
     np.testing.assert_allclose(other.heatmaps, one.heatmaps, atol=1e-3 * np.abs(one.heatmaps).max())
     assert agreement(one, other)["largest_probability_difference"] < 1e-4
     return file

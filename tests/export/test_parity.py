@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from export.parity import Outputs, compare, failures, limits_of
+from edge_demo.interpreter import Outputs
+from export.parity import compare, failures, limits_of
 from export.variants import ONNX, VARIANTS
-from keras_dr.config import ParityLimits, load_recipe
-from keras_dr.grades import TASKS
+from keras_dr.datasets.grades import TASKS
+from keras_dr.recipe import ParityLimits, load_recipe
 
 REFERABLE = TASKS["referable"]
 LIMITS = limits_of(ParityLimits())

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from graders import TEMPERATURE, grader, photographs
 
-from export.calibration import Statistics, observe, pick_calibration
+from export.activation_statistics import Statistics, observe, pick_calibration
+from export.float_layers import quantise_within
 from export.graph import build_graph
-from export.operators import FloatModel, Operator
 from export.rounding import mean_error, pass_errors_on
-from export.selection import quantise_within
+from export.tflite_graph import FloatModel, Operator
 from export.variants import convert, quantise
 
 

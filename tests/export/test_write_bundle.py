@@ -1,22 +1,19 @@
-"""export.bundle: what lies in a Bundle, and what is refused, set apart or resumed."""
+"""export.write_bundle: what lies in a Bundle, and what is refused, set apart or resumed."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
-from graders import SIZE, TEMPERATURE, grader, photographs
+from graders import SIZE, TEMPERATURE, export, grader
 
-from export import bundle, from_run, variants
-from export.bundle import export_bundle
-from keras_dr.config import ParityLimits, VariantLimits
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS
-from keras_dr.operating_points import OperatingPoint
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.runs import read_manifest, sha256_of
+from export import export_run, variants, write_bundle
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.datasets.grades import TASKS
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.recipe import ParityLimits, VariantLimits
 
 ICDR = TASKS["icdr"]
 UNREACHABLE = ParityLimits(float16=VariantLimits(largest_probability_difference=0))
@@ -25,22 +22,6 @@ UNREACHABLE = ParityLimits(float16=VariantLimits(largest_probability_difference=
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     return grader()
-
-
-def export(model: keras.Model, target: Path, **changes: Any) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "task": ICDR,
-        "spec": Preprocessing(SIZE),
-        "threshold": 0.4,
-        "temperature": TEMPERATURE,
-        "weights": "none",
-        "model_sha256": "00ff",
-        "calibration_images": photographs(8),
-        "calibration_seed": 7,
-        "validation": (photographs(6), np.arange(6) % 5),
-        "variants": ("float32",),
-    }
-    return export_bundle(model, target, **{**settings, **changes})
 
 
 def test_bundle_describes_its_files(model: keras.Model, tmp_path: Path) -> None:
@@ -116,7 +97,7 @@ def test_the_search_decides_as_the_run_does(
         given[-1]("searching")
         return content, []
 
-    monkeypatch.setattr(bundle, "quantise_within", search)
+    monkeypatch.setattr(write_bundle, "quantise_within", search)
     said: list[str] = []
     export(model, tmp_path / "bundle", variants=("float32", "int8"), decision="median", progress=said.append)
     assert asked == ["median"] and said.index("searching") == said.index("converting to int8") + 1
@@ -124,7 +105,7 @@ def test_the_search_decides_as_the_run_does(
 
 def test_the_search_is_no_step_of_its_own() -> None:
     steps: list[int] = []
-    say = from_run._counted(lambda done, total, text: steps.append(done), 2)
+    say = export_run._counted(lambda done, total, text: steps.append(done), 2)
     for line in ("converting to int8", "searching the layers that spoil int8", "comparing int8"):
         say(line)
     assert steps == [0, 0, 1]
@@ -141,10 +122,10 @@ def test_interrupted_export_goes_on(model: keras.Model, tmp_path: Path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(bundle, "_measure", interrupt)
+        patch.setattr(write_bundle, "_measure", interrupt)
         export(model, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
-    monkeypatch.setattr(bundle, "convert", interrupt)
-    monkeypatch.setattr(bundle, "observe", interrupt)
+    monkeypatch.setattr(write_bundle, "convert", interrupt)
+    monkeypatch.setattr(write_bundle, "observe", interrupt)
     export(model, tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

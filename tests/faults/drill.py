@@ -235,7 +235,13 @@ def table(tallies: Sequence[Tally]) -> str:
 
 def import_tensorflow() -> None:
     """For the children of this process; nothing of it is used here."""
-    for module in ("tensorflow", "keras", "export.bundle", "export.predicting", "keras_dr.training"):
+    for module in (
+        "tensorflow",
+        "keras",
+        "export.write_bundle",
+        "keras_dr.prediction.predict",
+        "keras_dr.training.train",
+    ):
         importlib.import_module(module)
 
 

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from victim import NONE, Fault, Process
 
-from keras_dr import runs
-from keras_dr.synthetic import write_dataset
+from keras_dr.core import folders
+from keras_dr.synthetic.photographs import write_dataset
 
 PHOTOGRAPHS, SIDE = 40, 32
 _TRAIN = (
@@ -139,7 +139,7 @@ def renew(at: Path, command: Command, work: Path) -> Path:
 def left_over(command: Command, at: Path) -> bool:
     """Whether an interrupted command left something to go on from."""
     target = at / "run" / "litert" if command.needs else at / command.target
-    return runs.partial_folder(target).is_dir()
+    return folders.partial_folder(target).is_dir()
 
 
 def fingerprint(command: Command, at: Path) -> dict[str, str]:

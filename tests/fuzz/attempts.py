@@ -13,20 +13,26 @@ SECONDS = 5.0
 
 def load_pure() -> None:
     """What runs without TensorFlow."""
-    for name in ("edge_demo.grader", "edge_demo.results", "keras_dr.config", "keras_dr.datasets", "keras_dr.preparing"):
+    for name in (
+        "edge_demo.grader",
+        "edge_demo.results",
+        "keras_dr.recipe",
+        "keras_dr.datasets",
+        "keras_dr.preparation.prepare",
+    ):
         importlib.import_module(name)
 
 
 def load_runs() -> None:
     """Runs, in Keras."""
     load_pure()
-    importlib.import_module("keras_dr.trained")
+    importlib.import_module("keras_dr.training.run")
 
 
 def load_keras() -> None:
     """Keras and its backend, ready to load a model."""
     load_runs()
-    importlib.import_module("keras_dr.model")
+    importlib.import_module("keras_dr.models.grader")
 
 
 def load_litert() -> None:
@@ -36,8 +42,8 @@ def load_litert() -> None:
 
 
 def image(box: Path) -> None:
-    from keras_dr.preprocessing import Preprocessing, prepare_image
-    from keras_dr.truncation import is_truncated
+    from keras_dr.core.preprocessing import Preprocessing, prepare_image
+    from keras_dr.core.truncation import is_truncated
 
     data = (box / "case.img").read_bytes()
     is_truncated(data)
@@ -49,9 +55,9 @@ def tables(box: Path) -> None:
     """By every adapter that reads a table; refused where all refuse."""
     from seeds import LAYOUTS
 
+    from keras_dr.core.errors import KerasDrError
     from keras_dr.datasets import find_adapter, read_records
-    from keras_dr.errors import KerasDrError
-    from keras_dr.grades import choose_task
+    from keras_dr.datasets.grades import choose_task
 
     refusals = []
     for name in LAYOUTS:
@@ -80,9 +86,9 @@ def manifest(box: Path) -> None:
 
 
 def prepared_set(box: Path) -> None:
-    from keras_dr import prepared
+    from keras_dr.preparation import prepared_set
 
-    data = prepared.load(box)
+    data = prepared_set.load(box)
     inside = {str(file) for file in (box / "images").iterdir()}
     assert set(data.image_files()) <= inside, "left its folder"
     for split in ("train", "all"):
@@ -96,8 +102,8 @@ def prepared_set(box: Path) -> None:
 
 def recipe(box: Path) -> None:
     """As a file, and by its lines as --set."""
-    from keras_dr.config import load_recipe, recipe_text
-    from keras_dr.errors import KerasDrError
+    from keras_dr.core.errors import KerasDrError
+    from keras_dr.recipe import load_recipe, recipe_text
 
     for line in (box / "recipe.yaml").read_bytes().decode("utf-8", "replace").splitlines()[:5]:
         try:
@@ -113,8 +119,8 @@ def recipe(box: Path) -> None:
 
 
 def run(box: Path) -> None:
-    from keras_dr.errors import KerasDrError
-    from keras_dr.trained import load_run
+    from keras_dr.core.errors import KerasDrError
+    from keras_dr.training.run import load_run
 
     read = load_run(box)
     assert read.point.value == read.threshold
@@ -133,7 +139,7 @@ def bundle(box: Path) -> None:
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grading
     from edge_demo.results import describe, results_csv
-    from keras_dr.errors import KerasDrError
+    from keras_dr.core.errors import KerasDrError
 
     read = Bundle.load(box)
     read.default_variant()
@@ -152,10 +158,10 @@ def bundle(box: Path) -> None:
 
 
 def archive(box: Path) -> None:
+    from keras_dr.core.preprocessing import Preprocessing, prepare_image
     from keras_dr.datasets import medmnist
-    from keras_dr.grades import choose_task
-    from keras_dr.preprocessing import Preprocessing, prepare_image
-    from keras_dr.records import read_bytes
+    from keras_dr.datasets.grades import choose_task
+    from keras_dr.datasets.records import read_bytes
 
     records = medmnist.read(box / "retinamnist.npz")
     choose_task("auto", records).usable(records)
@@ -168,7 +174,7 @@ def keras_model(box: Path) -> None:
     import keras
     from seeds import run_about
 
-    from keras_dr.trained import load_run
+    from keras_dr.training.run import load_run
 
     about = run_about() | {"model_sha256": hashlib.sha256((box / "model.keras").read_bytes()).hexdigest()}
     (box / "run.json").write_text(json.dumps(about))
@@ -181,7 +187,7 @@ def keras_model(box: Path) -> None:
 def tflite_model(box: Path) -> None:
     """As `edge_demo.trial` tries a model, in a fork instead of a fresh process, which takes a hundredth of the time."""
     from edge_demo import trial
-    from keras_dr.errors import KerasDrError
+    from keras_dr.core.errors import KerasDrError
 
     child = os.fork()
     if child == 0:

@@ -83,7 +83,7 @@ def tables(box: Path) -> list[bytes]:
 
 def manifest(box: Path) -> list[bytes]:
     """manifest.csv of four photographs."""
-    from keras_dr.preparing import COLUMNS
+    from keras_dr.preparation.prepare import COLUMNS
 
     (box / "images").mkdir(exist_ok=True)
     rows = []
@@ -125,7 +125,7 @@ def recipes(box: Path) -> list[bytes]:
 
 def run_about() -> dict[str, Any]:
     """run.json of a trained run, as short as it may be."""
-    from keras_dr.config import Recipe
+    from keras_dr.recipe import Recipe
 
     point = {"value": 0.5, "targets": {"sensitivity": 0.9}, "strict": False, "sensitivity": 0.9, "specificity": 0.8}
     return {
@@ -158,7 +158,7 @@ def run_json(box: Path) -> list[bytes]:
 
 def bundle_json(box: Path) -> list[bytes]:
     """bundle.json with a model of the right hash."""
-    from keras_dr.quality import MEASURES
+    from keras_dr.core.quality import MEASURES
 
     (box / "int8.tflite").write_bytes(b"a model")
     entry = {"file": "int8.tflite", "sha256": hashlib.sha256(b"a model").hexdigest(), "size_bytes": 7}
@@ -194,7 +194,7 @@ def archives(box: Path) -> list[bytes]:
 
 def keras_models(box: Path) -> list[bytes]:
     """The tiny backbone's grader as it is kept."""
-    from keras_dr.model import build_model
+    from keras_dr.models.grader import build_model
 
     (box / "seed.keras").unlink(missing_ok=True)
     build_model("tiny", 32, 5).save(box / "seed.keras")
@@ -207,6 +207,6 @@ def tflite_models(box: Path) -> list[bytes]:
     root = Path(__file__).parents[2]
     file = box.parent / "seed.tflite"
     if not file.is_file():
-        paths = os.pathsep.join((str(root), str(root / "tests")))
+        paths = os.pathsep.join((str(root), str(root / "tests" / "helpers")))
         subprocess.run([sys.executable, "-c", code, str(file)], check=True, env=os.environ | {"PYTHONPATH": paths})
     return [file.read_bytes()]

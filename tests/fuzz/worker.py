@@ -21,7 +21,7 @@ from random import Random
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 STATUS = struct.Struct("<5Q2d")  # begun, ended, refused, accepted, ready, time of the begin, RSS when ready in MiB
 MEMORY_MIB = 1024
 FORBIDDEN = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
@@ -90,7 +90,7 @@ def forbid_escapes(box: Path, log: Log) -> Callable[[bool], None]:
 
 def make_trial(target: Any, box: Path, log: Log) -> Callable[[bytes], None]:
     """A function that tries one case and notes what became of it."""
-    from keras_dr.errors import KerasDrError
+    from keras_dr.core.errors import KerasDrError
 
     watch, file = forbid_escapes(box, log), box / target.file
 

@@ -1,6 +1,6 @@
 """The commands that the documentation gives, found and run on miniature data.
 
-python tests/commands.py    lists those that are not run, and why
+python tests/helpers/documented_commands.py    lists those that are not run, and why
 """
 
 import re
@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from places import ROOT
+
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 SHELL = ("", "sh")  # languages of a fence that holds commands
 # <!-- not run: REASON --> stands before a fence that cannot be run; single commands by their first word:

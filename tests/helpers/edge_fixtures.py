@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_demo import profiler
-from keras_dr.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
 SIZE = 64
 CLASSES = ("no_dr", "mild", "moderate", "severe", "proliferative")

@@ -1,9 +1,15 @@
 """A small grader with weights that tell photographs apart, and photographs for it."""
 
+from pathlib import Path
+from typing import Any
+
 import keras
 import numpy as np
 
-from keras_dr.model import build_model, head_weights
+from export.write_bundle import export_bundle
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets.grades import TASKS
+from keras_dr.models.grader import build_model, head_weights
 
 SIZE, TEMPERATURE = 64, 1.5
 
@@ -23,3 +29,20 @@ def photographs(count: int, size: int = SIZE) -> np.ndarray:
     weights = rng.uniform(0, 1, (3, count, 1, 1, 3))
     images = weights[0] + weights[1] * slope[:, None, None] + weights[2] * slope[None, :, None]
     return np.rint(images / 3 * 255 * rng.uniform(0.6, 1, images.shape)).astype(np.uint8)
+
+
+def export(model: keras.Model, target: Path, **changes: Any) -> dict[str, Any]:
+    """`export_bundle` with settings that tests share."""
+    settings: dict[str, Any] = {
+        "task": TASKS["icdr"],
+        "spec": Preprocessing(SIZE),
+        "threshold": 0.4,
+        "temperature": TEMPERATURE,
+        "weights": "none",
+        "model_sha256": "00ff",
+        "calibration_images": photographs(8),
+        "calibration_seed": 7,
+        "validation": (photographs(6), np.arange(6) % 5),
+        "variants": ("float32",),
+    }
+    return export_bundle(model, target, **{**settings, **changes})

@@ -3,14 +3,12 @@
 Without it, in shared/data beside the checkout; tests that need a data set which is not there are skipped.
 """
 
-import os
 from pathlib import Path
 
-from conftest import encode
+from drawn import encode
 
-from keras_dr.synthetic import synthesise
+from keras_dr.synthetic.photographs import synthesise
 
-SHARED = Path(os.environ.get("KERAS_DR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PHOTOGRAPH = encode(synthesise(1, 2, size=(64, 80)).image, ".jpg")
 
 

@@ -1,6 +1,6 @@
 """Bundles with mutated models, their hashes made to fit, graded as `edge_demo grade` would; a line each.
 
-    python tests/mutants.py BUNDLE PHOTOGRAPH FIRST COUNT
+    python tests/helpers/mutants.py BUNDLE PHOTOGRAPH FIRST COUNT
 
 Prints "SEED graded", "SEED refused: MESSAGE" or, where a message is missing, "SEED not told of: EXCEPTION". If this
 process ends early, the seed after the last line is to blame.
@@ -12,14 +12,14 @@ import random
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ai_edge_litert import interpreter  # noqa: F401  here, so that no child has to
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.trial import try_model
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 SECONDS = 10
 

@@ -5,18 +5,18 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from conftest import SIZE
+from drawn import SIZE
 
-from keras_dr import preparing
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.preparation.prepare import prepare as write_prepared_set
 
 SPEC = Preprocessing(SIZE)
 
 
 def prepare(source: Path, target: Path, spec: Preprocessing = SPEC, **settings: object) -> dict:
     name, records = read_records(source)
-    return preparing.prepare(records, source, target, spec, dataset=name, **{"workers": 0} | settings)
+    return write_prepared_set(records, source, target, spec, dataset=name, **{"workers": 0} | settings)
 
 
 def content(folder: Path) -> dict[str, str]:

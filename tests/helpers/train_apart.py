@@ -14,15 +14,16 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr import devices, hosts, prepared, training
-from keras_dr.config import recipe_from_dict
-from keras_dr.prepared import PreparedSet
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.recipe import recipe_from_dict
+from keras_dr.training import devices, hosts, train
 
 
 class Stop:
@@ -46,7 +47,7 @@ def main(folder: Path, out: Path, job: dict) -> None:
     if job.get("hosts"):
         hosts.connect(job["hosts"], rank, recipe.seed)
     print(devices.describe(recipe.precision))
-    data, write = with_fewer(prepared.load(folder), job.get("drop", 0)), training._write_results
+    data, write = with_fewer(prepared_set.load(folder), job.get("drop", 0)), train._write_results
 
     def keep(place: Path, *arguments: object) -> None:
         write(place, *arguments)
@@ -54,12 +55,12 @@ def main(folder: Path, out: Path, job: dict) -> None:
         np.savez(out / f"weights-{rank}.npz", *model.get_weights())
         (out / f"history-{rank}.csv").write_bytes((place / "history.csv").read_bytes())
 
-    training._write_results = keep
+    train._write_results = keep
     if job.get("stop"):
         with suppress(KeyboardInterrupt):
-            training.train(data, out / "run", recipe, progress=Stop(job["stop"]), save_every=1)
+            train.train(data, out / "run", recipe, progress=Stop(job["stop"]), save_every=1)
         assert not (out / "run").exists()
-    training.train(data, out / "run", recipe)
+    train.train(data, out / "run", recipe)
 
 
 def with_fewer(data: PreparedSet, drop: int) -> PreparedSet:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_dr import calibration, weighted
-from keras_dr.grades import TASKS, Task
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.metrics import calibration, weighted
 
 
 def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from keras_dr import metrics
-from keras_dr.decision import decide
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task
-from keras_dr.metrics import Predictions
-from keras_dr.operating_points import OperatingPoint
+from keras_dr.core.decision import decide
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.metrics import measure
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.metrics.predictions import Predictions
 
 ICDR = TASKS["icdr"]
 
@@ -26,19 +26,19 @@ def certain(labels: list[int], predictions: list[int], task: Task = ICDR) -> Pre
 
 def test_quadratic_kappa_by_hand() -> None:
     # confusion [[1, 1], [0, 2]]: observed disagreement 1/4, by chance (2*3 + 2*1) / 16 = 1/2
-    assert metrics.quadratic_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2) == pytest.approx(0.5)
+    assert measure.quadratic_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2) == pytest.approx(0.5)
 
 
 def test_quadratic_kappa_leaves_out_what_is_beside_the_order() -> None:
     labels, said = np.array([0, 4, 5, 0, 2]), np.array([0, 4, 0, 5, 1])
     expected = sk.cohen_kappa_score(labels[[0, 1, 4]], said[[0, 1, 4]], weights="quadratic", labels=range(5))
-    assert metrics.quadratic_kappa(labels, said, 6, 5) == pytest.approx(expected)
+    assert measure.quadratic_kappa(labels, said, 6, 5) == pytest.approx(expected)
     task = TASKS["icdr-ungradable"]
-    assert metrics.validation_scores(labels, np.eye(6)[said], task)["val_quadratic_kappa"] == pytest.approx(expected)
+    assert measure.validation_scores(labels, np.eye(6)[said], task)["val_quadratic_kappa"] == pytest.approx(expected)
 
 
 def test_figures_equal_scikit_learn(graded: Predictions) -> None:
-    figures = metrics.evaluate(graded, OperatingPoint(0.5), resamples=0)
+    figures = measure.measure(graded, OperatingPoint(0.5), resamples=0)
     labels, p = graded.labels, graded.probabilities
     predictions, positive, scores = p.argmax(1), labels >= 2, p[:, 2:].sum(1)
     precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predictions)
@@ -70,7 +70,7 @@ def test_figures_equal_scikit_learn(graded: Predictions) -> None:
 
 
 def test_each_figure_lies_in_its_interval(graded: Predictions) -> None:
-    figures = metrics.evaluate(graded, OperatingPoint(0.5), resamples=300)
+    figures = measure.measure(graded, OperatingPoint(0.5), resamples=300)
 
     def check(values: dict, limits: dict) -> int:
         checked = 0
@@ -87,12 +87,12 @@ def test_each_figure_lies_in_its_interval(graded: Predictions) -> None:
 
 
 def test_confusion_matrix_has_true_rows() -> None:
-    matrix = metrics.evaluate(certain([0, 1, 4], [1, 1, 4]), OperatingPoint(0.5), resamples=0)["confusion_matrix"]
+    matrix = measure.measure(certain([0, 1, 4], [1, 1, 4]), OperatingPoint(0.5), resamples=0)["confusion_matrix"]
     assert matrix[0][1] == matrix[1][1] == matrix[4][4] == 1
 
 
 def test_what_does_not_exist_is_none() -> None:
-    figures = metrics.evaluate(certain([0, 0, 0], [0, 0, 0]), OperatingPoint(0.5), resamples=20)
+    figures = measure.measure(certain([0, 0, 0], [0, 0, 0]), OperatingPoint(0.5), resamples=20)
     assert figures["quadratic_kappa"] is figures["auroc_referable"] is figures["auprc_referable"] is None
     assert figures["intervals"]["quadratic_kappa"] is None
     assert figures["operating_point"]["sensitivity"] is None
@@ -105,14 +105,14 @@ def test_what_does_not_exist_is_none() -> None:
 
 
 def test_a_class_that_is_never_predicted_has_no_precision_and_lowers_the_macro_average() -> None:
-    figures = metrics.evaluate(certain([0, 1], [0, 0]), OperatingPoint(0.5), resamples=0)
+    figures = measure.measure(certain([0, 1], [0, 0]), OperatingPoint(0.5), resamples=0)
     assert figures["classes"]["mild"]["precision"] is None and figures["classes"]["mild"]["recall"] == 0
     assert figures["macro"]["precision"] == pytest.approx((0.5 + 0) / 2)
 
 
 def test_identical_scores_rank_nothing() -> None:
     of = Predictions(np.array([0, 1, 2, 3]), np.full((4, 5), 0.2), ICDR)
-    figures = metrics.evaluate(of, OperatingPoint(0.5), resamples=50)
+    figures = measure.measure(of, OperatingPoint(0.5), resamples=50)
     assert (figures["auroc_referable"], figures["auprc_referable"]) == (0.5, 0.5)
     assert figures["operating_point"]["specificity"] == 0.0 and figures["operating_point"]["npv"] is None
     assert figures["intervals"]["auroc_referable_delong"] == (0.5, 0.5)
@@ -121,11 +121,11 @@ def test_identical_scores_rank_nothing() -> None:
 def test_kappa_is_of_ordered_classes_alone() -> None:
     named = Task("classes", ("oval", "round", "square"), ())
     assert (
-        metrics.evaluate(certain([0, 1, 2], [0, 1, 2], named), OperatingPoint(1.0), resamples=0)["quadratic_kappa"]
+        measure.measure(certain([0, 1, 2], [0, 1, 2], named), OperatingPoint(1.0), resamples=0)["quadratic_kappa"]
         is None
     )
     ungradable = certain([0, 4, 5, 0], [0, 4, 0, 5], TASKS["icdr-ungradable"])
-    assert metrics.evaluate(ungradable, OperatingPoint(0.5), resamples=0)["quadratic_kappa"] == 1.0
+    assert measure.measure(ungradable, OperatingPoint(0.5), resamples=0)["quadratic_kappa"] == 1.0
 
 
 def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
@@ -137,13 +137,13 @@ def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
 def test_predictive_values_at_another_prevalence_by_hand() -> None:
     # sensitivity 3/4, specificity 1/2; at a prevalence of 10 %: PPV .075 / (.075 + .45), NPV .45 / (.45 + .025)
     of = certain([2, 2, 2, 2, 0, 0], [2, 2, 2, 0, 2, 0])
-    found = metrics.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1)
+    found = measure.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1)
     assert found["ppv_at_prevalence"] == pytest.approx(0.075 / 0.525)
     assert found["npv_at_prevalence"] == pytest.approx(0.45 / 0.475)
     assert found["held"] is False and found["ppv"] == 0.75
     # Wilson's limits of 9 of 10 and of 50 of 50: .59585 to .98213, .92865 to 1
     sure = certain([2] * 10 + [0] * 50, [2] * 9 + [0] * 51)
-    interval = metrics.measure_point(sure, OperatingPoint(0.5), prevalence=0.05)["intervals"]["ppv_at_prevalence"]
+    interval = measure.measure_point(sure, OperatingPoint(0.5), prevalence=0.05)["intervals"]["ppv_at_prevalence"]
     low = 0.59585 * 0.05 / (0.59585 * 0.05 + (1 - 0.92865) * 0.95)
     assert interval == pytest.approx((low, 1), abs=1e-4)
 
@@ -152,10 +152,10 @@ def test_probabilities_that_are_no_numbers_have_no_figures() -> None:
     broken = np.full((2, 5), np.nan)
     with pytest.raises(KerasDrError, match="finite probabilities"):
         Predictions(np.array([0, 2]), broken, ICDR)
-    assert set(metrics.validation_scores(np.array([0, 2]), broken, ICDR).values()) == {None}
+    assert set(measure.validation_scores(np.array([0, 2]), broken, ICDR).values()) == {None}
 
 
 def test_named_classes_have_no_quadratic_kappa() -> None:
     task = Task("classes", ("oval", "round", "square"), ())
-    scores = metrics.validation_scores(np.array([0, 1, 2]), np.eye(3), task)
+    scores = measure.validation_scores(np.array([0, 1, 2]), np.eye(3), task)
     assert (scores["val_quadratic_kappa"], scores["val_accuracy"]) == (None, 1.0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_dr.operating_points import AIMS, Aim, OperatingPoint, choose, choose_threshold
+from keras_dr.metrics.operating_points import AIMS, Aim, OperatingPoint, choose, choose_threshold
 
 POSITIVE = np.array([False] * 10 + [True] * 4)
 SCORES = np.array([0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.8, 0.45, 0.6, 0.7, 0.9])

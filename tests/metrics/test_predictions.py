@@ -3,11 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS
-from keras_dr.metrics import Predictions
-from keras_dr.predictions import patient_codes, read_predictions, write_predictions
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS
+from keras_dr.metrics.predictions import Predictions, patient_codes, read_predictions, write_predictions
 
 ROWS = [
     {"image_id": "a_left", "patient_id": "a", "split": "test", "label": "no_dr"},
@@ -25,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_was_written_is_read(file: Path) -> None:
-    names, of = read_predictions(file, runs.sha256_of(file), TASKS["icdr"], "median")
+    names, of = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median")
     assert names == ["a_left", "a_right", "b"] and of.labels.tolist() == [0, 3, 1]
     assert np.array_equal(of.probabilities, P) and of.patients.tolist() == [0, 0, 1]
     assert of.predicted.tolist() == [0, 2, 1]
@@ -33,7 +32,7 @@ def test_what_was_written_is_read(file: Path) -> None:
 
 
 def test_a_file_edited_by_hand_is_refused(file: Path) -> None:
-    digest = runs.sha256_of(file)
+    digest = folders.sha256_of(file)
     file.write_text(file.read_text().replace("severe", "mild"))
     with pytest.raises(KerasDrError, match="--overwrite"):
         read_predictions(file, digest, TASKS["icdr"], "median")

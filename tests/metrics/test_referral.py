@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from keras_dr import referral
-from keras_dr.grades import TASKS, Task
-from keras_dr.metrics import Predictions
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.metrics import referral
+from keras_dr.metrics.predictions import Predictions
 
 
 def of(labels: list[int], predictions: list[int], task: str = "icdr", patients: tuple[int, ...] = ()) -> Predictions:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS
-from keras_dr.metrics import Predictions
-from keras_dr.subgroups import subgroups
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS
+from keras_dr.metrics.predictions import Predictions
+from keras_dr.metrics.subgroups import subgroups
 
 N = 60
 LABELS = np.arange(N) % 5

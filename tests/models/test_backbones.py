@@ -8,16 +8,16 @@ import keras
 import numpy as np
 import pytest
 
+from edge_demo.interpreter import outputs_of_file
 from export.graph import build_graph
-from export.parity import variant_outputs
 from export.variants import convert
-from keras_dr.backbones import BACKBONES, build_features
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.closed_form import grad_cam
-from keras_dr.explain.visualisers import by_gradients
-from keras_dr.heads import softmax
-from keras_dr.model import build_model, feature_layer, freeze, head_weights
-from keras_dr.overlay import normalise
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.overlay import normalise
+from keras_dr.explanation.closed_form import grad_cam
+from keras_dr.explanation.tf_keras_vis_maps import by_gradients
+from keras_dr.models.backbones import BACKBONES, build_features
+from keras_dr.models.grader import build_model, feature_layer, freeze, head_weights
+from keras_dr.models.heads import softmax
 
 SIZE, CLASSES = 64, 3
 PUBLISHED = {
@@ -165,7 +165,7 @@ def test_small_grey_resnet_sees_grey_alone_and_goes_into_a_file(tmp_path: Path) 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     graph = build_graph(again, 1.0)
-    found = variant_outputs(convert(graph), colours).probabilities
+    found = outputs_of_file(convert(graph), colours).probabilities
     assert found == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
 
 

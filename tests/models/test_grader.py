@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr.backbones import BACKBONES
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import softmax
-from keras_dr.model import build_model, feature_layer, freeze, head_weights
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.backbones import BACKBONES
+from keras_dr.models.grader import build_model, feature_layer, freeze, head_weights
+from keras_dr.models.heads import softmax
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
 

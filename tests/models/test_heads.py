@@ -2,11 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import metrics
-from keras_dr.config import recipe_from_dict
-from keras_dr.decision import decide
-from keras_dr.heads import HEADS, OrdinalHead, cut_points, evidence_kernel, finished_head, probabilities, softmax
-from keras_dr.pipeline import target_matrix
+from keras_dr.core.decision import decide
+from keras_dr.metrics import measure
+from keras_dr.models.heads import HEADS, OrdinalHead, evidence_kernel, probabilities, softmax
+from keras_dr.recipe import recipe_from_dict
+from keras_dr.training.finish import cut_points, finished_head
+from keras_dr.training.pipeline import target_matrix
 
 
 def test_targets_of_each_head_by_hand() -> None:
@@ -91,8 +92,8 @@ def test_cut_points_are_no_worse_than_rounding() -> None:
     random = np.random.default_rng(0)
     labels = random.integers(0, 5, 200)
     scores = 0.6 * labels + random.normal(0, 0.7, 200)
-    fixed = metrics.quadratic_kappa(labels, np.clip(np.round(scores), 0, 4).astype(int), 5)
-    chosen = metrics.quadratic_kappa(labels, (scores[:, None] > cut_points(labels, scores, 5)).sum(axis=1), 5)
+    fixed = measure.quadratic_kappa(labels, np.clip(np.round(scores), 0, 4).astype(int), 5)
+    chosen = measure.quadratic_kappa(labels, (scores[:, None] > cut_points(labels, scores, 5)).sum(axis=1), 5)
     assert chosen > fixed + 0.05
 
 

@@ -1,4 +1,4 @@
-"""keras_dr.model_files: a .keras file is let through to Keras only where it is a grader's."""
+"""keras_dr.models.keras_files: a .keras file is let through to Keras only where it is a grader's."""
 
 import io
 import json
@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr.backbones import BACKBONES
-from keras_dr.errors import KerasDrError
-from keras_dr.model import build_model
-from keras_dr.model_files import KINDS, _described, _limited_memory, check_contents, load_grader
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.backbones import BACKBONES
+from keras_dr.models.grader import build_model
+from keras_dr.models.keras_files import KINDS, _described, _limited_memory, check_contents, load_grader
 
 
 @pytest.fixture(scope="module")

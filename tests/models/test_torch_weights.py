@@ -2,22 +2,19 @@
 
 import json
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from make_resnet_reference import random_photographs, random_tensors
 from safetensors.numpy import save_file
 
-from keras_dr.backbones import BACKBONES, build_features
-from keras_dr.errors import KerasDrError
-from keras_dr.model import build_model
-from keras_dr.torch_weights import read_resnet
-
-sys.path.insert(0, str(Path(__file__).parent / "data"))
-from make_resnet_reference import random_photographs, random_tensors
+from keras_dr.core.errors import KerasDrError
+from keras_dr.models.backbones import BACKBONES, build_features
+from keras_dr.models.grader import build_model
+from keras_dr.models.torch_weights import read_resnet
 
 REFERENCE = json.loads(Path(__file__).with_name("data").joinpath("resnet_reference.json").read_text("utf-8"))
 LAYERS = {"conv1_conv": [(7, 7, 3, 64)], "conv1_bn": [(64,)] * 4}

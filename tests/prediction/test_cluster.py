@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from edge_fixtures import spoil
+from places import ROOT
 from preparation import content
 
-from export.predicting import predict
-from keras_dr.cluster.grading import grade_on_cluster
-from keras_dr.cluster.spreading import check_engine, connected
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.prediction.cluster import grade_on_cluster
+from keras_dr.prediction.predict import predict
+from keras_dr.workers.ray_cluster import check_engine, connected
 
-ROOT = Path(__file__).parents[1]
 COUNT = 24
 
 

@@ -1,10 +1,10 @@
-"""keras_dr.cluster.parts: nothing graded twice, nothing left out, and a photograph that kills costs itself alone."""
+"""keras_dr.prediction.parts: nothing graded twice, nothing left out, and a photograph that kills costs itself alone."""
 
 from pathlib import Path
 
 import pytest
 
-from keras_dr.cluster.parts import Figures, find_journals, grade_with_journal, part_file, read_part_rows, write_part
+from keras_dr.prediction.parts import Counts, find_journals, grade_with_journal, part_file, read_part_rows, write_part
 
 PHOTOGRAPHS = [Path(f"{n}.jpg") for n in range(6)]
 COLUMNS = {"path": "string", "p_mild": "float32", "action": "string", "error": "string"}
@@ -62,7 +62,7 @@ def test_a_written_part_is_read_again_and_its_journals_go(ending: str, tmp_path:
     file = part_file(tmp_path, 0, ending)
     rows = [*grade_with_journal(file, PHOTOGRAPHS[:2], Worker()), {"path": "x.jpg", "error": "no image"}]
     write_part(file, COLUMNS, rows)
-    assert Figures.of(read_part_rows(file)) == Figures(3, 2, 1, (("x.jpg", "no image"),)) == Figures.of(rows)
+    assert Counts.of(read_part_rows(file)) == Counts(3, 2, 1, (("x.jpg", "no image"),)) == Counts.of(rows)
     assert list(tmp_path.iterdir()) == [file]
 
 

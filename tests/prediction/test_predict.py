@@ -1,4 +1,4 @@
-"""export.predicting: the same numbers by both engines; a bad photograph does not end the others' grading."""
+"""keras_dr.prediction.predict: the same numbers by both engines; a bad photograph does not end the others' grading."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from edge_demo.grader import Grader
 from edge_demo.profiler import synthetic_photograph
-from export.predicting import predict
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
+from keras_dr.prediction.predict import predict
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_one_photograph_beyond_memory_costs_itself_alone(
         return whole(*given)
 
     monkeypatch.setattr(Grader, step, fail_once)
-    monkeypatch.setattr("export.predicting.usable_cores", lambda: 1)
+    monkeypatch.setattr("keras_dr.prediction.engines.usable_cores", lambda: 1)
     found = predict(run_folder, images, engine)
     assert [(Path(path).name, "MemoryError" in said) for path, said in found.failures] == [
         ("a.jpg", True),

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import SIZE
+from drawn import SIZE
 
-from keras_dr import preparing
-from keras_dr.audit import Audit, audit, write_copies
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.listings import audit_text
-from keras_dr.prepared import PreparedSet, load
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.preparation import prepare
+from keras_dr.preparation.audit import Audit, audit, write_copies
+from keras_dr.preparation.prepared_set import PreparedSet, load
+from keras_dr.reports.preparation import audit_text
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
     name, records = read_records(source)
     spec = Preprocessing(SIZE, "clahe")
-    preparing.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
+    prepare.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
     return load(folder / "external")
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
-from conftest import encode
+from drawn import encode
 
-from keras_dr.duplicates import (
+from keras_dr.core.preprocessing import Preprocessing, prepare_image, read_photograph
+from keras_dr.preparation.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
     bits_apart,
@@ -20,8 +21,7 @@ from keras_dr.duplicates import (
     perceptual_hash,
     signature,
 )
-from keras_dr.preprocessing import Preprocessing, prepare_image, read_photograph
-from keras_dr.synthetic import synthesise
+from keras_dr.synthetic.photographs import synthesise
 
 SPEC = Preprocessing(96)
 EYES = [synthesise(seed, 2, eye, (360, 480), patient_seed=1).image for seed, eye in ((1, "left"), (2, "right"))]

@@ -6,26 +6,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SIZE
-from layouts import SHARED
+from drawn import SIZE
+from places import SHARED
 
-from keras_dr import metrics, prepared, preparing, runs
-from keras_dr.config import Recipe
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task
-from keras_dr.listings import prepared_text
-from keras_dr.metrics import Predictions
-from keras_dr.operating_points import OperatingPoint
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import SPLITS
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.datasets.records import SPLITS
+from keras_dr.metrics import measure
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.metrics.predictions import Predictions
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.recipe import Recipe
+from keras_dr.reports.preparation import prepared_text
 
 THREE = Task("classes", ("a", "b", "c"), ())
 
 
 def prepare(source: Path, target: Path, **settings: object) -> dict:
     name, records = read_records(source)
-    return preparing.prepare(records, source, target, Preprocessing(SIZE), dataset=name, workers=0, **settings)
+    return write_prepared_set(records, source, target, Preprocessing(SIZE), dataset=name, workers=0, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +49,13 @@ def test_ungradable_photographs_are_left_out_with_a_line(source: Path, tmp_path:
     with (tmp_path / "set" / "rejected.csv").open() as stream:
         reasons = [row["reason"] for row in csv.DictReader(stream)]
     assert sorted(reasons) == ["no grade"] + ["ungradable: no class of the task icdr"] * 11
-    assert about["rejected"] == 12 and len(prepared.load(tmp_path / "set").rows) == 48
+    assert about["rejected"] == 12 and len(prepared_set.load(tmp_path / "set").rows) == 48
     assert len(list((tmp_path / "set" / "images").iterdir())) == 48
 
 
 def test_ungradable_photographs_are_a_class_of_their_own(source: Path, tmp_path: Path) -> None:
     about = prepare(source, tmp_path / "set", task="icdr-ungradable")
-    data = prepared.load(tmp_path / "set")
+    data = prepared_set.load(tmp_path / "set")
     assert data.task is TASKS["icdr-ungradable"]
     assert sum(about["counts"][split]["ungradable"] for split in SPLITS) == 11
     assert {row["grade"] for row in data.rows if row["label"] == "ungradable"} == {"5"}
@@ -74,15 +77,15 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
 ) -> None:
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grader
-    from export.from_run import export_run
-    from keras_dr.evaluation import evaluate
-    from keras_dr.trained import load_run
-    from keras_dr.training import train
+    from export.export_run import export_run
+    from keras_dr.evaluation.evaluate import evaluate
+    from keras_dr.training.run import load_run
+    from keras_dr.training.train import train
 
     names = {"0": "round", "1": "round", "2": "oval", "3": "other", "4": "other"}
     prepare(relabel(photographs, tmp_path / "source", names), tmp_path / "set")
     watched = recipe.model_copy(update={"monitor": "val_loss"})
-    train(prepared.load(tmp_path / "set"), tmp_path / "run", watched)
+    train(prepared_set.load(tmp_path / "set"), tmp_path / "run", watched)
     run = load_run(tmp_path / "run")
     assert (run.task.classes, run.task.referable, run.threshold) == (("other", "oval", "round"), (), 1.0)
     target, figures = evaluate(run, run.prepared_set().split("test"), "set-test")
@@ -96,28 +99,28 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
 
 
 def test_auroc_cannot_be_watched_without_a_positive_class(photographs: Path, tmp_path: Path, recipe: Recipe) -> None:
-    from keras_dr.training import train
+    from keras_dr.training.train import train
 
     names = {"0": "round", "1": "round", "2": "oval", "3": "other", "4": "other"}
     prepare(relabel(photographs, tmp_path / "source", names), tmp_path / "set")
     watching = recipe.model_copy(update={"monitor": "val_auroc"})
     with pytest.raises(KerasDrError, match="positive class"):
-        train(prepared.load(tmp_path / "set"), tmp_path / "run", watching)
+        train(prepared_set.load(tmp_path / "set"), tmp_path / "run", watching)
 
 
 def test_figures_of_referral_do_not_exist_without_a_positive_class() -> None:
     labels, probabilities = np.array([0, 1, 2]), np.eye(3)
-    figures = metrics.evaluate(Predictions(labels, probabilities, THREE), OperatingPoint(1.0), resamples=20)
+    figures = measure.measure(Predictions(labels, probabilities, THREE), OperatingPoint(1.0), resamples=20)
     assert figures["auroc_referable"] is figures["auprc_referable"] is None
     assert figures["operating_point"]["sensitivity"] is figures["operating_point"]["specificity"] is None
-    assert metrics.validation_scores(labels, probabilities, THREE)["val_auroc"] is None
+    assert measure.validation_scores(labels, probabilities, THREE)["val_auroc"] is None
     assert figures["accuracy"] == 1.0
 
 
 def test_the_second_of_two_classes_is_the_positive_one() -> None:
     task = Task("classes", ("normal", "pneumonia"), (1,))
     of = Predictions(np.array([0, 1]), np.array([[0.8, 0.2], [0.1, 0.9]]), task)
-    figures = metrics.evaluate(of, OperatingPoint(0.5), resamples=20)
+    figures = measure.measure(of, OperatingPoint(0.5), resamples=20)
     assert (figures["positive"], figures["auroc_referable"]) == ("pneumonia", 1.0)
     assert figures["operating_point"]["sensitivity"] == figures["operating_point"]["specificity"] == 1.0
 
@@ -132,7 +135,7 @@ def ungraded(photographs: Path, tmp_path: Path) -> Path:
 
 
 def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None:
-    data, about = prepared.load(ungraded), runs.read_manifest(ungraded, "prepared")
+    data, about = prepared_set.load(ungraded), folders.read_manifest(ungraded, "prepared")
     assert {(row["grade"], row["label"]) for row in data.rows} == {("", "")}
     assert sum(count[""] for count in about["counts"].values()) == 60
     assert "optic_disc" in data.masks(0)
@@ -141,18 +144,19 @@ def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None
 
 
 def test_a_set_without_grades_is_counted_as_such(ungraded: Path) -> None:
-    about = runs.read_manifest(ungraded, "prepared")
+    about = folders.read_manifest(ungraded, "prepared")
     assert about["source_counts"] == {"": sum(counts[""] for counts in about["counts"].values())}
     assert "not graded" in prepared_text(about).splitlines()[0]
 
 
 def test_a_grader_is_explained_on_a_set_without_grades(ungraded: Path, run_folder: Path, tmp_path: Path) -> None:
-    from keras_dr.explain import Options, explain
-    from keras_dr.trained import load_run
+    from keras_dr.explanation.explain_split import explain_split
+    from keras_dr.explanation.job import ExplanationOptions
+    from keras_dr.training.run import load_run
 
     run = load_run(run_folder)
     data = run.prepared_set(ungraded).split("test")
-    scores = explain(run.model(), data, tmp_path / "explained", Options(2, score_all=False))
+    scores = explain_split(run.model(), data, tmp_path / "explained", ExplanationOptions(2, score_all=False))
     assert {one["correct"] for one in scores["photographs"]} == {None}
     assert scores["summary"]["grad-cam"]["share_on_lesions"]["n"] > 0
 

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task
-from keras_dr.label_spaces import map_labels
-from keras_dr.prepared import PreparedSet
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.preparation.label_spaces import map_labels
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
 def graded(task: Task, *rows: tuple[str, str]) -> PreparedSet:

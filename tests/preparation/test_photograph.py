@@ -3,13 +3,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import encode
+from drawn import encode
 
-from keras_dr.photograph import write_photograph
-from keras_dr.preprocessing import Preprocessing
-from keras_dr.records import Record
-from keras_dr.synthetic import synthesise
-from keras_dr.truncation import is_truncated
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.truncation import is_truncated
+from keras_dr.datasets.records import Record
+from keras_dr.preparation.photograph import write_photograph
+from keras_dr.synthetic.photographs import synthesise
 
 IMAGE = synthesise(1, 2, size=(96, 128)).image
 BASELINE = encode(IMAGE, ".jpg")

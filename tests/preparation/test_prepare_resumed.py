@@ -7,10 +7,11 @@ from pathlib import Path
 
 import cv2
 import pytest
-from conftest import SIZE
+from drawn import SIZE
+from places import ROOT
 from preparation import content, copied, prepare
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 
 def test_interrupted_prepare_goes_on_and_ends_with_the_same_bytes(
@@ -76,7 +77,7 @@ def test_a_killed_prepare_goes_on_and_ends_with_the_same_bytes(
 ) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     words = [tmp_path / "script.py", photographs, tmp_path / "again", SIZE, moment]
-    root = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    root = {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, *map(str, words)], env=os.environ | root, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "again").exists() and (tmp_path / ".again.partial").is_dir()

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SIZE
+from drawn import SIZE
 from preparation import copied, prepare, read_csv
 
-from keras_dr import prepared, preparing
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.errors import KerasDrError
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepare import prepare as write_prepared_set
 
 
 def test_a_name_too_long_for_a_file_is_listed(photographs: Path, tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_names_that_are_no_utf8_are_prepared(photographs: Path, tmp_path: Path) 
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, folder / os.fsdecode(b"%d\xff.jpg" % number))
     prepare(source, tmp_path / "set")
-    data = prepared.load(tmp_path / "set")
+    data = prepared_set.load(tmp_path / "set")
     assert data.task.classes == ("sick ?", "well") and data.source.name == "set ?"
     assert "sick ?/1?.jpg" in {row["source"] for row in data.rows}
 
@@ -65,7 +66,7 @@ def test_a_photograph_that_vanishes_is_listed(photographs: Path, tmp_path: Path)
     source = copied(photographs, tmp_path)
     name, records = read_records(source)
     records[5].path.unlink()
-    preparing.prepare(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
+    write_prepared_set(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["image_id"] == records[5].image_id and "No such file" in row["reason"]
 
@@ -74,7 +75,7 @@ def test_a_lost_mask_is_listed_and_leaves_no_image(photographs: Path, tmp_path: 
     source = copied(photographs, tmp_path)
     name, records = read_records(source)
     records[5].masks["optic_disc"].unlink()
-    preparing.prepare(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
+    write_prepared_set(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["reason"].startswith("mask") and len(list((tmp_path / "set" / "images").iterdir())) == 59
 
@@ -104,7 +105,7 @@ def test_a_photograph_that_kills_its_process_is_listed_and_the_rest_prepared(
     name, records = read_records(photographs)
     records[9] = replace(records[9], path=Killer(records[9].path))
     spec = Preprocessing(SIZE)
-    about = preparing.prepare(records, photographs, tmp_path / "set", spec, dataset=name, workers=workers)
+    about = prepare.prepare(records, photographs, tmp_path / "set", spec, dataset=name, workers=workers)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["image_id"] == records[9].image_id and "process died" in row["reason"]
-    assert about["rejected"] == 1 and len(prepared.load(tmp_path / "set").rows) == 59
+    assert about["rejected"] == 1 and len(prepared_set.load(tmp_path / "set").rows) == 59

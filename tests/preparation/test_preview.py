@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.pictures import draw_photograph
-from keras_dr.prepared import load
-from keras_dr.preprocessing import decode_rgb
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import decode_rgb
+from keras_dr.preparation.prepared_set import load
+from keras_dr.preparation.preview import draw_photograph
 
 
 def test_original_prepared_image_and_masks_stand_side_by_side(prepared_folder: Path, photographs: Path) -> None:

@@ -3,8 +3,15 @@ import pickle
 import numpy as np
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.splits import MAX_SEED, SplitShares, assign_splits, count_straddling, find_leaks, group_photographs
+from keras_dr.core.errors import KerasDrError
+from keras_dr.preparation.splits import (
+    MAX_SEED,
+    SplitShares,
+    assign_splits,
+    count_straddling,
+    find_leaks,
+    group_photographs,
+)
 
 
 def test_groups_are_linked_through_others() -> None:

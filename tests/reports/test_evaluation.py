@@ -8,10 +8,11 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
-from keras_dr import evaluation_report, metrics, model_card
-from keras_dr.grades import TASKS
-from keras_dr.metrics import Predictions
-from keras_dr.operating_points import OperatingPoint
+from keras_dr.datasets.grades import TASKS
+from keras_dr.metrics import measure
+from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.metrics.predictions import Predictions
+from keras_dr.reports import evaluation, model_card
 
 CHROMIUM = shutil.which("chromium")
 ABOUT = {
@@ -26,7 +27,7 @@ ABOUT = {
 
 def figures(**more: object) -> dict:
     of = Predictions(np.array([0, 1, 2, 3, 4, 4]), np.eye(5)[[0, 0, 2, 3, 4, 0]], TASKS["icdr"])
-    found = metrics.evaluate(of, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
+    found = measure.measure(of, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
     usual = {"set": "small", "split": "test", "external": False, "internal": None, "seen_in_training": None}
     usual |= {"without_class": 0, "bands": [], "left_to_human": 0.2, "subgroups": [], "ungradable": None}
     usual |= {"per_patient": None, "patients": 20}
@@ -35,7 +36,7 @@ def figures(**more: object) -> dict:
 
 
 def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None:
-    text = evaluation_report.metrics_text(figures())
+    text = evaluation.metrics_text(figures())
     lines = {line.split("  ")[0]: line.split() for line in text.splitlines() if line}
     assert lines["sensitivity, referable DR"][3:] == ["0.750", "0.301", "to", "0.954"]  # Wilson, 3 of 4
     assert lines["mild"][1:] == ["-", "0.000", "1.000", "0.000", "0.500", "1"]
@@ -43,7 +44,7 @@ def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None
 
 
 def test_words_for_a_clinician() -> None:
-    text = evaluation_report.in_words(figures())[0]
+    text = evaluation.in_words(figures())[0]
     assert "Of 100 photographs with referable DR, the grader refers 75 (30 to 95) and misses 25." in text
     assert "Of 100 without, it refers 0 (0 to 66) needlessly." in text
 
@@ -59,11 +60,11 @@ def test_words_for_a_clinician() -> None:
     ],
 )
 def test_what_spoils_figures_is_said_first(more: dict, warning: str) -> None:
-    assert warning in evaluation_report.warnings(figures(**more))[0]
+    assert warning in evaluation.warnings(figures(**more))[0]
 
 
 def test_a_fair_test_has_no_warning() -> None:
-    assert evaluation_report.warnings(figures()) == []
+    assert evaluation.warnings(figures()) == []
 
 
 def test_the_card_has_metadata_and_tells_no_folder_of_its_maker() -> None:
@@ -81,7 +82,7 @@ def report(tmp_path: Path) -> Path:
         Figure((1, 1)).savefig(tmp_path / f"{name}.png")
     text = "image_id,copy_of,split,grade,kind,conflict\n<b>,a,test,1,near,yes\na,a,train,0,near,yes\n"
     (tmp_path / "duplicates.csv").write_text(text)
-    evaluation_report.write_report(tmp_path, ABOUT, figures(), tmp_path)
+    evaluation.write_report(tmp_path, ABOUT, figures(), tmp_path)
     return tmp_path / "report.html"
 
 

@@ -2,17 +2,17 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_dr import report
-from keras_dr.grades import TASKS
-from keras_dr.plots import plot_confusion, plot_roc_pr
+from keras_dr.datasets.grades import TASKS
+from keras_dr.reports import html, tables
+from keras_dr.reports.plots import plot_confusion, plot_roc_pr
 
 
 def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> None:
     plot_confusion(tmp_path / "a.png", [[1, 0], [2, 3]], ["x", "y"])
     evil = "<script>alert(1)</script>"
-    table = report.Table((evil, "n"), [(evil, 1)])
-    parts = [evil, table, report.Picture(tmp_path / "a.png", f'"{evil}')]
-    report.write_html(tmp_path / "report.html", evil, [report.Section(evil, parts)])
+    table = tables.Table((evil, "n"), [(evil, 1)])
+    parts = [evil, table, html.Picture(tmp_path / "a.png", f'"{evil}')]
+    html.write_html(tmp_path / "report.html", evil, [html.Section(evil, parts)])
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png;base64,") == 1
@@ -20,13 +20,13 @@ def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> No
 
 
 def test_tables_line_up_and_show_what_does_not_exist() -> None:
-    lines = report.text_table(report.Table(("name", "value"), [("a", 0.12345), ("long name", None)])).splitlines()
+    lines = tables.text_table(tables.Table(("name", "value"), [("a", 0.12345), ("long name", None)])).splitlines()
     assert lines == ["name       value", "a          0.123", "long name      -"]
 
 
 def test_an_interval_stands_beside_its_figure() -> None:
-    assert report.with_interval(0.5, (0.25, 0.75)) == "0.500 (0.250 to 0.750)"
-    assert report.with_interval(None, None) == report.show_interval(None) == "-"
+    assert tables.with_interval(0.5, (0.25, 0.75)) == "0.500 (0.250 to 0.750)"
+    assert tables.with_interval(None, None) == tables.show_interval(None) == "-"
 
 
 def test_curves_are_drawn_also_where_nobody_is_referred(tmp_path: Path) -> None:

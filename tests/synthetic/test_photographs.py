@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dr.synthetic import LESIONS, SyntheticPhotograph, synthesise, write_dataset
+from keras_dr.synthetic.photographs import LESIONS, SyntheticPhotograph, synthesise, write_dataset
 
 SMALL = (120, 160)
 

@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_dr.augmentation import augmented
-from keras_dr.config import Augmentation
+from keras_dr.recipe import Augmentation
+from keras_dr.training.augmentation import augmented
 
 STILL = {"flip": False, "quarter_turns": False, "brightness": 0, "contrast": 0}
 
@@ -95,7 +95,7 @@ def test_hue_keeps_grey_and_the_distance_from_it(image: np.ndarray) -> None:
 
 
 def test_a_third_of_a_turn_of_hue_makes_red_green() -> None:
-    from keras_dr.augmentation import colouring
+    from keras_dr.training.augmentation import colouring
 
     draws = dict.fromkeys(("grayscale", "hue", "saturation", "contrast", "brightness"), 1.0)
     matrix = colouring(np.zeros(3), Augmentation(**STILL | {"hue": 120}), draws)

@@ -9,10 +9,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from places import ROOT
 
-from keras_dr import devices
+from keras_dr.training import devices
 
-SCRIPT = Path(__file__).with_name("train_apart.py")
+SCRIPT = ROOT / "tests" / "helpers" / "train_apart.py"
 PHASE = {"epochs": 1, "learning_rate": 1e-3}
 # 35 photographs in batches of 10 leave 5, which two devices cannot share evenly; dropout differs between devices
 RECIPE = {

@@ -5,14 +5,17 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import ensemble, evaluation, prepared, runs, training
-from keras_dr.config import Recipe
-from keras_dr.cost import measure_costs
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import probabilities
-from keras_dr.model import build_model, class_evidence, feature_layer
-from keras_dr.model_card import MODEL_CARD
-from keras_dr.trained import load_run
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.evaluation import evaluate
+from keras_dr.evaluation.costs import measure_costs
+from keras_dr.models.grader import build_model, class_evidence, feature_layer
+from keras_dr.models.heads import probabilities
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import Recipe
+from keras_dr.reports.model_card import MODEL_CARD
+from keras_dr.training import ensemble, forward, train
+from keras_dr.training.run import load_run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
 
@@ -48,18 +51,18 @@ def test_feature_maps_of_different_sides_are_refused() -> None:
 @pytest.fixture(scope="module")
 def second_run(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("second") / "run"
-    training.train(prepared.load(prepared_folder), folder, recipe.model_copy(update={"seed": 7}))
+    train.train(prepared_set.load(prepared_folder), folder, recipe.model_copy(update={"seed": 7}))
     return folder
 
 
 def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path) -> None:
     about = ensemble.combine([run_folder, second_run], tmp_path / "both")
     assert [member["model_sha256"] for member in about["members"]] == [
-        runs.read_manifest(folder, "run")["model_sha256"] for folder in (run_folder, second_run)
+        folders.read_manifest(folder, "run")["model_sha256"] for folder in (run_folder, second_run)
     ]
     both = load_run(tmp_path / "both")
     data = both.prepared_set().split("test")
-    _, figures = evaluation.evaluate(both, data, both.result_name(data, "test"))
+    _, figures = evaluate.evaluate(both, data, both.result_name(data, "test"))
     assert figures["photographs"] == len(data.rows)
     assert (tmp_path / "both" / "evaluation").is_dir()
     assert [cost["latency_ms"] > 0 for cost in measure_costs([both, load_run(run_folder)])] == [True, True]
@@ -71,12 +74,12 @@ def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -
 
 
 def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: Path, tmp_path: Path) -> None:
-    from keras_dr.config import recipe_from_dict
-    from keras_dr.folds import cross_validate
+    from keras_dr.recipe import recipe_from_dict
+    from keras_dr.training.folds import cross_validate
 
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     cross_validate(data, tmp_path / "cv", recipe_from_dict(values), 2)
     about = ensemble.combine([tmp_path / "cv"], tmp_path / "both")
     assert len(about["members"]) == 2 and about["data"]["folds"]
@@ -85,15 +88,15 @@ def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: P
 
 def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) -> None:
     run = load_run(run_folder)
-    turning = evaluation.turning(run)
+    turning = forward.with_tta(run)
     data, model = run.prepared_set().split("test"), run.model()
     images = data.images(range(len(data.rows))).astype(np.float32)
     views = [np.rot90(view, k, (1, 2)) for view in (images, images[:, :, ::-1]) for k in range(4)]
     expected = np.mean([model.predict(view, verbose=0) for view in views], axis=0)
-    assert evaluation.forward(turning, model, data) == pytest.approx(expected, abs=1e-4)
+    assert forward.forward(turning, model, data) == pytest.approx(expected, abs=1e-4)
     assert turning.about["operating_point"]["value"] == turning.threshold
     assert turning.result_name(data, "test").endswith("-turned")
-    said = evaluation.predict(turning, model, data)
+    said = forward.predict(turning, model, data)
     assert said == pytest.approx(probabilities(expected, 5, turning.temperature), abs=1e-4)
 
 
@@ -102,9 +105,9 @@ def test_turned_views_have_no_card_and_are_told(run_folder: Path, prepared_folde
     shutil.copytree(prepared_folder, tmp_path / "moved")
     run = load_run(tmp_path / "run")
     data = run.prepared_set(tmp_path / "moved").split("test")
-    turning = evaluation.turning(run, tmp_path / "moved")
+    turning = forward.with_tta(run, tmp_path / "moved")
     before = (tmp_path / "run" / MODEL_CARD).exists()
-    folder, figures = evaluation.evaluate(turning, data, turning.result_name(data, "test"))
+    folder, figures = evaluate.evaluate(turning, data, turning.result_name(data, "test"))
     assert folder.name == f"{prepared_folder.name}-test-turned" and figures["turned"]
     assert (tmp_path / "run" / MODEL_CARD).exists() == before
     assert "eight views" in (folder / "report.html").read_text()

@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_dr import prepared, runs
-from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.errors import KerasDrError
-from keras_dr.evaluation import evaluate
-from keras_dr.folds import cross_validate
-from keras_dr.listings import folds_text
-from keras_dr.splits import Fold, fold_numbers
-from keras_dr.trained import Run, load_run
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.evaluation.evaluate import evaluate
+from keras_dr.preparation import prepared_set
+from keras_dr.preparation.splits import Fold, fold_numbers
+from keras_dr.recipe import Recipe, recipe_from_dict
+from keras_dr.reports.evaluation import folds_text
+from keras_dr.training.folds import cross_validate
+from keras_dr.training.run import Run, load_run
 
 FOLDS = 2
 
@@ -28,7 +29,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross validation that was interrupted in its second fold and went on."""
-    target, data = tmp_path_factory.mktemp("folds") / "run", prepared.load(prepared_folder)
+    target, data = tmp_path_factory.mktemp("folds") / "run", prepared_set.load(prepared_folder)
     begun: list[str] = []
 
     def stage(label: str) -> progress:
@@ -75,7 +76,7 @@ def test_too_few_groups_are_refused() -> None:
 
 
 def test_a_fold_leaves_the_test_split_alone(prepared_folder: Path) -> None:
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     sides = [data.folded(Fold(number, 3)) for number in (1, 2, 3)]
     assert all(side.split("test").rows == data.split("test").rows for side in sides)
     judged = [row["image_id"] for side in sides for row in side.split("val").rows]
@@ -115,9 +116,9 @@ def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> 
     run = load_run(folder / "fold-2")
     data = run.prepared_set(prepared_folder).split("val")
     assert data.rows == run.own_set().split("val").rows
-    assert data.rows != prepared.load(prepared_folder).split("val").rows
+    assert data.rows != prepared_set.load(prepared_folder).split("val").rows
     _, figures = evaluate(run, data, "own-val")
-    about = runs.read_manifest(folder, "cross-validation")
+    about = folders.read_manifest(folder, "cross-validation")
     assert figures["accuracy"] == pytest.approx(about["folds"][1]["val_accuracy"])
     assert run.about["calibration"]["after"]["log_loss"] == pytest.approx(about["folds"][1]["val_loss"], rel=1e-5)
 
@@ -132,4 +133,4 @@ def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
 
 def test_existing_folds_are_refused(folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
-        cross_validate(prepared.load(prepared_folder), folder, recipe, FOLDS)
+        cross_validate(prepared_set.load(prepared_folder), folder, recipe, FOLDS)

@@ -11,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from places import ROOT
 
-from keras_dr import hosts, prepared, runs
-from keras_dr.devices import Spread
-from keras_dr.errors import KerasDrError
-from keras_dr.evaluation import predict
-from keras_dr.metrics import validation_scores
-from keras_dr.trained import load_run
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.metrics.measure import validation_scores
+from keras_dr.preparation import prepared_set
+from keras_dr.training import hosts
+from keras_dr.training.forward import predict
+from keras_dr.training.run import load_run
+from keras_dr.training.spread import DeviceSpread
 
 pytest.importorskip("jax")
-SCRIPT = Path(__file__).with_name("train_apart.py")
+SCRIPT = ROOT / "tests" / "helpers" / "train_apart.py"
 PHASE = {"epochs": 1, "learning_rate": 1e-3}
 # 35 photographs in batches of 10 leave 5, which two hosts cannot share evenly
 RECIPE = {
@@ -99,35 +102,35 @@ def test_two_hosts_train_as_one(trained: Path) -> None:
 def test_a_run_of_jax_is_read_by_tensorflow(trained: Path, prepared_folder: Path) -> None:
     run = load_run(trained / "hosts" / "run")
     assert (run.about["backend"], run.about["devices"]) == ("jax", ["cpu", "cpu"])
-    val = prepared.load(prepared_folder).split("val")
+    val = prepared_set.load(prepared_folder).split("val")
     scores = validation_scores(val.labels(), predict(run, run.model(), val), run.task)
     assert scores["val_loss"] == pytest.approx(run.about["calibration"]["after"]["log_loss"], abs=1e-5)
-    assert not runs.partial_folder(run.folder).exists()
+    assert not folders.partial_folder(run.folder).exists()
 
 
 def test_hosts_share_each_batch_in_the_order_of_training() -> None:
-    two = [Spread(devices=2, hosts=2, rank=rank) for rank in (0, 1)]
+    two = [DeviceSpread(devices=2, hosts=2, rank=rank) for rank in (0, 1)]
     order = np.arange(8)
     assert [spread.share(order, 4, True)[0].tolist() for spread in two] == [[0, 1, 4, 5], [2, 3, 6, 7]]
     assert [spread.share(order[:3], 4, False)[0].tolist() for spread in two] == [[0, 1, 2]] * 2
 
 
 def test_the_last_smaller_batch_is_a_stretch_of_its_own() -> None:
-    spread = Spread(devices=2)
+    spread = DeviceSpread(devices=2)
     assert list(spread.stretches(35, 10)) == [(0, 3, True), (3, None, False)]
     assert list(spread.stretches(35, 10, first=3)) == [(3, None, False)]
     assert list(spread.stretches(30, 10, first=1)) == [(1, None, True)]
-    assert list(Spread().stretches(35, 10)) == [(0, None, True)]
+    assert list(DeviceSpread().stretches(35, 10)) == [(0, None, True)]
 
 
 def test_a_batch_that_does_not_divide_is_refused() -> None:
     with pytest.raises(KerasDrError, match="batch_size=18"):
-        Spread(devices=3).check(16)
+        DeviceSpread(devices=3).check(16)
 
 
 def test_averaged_gradients_of_several_gpus_are_refused() -> None:
     with pytest.raises(KerasDrError, match="accumulate: 1"):
-        Spread(devices=2, copies=2).check(16, accumulate=2)
+        DeviceSpread(devices=2, copies=2).check(16, accumulate=2)
 
 
 def test_hosts_need_jax() -> None:

@@ -7,18 +7,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import metrics, prepared, runs, training
-from keras_dr.config import recipe_from_dict
-from keras_dr.errors import KerasDrError
-from keras_dr.heads import probabilities
-from keras_dr.pipeline import Photographs
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.metrics import measure
+from keras_dr.models.heads import probabilities
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import recipe_from_dict
+from keras_dr.training import train
+from keras_dr.training.pipeline import Photographs
 
 ONE = {"epochs": 1, "learning_rate": 1e-3}
 
 
 def run(folder: Path, target: Path, **settings: Any) -> dict[str, Any]:
     values = {"backbone": "tiny", "weights": "none", "frozen": ONE, "finetune": {"epochs": 0}}
-    return training.train(prepared.load(folder), target, recipe_from_dict(values | settings))
+    return train.train(prepared_set.load(folder), target, recipe_from_dict(values | settings))
 
 
 def model_of(target: Path, name: str = "model.keras") -> keras.Model:
@@ -37,7 +40,7 @@ def test_cached_features_teach_the_head_the_same(
     phase = {"epochs": 3, "learning_rate": 1e-2, "augment": augment}
     run(prepared_folder, tmp_path / "cached", frozen=phase | {"views": 3})
     if not augment:  # the ordinary loop, but without its random changes
-        monkeypatch.setattr("keras_dr.phases.augmented_reader", lambda photographs, *rest: photographs.tensor)
+        monkeypatch.setattr("keras_dr.training.loop.augmented_reader", lambda photographs, *rest: photographs.tensor)
     run(prepared_folder, tmp_path / "ordinary", frozen=phase | {"augment": True})
     assert same(model_of(tmp_path / "cached").get_weights(), model_of(tmp_path / "ordinary").get_weights(), 1e-5)
 
@@ -46,8 +49,8 @@ def test_views_are_taken_in_turn(prepared_folder: Path, tmp_path: Path) -> None:
     calls = []
     values = {"backbone": "tiny", "weights": "none", "finetune": {"epochs": 0}}
     recipe = recipe_from_dict(values | {"frozen": ONE | {"epochs": 4, "views": 2}})
-    training.train(
-        prepared.load(prepared_folder), tmp_path / "run", recipe, progress=lambda *what: calls.append(what[2])
+    train.train(
+        prepared_set.load(prepared_folder), tmp_path / "run", recipe, progress=lambda *what: calls.append(what[2])
     )
     assert [text for text in calls if "view" in text] == ["frozen: features, view 1", "frozen: features, view 2"]
 
@@ -57,10 +60,10 @@ def test_other_heads_end_as_linear_heads_over_the_grades(prepared_folder: Path, 
     finetune = ONE | {"epochs": 2, "ema": 0.5, "clip_norm": 1.0, "first_layer_rate": 0.1}
     about = run(prepared_folder, tmp_path / "run", head=head, finetune=finetune, monitor="val_loss")
     assert about["decision"] == "median"
-    val = prepared.load(prepared_folder).split("val")
+    val = prepared_set.load(prepared_folder).split("val")
     logits = model_of(tmp_path / "run").predict(Photographs(val.image_files(), 32).batches(16), verbose=0)
     assert logits.shape[1] == 4 and (np.diff(logits, axis=1) <= 0).all()
-    scores = metrics.validation_scores(val.labels(), probabilities(logits, 5), val.task, "median")
+    scores = measure.validation_scores(val.labels(), probabilities(logits, 5), val.task, "median")
     assert scores["val_quadratic_kappa"] == pytest.approx(about["validation"]["val_quadratic_kappa"])
     assert model_of(tmp_path / "run", "frozen.keras").output_shape == (None, 4)
 
@@ -101,4 +104,4 @@ def test_plateau_lowers_the_rate(prepared_folder: Path, tmp_path: Path) -> None:
     phase = {"epochs": 5, "learning_rate": 1e-12, "schedule": "plateau", "optimizer": "sgd"}
     about = run(prepared_folder, tmp_path / "run", frozen=phase)
     assert about["phases"]["frozen"]["epochs"] == 5
-    assert runs.read_manifest(tmp_path / "run", "run")["kept"] == "frozen"
+    assert folders.read_manifest(tmp_path / "run", "run")["kept"] == "frozen"

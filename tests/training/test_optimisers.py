@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_dr.config import Finetune, Phase
-from keras_dr.optimisers import WarmupSchedule, layer_rates, make_optimizer, plateau_rate
+from keras_dr.recipe import Finetune, Phase
+from keras_dr.training.optimisers import WarmupSchedule, layer_rates, make_optimizer, plateau_rate
 
 
 def chain(*units: int) -> keras.Model:

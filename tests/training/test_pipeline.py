@@ -1,20 +1,27 @@
 import numpy as np
 import pytest
-from conftest import SIZE
+from drawn import SIZE
 
-from keras_dr import prepared
-from keras_dr.config import recipe_from_dict
-from keras_dr.pipeline import Lesson, Photographs, augmented_reader, class_weights, drawing_order, target_matrix
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import recipe_from_dict
+from keras_dr.training.pipeline import (
+    Batches,
+    Photographs,
+    augmented_reader,
+    class_weights,
+    drawing_order,
+    target_matrix,
+)
 
 
 @pytest.fixture(scope="module")
 def loaded(prepared_folder) -> Photographs:
-    return Photographs(prepared.load(prepared_folder).image_files(), SIZE)
+    return Photographs(prepared_set.load(prepared_folder).image_files(), SIZE)
 
 
 def batches(loaded: Photographs, epoch: int, augment: bool = True, **settings: object) -> list:
     recipe, labels = recipe_from_dict(settings), np.arange(len(loaded)) % 5
-    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
+    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
     return list(lesson.batches(augmented_reader(loaded, recipe, epoch) if augment else loaded.tensor, epoch))
 
 
@@ -23,14 +30,14 @@ def images(result: list) -> np.ndarray:
 
 
 def test_batches_hold_the_prepared_pixels_in_order(loaded: Photographs, prepared_folder) -> None:
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     got = np.concatenate(list(loaded.batches(16).as_numpy_iterator()))
     assert got.dtype == np.float32
     assert np.array_equal(got, [data.image(index) for index in range(len(data.rows))])
 
 
 def test_reading_from_disk_equals_reading_from_memory(loaded: Photographs, monkeypatch) -> None:
-    monkeypatch.setattr("keras_dr.pipeline._MEMORY_BYTES", 0)
+    monkeypatch.setattr("keras_dr.training.pipeline._MEMORY_BYTES", 0)
     on_disk = Photographs(loaded.files, SIZE)
     assert np.array_equal(images(batches(on_disk, 0)), images(batches(loaded, 0)))
     assert np.array_equal(on_disk.array(), loaded.array())
@@ -110,7 +117,7 @@ def test_oversampled_photographs_come_in_the_shares_of_their_weights() -> None:
 def test_what_is_left_of_an_epoch_is_its_end(loaded: Photographs) -> None:
     recipe = recipe_from_dict({"batch_size": 8})
     labels = np.arange(len(loaded)) % 5
-    lesson = Lesson(labels, target_matrix(5, recipe), class_weights(labels, 5, "none"), recipe)
+    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, "none"), recipe)
     whole, rest = (list(lesson.batches(loaded.tensor, 4, step).as_numpy_iterator()) for step in (0, 3))
     assert len(rest) == len(whole) - 3 == lesson.steps - 3
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(whole[3:], rest, strict=True))

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from keras_dr.config import recipe_from_dict
-from keras_dr.errors import KerasDrError
-from keras_dr.grades import TASKS, Task
-from keras_dr.recipe_check import check_recipe
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import TASKS, Task
+from keras_dr.recipe import recipe_from_dict
+from keras_dr.training.preflight import check_recipe
 
 LABELS = np.array([0, 1, 2, 3, 4])
 NAMED = Task("classes", ("oval", "round", "square"), (2,))

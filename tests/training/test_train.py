@@ -9,9 +9,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_dr import metrics, prepared, runs, training
-from keras_dr.config import Recipe, recipe_from_dict
-from keras_dr.errors import KerasDrError
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.metrics import measure
+from keras_dr.preparation import prepared_set
+from keras_dr.recipe import Recipe, recipe_from_dict
+from keras_dr.training import train
 
 
 def weights_of(folder: Path, name: str = "model.keras") -> list[np.ndarray]:
@@ -22,8 +25,8 @@ def test_run_folder_holds_what_the_design_says(run_folder: Path) -> None:
     names = {path.name for path in run_folder.iterdir()}
     assert names >= {"run.json", "model.keras", "frozen.keras", "history.csv", "curves.png", "logs"}
     assert not names & {"checkpoints", "plan.json", "finetune.keras"}
-    about = runs.read_manifest(run_folder, "run")
-    assert about["model_sha256"] == runs.sha256_of(run_folder / "model.keras")
+    about = folders.read_manifest(run_folder, "run")
+    assert about["model_sha256"] == folders.sha256_of(run_folder / "model.keras")
 
 
 def test_history_has_a_row_an_epoch(run_folder: Path) -> None:
@@ -33,7 +36,7 @@ def test_history_has_a_row_an_epoch(run_folder: Path) -> None:
 
 
 def test_frozen_phase_leaves_the_backbone_alone(run_folder: Path, recipe: Recipe) -> None:
-    from keras_dr.model import build_model
+    from keras_dr.models.grader import build_model
 
     keras.utils.set_random_seed(recipe.seed)
     fresh = build_model("tiny", 32, 5, dropout=recipe.dropout)
@@ -62,11 +65,11 @@ def test_interrupted_training_ends_with_the_same_weights(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
 ) -> None:
     stop = stopping(stop_at, KeyboardInterrupt)
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
-        training.train(data, tmp_path / "run", recipe, progress=stop)
+        train.train(data, tmp_path / "run", recipe, progress=stop)
     assert not (tmp_path / "run").exists()
-    training.train(data, tmp_path / "run", recipe)
+    train.train(data, tmp_path / "run", recipe)
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)
     assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
@@ -78,10 +81,10 @@ def test_a_training_saved_midway_ends_with_the_same_weights(
 ) -> None:
     """As after SIGKILL: nothing is done when the process stops, what was saved before it must do."""
     stop = stopping(stop_at, MemoryError)
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     with pytest.raises(MemoryError):
-        training.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
-    training.train(data, tmp_path / "run", recipe, save_every=1)
+        train.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
+    train.train(data, tmp_path / "run", recipe, save_every=1)
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)
     assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
@@ -107,11 +110,11 @@ def test_ctrl_c_finishes_the_step_and_saves_it(
         if len(calls) == stop_at:
             signal.raise_signal(signal.SIGINT)
 
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
-        training.train(data, tmp_path / "run", recipe, progress=stop)
+        train.train(data, tmp_path / "run", recipe, progress=stop)
     again: list[int] = []
-    training.train(data, tmp_path / "run", recipe, progress=lambda done, total, text: again.append(done))
+    train.train(data, tmp_path / "run", recipe, progress=lambda done, total, text: again.append(done))
     assert again[0] == calls[-1] + 1
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)
@@ -122,7 +125,7 @@ def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: 
     recipe = recipe_from_dict(
         {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
     )
-    about = training.train(prepared.load(prepared_folder), tmp_path / "run", recipe)
+    about = train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe)
     assert about["phases"]["frozen"]["epochs"] == 3
     assert about["kept"] == "frozen"
 
@@ -135,7 +138,7 @@ def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> 
         "frozen": {"epochs": 1, "learning_rate": 1e-3},
         "finetune": {"epochs": 1, "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant"},
     }
-    about = training.train(prepared.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+    about = train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
     assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
     assert about["kept"] == "frozen"
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(tmp_path / "run", "frozen.keras"), strict=True):
@@ -146,17 +149,17 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(prepared_folder: Path, tm
     phase = {"epochs": 1, "learning_rate": 1e38}
     values = {"backbone": "tiny", "weights": "none", "batch_size": 2, "frozen": phase}
     with pytest.raises(KerasDrError, match=r"Lower frozen\.learning_rate"):
-        training.train(prepared.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+        train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
 
 
 def test_existing_run_is_refused_before_any_work(run_folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
-        training.train(prepared.load(prepared_folder), run_folder, recipe)
+        train.train(prepared_set.load(prepared_folder), run_folder, recipe)
 
 
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
 def test_goodness_orders_monitors(monitor: str, better: float, worse: float) -> None:
-    assert metrics.goodness(better, monitor) > metrics.goodness(worse, monitor)
+    assert measure.goodness(better, monitor) > measure.goodness(worse, monitor)
 
 
 def test_a_stop_while_results_are_written_loses_no_phase(
@@ -165,13 +168,13 @@ def test_a_stop_while_results_are_written_loses_no_phase(
     def full_disk(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     for name in ("plot_curves", "calibrated"):
         with monkeypatch.context() as patch, pytest.raises(OSError):
-            patch.setattr(training, name, full_disk)
-            training.train(data, tmp_path / "run", recipe)
-    about = training.train(data, tmp_path / "run", recipe)
-    assert about["kept"] == runs.read_manifest(run_folder, "run")["kept"]
+            patch.setattr(train, name, full_disk)
+            train.train(data, tmp_path / "run", recipe)
+    about = train.train(data, tmp_path / "run", recipe)
+    assert about["kept"] == folders.read_manifest(run_folder, "run")["kept"]
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)
 
@@ -182,15 +185,15 @@ def test_an_interrupted_training_of_other_settings_is_not_dropped(
     def stop(done: int, total: int, text: str) -> None:
         raise KeyboardInterrupt
 
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
-        training.train(data, tmp_path / "run", recipe, progress=stop)
+        train.train(data, tmp_path / "run", recipe, progress=stop)
     with pytest.raises(KerasDrError, match="interrupted run"):
-        training.train(data, tmp_path / "run", recipe.model_copy(update={"seed": 7}))
+        train.train(data, tmp_path / "run", recipe.model_copy(update={"seed": 7}))
 
 
 def test_validation_of_one_kind_is_refused_before_the_training(prepared_folder: Path, recipe: Recipe) -> None:
-    data = prepared.load(prepared_folder)
+    data = prepared_set.load(prepared_folder)
     rows = tuple(row for row in data.rows if row["split"] != "val" or row["label"] in data.task.classes[2:])
     with pytest.raises(KerasDrError, match="validation photographs"):
-        training.train(replace(data, rows=rows), Path("never"), recipe)
+        train.train(replace(data, rows=rows), Path("never"), recipe)

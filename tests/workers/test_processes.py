@@ -3,8 +3,8 @@ import signal
 
 import pytest
 
-from keras_dr.errors import KerasDrError
-from keras_dr.workers import map_surviving
+from keras_dr.core.errors import KerasDrError
+from keras_dr.workers.processes import map_surviving
 
 
 def double(item: int) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.page import FOOTER, GAP, HEADER, LINE, MARGIN, QUIET, WRONG, Page, fit
-from keras_dr.overlay import blend
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.overlay import blend
+from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, LINE, MARGIN, QUIET, WRONG, Page, fit
 
 COLUMNS = 3
 SIDES_PX = (224, 320)  # least and most side of a photograph on the board
@@ -64,7 +64,7 @@ def write_board(file: Path, rows: Sequence[BoardRow], title: str = "", note: str
         x = MARGIN + index % columns * (cell_width + MARGIN)
         _draw_cell(page, row, x, HEADER + index // columns * cell_height, side)
     page.colour_bar(MARGIN, page.height - FOOTER + 16, 140, "evidence, share of the photograph's maximum")
-    runs.write_bytes(file, page.png())
+    folders.write_bytes(file, page.png())
 
 
 def _draw_cell(page: Page, row: BoardRow, x: int, y: int, side: int) -> None:

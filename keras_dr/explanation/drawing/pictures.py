@@ -8,15 +8,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import overlay, runs
-from keras_dr.decision import decide
-from keras_dr.explain.boards import BoardRow, write_board
-from keras_dr.explain.heatmaps import Explainer
-from keras_dr.explain.sheets import Cell, lesion_colours, overlaid, verdict, with_contours, write_sheet
-from keras_dr.files import encode_png
+from keras_dr.core import folders, overlay
+from keras_dr.core.decision import decide
+from keras_dr.core.encoding import encode_png
+from keras_dr.explanation.drawing.boards import BoardRow, write_board
+from keras_dr.explanation.drawing.sheets import Cell, lesion_colours, overlaid, verdict, with_contours, write_sheet
+from keras_dr.explanation.methods import Explainer
 
 if TYPE_CHECKING:
-    from keras_dr.explain.explaining import Job
+    from keras_dr.explanation.job import Job
 
 MOST_LESION_ROWS = 6
 MOST_LESION_METHODS = 4
@@ -60,7 +60,7 @@ def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
         write_board(folder / f"board{suffix}.png", rows, title, note)
         for row in rows:
             blended = overlay.blend(row.image, row.heatmap)
-            runs.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encode_png(blended))
+            folders.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encode_png(blended))
 
 
 def _write_lesions(job: "Job", maps: Maps, file: Path) -> None:

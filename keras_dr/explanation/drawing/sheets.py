@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr import runs
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.page import FOOTER, GAP, HEADER, INK, LINE, MARGIN, WRONG, Page, fit
-from keras_dr.overlay import OPACITY, blend, enlarge
+from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.overlay import OPACITY, blend, enlarge
+from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, INK, LINE, MARGIN, WRONG, Page, fit
 
 SIDE = 320  # of a picture on a sheet, in pixels
 FOR, AGAINST = (64, 224, 255), (255, 64, 200)  # RGB, of a signed map
@@ -60,7 +60,7 @@ def write_sheet(
             page.image(x, y + LINE, fit(cell.image, SIDE))
     page.colour_bar(MARGIN, page.height - FOOTER + 16, 140, "share of the map's maximum")
     _draw_legend(page, legend or {}, MARGIN + 360)
-    runs.write_bytes(file, page.png())
+    folders.write_bytes(file, page.png())
 
 
 def _draw_legend(page: Page, legend: Mapping[str, tuple[int, int, int]], x: float) -> None:

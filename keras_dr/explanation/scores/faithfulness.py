@@ -4,14 +4,20 @@ V. Petsiuk, A. Das and K. Saenko, "RISE", BMVC 2018: deletion and insertion. Wha
 out, because black holes are themselves unlike any photograph.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.overlay import enlarge
+from keras_dr.core.overlay import enlarge
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.forward_pass import Survey
+from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.scores.heat import summarise
+from keras_dr.preparation.prepared_set import PreparedSet
 
 STEPS = 10
 SIGMA = 0.05  # of the blur, as a share of the side: lesions vanish, vessels and the optic disc fade
@@ -104,3 +110,36 @@ def probabilities(predict: Predict, images: NDArray[np.float32]) -> NDArray[np.f
 def _area(values: NDArray[np.floating]) -> float:
     """Area under equally spaced values over 0..1, by trapezia."""
     return float((values[1:] + values[:-1]).mean() / 2)
+
+
+RANDOM = "random"
+
+
+Maps = Mapping[int, Mapping[str, NDArray[np.float32]]]
+
+
+def measure_faithfulness(
+    explainer: Explainer,
+    data: PreparedSet,
+    seen: Survey,
+    maps: Maps,
+    indices: Sequence[int],
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Deletion and insertion of each method, and of the first one's map in random order: method -> score -> `describe`.
+
+    `maps` holds for each of `indices` a float32 (h, w) a method.
+    """
+    methods = list(maps[indices[0]])
+    rows: dict[str, list[dict[str, float | None]]] = {}
+    for done, index in enumerate(indices, start=1):
+        image, fundus, target = data.image(index), data.fundus(index), int(seen.predictions[index])
+        tried = {method: maps[index][method] for method in methods}
+        tried[RANDOM] = shuffled(tried[methods[0]], seed + index)
+        for method, heat in tried.items():
+            found = measure(lambda some: explainer.look(some)[0], image, heat, fundus, target, seed)
+            rows.setdefault(method, []).append(asdict(found))
+        if progress:
+            progress(done, len(indices), "faithfulness")
+    return {method: summarise(found, seed) for method, found in rows.items()}

@@ -6,14 +6,18 @@ equation 2: the heat within a region divided by all of it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.errors import KerasDrError
-from keras_dr.explain.lesions import THRESHOLDS, Localisation, Ranking
-from keras_dr.intervals import RESAMPLES
+from keras_dr.core import overlay
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import circle_mask
+from keras_dr.explanation.scores.localisation import THRESHOLDS, Localisation, Ranking
+from keras_dr.metrics.intervals import RESAMPLES
+from keras_dr.preparation.prepared_set import PreparedSet
 
 OPTIC_DISC = "optic_disc"  # a healthy landmark; every other mask is a lesion
 LESIONS = "lesions"  # of all kinds together; overlapping ones count once
@@ -147,3 +151,42 @@ def describe(values: Sequence[float], seed: int = 42) -> dict[str, Any]:
         "low": low,
         "high": high,
     }
+
+
+Thresholds = dict[str, dict[str, float]]  # method or baseline -> lesion kind -> share of the map's maximum
+
+
+def score_maps(data: PreparedSet, index: int, maps: Mapping[str, NDArray[np.floating]]) -> dict[str, Scored]:
+    """The scores of one photograph's maps, float (h, w), as the overlay shows them; and of the baselines.
+
+    Raises:
+        KerasDrError: a mask that cannot be read, or of another size.
+    """
+    fundus, masks, size = data.fundus(index), data.masks(index), data.preprocessing.size
+    scored = {}
+    for method, heat in maps.items():
+        scored[method] = score_heatmap(overlay.enlarge(overlay.normalise(heat), size), fundus, masks)
+    for name in BASELINES:
+        known = (
+            score_heatmap(baseline(name, size), fundus, masks) if masks else _without_masks(name, size, fundus.all())
+        )
+        scored[name] = known
+    return scored
+
+
+@lru_cache(maxsize=8)
+def _without_masks(name: str, size: int, whole: bool) -> Scored:
+    """A baseline's scores on any photograph without masks."""
+    fundus = np.ones((size, size), bool) if whole else circle_mask(size)
+    return score_heatmap(baseline(name, size), fundus, {})
+
+
+def find_thresholds(scored: Sequence[Mapping[str, Scored]]) -> Thresholds:
+    """For each method and baseline, where its heat overlaps best with each kind of lesion on these photographs."""
+    methods = dict.fromkeys(method for one in scored for method in one)
+    return {method: choose_thresholds([one[method] for one in scored]) for method in methods}
+
+
+def finished(scored: Mapping[str, Scored], thresholds: Thresholds) -> dict[str, Scores]:
+    """All scores of one photograph, by method and baseline."""
+    return {method: one.scores | overlap_scores(one, thresholds.get(method, {})) for method, one in scored.items()}

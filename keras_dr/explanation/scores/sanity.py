@@ -5,13 +5,20 @@ that still looks the same explains nothing. Here each weight array keeps its val
 activations keep their scale whatever the network's normalisation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.overlay import enlarge
+from keras_dr.core.overlay import enlarge
+from keras_dr.core.progress import Progress
+from keras_dr.explanation.forward_pass import Survey
+from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.scores.faithfulness import Maps
+from keras_dr.explanation.scores.heat import describe
+from keras_dr.preparation.prepared_set import PreparedSet
 
 # Share of the backbone's layers with weights that are randomised, from the top, each time with the head.
 STAGES = {"head": 0.0, "head, top quarter": 0.25, "head, top half": 0.5, "whole network": 1.0}
@@ -46,3 +53,31 @@ def agreement(maps: Mapping[str, NDArray[np.floating]], fundus: NDArray[np.bool_
     names = list(common)
     pairs = [(one, other) for number, one in enumerate(names) for other in names[number + 1 :]]
     return {f"{one} ~ {other}": spearman(common[one], common[other]) for one, other in pairs}
+
+
+def measure_sanity(
+    explainer: Explainer,
+    data: PreparedSet,
+    seen: Survey,
+    maps: Maps,
+    indices: Sequence[int],
+    seed: int,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Spearman's correlation of each map with that of a grader that has forgotten: method -> stage -> `describe`.
+
+    `maps` holds for each of `indices` a float32 (h, w) a method.
+    """
+    methods = list(maps[indices[0]])
+    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    images, classes = data.images(indices), seen.predictions[list(indices)]
+    for done, (stage, share) in enumerate(STAGES.items(), start=1):
+        blank = Explainer(randomised(explainer.model, share, seed), explainer.layer.name)
+        for method in methods:
+            others = blank.heatmaps(images, classes, method)
+            pairs = zip(indices, others, strict=True)
+            known = [spearman(maps[index][method], other) for index, other in pairs]
+            found[method][stage] = describe([value for value in known if value is not None], seed)
+        if progress:
+            progress(done, len(STAGES), "sanity")
+    return found

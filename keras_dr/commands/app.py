@@ -1,0 +1,85 @@
+"""The command line. Each command parses, calls one library function, and prints where its result lies.
+
+TensorFlow takes seconds to import, so the commands import what they need when they run.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_dr import __version__
+from keras_dr.commands import data, device, results, training
+from keras_dr.commands.shared import GLOBAL_OPTIONS, GlobalOptions, Overwrite, Seed, bar, done, say
+from keras_dr.core.errors import KerasDrError
+from keras_dr.quiet import load_tensorflow
+
+INTERRUPTED = 130  # what Typer exits with after Ctrl-C
+
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback(help=f"Grade diabetic retinopathy on fundus photographs (keras_dr {__version__}). Research use only.")
+def options(
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Take the global options."""
+    GLOBAL_OPTIONS.set(GlobalOptions(quiet, debug))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("demo"),
+    count: Annotated[int, typer.Option(min=100, help="Synthetic photographs.")] = 400,
+    seed: Seed = 42,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run everything on synthetic photographs: prepare, train, evaluate, explain, export, profile, report."""
+    load_tensorflow()
+    from keras_dr.demo import run_demo
+
+    summary = run_demo(out, count, seed, overwrite, stage=bar)
+    say(f"Quadratic kappa {summary['quadratic_kappa']:.3f} on {summary['photographs']} synthetic test photographs.")
+    done(out / "report.html", "python cli.py prepare --help")
+
+
+recipe = typer.Typer(help="Show or check what training would do.", no_args_is_help=True, rich_markup_mode=None)
+recipe.command("show")(training.show_recipe)
+recipe.command("check")(training.check_recipes)
+app.add_typer(recipe, name="recipe")
+
+COMMANDS: tuple[Callable[..., None], ...] = (
+    data.prepare,
+    data.audit,
+    data.show,
+    training.train,
+    training.ensemble,
+    results.evaluate,
+    results.compare,
+    results.explain,
+    device.export,
+    device.predict,
+    device.profile,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; exit 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
+    try:
+        app()
+    except (KerasDrError, OSError) as error:
+        if GLOBAL_OPTIONS.get().debug:
+            raise
+        advice = ". Check the path, its permissions and the room on its disk." if isinstance(error, OSError) else ""
+        typer.echo(f"Error: {error}{advice}", err=True)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            typer.echo("Interrupted. The same command goes on from here.", err=True)
+        raise

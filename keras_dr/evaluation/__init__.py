@@ -1,0 +1,1 @@
+"""Runs measured on photographs, and compared with one another."""

@@ -1,0 +1,1 @@
+"""Boards and sheets of heat maps."""

@@ -1,0 +1,1 @@
+"""The network: backbones, heads, and the files that hold them."""

@@ -1,0 +1,1 @@
+"""Photographs graded with a Run or a Bundle."""

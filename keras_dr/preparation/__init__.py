@@ -1,0 +1,1 @@
+"""From the records of a published data set to a Prepared set."""

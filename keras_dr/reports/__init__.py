@@ -1,0 +1,1 @@
+"""Saved results as text, tables, plots and pages."""

@@ -1,0 +1,1 @@
+"""From a Prepared set and a recipe to a Run."""
