@@ -32,7 +32,7 @@ import numpy as np
 from keras_dr.trained import load_run
 from keras_dr.heads import probabilities
 from keras_dr.preprocessing import prepare_image
-run = load_run(Path(sys.argv[1]))
+run = Run.load(Path(sys.argv[1]))
 image = prepare_image(Path(sys.argv[2]).read_bytes(), run.preprocessing)
 logits = np.asarray(run.model()(image[None].astype(np.float32), training=False))
 p = probabilities(logits, len(run.task.classes), run.temperature)[0]

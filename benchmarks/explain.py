@@ -27,7 +27,7 @@ from keras_dr.explanation.methods import METHODS, Explainer
 from keras_dr.models.grader import build_model
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training.pipeline import Photographs
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 GOAL_CLOSED, GOAL_WHOLE = 6.0, 1.25
 
@@ -107,7 +107,7 @@ def main() -> None:
     tf.get_logger().setLevel("ERROR")
     compare_closed(given.backbone, given.size, given.batch, given.repeats)
     if given.run:
-        run = load_run(given.run)
+        run = Run.load(given.run)
         data, model = run.prepared_set(given.prepared), run.model()
         compare_methods(model, data, min(given.repeats, 3))
         compare_whole(

@@ -16,7 +16,6 @@ import keras
 import numpy as np
 
 from keras_dr.models.grader import freeze
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.training.loop import Training
@@ -57,7 +56,7 @@ def main() -> None:
     frozen = {"epochs": given.epochs, "learning_rate": 1e-3, "augment": False, "patience": given.epochs}
     values = {"backbone": given.backbone, "weights": given.weights, "frozen": frozen, "finetune": {"epochs": 0}}
     # without dropout, so that both ways must end with the same head
-    recipe, data = recipe_from_dict(values | {"dropout": 0}), prepared_set.load(given.prepared)
+    recipe, data = recipe_from_dict(values | {"dropout": 0}), PreparedSet.load(given.prepared)
     count, size = len(data.split("train").rows), data.preprocessing.size
     print(f"{given.backbone} at {size}, {count} photographs, {given.epochs} epochs, {os.cpu_count()} cores", flush=True)
     cached, one = ours(data, recipe)

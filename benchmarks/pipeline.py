@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dr.models.grader import build_model
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
 
@@ -37,7 +37,7 @@ EVERYTHING = {
 def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
     """`count` prepared photographs, from a Prepared set or drawn for the purpose."""
     with tempfile.TemporaryDirectory() as temporary:
-        data = prepared_set.load(folder) if folder else common.draw_set(Path(temporary), size)
+        data = PreparedSet.load(folder) if folder else common.draw_set(Path(temporary), size)
         return Photographs(list(islice(cycle(data.image_files()), count)), data.preprocessing.size)
 
 

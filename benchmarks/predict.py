@@ -23,7 +23,7 @@ import numpy as np
 from keras_dr.models.grader import build_model
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training import forward
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 GOAL = 0.9
 
@@ -51,7 +51,7 @@ def main() -> None:
     count = -(-given.photographs // given.batch) * given.batch  # whole batches: both ways do the same work
     with tempfile.TemporaryDirectory() as temporary:
         if given.run:
-            run: Any = load_run(given.run)
+            run: Any = Run.load(given.run)
             model, data = run.model(), run.prepared_set()
         else:
             data = common.draw_set(Path(temporary), given.size)

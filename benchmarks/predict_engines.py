@@ -26,14 +26,14 @@ from keras_dr.models.grader import build_model
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 from keras_dr.prediction.predict import bundle_of, drawn
 from keras_dr.synthetic.photographs import write_dataset
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 GOAL = 2.0
 
 
 def engines_of_run(folder: Path) -> dict[str, Engine]:
     """Both engines of a trained run."""
-    bundle, run = Bundle.load(bundle_of(folder)), load_run(folder)
+    bundle, run = Bundle.load(bundle_of(folder)), Run.load(folder)
     return {"litert": litert_engine(bundle), "keras": keras_engine(run.model(), run.temperature, bundle)}
 
 

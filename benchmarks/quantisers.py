@@ -24,7 +24,7 @@ from export.activation_statistics import observe, pick_calibration
 from export.float_layers import quantise_within
 from export.graph import build_graph
 from keras_dr.core.machine import usable_cores
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 TAIL = ["SUM", "FULLY_CONNECTED", "SOFTMAX"]  # in float, or probabilities have 256 steps
 
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("prepared", nargs="?", type=Path)
     parser.add_argument("--variants", default="float16,dynamic,int8")
     given = parser.parse_args()
-    run = load_run(given.run)
+    run = Run.load(given.run)
     data = run.own_set(given.prepared)
     train, val = data.split("train"), data.split("val")
     calibration = train.images(pick_calibration(train.labels()))

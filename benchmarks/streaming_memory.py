@@ -106,10 +106,10 @@ def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
 
 def do_evaluate(work: Path, size: int, workers: int, notes: Notes) -> None:
     from keras_dr.evaluation import evaluate
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
     notes.each = 16
-    run = load_run(work / "run")
+    run = Run.load(work / "run")
     evaluate.evaluate(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
 
 
@@ -118,7 +118,8 @@ def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
     from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
     from keras_dr.prediction.predict import bundle_of
-    from keras_dr.preparation import prepare, prepared_set
+    from keras_dr.preparation import prepare
+    from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import recipe_from_dict
     from keras_dr.training import train
 
@@ -127,7 +128,7 @@ def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
     prepare.prepare(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase}
-    train.train(prepared_set.load(target), work / "run", recipe_from_dict(values))
+    train.train(PreparedSet.load(target), work / "run", recipe_from_dict(values))
     bundle_of(work / "run")
 
 

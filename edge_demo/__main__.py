@@ -185,7 +185,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             write_json(arguments.json, results_json(grader, gradings, failures))
     if arguments.csv:
         with _writing(arguments.csv):
-            write_bytes(arguments.csv, results_csv(grader.bundle, gradings).encode())
+            write_bytes(arguments.csv, results_csv(grader.bundle, gradings))
     for result in filter(None, (arguments.heatmap, arguments.json, arguments.csv)):
         print(f"Wrote {result}")
     print(FOOTER)

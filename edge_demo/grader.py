@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
+from edge_demo.interpreter import load_runner
 from keras_dr.core import overlay, quality
 from keras_dr.core.decision import decide
 from keras_dr.core.decoding import Image
+from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import IMAGE_SUFFIXES
@@ -87,9 +88,8 @@ class Grading:
         """
         if path.suffix.lower() != ".png":
             raise KerasDrError("a heat map's file name that ends in .png", path.name, "Choose another name.")
-        _, png = cv2.imencode(".png", cv2.cvtColor(self.overlay(), cv2.COLOR_RGB2BGR))
         try:
-            write_bytes(path, png.tobytes())
+            write_bytes(path, encode_png(self.overlay()))
         except OSError as error:
             remedy = "Choose a folder that exists, may be written and has room."
             raise KerasDrError(f"to write the heat map {path}", error.strerror or str(error), remedy) from error
@@ -117,10 +117,8 @@ class Grader:
         self.bundle, self.margin = bundle, margin
         self.variant = variant or bundle.default_variant()
         path = bundle.model_path(self.variant)
-        from ai_edge_litert.interpreter import Interpreter
-
         try:
-            self._model = Interpreter(model_path=str(path), num_threads=threads).get_signature_runner()
+            self._model = load_runner(path, threads)
             self._check_signature(path)
         except (ValueError, RuntimeError) as error:
             raise KerasDrError(f"a TFLite model with one signature in {path}", str(error), EXPORT_AGAIN) from error

@@ -1,6 +1,9 @@
 """The one place that loads a TFLite file."""
 
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +22,40 @@ class Outputs:
     heatmaps: NDArray[np.float32]
 
 
-def outputs_of_file(content: bytes, images: NDArray[np.uint8]) -> Outputs:
-    """What a TFLite file says, by ai-edge-litert.
+def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_tensors: bool = False) -> Any:
+    """LiteRT's interpreter of a model.
 
     Args:
-        content: the file, as `variants.convert` makes it.
-        images: uint8 RGB (n, S, S, 3).
+        model: the file, or its content.
+        threads: processor threads, 1 or more; None leaves the number to the runtime.
+        keep_all_tensors: whether what passes between operators can be read after an invoke.
+
+    Raises:
+        ValueError, RuntimeError: LiteRT cannot read the model.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_content=content).get_signature_runner("serving_default")
+    source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors.*debugging")
+        return Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_all_tensors)
+
+
+def load_runner(model: Path | bytes, threads: int | None = None) -> Any:
+    """The model's one signature, to be called with `image`; arguments and errors as for `load_interpreter`."""
+    return load_interpreter(model, threads).get_signature_runner()
+
+
+def outputs_of_file(content: bytes, images: NDArray[np.uint8]) -> Outputs:
+    """What a TFLite file of a bundle says of photographs.
+
+    Args:
+        content: the file.
+        images: uint8 RGB (n, S, S, 3).
+    """
+    runner = load_runner(content)
     answers = [runner(image=image[None]) for image in images]
-    return Outputs(*(np.concatenate([a[name] for a in answers]) for name in ("probabilities", "heatmaps")))
+    return Outputs(
+        np.concatenate([answer["probabilities"] for answer in answers]),
+        np.concatenate([answer["heatmaps"] for answer in answers]),
+    )

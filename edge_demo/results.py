@@ -1,12 +1,11 @@
 """Gradings as text, JSON and a table."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Grading, image_id
+from keras_dr.core.encoding import encode_csv
 from keras_dr.core.image_files import printable
 
 FOOTER = "Research use only, not a medical device."
@@ -63,10 +62,6 @@ def failed_row(path: str, error: str) -> dict[str, Any]:
     return {"image_id": image_id(path), "path": path, "error": error}
 
 
-def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> str:
-    """A table of `table_columns`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, table_columns(bundle), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(table_row, gradings))
-    return text.getvalue()
+def results_csv(bundle: Bundle, gradings: Sequence[Grading]) -> bytes:
+    """A table of `table_columns`, as a CSV file."""
+    return encode_csv(table_columns(bundle), map(table_row, gradings))

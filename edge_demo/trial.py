@@ -11,7 +11,9 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from edge_demo.interpreter import load_runner
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.limits import limit_process
 
 MEMORY_MIB = 4096  # beyond what the process holds; a grader takes half a gigabyte
 SECONDS = 30
@@ -59,42 +61,20 @@ def _report(file: Path, sender: Connection) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # the runtime's own lines, and those of a crash
         os.dup2(nowhere, stream)
-    _limit()
+    limit_process(MEMORY_MIB * 2**20, SECONDS)
     sender.send_bytes(_invoke(file).encode())
-
-
-def _limit() -> None:
-    """Keep this process within memory and time, where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    try:
-        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:  # no Linux
-        held = 0
-    limits = {
-        resource.RLIMIT_AS: held + MEMORY_MIB * 2**20,
-        resource.RLIMIT_CPU: SECONDS,
-        resource.RLIMIT_CORE: 0,
-    }
-    for kind, limit in limits.items():
-        hard = resource.getrlimit(kind)[1]
-        lowest = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (lowest, lowest))
 
 
 def _invoke(file: Path) -> str:
     """An invoke on noise; `_PASSED` or why not, in a line."""
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
 
     rng = np.random.default_rng(0)
     try:
         content = file.read_bytes()
         if content[4:8] != b"TFL3":
             return "a file that is no TFLite model"
-        runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
+        runner = load_runner(content, threads=1)
         inputs = runner.get_input_details().items()
         runner(**{name: rng.integers(0, 256, one["shape"]).astype(one["dtype"]) for name, one in inputs})
     except Exception as error:  # whatever a broken file makes of the runtime

@@ -1,11 +1,11 @@
 """What quantisation learns from training photographs: ranges of activations, and how the inputs of weights move."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_demo.interpreter import load_interpreter
 from export.tflite_graph import FloatModel, Operator
 
 Photographs = NDArray[np.uint8]
@@ -58,13 +58,9 @@ def observe(content: bytes, photographs: Photographs) -> Statistics:
         content: a float TFLite file.
         photographs: uint8 RGB (n, S, S, 3), n >= 1.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
     model = FloatModel(content)
     body = model.body()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors.*debugging")
-        interpreter = Interpreter(model_content=content, experimental_preserve_all_tensors=True)
+    interpreter = load_interpreter(content, keep_all_tensors=True)
     index = {detail["name"]: detail["index"] for detail in interpreter.get_tensor_details()}
     names = [*(operator.name for operator in body), model.tensor_name(body[0].inputs[0])]
     runner, rng = interpreter.get_signature_runner(), np.random.default_rng(0)

@@ -5,6 +5,7 @@ REQUEST is JSON (engine, file, size, threads, repeats); the photograph comes on 
 
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -12,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.fresh_process import answer
+from edge_demo.interpreter import load_runner
 from edge_demo.measurement import WARM_UP, peak_rss_mib, timing
 
 Invoke = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # uint8 RGB (1, S, S, 3) -> probabilities (1, C)
 
 
 def _litert(file: str, threads: int) -> Invoke:
-    from ai_edge_litert.interpreter import Interpreter
-
-    runner = Interpreter(model_path=file, num_threads=threads).get_signature_runner()
+    runner = load_runner(Path(file), threads)
     return lambda image: runner(image=image)["probabilities"]
 
 

@@ -10,7 +10,7 @@ from export.variants import check_variants
 from export.write_bundle import export_bundle
 from keras_dr.core import folders
 from keras_dr.reports.model_card import MODEL_CARD
-from keras_dr.training.run import Run, load_run
+from keras_dr.training.run import Run
 
 CALIBRATION_IMAGES, CALIBRATION_SEED = 100, 42
 
@@ -40,7 +40,7 @@ def export_run(
     """
     folders.check_target(target, "bundle", overwrite)
     names = check_variants(variants)
-    run = load_run(run_folder)
+    run = Run.load(run_folder)
     data = run.own_set(prepared_folder)
     train, val = data.split("train"), data.split("val")
     picked = pick_calibration(train.labels(), CALIBRATION_IMAGES, CALIBRATION_SEED)

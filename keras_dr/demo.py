@@ -9,7 +9,8 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Stage
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation import prepare
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import SplitShares
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.reports import explanation, html
@@ -68,7 +69,7 @@ def run_demo(
     from keras_dr.evaluation import evaluate
     from keras_dr.explanation import explain_split, job
     from keras_dr.training import train
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
     stage = stage or (lambda name: nullcontext(lambda done, total, text="": None))
     photographs, data, run, bundle = (out / name for name in ("photographs", "prepared", "run", "bundle"))
@@ -85,8 +86,8 @@ def run_demo(
             )
     if not run.exists():
         with stage("train") as progress:
-            train.train(prepared_set.load(data), run, demo_recipe(), progress=progress)
-    grader = load_run(run)
+            train.train(PreparedSet.load(data), run, demo_recipe(), progress=progress)
+    grader = Run.load(run)
     test = grader.prepared_set().split("test")
     name = grader.result_name(test, "test")
     if not (run / "evaluation" / name).exists():

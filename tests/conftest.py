@@ -14,7 +14,8 @@ from drawn import SIZE
 
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation import prepare
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.synthetic.photographs import write_dataset
 
@@ -59,5 +60,5 @@ def run_folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.T
     from keras_dr.training.train import train
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    train(prepared_set.load(prepared_folder), folder, recipe)
+    train(PreparedSet.load(prepared_folder), folder, recipe)
     return folder

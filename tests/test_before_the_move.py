@@ -20,8 +20,8 @@ import pytest
 # all that this file knows of the modules
 from cli import app
 from edge_demo.__main__ import main as device
-from keras_dr.prepared import load as load_set
-from keras_dr.runs import versions
+from keras_dr.core.folders import versions
+from keras_dr.preparation.prepared_set import PreparedSet
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "tests" / "data" / "before_the_move"
@@ -97,7 +97,7 @@ def is_number(value: Any) -> bool:
 
 
 def test_the_prepared_set_holds_the_same_rows_and_pixels(work: Path) -> None:
-    data = load_set(work / "set")
+    data = PreparedSet.load(work / "set")
     assert_same_rows(data.rows, EXPECTED["rows"])
     for split, wanted in EXPECTED["pixels"].items():
         assert hashlib.sha256(data.split(split).images().tobytes()).hexdigest() == wanted

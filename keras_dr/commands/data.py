@@ -77,10 +77,10 @@ def audit(
 ) -> None:
     """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
     from keras_dr.preparation import audit as auditing
-    from keras_dr.preparation.prepared_set import load
+    from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import audit_text
 
-    found = auditing.audit([load(folder) for folder in prepared])
+    found = auditing.audit([PreparedSet.load(folder) for folder in prepared])
     say(audit_text(found, show))
     if out:
         auditing.write_copies(out, found)
@@ -96,10 +96,10 @@ def show(
     from keras_dr.core import folders
     from keras_dr.core.encoding import encode_png
     from keras_dr.preparation import preview
-    from keras_dr.preparation.prepared_set import load
+    from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import quality_text
 
-    data, file = load(prepared), out or Path(f"{image_id}.png")
+    data, file = PreparedSet.load(prepared), out or Path(f"{image_id}.png")
     picture, missing = preview.draw_photograph(data, image_id)
     folders.write_bytes(file, encode_png(picture))
     say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))

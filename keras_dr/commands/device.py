@@ -63,7 +63,7 @@ def predict(
     check_writable(file)
     with bar("predict") as progress:
         found = grade(source, list(find_images(images)), engine, progress)
-    write_bytes(file, results_csv(found.bundle, found.gradings).encode())
+    write_bytes(file, results_csv(found.bundle, found.gradings))
     referred = sum(grading.action.startswith("refer") for grading in found.gradings)
     _tell(file, len(found.gradings), referred, len(found.failures), found.failures)
 

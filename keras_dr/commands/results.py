@@ -29,9 +29,9 @@ def evaluate(
     from keras_dr.evaluation import evaluate
     from keras_dr.reports.evaluation import metrics_text
     from keras_dr.training import forward
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    wishes, grader = evaluate.EvaluationOptions(prevalence, human, tuple(by or ())), load_run(run)
+    wishes, grader = evaluate.EvaluationOptions(prevalence, human, tuple(by or ())), Run.load(run)
     data = grader.prepared_set(prepared).split(split)
     if tta:
         grader = forward.with_tta(grader, data.folder if grader.is_own(data) else None)
@@ -55,9 +55,9 @@ def compare(
     load_evaluated_runs(run, split)  # what cannot be compared is told before TensorFlow starts
     load_tensorflow()
     from keras_dr.evaluation.costs import measure_costs
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    found = compare_runs(load_evaluated_runs(run, split, measure_costs([load_run(folder) for folder in run])))
+    found = compare_runs(load_evaluated_runs(run, split, measure_costs([Run.load(folder) for folder in run])))
     write_comparison(out, found)
     say(comparison_text(found))
     done(out / "comparison.md", command("export", run[0], "BUNDLE"))
@@ -84,9 +84,9 @@ def explain(
     from keras_dr.explanation.job import ExplanationOptions
     from keras_dr.explanation.methods import METHODS
     from keras_dr.reports.explanation import explanation_text, photograph_text
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    grader = load_run(run)
+    grader = Run.load(run)
     with bar("explain") as progress:
         if image_id:
             methods = tuple(method or METHODS)

@@ -50,11 +50,11 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
-    from keras_dr.preparation.prepared_set import load
+    from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import load_recipe
 
     chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
-    resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), load(prepared)
+    resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), PreparedSet.load(prepared)
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()

@@ -19,7 +19,6 @@ from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
 from keras_dr.metrics.subgroups import subgroups
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports import evaluation, evaluation_tables, model_card, plots
@@ -119,7 +118,7 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
 
     "seen_in_training" is None where the run's own set is no longer at hand.
     """
-    whole = prepared_set.load(data.folder)
+    whole = PreparedSet.load(data.folder)
     splits = {row["split"] for row in data.rows}
     left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
     external = not run.is_own(data)

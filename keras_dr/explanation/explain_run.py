@@ -15,7 +15,6 @@ from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
 from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.audit import seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.preparation.preview import find_photograph
 from keras_dr.training.run import Run
 
 MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
@@ -80,7 +79,7 @@ def explain_run_photograph(
         KerasDrError: no such photograph; see `one.explain_one`.
     """
     data = run.prepared_set(folder)
-    index, target = find_photograph(data, image_id), run.folder / "explanations" / run.result_name(data, image_id)
+    index, target = data.index_of(image_id), run.folder / "explanations" / run.result_name(data, image_id)
     about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
     return target, about
 

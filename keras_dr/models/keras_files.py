@@ -7,7 +7,7 @@ memory, and whatever exception a broken file ends in. So the file's own descript
 import json
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -15,6 +15,7 @@ from zipfile import ZIP_STORED, ZipFile
 import keras
 
 from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.limits import limited_memory
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 _LAYERS = (
@@ -29,6 +30,7 @@ KINDS = {
     *(("keras.src.ops.numpy", name) for name in ("Add", "Mean", "Multiply")),
     *(("keras", "DTypePolicy"), (None, "__keras_tensor__")),
     *(("keras.src.models.functional", "Functional"), ("keras_dr.models.heads", "OrdinalHead")),
+    ("keras_dr.heads", "OrdinalHead"),  # as version 0.1 wrote it
 }
 _REGISTERED = {None, "keras_dr>OrdinalHead"}  # or the class itself
 _CONFIG_BYTES = 16 << 20  # a hundred times MobileNetV2's
@@ -42,11 +44,11 @@ def load_grader(file: Path) -> keras.Model:
     Raises:
         KerasDrError: no .keras file, one that holds more than a grader consists of, or one that Keras cannot build.
     """
-    import keras_dr.heads  # noqa: F401 # registers the ordinal head
+    import keras_dr.models.heads  # noqa: F401 # registers the ordinal head
 
     try:
         check_contents(file)
-        with _limited_memory(4 * file.stat().st_size + _ROOM), warnings.catch_warnings():
+        with _room_for(file), warnings.catch_warnings():
             # weights that the file lacks stay random otherwise
             warnings.filterwarnings("error", "Skipping nested container", UserWarning)
             model = keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -96,26 +98,11 @@ def _described(value: Any) -> Iterator[dict[str, Any]]:
             waiting += value
 
 
-@contextmanager
-def _limited_memory(further_bytes: int) -> Iterator[None]:
-    """Let this process take no more address space than it has and so much, where the system can.
+def _room_for(file: Path) -> AbstractContextManager[None]:
+    """A limit on the memory that loading a file may take.
 
-    Not beside a GPU: its driver reserves address space by the terabyte, and its memory ends by itself.
+    None beside a GPU: its driver reserves address space by the terabyte, and its memory ends by itself.
     """
     if any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices()):
-        yield
-        return
-    try:
-        import resource
-
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except (ImportError, OSError):  # Windows, macOS
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    most = used + further_bytes if soft == resource.RLIM_INFINITY else min(soft, used + further_bytes)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        return nullcontext()
+    return limited_memory(4 * file.stat().st_size + _ROOM)

@@ -92,11 +92,11 @@ def bundle_of(run_folder: Path) -> Path:
     from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
     if is_there():  # another process may have made it meanwhile
         return target
-    run = load_run(run_folder)
+    run = Run.load(run_folder)
     plain = drawn(run.preprocessing)
     export_bundle(
         run.model(),
@@ -121,7 +121,7 @@ def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:
     from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    run = load_run(run_folder)
+    run = Run.load(run_folder)
     return keras_engine(run.model(), run.temperature, bundle)

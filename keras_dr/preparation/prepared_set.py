@@ -5,6 +5,7 @@ PREPARED/ prepared.json manifest.csv images/<image_id>.png masks/<lesion>/<image
 """
 
 import csv
+import difflib
 import hashlib
 import os
 import re
@@ -22,7 +23,7 @@ from keras_dr.core.decoding import Image, decode_rgb
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.truncation import is_truncated
-from keras_dr.datasets.grades import Task, task_of
+from keras_dr.datasets.grades import TASKS, Task, task_of
 from keras_dr.datasets.records import SPLITS
 from keras_dr.preparation.splits import Fold, fold_numbers
 
@@ -59,6 +60,33 @@ class PreparedSet:
     source: Path = Path()
     fold: Fold | None = None
 
+    @classmethod
+    def load(cls, folder: Path | str) -> "PreparedSet":
+        """Read a Prepared set.
+
+        Args:
+            folder: where `prepare` wrote it.
+
+        Raises:
+            KerasDrError: not a Prepared set, manifest.csv changed since it was written, or a photograph is gone.
+        """
+        folder = Path(folder)
+        about, task, spec = _read_about(folder)
+        file = folder / "manifest.csv"
+        if not file.is_file() or folders.sha256_of(file) != about["manifest_sha256"]:
+            found = "another" if file.is_file() else "no file"
+            remedy = "Prepare the set again; to change labels or splits, change the source."
+            raise KerasDrError(f"{file} as prepare wrote it (sha256 in prepared.json)", found, remedy)
+        rows = _read_rows(file, set(task.classes))
+        images = {entry.name for entry in os.scandir(folder / "images")} if (folder / "images").is_dir() else set()
+        gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
+        if gone:
+            raise KerasDrError(
+                f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again."
+            )
+        source = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
+        return cls(folder, task, spec, rows, source)
+
     @property
     def name(self) -> str:
         """The folder's name, by which results refer to the set."""
@@ -91,6 +119,40 @@ class PreparedSet:
         }
         divided = tuple(row | {"split": sides.get(row["image_id"], row["split"])} for row in self.rows)
         return replace(self, rows=divided, fold=fold)
+
+    def labelled_for(self, task: Task) -> "PreparedSet":
+        """The photographs labelled by a run's task: by their ICDR grade where task and set know it, else by class name.
+
+        Photographs that have no class of the task (ungradable ones, say) are left out.
+
+        Args:
+            task: of the run.
+
+        Raises:
+            KerasDrError: no photograph has a class of the task.
+        """
+        if self.task == task or not any(row["label"] for row in self.rows):
+            return replace(self, task=task)
+        names = [(row, _class_of(row, task)) for row in self.rows]
+        rows = tuple(row | {"label": name} for row, name in names if name)
+        if not rows:
+            found = f"{self.task.name} ({', '.join(self.task.classes)}) in {self.folder}"
+            expected = f"labels that have a class of the run's task, {task.name} ({', '.join(task.classes)})"
+            raise KerasDrError(expected, found, f"Prepare with --task {task.name}.")
+        return replace(self, task=task, rows=rows)
+
+    def index_of(self, image_id: str) -> int:
+        """Index of a photograph by its id.
+
+        Raises:
+            KerasDrError: the set has none of that id.
+        """
+        ids = [row["image_id"] for row in self.rows]
+        if image_id not in ids:
+            near = ", ".join(difflib.get_close_matches(image_id, ids) or ids[:3])
+            remedy = f"There are e.g. {near}; see manifest.csv."
+            raise KerasDrError(f"an image_id of {self.folder}", repr(image_id), remedy)
+        return ids.index(image_id)
 
     def split_sha256(self, name: str) -> str:
         """SHA-256 of the image ids of a split, by which it is known again."""
@@ -139,6 +201,13 @@ class PreparedSet:
         size = self.preprocessing.size
         found = self.rows[index]["fundus_radius"]
         return preprocessing.circle_mask(size) if found else np.ones((size, size), bool)
+
+
+def _class_of(row: Mapping[str, str], task: Task) -> str | None:
+    if task.name in TASKS and row["grade"]:
+        index = task.labels[int(row["grade"])]
+        return None if index is None else task.classes[index]
+    return row["label"] if row["label"] in task.classes and task.name not in TASKS else None
 
 
 def read_image(file: Path, size: int) -> Image:
@@ -213,23 +282,3 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
     if len({row["image_id"] for row in rows}) < len(rows):
         raise KerasDrError(f"each image_id once in {file}", "one twice", _AGAIN)
     return rows
-
-
-def load(folder: Path) -> PreparedSet:
-    """Read a Prepared set.
-
-    Raises:
-        KerasDrError: not a Prepared set, manifest.csv changed since it was written, or a photograph is gone.
-    """
-    about, task, spec = _read_about(folder)
-    file = folder / "manifest.csv"
-    if not file.is_file() or folders.sha256_of(file) != about["manifest_sha256"]:
-        found = "another" if file.is_file() else "no file"
-        remedy = "Prepare the set again; to change labels or splits, change the source."
-        raise KerasDrError(f"{file} as prepare wrote it (sha256 in prepared.json)", found, remedy)
-    rows = _read_rows(file, set(task.classes))
-    images = {entry.name for entry in os.scandir(folder / "images")} if (folder / "images").is_dir() else set()
-    gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
-    if gone:
-        raise KerasDrError(f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again.")
-    return PreparedSet(folder, task, spec, rows, Path(os.path.normpath(folder.resolve() / about.get("source", ""))))

@@ -1,6 +1,5 @@
 """Pictures of a Prepared set: a contact sheet of its classes, and one photograph beside what became of it."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
     Raises:
         KerasDrError: the set has no such photograph.
     """
-    index = find_photograph(data, image_id)
+    index = data.index_of(image_id)
     row, image, masks = data.rows[index], data.image(index), data.masks(index)
     side = max(_LEAST_SIDE, image.shape[0])
     panels, missing = {}, ""
@@ -65,19 +64,6 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
     if masks:
         panels["masks"] = _draw_masks(image, masks, side)
     return beside(panels), missing
-
-
-def find_photograph(data: PreparedSet, image_id: str) -> int:
-    """Index of a photograph by its id.
-
-    Raises:
-        KerasDrError: the set has none of that id.
-    """
-    ids = [row["image_id"] for row in data.rows]
-    if image_id not in ids:
-        near = ", ".join(difflib.get_close_matches(image_id, ids) or ids[:3])
-        raise KerasDrError(f"an image_id of {data.folder}", repr(image_id), f"There are e.g. {near}; see manifest.csv.")
-    return ids.index(image_id)
 
 
 def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:

@@ -26,7 +26,7 @@ from keras_dr.models.heads import probabilities
 from keras_dr.training import forward
 from keras_dr.training.finish import calibrated
 from keras_dr.training.loop import save_model
-from keras_dr.training.run import Run, load_run
+from keras_dr.training.run import Run
 
 
 def combine(run_folders: Sequence[Path], target: Path, overwrite: bool = False) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def combine(run_folders: Sequence[Path], target: Path, overwrite: bool = False) 
             different sides, or whose validation photographs overlap without being the same.
     """
     folders.check_target(target, "run", overwrite)
-    members = [load_run(folder) for folder in _expand(run_folders)]
+    members = [Run.load(folder) for folder in _expand(run_folders)]
     _check(members)
     plan = {"members": [member.about["model_sha256"] for member in members]}
     with folders.growing_folder(target, "run", plan, overwrite) as folder:

@@ -19,7 +19,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
 from keras_dr.training.forward import predict
-from keras_dr.training.run import Run, load_run
+from keras_dr.training.run import Run
 from keras_dr.training.train import train
 
 
@@ -68,7 +68,7 @@ def cross_validate(
                         train(side, place, recipe, False, progress, save_every)
                 else:
                     train(side, place, recipe, save_every=save_every)
-            grader, held_out = load_run(place), side.split("val")
+            grader, held_out = Run.load(place), side.split("val")
             judged.append((grader, held_out, predict(grader, grader.model(), held_out)))
         _write_out_of_fold(folder / "out_of_fold.csv", judged)
         summary = summarise([held_out.labels() for _, held_out, _ in judged], [p for *_, p in judged], judged[0][0])

@@ -15,8 +15,6 @@ from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task, task_of
 from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.models.keras_files import load_grader
-from keras_dr.preparation import prepared_set
-from keras_dr.preparation.label_spaces import map_labels
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
@@ -51,6 +49,38 @@ class Run:
     decision: str = "argmax"
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     turns: bool = False
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Run":
+        """Read a Run folder (its model is read by `Run.model`).
+
+        Args:
+            folder: where `train` or `ensemble` wrote it.
+
+        Raises:
+            KerasDrError: not a Run folder.
+        """
+        folder = Path(folder)
+        about = folders.read_manifest(folder, "run")
+        try:
+            run = cls(
+                folder,
+                about,
+                task_of(about),
+                Preprocessing.from_dict(about["preprocessing"]),
+                recipe_from_dict(about["recipe"]),
+                float(about["operating_point"]["value"]),
+                float(about["temperature"]),
+                about.get("decision", "argmax"),
+                {name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
+            )
+            whole = _is_whole(run)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            found = f"{type(error).__name__}: {error}"
+            raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error
+        if not whole:
+            raise KerasDrError(f"{folder / 'run.json'} as train wrote it", "other values", "Train again.")
+        return run
 
     @property
     def point(self) -> OperatingPoint:
@@ -102,7 +132,7 @@ class Run:
         if not folder.is_dir():
             remedy = "Move it back there, or name it where the command takes a prepared set."
             raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
-        home = prepared_set.load(folder)
+        home = PreparedSet.load(folder)
         if not self.is_own(home):
             remedy = "Photographs may have changed sides: train again, or prepare it as it was."
             raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
@@ -125,7 +155,7 @@ class Run:
         Raises:
             KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
         """
-        home = prepared_set.load(folder) if folder else self.own_set()
+        home = PreparedSet.load(folder) if folder else self.own_set()
         if folder and self.is_own(home):
             home = self._sides(home)
         if home.preprocessing != self.preprocessing:
@@ -134,7 +164,7 @@ class Run:
                 f"{home.preprocessing} in {home.folder}",
                 f"Prepare them with {self.preprocessing.options}.",
             )
-        return map_labels(home, self.task)
+        return home.labelled_for(self.task)
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
@@ -166,31 +196,3 @@ def _is_whole(run: Run) -> bool:
         and all(isinstance(text, str) and "\0" not in text for text in texts)
         and (not fold or Fold(fold["number"], fold["of"]).of < _MOST_FOLDS)
     )
-
-
-def load_run(folder: Path) -> Run:
-    """Read a Run folder (its model is read by `Run.model`).
-
-    Raises:
-        KerasDrError: not a Run folder.
-    """
-    about = folders.read_manifest(folder, "run")
-    try:
-        run = Run(
-            folder,
-            about,
-            task_of(about),
-            Preprocessing.from_dict(about["preprocessing"]),
-            recipe_from_dict(about["recipe"]),
-            float(about["operating_point"]["value"]),
-            float(about["temperature"]),
-            about.get("decision", "argmax"),
-            {name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
-        )
-        whole = _is_whole(run)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error
-    if not whole:
-        raise KerasDrError(f"{folder / 'run.json'} as train wrote it", "other values", "Train again.")
-    return run

@@ -23,6 +23,7 @@ from keras_dr.datasets.records import read_array
 from keras_dr.datasets.tables import read_table
 from keras_dr.evaluation.compare import load_evaluated_runs
 from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import load_recipe
 from keras_dr.reports.html import Section, write_html
 from keras_dr.reports.tables import Table
@@ -244,10 +245,10 @@ def write_set(folder: Path, manifest: str) -> Path:
     ],
 )
 def test_a_hostile_manifest_is_refused(small_set: Path, old: str, new: str, message: str) -> None:
-    assert len(prepared_set.load(small_set).rows) == 2
+    assert len(PreparedSet.load(small_set).rows) == 2
     write_set(small_set, (small_set / "manifest.csv").read_text().replace(old, new, 1))
     with pytest.raises(KerasDrError, match=message):
-        prepared_set.load(small_set)
+        PreparedSet.load(small_set)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +260,7 @@ def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str,
     lines[2][lines[0].index(column)] = cell
     write_set(small_set, "\n".join(map(",".join, lines)))
     with pytest.raises(KerasDrError, match=f"a {column} that prepare writes.*{cell}"):
-        prepared_set.load(small_set)
+        PreparedSet.load(small_set)
 
 
 def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:

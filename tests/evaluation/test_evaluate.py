@@ -16,10 +16,11 @@ from keras_dr.evaluation import evaluate
 from keras_dr.metrics.calibration import calibrate
 from keras_dr.metrics.predictions import read_predictions
 from keras_dr.models.heads import softmax
-from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation import prepare
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports import evaluation
 from keras_dr.training import forward
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def run(run_folder: Path, prepared_folder: Path, tmp_path: Path):
     """A copy of the run that evaluations may be written into; its data set lies where it was."""
     target = run_folder.parent / tmp_path.name
     shutil.copytree(run_folder, target)
-    return load_run(target)
+    return Run.load(target)
 
 
 def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
@@ -94,7 +95,7 @@ def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
     outputs = forward.forward(run, run.model(), val)
     chosen = calibrate(val.labels(), outputs, softmax, run.task, "sensitivity", 0.9, "median")
     folders.write_json(run.folder / "run.json", run.about | chosen)
-    calibrated = load_run(run.folder)
+    calibrated = Run.load(run.folder)
     assert calibrated.decision == "median" and calibrated.point.targets == {"sensitivity": 0.9}
     folder, figures = evaluate.evaluate(calibrated, run.prepared_set().split("test"), "small-test")
     assert figures["calibration"]["temperature"] == calibrated.temperature == chosen["temperature"]
@@ -133,7 +134,7 @@ def test_a_changed_or_missing_model_is_refused(run) -> None:
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"cli\.py train"):
-        load_run(tmp_path)
+        Run.load(tmp_path)
 
 
 def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder: Path, tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder:
     about.write_text(json.dumps(values))
     with pytest.raises(KerasDrError, match="trained on"):
         run.own_set(tmp_path / "set")
-    assert run.result_name(prepared_set.load(tmp_path / "set"), "test") == f"set-{values['manifest_sha256'][:8]}-test"
+    assert run.result_name(PreparedSet.load(tmp_path / "set"), "test") == f"set-{values['manifest_sha256'][:8]}-test"
 
 
 @pytest.mark.parametrize(
@@ -168,4 +169,4 @@ def test_a_run_edited_by_hand_is_refused(run, edit: dict) -> None:
     file = run.folder / "run.json"
     file.write_text(json.dumps(json.loads(file.read_bytes()) | edit))
     with pytest.raises(KerasDrError, match=r"run\.json|recipe"):
-        load_run(run.folder)
+        Run.load(run.folder)

@@ -13,12 +13,12 @@ from keras_dr.explanation.explain_run import explain_run, explain_run_photograph
 from keras_dr.explanation.job import ExplanationOptions
 from keras_dr.explanation.scores import bundle_maps
 from keras_dr.preparation import prepare
-from keras_dr.training.run import Run, load_run
+from keras_dr.training.run import Run
 
 
 @pytest.fixture(scope="module")
 def grader(run_folder: Path) -> Run:
-    return load_run(run_folder)
+    return Run.load(run_folder)
 
 
 @pytest.fixture(scope="module")

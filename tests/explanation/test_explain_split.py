@@ -19,7 +19,7 @@ from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board, sample_evenly
 from keras_dr.models.grader import build_model
-from keras_dr.preparation import prepare, prepared_set
+from keras_dr.preparation import prepare
 from keras_dr.preparation.audit import seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.synthetic import photographs
@@ -40,7 +40,7 @@ def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     name, records = datasets.read_records(folder / "source")
     target = folder / "fundus"
     prepare.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
-    return prepared_set.load(target).split("all")
+    return PreparedSet.load(target).split("all")
 
 
 @pytest.fixture(scope="module")

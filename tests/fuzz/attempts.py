@@ -86,9 +86,9 @@ def manifest(box: Path) -> None:
 
 
 def prepared_set(box: Path) -> None:
-    from keras_dr.preparation import prepared_set
+    from keras_dr.preparation.prepared_set import PreparedSet
 
-    data = prepared_set.load(box)
+    data = PreparedSet.load(box)
     inside = {str(file) for file in (box / "images").iterdir()}
     assert set(data.image_files()) <= inside, "left its folder"
     for split in ("train", "all"):
@@ -120,9 +120,9 @@ def recipe(box: Path) -> None:
 
 def run(box: Path) -> None:
     from keras_dr.core.errors import KerasDrError
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    read = load_run(box)
+    read = Run.load(box)
     assert read.point.value == read.threshold
     refusals = 0
     for question in (read.own_set, read.prepared_set, read.model):
@@ -174,12 +174,12 @@ def keras_model(box: Path) -> None:
     import keras
     from seeds import run_about
 
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
     about = run_about() | {"model_sha256": hashlib.sha256((box / "model.keras").read_bytes()).hexdigest()}
     (box / "run.json").write_text(json.dumps(about))
     try:
-        load_run(box).model()
+        Run.load(box).model()
     finally:
         keras.utils.clear_session()
 

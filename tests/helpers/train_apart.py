@@ -20,7 +20,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import recipe_from_dict
 from keras_dr.training import devices, hosts, train
@@ -47,7 +46,7 @@ def main(folder: Path, out: Path, job: dict) -> None:
     if job.get("hosts"):
         hosts.connect(job["hosts"], rank, recipe.seed)
     print(devices.describe(recipe.precision))
-    data, write = with_fewer(prepared_set.load(folder), job.get("drop", 0)), train._write_results
+    data, write = with_fewer(PreparedSet.load(folder), job.get("drop", 0)), train._write_results
 
     def keep(place: Path, *arguments: object) -> None:
         write(place, *arguments)

@@ -9,13 +9,13 @@ from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
 from keras_dr.preparation import prepare
 from keras_dr.preparation.audit import Audit, audit, write_copies
-from keras_dr.preparation.prepared_set import PreparedSet, load
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.preparation import audit_text
 
 
 @pytest.fixture(scope="module")
 def home(prepared_folder: Path) -> PreparedSet:
-    return load(prepared_folder)
+    return PreparedSet.load(prepared_folder)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     name, records = read_records(source)
     spec = Preprocessing(SIZE, "clahe")
     prepare.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
-    return load(folder / "external")
+    return PreparedSet.load(folder / "external")
 
 
 @pytest.fixture(scope="module")

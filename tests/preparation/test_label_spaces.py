@@ -18,8 +18,8 @@ from keras_dr.datasets.records import SPLITS
 from keras_dr.metrics import measure
 from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.reports.preparation import prepared_text
 
@@ -49,13 +49,13 @@ def test_ungradable_photographs_are_left_out_with_a_line(source: Path, tmp_path:
     with (tmp_path / "set" / "rejected.csv").open() as stream:
         reasons = [row["reason"] for row in csv.DictReader(stream)]
     assert sorted(reasons) == ["no grade"] + ["ungradable: no class of the task icdr"] * 11
-    assert about["rejected"] == 12 and len(prepared_set.load(tmp_path / "set").rows) == 48
+    assert about["rejected"] == 12 and len(PreparedSet.load(tmp_path / "set").rows) == 48
     assert len(list((tmp_path / "set" / "images").iterdir())) == 48
 
 
 def test_ungradable_photographs_are_a_class_of_their_own(source: Path, tmp_path: Path) -> None:
     about = prepare(source, tmp_path / "set", task="icdr-ungradable")
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     assert data.task is TASKS["icdr-ungradable"]
     assert sum(about["counts"][split]["ungradable"] for split in SPLITS) == 11
     assert {row["grade"] for row in data.rows if row["label"] == "ungradable"} == {"5"}
@@ -79,14 +79,14 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
     from edge_demo.grader import Grader
     from export.export_run import export_run
     from keras_dr.evaluation.evaluate import evaluate
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
     from keras_dr.training.train import train
 
     names = {"0": "round", "1": "round", "2": "oval", "3": "other", "4": "other"}
     prepare(relabel(photographs, tmp_path / "source", names), tmp_path / "set")
     watched = recipe.model_copy(update={"monitor": "val_loss"})
-    train(prepared_set.load(tmp_path / "set"), tmp_path / "run", watched)
-    run = load_run(tmp_path / "run")
+    train(PreparedSet.load(tmp_path / "set"), tmp_path / "run", watched)
+    run = Run.load(tmp_path / "run")
     assert (run.task.classes, run.task.referable, run.threshold) == (("other", "oval", "round"), (), 1.0)
     target, figures = evaluate(run, run.prepared_set().split("test"), "set-test")
     assert figures["auroc_referable"] is figures["operating_point"]["specificity"] is None
@@ -105,7 +105,7 @@ def test_auroc_cannot_be_watched_without_a_positive_class(photographs: Path, tmp
     prepare(relabel(photographs, tmp_path / "source", names), tmp_path / "set")
     watching = recipe.model_copy(update={"monitor": "val_auroc"})
     with pytest.raises(KerasDrError, match="positive class"):
-        train(prepared_set.load(tmp_path / "set"), tmp_path / "run", watching)
+        train(PreparedSet.load(tmp_path / "set"), tmp_path / "run", watching)
 
 
 def test_figures_of_referral_do_not_exist_without_a_positive_class() -> None:
@@ -135,7 +135,7 @@ def ungraded(photographs: Path, tmp_path: Path) -> Path:
 
 
 def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None:
-    data, about = prepared_set.load(ungraded), folders.read_manifest(ungraded, "prepared")
+    data, about = PreparedSet.load(ungraded), folders.read_manifest(ungraded, "prepared")
     assert {(row["grade"], row["label"]) for row in data.rows} == {("", "")}
     assert sum(count[""] for count in about["counts"].values()) == 60
     assert "optic_disc" in data.masks(0)
@@ -152,9 +152,9 @@ def test_a_set_without_grades_is_counted_as_such(ungraded: Path) -> None:
 def test_a_grader_is_explained_on_a_set_without_grades(ungraded: Path, run_folder: Path, tmp_path: Path) -> None:
     from keras_dr.explanation.explain_split import explain_split
     from keras_dr.explanation.job import ExplanationOptions
-    from keras_dr.training.run import load_run
+    from keras_dr.training.run import Run
 
-    run = load_run(run_folder)
+    run = Run.load(run_folder)
     data = run.prepared_set(ungraded).split("test")
     scores = explain_split(run.model(), data, tmp_path / "explained", ExplanationOptions(2, score_all=False))
     assert {one["correct"] for one in scores["photographs"]} == {None}

@@ -12,9 +12,9 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.records import Record
 from keras_dr.preparation import prepare as preparing
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.audit import audit
 from keras_dr.preparation.photograph import Row
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.preparation import audit_text, prepared_text
 
 
@@ -68,7 +68,7 @@ def test_an_image_without_a_fundus_says_so(tmp_path: Path, photographs: Path) ->
     for mask in source.glob(f"masks/*/{Path(name).stem}.png"):
         mask.unlink()
     about = prepare(source, tmp_path / "set")
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     index = [row["image_id"] for row in data.rows].index(Path(name).stem)
     assert about["fundus_not_found"] == 1
     assert data.rows[index]["fundus_radius"] == "" and data.fundus(index).all()
@@ -109,7 +109,7 @@ def test_images_of_28_pixels_are_prepared_as_they_are(tmp_path: Path) -> None:
     source = noise(tmp_path, 28)
     spec = Preprocessing(28, fundus="none")
     about = prepare(source, tmp_path / "set", spec)
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     with np.load(source) as arrays:
         assert np.array_equal(data.split("test").images()[..., 0], arrays["test_images"])
     assert data.preprocessing == spec and (about["fundus_not_found"], about["too_small_for_near_copies"]) == (0, 20)
@@ -123,7 +123,7 @@ def test_a_set_without_fundus_is_told_of_the_option(tmp_path: Path) -> None:
 
 def test_referable_task_maps_the_grades(photographs: Path, tmp_path: Path) -> None:
     prepare(photographs, tmp_path / "set", task="referable")
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     assert all((row["label"] == "referable") == (int(row["grade"]) >= 2) for row in data.rows)
 
 
@@ -132,6 +132,6 @@ def test_quality_stands_in_the_manifest_and_its_limits_in_prepared_json(photogra
     file = sorted((source / "images").iterdir())[8]
     cv2.imwrite(str(file), cv2.imread(str(file)) // 6)
     about = prepare(source, tmp_path / "set")
-    row = next(row for row in prepared_set.load(tmp_path / "set").rows if row["image_id"] == file.stem)
+    row = next(row for row in PreparedSet.load(tmp_path / "set").rows if row["image_id"] == file.stem)
     assert row["gradable"] == "no" and "dark" in row["reasons"] and about["not_gradable"] >= 1
     assert float(row["illumination"]) < about["quality_limits"]["illumination"][0]

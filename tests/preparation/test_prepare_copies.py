@@ -6,7 +6,7 @@ import pytest
 from preparation import copied, prepare, read_csv
 
 from keras_dr.core.encoding import encode_csv
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
 def test_identical_photographs_share_a_group_and_a_side(photographs: Path, tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_copies_of_test_photographs_leave_the_training_side(leaky: Path, tmp_pat
     expected = {"p0001_left": "copy of test photograph same", "p0002_left": "copy of test photograph near"}
     assert reasons == expected and about["leaks"] == about["rejected"] == 2
     assert (about["duplicates"], about["near_duplicates"], about["conflicting_groups"]) == (1, 1, 1)
-    ids = {row["image_id"] for row in prepared_set.load(tmp_path / "set").rows}
+    ids = {row["image_id"] for row in PreparedSet.load(tmp_path / "set").rows}
     assert len(ids) == 60 and not ids & set(expected)
     assert {file.stem for file in (tmp_path / "set" / "images").iterdir()} == ids
 
@@ -53,7 +53,7 @@ def test_copies_of_test_photographs_leave_the_training_side(leaky: Path, tmp_pat
 def test_leaks_are_kept_where_asked_for(leaky: Path, tmp_path: Path) -> None:
     about = prepare(leaky, tmp_path / "set", keep_leaks=True)
     assert about["leaks"] == 2 and about["leaks_kept"] and about["rejected"] == 0
-    assert len(prepared_set.load(tmp_path / "set").rows) == 62
+    assert len(PreparedSet.load(tmp_path / "set").rows) == 62
 
 
 def test_duplicates_are_listed_with_their_grades(leaky: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from preparation import copied, prepare, read_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
 def test_a_name_too_long_for_a_file_is_listed(photographs: Path, tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_names_that_are_no_utf8_are_prepared(photographs: Path, tmp_path: Path) 
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, folder / os.fsdecode(b"%d\xff.jpg" % number))
     prepare(source, tmp_path / "set")
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     assert data.task.classes == ("sick ?", "well") and data.source.name == "set ?"
     assert "sick ?/1?.jpg" in {row["source"] for row in data.rows}
 
@@ -108,4 +108,4 @@ def test_a_photograph_that_kills_its_process_is_listed_and_the_rest_prepared(
     about = prepare.prepare(records, photographs, tmp_path / "set", spec, dataset=name, workers=workers)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["image_id"] == records[9].image_id and "process died" in row["reason"]
-    assert about["rejected"] == 1 and len(prepared_set.load(tmp_path / "set").rows) == 59
+    assert about["rejected"] == 1 and len(PreparedSet.load(tmp_path / "set").rows) == 59

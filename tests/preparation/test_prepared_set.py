@@ -10,11 +10,11 @@ from drawn import SIZE
 
 from keras_dr.core import preprocessing
 from keras_dr.core.errors import KerasDrError
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 
 
 def test_images_are_what_the_device_would_make(prepared_folder: Path, photographs: Path) -> None:
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     expected = preprocessing.prepare_image((photographs / data.rows[7]["source"]).read_bytes(), data.preprocessing)
     assert np.array_equal(data.image(7), expected)
 
@@ -22,7 +22,7 @@ def test_images_are_what_the_device_would_make(prepared_folder: Path, photograph
 def test_manifest_tells_grades_and_patients(prepared_folder: Path, photographs: Path) -> None:
     with (photographs / "labels.csv").open() as stream:
         grades = {Path(row["image"]).stem: row["grade"] for row in csv.DictReader(stream)}
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     assert {row["image_id"]: row["grade"] for row in data.rows} == grades
     assert [data.task.classes[label] for label in data.labels()] == [row["label"] for row in data.rows]
     sides: dict[str, set[str]] = {}
@@ -32,7 +32,7 @@ def test_manifest_tells_grades_and_patients(prepared_folder: Path, photographs: 
 
 
 def test_masks_follow_the_photograph(prepared_folder: Path, photographs: Path) -> None:
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     disc = data.masks(0)["optic_disc"]
     row = data.rows[0]
     original = cv2.imread(str(photographs / "masks" / "optic_disc" / f"{row['image_id']}.png"), cv2.IMREAD_GRAYSCALE)
@@ -50,7 +50,7 @@ def test_an_edited_manifest_is_refused(prepared_folder: Path, tmp_path: Path) ->
     manifest = tmp_path / "set" / "manifest.csv"
     manifest.write_text(manifest.read_text().replace(",train,", ",test,"))
     with pytest.raises(KerasDrError, match="manifest"):
-        prepared_set.load(tmp_path / "set")
+        PreparedSet.load(tmp_path / "set")
 
 
 def test_a_lost_image_is_named(prepared_folder: Path, tmp_path: Path) -> None:
@@ -58,19 +58,19 @@ def test_a_lost_image_is_named(prepared_folder: Path, tmp_path: Path) -> None:
     lost = next((tmp_path / "set" / "images").iterdir())
     lost.unlink()
     with pytest.raises(KerasDrError, match=lost.name):
-        prepared_set.load(tmp_path / "set")
+        PreparedSet.load(tmp_path / "set")
 
 
 def test_unknown_split_names_what_there_is(prepared_folder: Path) -> None:
     with pytest.raises(KerasDrError, match="train 3"):
-        prepared_set.load(prepared_folder).split("holdout")
+        PreparedSet.load(prepared_folder).split("holdout")
 
 
 @pytest.mark.parametrize("part", ["images", "masks/optic_disc"])
 @pytest.mark.parametrize("fault", ["size", "cut"])
 def test_a_changed_image_is_named(part: str, fault: str, prepared_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared_folder, tmp_path / "set")
-    data = prepared_set.load(tmp_path / "set")
+    data = PreparedSet.load(tmp_path / "set")
     file = tmp_path / "set" / part / f"{data.rows[0]['image_id']}.png"
     png = cv2.imencode(".png", np.zeros((16, 16), np.uint8))[1].tobytes()
     file.write_bytes(png if fault == "size" else file.read_bytes()[:-40])
@@ -84,4 +84,4 @@ def test_a_wrong_prepared_json_is_named(change: dict, prepared_folder: Path, tmp
     file = tmp_path / "set" / "prepared.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(KerasDrError, match=r"prepared\.json .* Prepare the set again"):
-        prepared_set.load(tmp_path / "set")
+        PreparedSet.load(tmp_path / "set")

@@ -11,11 +11,11 @@ from keras_dr.evaluation import evaluate
 from keras_dr.evaluation.costs import measure_costs
 from keras_dr.models.grader import build_model, class_evidence, feature_layer
 from keras_dr.models.heads import probabilities
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.reports.model_card import MODEL_CARD
 from keras_dr.training import ensemble, forward, train
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.float32)
 
@@ -51,7 +51,7 @@ def test_feature_maps_of_different_sides_are_refused() -> None:
 @pytest.fixture(scope="module")
 def second_run(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("second") / "run"
-    train.train(prepared_set.load(prepared_folder), folder, recipe.model_copy(update={"seed": 7}))
+    train.train(PreparedSet.load(prepared_folder), folder, recipe.model_copy(update={"seed": 7}))
     return folder
 
 
@@ -60,12 +60,12 @@ def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path
     assert [member["model_sha256"] for member in about["members"]] == [
         folders.read_manifest(folder, "run")["model_sha256"] for folder in (run_folder, second_run)
     ]
-    both = load_run(tmp_path / "both")
+    both = Run.load(tmp_path / "both")
     data = both.prepared_set().split("test")
     _, figures = evaluate.evaluate(both, data, both.result_name(data, "test"))
     assert figures["photographs"] == len(data.rows)
     assert (tmp_path / "both" / "evaluation").is_dir()
-    assert [cost["latency_ms"] > 0 for cost in measure_costs([both, load_run(run_folder)])] == [True, True]
+    assert [cost["latency_ms"] > 0 for cost in measure_costs([both, Run.load(run_folder)])] == [True, True]
 
 
 def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -> None:
@@ -79,15 +79,15 @@ def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: P
 
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     cross_validate(data, tmp_path / "cv", recipe_from_dict(values), 2)
     about = ensemble.combine([tmp_path / "cv"], tmp_path / "both")
     assert len(about["members"]) == 2 and about["data"]["folds"]
-    assert load_run(tmp_path / "both").own_set().rows == data.rows
+    assert Run.load(tmp_path / "both").own_set().rows == data.rows
 
 
 def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) -> None:
-    run = load_run(run_folder)
+    run = Run.load(run_folder)
     turning = forward.with_tta(run)
     data, model = run.prepared_set().split("test"), run.model()
     images = data.images(range(len(data.rows))).astype(np.float32)
@@ -103,7 +103,7 @@ def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) 
 def test_turned_views_have_no_card_and_are_told(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
     shutil.copytree(prepared_folder, tmp_path / "moved")
-    run = load_run(tmp_path / "run")
+    run = Run.load(tmp_path / "run")
     data = run.prepared_set(tmp_path / "moved").split("test")
     turning = forward.with_tta(run, tmp_path / "moved")
     before = (tmp_path / "run" / MODEL_CARD).exists()

@@ -10,12 +10,12 @@ import pytest
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.evaluation.evaluate import evaluate
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold, fold_numbers
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.reports.evaluation import folds_text
 from keras_dr.training.folds import cross_validate
-from keras_dr.training.run import Run, load_run
+from keras_dr.training.run import Run
 
 FOLDS = 2
 
@@ -29,7 +29,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross validation that was interrupted in its second fold and went on."""
-    target, data = tmp_path_factory.mktemp("folds") / "run", prepared_set.load(prepared_folder)
+    target, data = tmp_path_factory.mktemp("folds") / "run", PreparedSet.load(prepared_folder)
     begun: list[str] = []
 
     def stage(label: str) -> progress:
@@ -76,7 +76,7 @@ def test_too_few_groups_are_refused() -> None:
 
 
 def test_a_fold_leaves_the_test_split_alone(prepared_folder: Path) -> None:
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     sides = [data.folded(Fold(number, 3)) for number in (1, 2, 3)]
     assert all(side.split("test").rows == data.split("test").rows for side in sides)
     judged = [row["image_id"] for side in sides for row in side.split("val").rows]
@@ -91,7 +91,7 @@ def test_every_photograph_is_judged_once_by_the_run_that_never_saw_it(folder: Pa
     with (folder / "out_of_fold.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     for number in range(1, FOLDS + 1):
-        run = load_run(folder / f"fold-{number}")
+        run = Run.load(folder / f"fold-{number}")
         val = {row["image_id"] for row in run.prepared_set().split("val").rows}
         assert {row["image_id"] for row in rows if row["fold"] == str(number)} == val
     assert len(rows) == len({row["image_id"] for row in rows})
@@ -113,10 +113,10 @@ def test_scores_are_of_the_predictions_in_the_file(folder: Path) -> None:
 
 
 def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> None:
-    run = load_run(folder / "fold-2")
+    run = Run.load(folder / "fold-2")
     data = run.prepared_set(prepared_folder).split("val")
     assert data.rows == run.own_set().split("val").rows
-    assert data.rows != prepared_set.load(prepared_folder).split("val").rows
+    assert data.rows != PreparedSet.load(prepared_folder).split("val").rows
     _, figures = evaluate(run, data, "own-val")
     about = folders.read_manifest(folder, "cross-validation")
     assert figures["accuracy"] == pytest.approx(about["folds"][1]["val_accuracy"])
@@ -124,7 +124,7 @@ def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> 
 
 
 def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
-    run: Run = load_run(folder / "fold-1")
+    run: Run = Run.load(folder / "fold-1")
     fold = run.about["data"]["fold"] | {"val_sha256": "0"}
     other = replace(run, about=run.about | {"data": run.about["data"] | {"fold": fold}})
     with pytest.raises(KerasDrError, match="fold 1"):
@@ -133,4 +133,4 @@ def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
 
 def test_existing_folds_are_refused(folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
-        cross_validate(prepared_set.load(prepared_folder), folder, recipe, FOLDS)
+        cross_validate(PreparedSet.load(prepared_folder), folder, recipe, FOLDS)

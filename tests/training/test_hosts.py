@@ -16,10 +16,10 @@ from places import ROOT
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.metrics.measure import validation_scores
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training import hosts
 from keras_dr.training.forward import predict
-from keras_dr.training.run import load_run
+from keras_dr.training.run import Run
 from keras_dr.training.spread import DeviceSpread
 
 pytest.importorskip("jax")
@@ -100,9 +100,9 @@ def test_two_hosts_train_as_one(trained: Path) -> None:
 
 @pytest.mark.slow
 def test_a_run_of_jax_is_read_by_tensorflow(trained: Path, prepared_folder: Path) -> None:
-    run = load_run(trained / "hosts" / "run")
+    run = Run.load(trained / "hosts" / "run")
     assert (run.about["backend"], run.about["devices"]) == ("jax", ["cpu", "cpu"])
-    val = prepared_set.load(prepared_folder).split("val")
+    val = PreparedSet.load(prepared_folder).split("val")
     scores = validation_scores(val.labels(), predict(run, run.model(), val), run.task)
     assert scores["val_loss"] == pytest.approx(run.about["calibration"]["after"]["log_loss"], abs=1e-5)
     assert not folders.partial_folder(run.folder).exists()

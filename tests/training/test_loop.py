@@ -11,7 +11,7 @@ from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.metrics import measure
 from keras_dr.models.heads import probabilities
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import recipe_from_dict
 from keras_dr.training import train
 from keras_dr.training.pipeline import Photographs
@@ -21,7 +21,7 @@ ONE = {"epochs": 1, "learning_rate": 1e-3}
 
 def run(folder: Path, target: Path, **settings: Any) -> dict[str, Any]:
     values = {"backbone": "tiny", "weights": "none", "frozen": ONE, "finetune": {"epochs": 0}}
-    return train.train(prepared_set.load(folder), target, recipe_from_dict(values | settings))
+    return train.train(PreparedSet.load(folder), target, recipe_from_dict(values | settings))
 
 
 def model_of(target: Path, name: str = "model.keras") -> keras.Model:
@@ -50,7 +50,7 @@ def test_views_are_taken_in_turn(prepared_folder: Path, tmp_path: Path) -> None:
     values = {"backbone": "tiny", "weights": "none", "finetune": {"epochs": 0}}
     recipe = recipe_from_dict(values | {"frozen": ONE | {"epochs": 4, "views": 2}})
     train.train(
-        prepared_set.load(prepared_folder), tmp_path / "run", recipe, progress=lambda *what: calls.append(what[2])
+        PreparedSet.load(prepared_folder), tmp_path / "run", recipe, progress=lambda *what: calls.append(what[2])
     )
     assert [text for text in calls if "view" in text] == ["frozen: features, view 1", "frozen: features, view 2"]
 
@@ -60,7 +60,7 @@ def test_other_heads_end_as_linear_heads_over_the_grades(prepared_folder: Path, 
     finetune = ONE | {"epochs": 2, "ema": 0.5, "clip_norm": 1.0, "first_layer_rate": 0.1}
     about = run(prepared_folder, tmp_path / "run", head=head, finetune=finetune, monitor="val_loss")
     assert about["decision"] == "median"
-    val = prepared_set.load(prepared_folder).split("val")
+    val = PreparedSet.load(prepared_folder).split("val")
     logits = model_of(tmp_path / "run").predict(Photographs(val.image_files(), 32).batches(16), verbose=0)
     assert logits.shape[1] == 4 and (np.diff(logits, axis=1) <= 0).all()
     scores = measure.validation_scores(val.labels(), probabilities(logits, 5), val.task, "median")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from drawn import SIZE
 
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import recipe_from_dict
 from keras_dr.training.pipeline import (
     Batches,
@@ -16,7 +16,7 @@ from keras_dr.training.pipeline import (
 
 @pytest.fixture(scope="module")
 def loaded(prepared_folder) -> Photographs:
-    return Photographs(prepared_set.load(prepared_folder).image_files(), SIZE)
+    return Photographs(PreparedSet.load(prepared_folder).image_files(), SIZE)
 
 
 def batches(loaded: Photographs, epoch: int, augment: bool = True, **settings: object) -> list:
@@ -30,7 +30,7 @@ def images(result: list) -> np.ndarray:
 
 
 def test_batches_hold_the_prepared_pixels_in_order(loaded: Photographs, prepared_folder) -> None:
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     got = np.concatenate(list(loaded.batches(16).as_numpy_iterator()))
     assert got.dtype == np.float32
     assert np.array_equal(got, [data.image(index) for index in range(len(data.rows))])

@@ -12,7 +12,7 @@ import pytest
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.metrics import measure
-from keras_dr.preparation import prepared_set
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.training import train
 
@@ -65,7 +65,7 @@ def test_interrupted_training_ends_with_the_same_weights(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
 ) -> None:
     stop = stopping(stop_at, KeyboardInterrupt)
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
         train.train(data, tmp_path / "run", recipe, progress=stop)
     assert not (tmp_path / "run").exists()
@@ -81,7 +81,7 @@ def test_a_training_saved_midway_ends_with_the_same_weights(
 ) -> None:
     """As after SIGKILL: nothing is done when the process stops, what was saved before it must do."""
     stop = stopping(stop_at, MemoryError)
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     with pytest.raises(MemoryError):
         train.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
     train.train(data, tmp_path / "run", recipe, save_every=1)
@@ -110,7 +110,7 @@ def test_ctrl_c_finishes_the_step_and_saves_it(
         if len(calls) == stop_at:
             signal.raise_signal(signal.SIGINT)
 
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
         train.train(data, tmp_path / "run", recipe, progress=stop)
     again: list[int] = []
@@ -125,7 +125,7 @@ def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: 
     recipe = recipe_from_dict(
         {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
     )
-    about = train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe)
+    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe)
     assert about["phases"]["frozen"]["epochs"] == 3
     assert about["kept"] == "frozen"
 
@@ -138,7 +138,7 @@ def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> 
         "frozen": {"epochs": 1, "learning_rate": 1e-3},
         "finetune": {"epochs": 1, "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant"},
     }
-    about = train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
     assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
     assert about["kept"] == "frozen"
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(tmp_path / "run", "frozen.keras"), strict=True):
@@ -149,12 +149,12 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(prepared_folder: Path, tm
     phase = {"epochs": 1, "learning_rate": 1e38}
     values = {"backbone": "tiny", "weights": "none", "batch_size": 2, "frozen": phase}
     with pytest.raises(KerasDrError, match=r"Lower frozen\.learning_rate"):
-        train.train(prepared_set.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+        train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
 
 
 def test_existing_run_is_refused_before_any_work(run_folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
-        train.train(prepared_set.load(prepared_folder), run_folder, recipe)
+        train.train(PreparedSet.load(prepared_folder), run_folder, recipe)
 
 
 @pytest.mark.parametrize(("monitor", "better", "worse"), [("val_loss", 0.1, 0.2), ("val_auroc", 0.9, float("nan"))])
@@ -168,7 +168,7 @@ def test_a_stop_while_results_are_written_loses_no_phase(
     def full_disk(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     for name in ("plot_curves", "calibrated"):
         with monkeypatch.context() as patch, pytest.raises(OSError):
             patch.setattr(train, name, full_disk)
@@ -185,7 +185,7 @@ def test_an_interrupted_training_of_other_settings_is_not_dropped(
     def stop(done: int, total: int, text: str) -> None:
         raise KeyboardInterrupt
 
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
         train.train(data, tmp_path / "run", recipe, progress=stop)
     with pytest.raises(KerasDrError, match="interrupted run"):
@@ -193,7 +193,7 @@ def test_an_interrupted_training_of_other_settings_is_not_dropped(
 
 
 def test_validation_of_one_kind_is_refused_before_the_training(prepared_folder: Path, recipe: Recipe) -> None:
-    data = prepared_set.load(prepared_folder)
+    data = PreparedSet.load(prepared_folder)
     rows = tuple(row for row in data.rows if row["split"] != "val" or row["label"] in data.task.classes[2:])
     with pytest.raises(KerasDrError, match="validation photographs"):
         train.train(replace(data, rows=rows), Path("never"), recipe)

@@ -34,14 +34,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
-import cli
-from edge_demo import __main__ as device
 from export.from_run import export_run
-from keras_dr import prepared, preparing, runs, training
 from keras_dr.cluster import grading
 from keras_dr.config import load_recipe
-from keras_dr.datasets import read_records
 from keras_dr.preprocessing import Preprocessing
+
+import cli
+from edge_demo import __main__ as device
+from keras_dr import prepared, preparing, runs, training
+from keras_dr.datasets import read_records
 from keras_dr.synthetic import write_dataset
 
 HERE = Path(__file__).resolve().parent
