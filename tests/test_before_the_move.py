@@ -141,7 +141,7 @@ def test_a_device_says_and_draws_the_same(variant: str, work: Path) -> None:
 def test_prepare_goes_on(work: Path) -> None:
     begun = sorted(file.name for file in (work / ".again.partial" / "images").iterdir())
     assert len(begun) == 25
-    command("prepare", "photographs", "again", "--size", 32, "--workers", 1)
+    command("prepare", "photographs", "again", "--size", 64, "--workers", 1)
     images = sorted((work / "again" / "images").iterdir())
     assert [image.name for image in images if is_old(image)] == begun and len(images) == 40
     found, wanted = content(work / "again"), content(work / "set")
