@@ -52,12 +52,7 @@ def compare(
     from keras_dr.evaluation.compare import load_evaluated_runs
     from keras_dr.evaluation.comparison_files import comparison_text, write_comparison
 
-    load_evaluated_runs(run, split)  # what cannot be compared is told before TensorFlow starts
-    load_tensorflow()
-    from keras_dr.evaluation.costs import measure_costs
-    from keras_dr.training.run import Run
-
-    found = compare_runs(load_evaluated_runs(run, split, measure_costs([Run.load(folder) for folder in run])))
+    found = compare_runs(load_evaluated_runs(run, split))
     write_comparison(out, found)
     say(comparison_text(found))
     done(out / "comparison.md", command("export", run[0], "BUNDLE"))

@@ -39,7 +39,7 @@ class EvaluatedRun:
         history: rows of history.csv.
         threshold: refer where p_referable >= threshold.
         of: its predictions, in the same order of photographs for all that are compared.
-        cost: what `cost.measure_costs` found; empty where it was not asked for.
+        cost: what `costs.measure_cost` found when the run was evaluated; empty in evaluations of an older version.
     """
 
     name: str
@@ -83,28 +83,25 @@ class Comparison:
         return Difference(-found.value, turned, found.p)
 
 
-def load_evaluated_runs(
-    folders: Sequence[Path], split: str = "test", costs: Sequence[Mapping[str, Any]] = ()
-) -> list[EvaluatedRun]:
+def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> list[EvaluatedRun]:
     """Read evaluated runs, their predictions in one order of photographs.
 
     Args:
-        folders: of runs, two or more.
+        run_folders: two or more.
         split: on which each was evaluated, of its own prepared set.
-        costs: of each run, or none.
 
     Raises:
         KerasDrError: fewer than two, one not evaluated, or other photographs, labels or classes than the first.
     """
-    if len(folders) < 2:
-        raise KerasDrError("two or more runs to compare", str(len(folders)), "Name another.")
-    names = [folder.resolve().name for folder in folders]
-    names = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+    if len(run_folders) < 2:
+        raise KerasDrError("two or more runs to compare", str(len(run_folders)), "Name another.")
+    names = [folder.resolve().name for folder in run_folders]
+    names = names if len(set(names)) == len(names) else [str(folder) for folder in run_folders]
     found: list[EvaluatedRun] = []
     order: list[str] = []
-    for index, (folder, name) in enumerate(zip(folders, names, strict=True)):
+    for folder, name in zip(run_folders, names, strict=True):
         try:
-            about, (ids, of), threshold = _read(folder, split)
+            about, (ids, of), threshold, cost = _read(folder, split)
         except (LookupError, TypeError, AttributeError) as error:
             expected = f"{folder} as train and evaluate wrote it"
             raise KerasDrError(expected, f"{type(error).__name__}: {error}", _SAME) from error
@@ -117,14 +114,14 @@ def load_evaluated_runs(
         if found and (of.task.classes != found[0].of.task.classes or (of.labels != found[0].of.labels).any()):
             raise KerasDrError(f"the labels of {names[0]} in each run", f"others in {name}", _SAME)
         history = _history(folder / "history.csv")
-        found.append(EvaluatedRun(name, about, history, threshold, of, costs[index] if costs else {}))
+        found.append(EvaluatedRun(name, about, history, threshold, of, cost))
     return found
 
 
 _SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
 
 
-def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Predictions], float]:
+def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Predictions], float, dict[str, Any]]:
     about = folders.read_manifest(folder, "run")
     evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
     remedy = f"Run: python cli.py evaluate {folder} --split {split} --overwrite"
@@ -135,7 +132,8 @@ def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Pr
         raise KerasDrError(f"an evaluation of the run in {evaluated}", found, remedy)
     decision = about.get("decision", "argmax")
     read = read_predictions(evaluated / "predictions.csv", figures["predictions_sha256"], task_of(about), decision)
-    return about, read, figures["operating_point"]["threshold"]
+    cost = evaluated / "cost.json"  # evaluations of an older version have none
+    return about, read, figures["operating_point"]["threshold"], folders.read_json(cost) if cost.is_file() else {}
 
 
 def _history(file: Path) -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
-"""What runs' networks cost: parameters that learned, and the time that one photograph takes."""
+"""What a run's network costs: parameters that learned, and the time that one photograph takes."""
 
-from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -13,21 +12,23 @@ from keras_dr.training.run import Run
 _ROUNDS = 20
 
 
-def measure_costs(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Trainable parameters in the phase that was kept, and the latency in ms of one photograph in Keras, of each run.
+def measure_cost(run: Run, model: keras.Model) -> dict[str, Any]:
+    """Trainable parameters in the phase that was kept, and the latency in ms of one photograph in Keras.
 
-    The latency is the shortest of 20, of this machine and process, float32, the photograph in memory; the runs take
-    turns, so that what else the machine does weighs on all. `profile` measures a device's.
+    The latency is the shortest of 20 rounds, of this machine and process, float32, the photograph in memory. `profile`
+    measures a device's.
+
+    Args:
+        run: the grader.
+        model: its network; which of its layers learn is changed.
     """
-    models = [run.model() for run in runs]
-    images = [np.zeros((1, run.preprocessing.size, run.preprocessing.size, 3), np.float32) for run in runs]
-    for model, image in zip(models, images, strict=True):
-        model.predict_on_batch(image)  # compiles
-    times = [[_seconds(model, image) for model, image in zip(models, images, strict=True)] for _ in range(_ROUNDS)]
-    return [
-        {"trainable": _trainable(run, model), "latency_ms": 1000 * min(times_of_run)}
-        for run, model, times_of_run in zip(runs, models, zip(*times, strict=True), strict=True)
-    ]
+    size = run.preprocessing.size
+    image = np.zeros((1, size, size, 3), np.float32)
+    model.predict_on_batch(image)  # compiles
+    return {
+        "latency_ms": 1000 * min(_seconds(model, image) for _ in range(_ROUNDS)),
+        "trainable": _trainable(run, model),
+    }
 
 
 def _seconds(model: keras.Model, image: np.ndarray) -> float:

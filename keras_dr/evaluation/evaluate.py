@@ -13,6 +13,7 @@ from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
+from keras_dr.evaluation.costs import measure_cost
 from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
@@ -100,6 +101,7 @@ def evaluate(
         _write_summary(folder / "metrics_summary.csv", figures)
         _draw(folder, run, of, figures)
         _draw_photographs(folder, model, data, of)
+        folders.write_json(folder / "cost.json", measure_cost(run, model))
         folders.write_json(folder / "metrics.json", figures)
         evaluation.write_report(folder, run.about, figures, data.folder)
     # the card goes with the model, which by itself turns no photograph

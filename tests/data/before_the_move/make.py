@@ -19,8 +19,6 @@ numbers. The script is kept to show how they came about; it runs with that versi
 What is not needed to go on was left out: TensorBoard's logs, curves, and the models of phases that were not kept.
 """
 
-# ruff: noqa: I001 - the imports are those of that version
-
 import csv
 import hashlib
 import json
