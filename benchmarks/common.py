@@ -111,11 +111,11 @@ def draw_set(folder: Path, size: int, count: int = DRAWN) -> "PreparedSet":
     """A Prepared set of drawn photographs of five grades, `size` pixels, in `folder`."""
     from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.preparation import prepare
+    from keras_dr.preparation.prepare import prepare_records
     from keras_dr.synthetic.photographs import write_dataset
 
     source = folder / "photographs"
     write_dataset(source, count=count, seed=1, size=(max(size, 64), max(size, 64) * 4 // 3), workers=1)
     name, records = read_records(source)
-    prepare.prepare(records, source, folder / "prepared", Preprocessing(size), dataset=name, workers=0)
+    prepare_records(records, source, folder / "prepared", Preprocessing(size), dataset=name, workers=0)
     return PreparedSet.load(folder / "prepared")

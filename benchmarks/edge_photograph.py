@@ -26,28 +26,17 @@ GOAL = 1.2
 
 def make(folder: Path, backbone: str, size: int) -> Path:
     """A float32 bundle of an untrained grader."""
-    from export.write_bundle import export_bundle
+    from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
     from keras_dr.core.preprocessing import Preprocessing, prepare_image
     from keras_dr.datasets.grades import TASKS
     from keras_dr.models.grader import build_model
 
     spec = Preprocessing(size)
     image = prepare_image(synthetic_photograph(), spec)[None]
-    export_bundle(
-        build_model(backbone, size, 5),
-        folder,
-        task=TASKS["icdr"],
-        spec=spec,
-        threshold=0.5,
-        temperature=1.0,
-        weights="none",
-        model_sha256="",
-        calibration_images=image,
-        calibration_seed=0,
-        validation=(image, np.zeros(1, np.int64)),
-        variants=("float32",),
-        allow_drift=True,
-    )
+    settings = GraderSettings(TASKS["icdr"], spec, 0.5, 1.0, "none", "")
+    validation = Validation(image, np.zeros(1, np.int64))
+    model = build_model(backbone, size, 5)
+    export_bundle(model, folder, settings, Calibration(image, seed=0), validation, ("float32",), allow_drift=True)
     return folder
 
 

@@ -61,14 +61,14 @@ def measure(program: str, words: list[str]) -> tuple[float, float, float]:
 
 def make(folder: Path, size: int) -> tuple[Path, Path]:
     """A run of untrained MobileNetV2 on drawn photographs, and its float32 bundle."""
-    from export.export_run import export_run
+    from export.export_run import export
     from keras_dr.recipe import recipe_from_dict
     from keras_dr.training.train import train
 
     phase = {"epochs": 0, "learning_rate": 1e-3}
     values = {"backbone": "mobilenetv2", "weights": "none", "frozen": phase | {"epochs": 1}, "finetune": phase}
     train(common.draw_set(folder, size), folder / "run", recipe_from_dict(values))
-    export_run(folder / "run", folder / "bundle", ("float32",), allow_drift=True)
+    export(folder / "run", folder / "bundle", ("float32",), allow_drift=True)
     return folder / "run", folder / "bundle"
 
 

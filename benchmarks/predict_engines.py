@@ -17,7 +17,7 @@ import common
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from export.write_bundle import export_bundle
+from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
 from keras_dr.core.image_files import find_images
 from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
@@ -41,18 +41,9 @@ def engines_of_backbone(backbone: str, size: int, folder: Path) -> dict[str, Eng
     """Both engines of a grader with random weights."""
     model, spec = build_model(backbone, size, 5), Preprocessing(size)
     plain = drawn(spec)
-    settings = {"threshold": 0.5, "temperature": 1.0, "weights": "none", "model_sha256": "", "calibration_seed": 0}
-    validation = plain, np.zeros(len(plain), np.int64)
-    export_bundle(
-        model,
-        folder,
-        task=TASKS["icdr"],
-        spec=spec,
-        calibration_images=plain,
-        validation=validation,
-        variants=("float32",),
-        **settings,
-    )
+    settings = GraderSettings(TASKS["icdr"], spec, 0.5, 1.0, "none", "")
+    validation = Validation(plain, np.zeros(len(plain), np.int64))
+    export_bundle(model, folder, settings, Calibration(plain, seed=0), validation, ("float32",))
     bundle = Bundle.load(folder)
     return {"litert": litert_engine(bundle), "keras": keras_engine(model, 1.0, bundle)}
 

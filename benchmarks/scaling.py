@@ -27,8 +27,8 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader
-from edge_demo.photographs import grade_file, read_bytes
+from edge_demo.grader import Grader, read_bytes
+from edge_demo.photographs import grade_file
 from edge_demo.results import table_row
 from keras_dr.core.image_files import find_images
 from keras_dr.core.machine import usable_cores

@@ -87,11 +87,11 @@ class Notes:
 def do_prepare(work: Path, size: int, workers: int, notes: Notes) -> None:
     from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
-    from keras_dr.preparation import prepare
+    from keras_dr.preparation.prepare import prepare_records
 
     source = work / "source"
     name, records = read_records(source)
-    prepare.prepare(records, source, work / "set", Preprocessing(size), dataset=name, workers=workers, progress=notes)
+    prepare_records(records, source, work / "set", Preprocessing(size), dataset=name, workers=workers, progress=notes)
 
 
 def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
@@ -110,7 +110,7 @@ def do_evaluate(work: Path, size: int, workers: int, notes: Notes) -> None:
 
     notes.each = 16
     run = Run.load(work / "run")
-    evaluate.evaluate(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
+    evaluate.evaluate_photographs(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
 
 
 def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
@@ -118,14 +118,14 @@ def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
     from keras_dr.core.preprocessing import Preprocessing
     from keras_dr.datasets import read_records
     from keras_dr.prediction.predict import bundle_of
-    from keras_dr.preparation import prepare
+    from keras_dr.preparation.prepare import prepare_records
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import recipe_from_dict
     from keras_dr.training import train
 
     name, records = read_records(work / "source")
     target, spec = work / "small", Preprocessing(size)
-    prepare.prepare(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
+    prepare_records(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase}
     train.train(PreparedSet.load(target), work / "run", recipe_from_dict(values))

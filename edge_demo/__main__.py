@@ -12,8 +12,8 @@ from typing import Any
 import cv2
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import MARGIN, Grader
-from edge_demo.photographs import grade_file, heatmap_files, read_bytes
+from edge_demo.grader import MARGIN, Grader, read_bytes
+from edge_demo.photographs import grade_file, heatmap_files
 from edge_demo.results import FOOTER, describe, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch

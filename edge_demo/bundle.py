@@ -67,12 +67,18 @@ class Bundle:
     quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def load(cls, folder: Path) -> "Bundle":
+    def load(cls, source: "Bundle | Path | str") -> "Bundle":
         """Read and check a bundle's manifest; the models themselves are not touched.
+
+        Args:
+            source: the folder that `export` wrote; a Bundle is returned as it is.
 
         Raises:
             KerasDrError: no bundle there, or a key of bundle.json that is missing or of the wrong kind.
         """
+        if isinstance(source, Bundle):
+            return source
+        folder = Path(source)
         manifest = read_manifest(folder, "bundle")
         where = str(folder / "bundle.json")
         spec = {"fundus": "auto"} | _value(manifest, "preprocessing", dict, where)  # older bundles know no fundus

@@ -1,7 +1,9 @@
 """Bundle + photograph -> Grading.
 
-    grader = Grader(Bundle.load(Path("bundle")))
-    grading = grader.grade(Path("left.jpg").read_bytes(), "left.jpg")
+    grader = Grader("bundle")
+    grading = grader.grade("left.jpg")
+    print(grading.grade, grading.action)
+    grading.save_overlay("left.png")
 
 `Grader.grade` is decode -> prepare -> invoke -> conclude; the profiler times these same methods.
 """
@@ -21,7 +23,7 @@ from keras_dr.core.decoding import Image
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
-from keras_dr.core.image_files import IMAGE_SUFFIXES
+from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.core.truncation import is_truncated
 
@@ -80,12 +82,16 @@ class Grading:
         """The heat map over the prepared photograph, uint8 RGB (S, S, 3)."""
         return overlay.blend(self.prepared, self.heatmap)
 
-    def save_overlay(self, path: Path) -> None:
+    def save_overlay(self, path: Path | str) -> None:
         """Write `overlay()` as a PNG file, whole or not at all.
+
+        Args:
+            path: the file to write; its name ends in .png.
 
         Raises:
             KerasDrError: the name does not end in .png, or nothing can be written there.
         """
+        path = Path(path)
         if path.suffix.lower() != ".png":
             raise KerasDrError("a heat map's file name that ends in .png", path.name, "Choose another name.")
         try:
@@ -99,12 +105,16 @@ class Grader:
     """One loaded model of a bundle. Not for several threads at once."""
 
     def __init__(
-        self, bundle: Bundle, variant: str | None = None, threads: int | None = None, margin: float = MARGIN
+        self,
+        bundle: Bundle | Path | str,
+        variant: str | None = None,
+        threads: int | None = None,
+        margin: float = MARGIN,
     ) -> None:
         """Verify and load a model.
 
         Args:
-            bundle: what to grade with.
+            bundle: what to grade with: a Bundle, or the folder that `export` wrote.
             variant: which of its models; None takes `bundle.default_variant()`.
             threads: processor threads of the model, 1 or more; None leaves the number to the runtime.
             margin: a photograph whose p_referable lies less than this below the threshold is uncertain, 0..1.
@@ -114,9 +124,10 @@ class Grader:
         """
         if threads is not None and threads < 1:
             raise KerasDrError("one thread or more", str(threads), "Choose another number of threads.")
-        self.bundle, self.margin = bundle, margin
-        self.variant = variant or bundle.default_variant()
-        path = bundle.model_path(self.variant)
+        self.bundle = Bundle.load(bundle)
+        self.margin = margin
+        self.variant = variant or self.bundle.default_variant()
+        path = self.bundle.model_path(self.variant)
         try:
             self._model = load_runner(path, threads)
             self._check_signature(path)
@@ -205,15 +216,41 @@ class Grader:
         uncertain = self.bundle.referable and p_referable > self.bundle.threshold - self.margin
         return "refer: uncertain" if uncertain else "none"
 
-    def grade(self, photograph: bytes, name: str) -> Grading:
+    def grade(self, photograph: bytes | Path | str, name: str | None = None) -> Grading:
         """Grade one photograph.
 
         Args:
-            photograph: the bytes of its file.
-            name: what to call it in the result.
+            photograph: its file, or the bytes of it.
+            name: what the result calls it; by default the name of the file, or "photograph" for bytes.
 
         Raises:
-            KerasDrError: the bytes are no photograph.
+            KerasDrError: the file cannot be read, or is no photograph.
+
+        Example:
+            >>> grading = dr.Grader("bundles/idrid").grade("eye.jpg")
+            >>> grading.grade, grading.action
+            ('mild', 'none')
         """
-        prepared = self.prepare(self.decode(photograph))
+        if isinstance(photograph, bytes):
+            data = photograph
+            name = name or "photograph"
+        else:
+            data = read_bytes(Path(photograph))
+            name = name or printable(photograph)
+        prepared = self.prepare(self.decode(data))
         return self.conclude(name, prepared, self.invoke(prepared[0]))
+
+
+def read_bytes(photograph: Path) -> bytes:
+    """The content of a photograph's file.
+
+    Raises:
+        KerasDrError: it cannot be read.
+    """
+    try:
+        return photograph.read_bytes()
+    except OSError as error:
+        raise KerasDrError(
+            f"The photograph {printable(photograph)} cannot be read: {error.strerror or error}.",
+            "Check its name and its permissions.",
+        ) from error

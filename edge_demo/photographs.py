@@ -8,7 +8,6 @@ import cv2
 
 from edge_demo.grader import Grader, Grading
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import printable
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
@@ -38,7 +37,7 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
 def grade_file(grader: Grader, image: Path) -> Grading:
     """`Grader.grade` of a file."""
     with one_of_many():
-        return grader.grade(read_bytes(image), printable(image))
+        return grader.grade(image)
 
 
 @contextmanager
@@ -49,11 +48,3 @@ def one_of_many() -> Iterator[None]:
     except (cv2.error, MemoryError) as error:
         found = " ".join(f"{type(error).__name__}: {error}".split())
         raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
-
-
-def read_bytes(image: Path) -> bytes:
-    try:
-        return image.read_bytes()
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise KerasDrError(f"a photograph {printable(image)}", found, "Check the name and the permissions.") from error

@@ -2,82 +2,102 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from edge_demo.bundle import Bundle
 from export.activation_statistics import pick_calibration
 from export.float_layers import SEARCHING
 from export.variants import check_variants
-from export.write_bundle import export_bundle
+from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
 from keras_dr.core import folders
+from keras_dr.core.progress import Progress
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.model_card import MODEL_CARD
 from keras_dr.training.run import Run
 
-CALIBRATION_IMAGES, CALIBRATION_SEED = 100, 42
+CALIBRATION_IMAGES = 100
+CALIBRATION_SEED = 42
 
 
-def export_run(
-    run_folder: Path,
-    target: Path,
+def export(
+    run: Run | Path | str,
+    target: Path | str,
     variants: Sequence[str] = ("float32", "int8"),
-    overwrite: bool = False,
+    *,
+    prepared: PreparedSet | Path | str | None = None,
     allow_drift: bool = False,
-    progress: Callable[[int, int, str], None] | None = None,
-    prepared_folder: Path | None = None,
-) -> dict[str, Any]:
-    """Export a Run, calibrated on its training photographs and compared on its validation photographs.
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Convert a Run into a Bundle of TFLite files for a device; an interrupted call goes on.
+
+    Integers are scaled by 100 training photographs. Each variant is compared with the float model on the validation
+    photographs, and has to pass the gate that the recipe sets.
 
     Args:
-        run_folder: the Run.
-        target, variants, overwrite, allow_drift: as for `export_bundle`.
+        run: the trained grader, or its folder.
+        target: the folder to write.
+        variants: names of `VARIANTS` ("float32", "float16", "dynamic", "int8", "int16x8"), or "onnx".
+        prepared: the Prepared set that the run was trained on, if it has moved; by default it is sought where it was.
+        allow_drift: whether variants that fail their gate are kept among the others; by default they are moved into
+            failed/ with the reason, and an error is raised when all else is written.
+        overwrite: whether an existing bundle at `target` is replaced; by default it is refused.
         progress: called with (steps done, steps, what is going on).
-        prepared_folder: the Prepared set that it was trained on, if that has moved.
 
     Returns:
-        The content of bundle.json, and under "figures" that of parity.json.
+        The Bundle.
 
     Raises:
-        KerasDrError: no Run there, its Prepared set is gone or another, or as for `export_bundle`.
+        KerasDrError: no Run there, its Prepared set is gone or another, an unknown variant, `target` exists, or a
+            variant failed its gate.
+
+    Example:
+        >>> bundle = dr.export("runs/idrid", "bundles/idrid", variants=["float32", "int8"])
+        >>> dr.Grader(bundle).grade("eye.jpg").grade
+        'mild'
     """
+    target = Path(target)
     folders.check_target(target, "bundle", overwrite)
     names = check_variants(variants)
-    run = Run.load(run_folder)
-    data = run.own_set(prepared_folder)
-    train, val = data.split("train"), data.split("val")
+    run = Run.load(run)
+    moved_to = PreparedSet.load(prepared).folder if prepared is not None else None
+    data = run.own_set(moved_to)
+    train = data.split("train")
+    validation = data.split("val")
     picked = pick_calibration(train.labels(), CALIBRATION_IMAGES, CALIBRATION_SEED)
-    return export_bundle(
+    export_bundle(
         run.model(),
         target,
-        **of_run(run),
-        quality_limits=folders.read_manifest(data.folder, "prepared").get("quality_limits"),
-        calibration_images=train.images(picked),
-        calibration_seed=CALIBRATION_SEED,
-        validation=(val.images(), val.labels()),
-        variants=names,
+        settings_of(run, data),
+        Calibration(train.images(picked), CALIBRATION_SEED),
+        Validation(validation.images(), validation.labels()),
+        names,
         overwrite=overwrite,
         allow_drift=allow_drift,
         progress=_counted(progress, 1 + 2 * len(names)) if progress else None,
     )
+    return Bundle.load(target)
 
 
-def of_run(run: Run) -> dict[str, Any]:
-    """What `export_bundle` is told of a Run."""
+def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
+    """What a device needs to know of a run; quality limits are those of its Prepared set, where that is given."""
     card = run.folder / MODEL_CARD
-    return {
-        "task": run.task,
-        "spec": run.preprocessing,
-        "threshold": run.threshold,
-        "temperature": run.temperature,
-        "decision": run.decision,
-        "points": run.points,
-        "limits": run.recipe.parity,
-        "card": card.read_text("utf-8") if card.is_file() else None,
-        "weights": Path(run.recipe.weights).name,
-        "model_sha256": run.about["model_sha256"],
-    }
+    return GraderSettings(
+        task=run.task,
+        preprocessing=run.preprocessing,
+        threshold=run.threshold,
+        temperature=run.temperature,
+        weights=Path(run.recipe.weights).name,
+        model_sha256=run.about["model_sha256"],
+        decision=run.decision,
+        points=run.points,
+        quality_limits=folders.read_manifest(data.folder, "prepared").get("quality_limits") if data else None,
+        limits=run.recipe.parity,
+        card=card.read_text("utf-8") if card.is_file() else None,
+    )
 
 
-def _counted(progress: Callable[[int, int, str], None], total: int) -> Callable[[str], None]:
-    """Each line is a step but for the search, which is part of a conversion."""
+def _counted(progress: Progress, total: int) -> Callable[[str], None]:
+    """Count each line as a step, but for the search, which is part of a conversion."""
     done = -1
 
     def say(text: str) -> None:

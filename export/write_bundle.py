@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,110 +39,149 @@ LICENCE = (
 )
 
 
+@dataclass(frozen=True)
+class GraderSettings:
+    """What a device needs to know of a grader beside its weights.
+
+    Attributes:
+        task: label space, C classes.
+        preprocessing: what its photographs go through, side S.
+        threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
+        temperature: > 0, chosen on validation.
+        weights: what the backbone started from: "imagenet", "none" or a file's name.
+        model_sha256: of the run's model.keras.
+        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        points: further operating points, by name, chosen on validation.
+        quality_limits: see `quality.find_limits`; None where the photographs were not measured.
+        limits: what a variant has to hold to pass its gate.
+        card: MODEL_CARD.md of the run; None if it has not been evaluated.
+    """
+
+    task: Task
+    preprocessing: Preprocessing
+    threshold: float
+    temperature: float
+    weights: str
+    model_sha256: str
+    decision: str = "argmax"
+    points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    quality_limits: Mapping[str, Sequence[float]] | None = None
+    limits: ParityLimits = field(default_factory=ParityLimits)
+    card: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Training photographs, uint8 RGB (n, S, S, 3), by which integers are scaled, and the seed that picked them."""
+
+    images: NDArray[np.uint8]
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """Validation photographs, uint8 RGB (m, S, S, 3), m >= 1, on which variants are compared, and classes int (m,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.integer]
+
+
 def export_bundle(
     model: keras.Model,
     target: Path,
-    *,
-    task: Task,
-    spec: Preprocessing,
-    threshold: float,
-    temperature: float,
-    weights: str,
-    model_sha256: str,
-    decision: str = "argmax",
-    points: Mapping[str, OperatingPoint] | None = None,
-    limits: ParityLimits | None = None,
-    card: str | None = None,
-    quality_limits: dict[str, list[float]] | None = None,
-    calibration_images: NDArray[np.uint8],
-    calibration_seed: int,
-    validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
+    settings: GraderSettings,
+    calibration: Calibration,
+    validation: Validation,
     variants: Sequence[str] = ("float32", "int8"),
     overwrite: bool = False,
     allow_drift: bool = False,
     progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> None:
     """Convert a grader, compare each variant with it, and write the Bundle; an interrupted export goes on.
 
     Args:
-        model: the trained grader, from `keras_dr.model.build_model`.
+        model: the trained grader, from `keras_dr.models.grader.build_model`.
         target: folder to write.
-        task: label space, C classes.
-        spec: preprocessing of its photographs, side S.
-        threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
-        temperature: > 0, chosen on validation.
-        decision: how probabilities become a grade, key of `decision.DECISIONS`.
-        points: further operating points, by name, chosen on validation.
-        limits: what a variant has to hold to pass; None: the recipe's defaults.
-        card: MODEL_CARD.md of the run, if it has been evaluated.
-        quality_limits: see `quality.find_limits`; None where the photographs were not measured.
-        weights: what the backbone started from ("imagenet", "none", a file's name), for bundle.json.
-        model_sha256: of the run's model.keras.
-        calibration_images: uint8 RGB (n, S, S, 3), training photographs (see `calibration.pick_calibration`).
-        calibration_seed: with which they were picked.
-        validation: photographs uint8 RGB (m, S, S, 3) and class indices int (m,), m >= 1, for the comparison.
+        settings: what a device needs to read the model's outputs.
+        calibration: training photographs, see `activation_statistics.pick_calibration`.
+        validation: photographs for the comparison.
         variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`), which bundle.json lists beside the models.
         overwrite: replace an existing `target`.
-        allow_drift: keep variants that fail their gate among the others; bundle.json tells of the failure.
+        allow_drift: keep variants that fail their gate among the others; bundle.json names the failure.
         progress: called with a line of text before each step.
-
-    Returns:
-        The content of bundle.json, and under "figures" each variant's figures, as in parity.json.
 
     Raises:
         KerasDrError: unknown variant, photographs of another size than the model's, `target` exists; or, once the
             bundle is written, that a variant failed its gate and lies under failed/ with the reason.
     """
     names = check_variants(variants)
-    _check_photographs(model, spec, calibration_images, validation[0])
-    allowed = parity.limits_of(limits or ParityLimits())
+    _check_photographs(model, settings.preprocessing, calibration.images, validation.images)
+    limits = parity.limits_of(settings.limits)
     plan = {
-        "model_sha256": model_sha256,
-        "temperature": temperature,
-        "variants": {name: dict(allowed[name]) for name in names},
-        "decision": decision,
-        "calibration_sha256": hashlib.sha256(calibration_images.tobytes()).hexdigest(),
+        "model_sha256": settings.model_sha256,
+        "temperature": settings.temperature,
+        "variants": {name: dict(limits[name]) for name in names},
+        "decision": settings.decision,
+        "calibration_sha256": hashlib.sha256(calibration.images.tobytes()).hexdigest(),
         "versions": folders.versions(),
     }
     with folders.growing_folder(target, "bundle", plan, overwrite) as folder:
-        kept = _write_models(model, temperature, folder, names, calibration_images, allowed, decision, progress)
-        figures = _measure(model, temperature, folder, names, validation, (task, threshold, decision), progress)
-        checked = _gate(figures, allowed)
+        kept = _write_models(model, settings, folder, names, calibration.images, limits, progress)
+        figures = _measure(model, settings, folder, names, validation, progress)
+        checked = _gate(figures, limits)
         measured = {name: figure.to_dict() for name, figure in figures.items()}
         failed = {} if allow_drift else checked["failures"]
         for name, reasons in failed.items():
             _set_apart(folder, name, reasons, measured[name])
         files = {name: _describe(folder / file_name(name), kept[name]) for name in names if name not in failed}
-        about = {
-            "task": task.name,
-            "classes": list(task.classes),
-            "referable": list(task.referable),
-            "preprocessing": spec.to_dict(),
-            "threshold": float(threshold),
-            "temperature": float(temperature),
-            "decision": decision,
-            "operating_points": {name: point.to_dict() for name, point in (points or {}).items()},
-            **({"quality_limits": quality_limits} if quality_limits else {}),
-            "heatmaps": HEATMAPS,
-            "backbone": model.name,
-            "weights": weights,
-            "models": {name: one for name, one in files.items() if name != ONNX},
-            **({ONNX: files[ONNX]} if ONNX in files else {}),
-            "calibration": {"images": len(calibration_images), "seed": calibration_seed, "split": "train"},
-            "run": {"model_sha256": model_sha256},
-            "parity": checked,
-            "licence": LICENCE,
-        }
+        about = _manifest(model.name, settings, files, calibration, checked)
         folders.write_json(folder / "parity.json", {**checked, "figures": measured})
-        folders.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, card).encode())
+        folders.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, settings.card).encode())
         (folder / _NOTE).unlink()
         about["files"] = {name: folders.sha256_of(folder / name) for name in ("parity.json", MODEL_CARD)}
         folders.write_manifest(folder, "bundle", **about)
     if failed:
-        found = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
-        remedy = f"What failed lies in {target / FAILED}; the rest is whole. To keep it, export with --allow-drift."
-        raise KerasDrError("every variant to agree with the float model on validation photographs", found, remedy)
-    return {**about, "figures": measured}
+        reasons_in_words = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
+        raise KerasDrError(
+            f"Variants stray from the float model on validation photographs: {reasons_in_words}.",
+            f"They lie in {target / FAILED}; the rest of the bundle is whole. To keep them, export with --allow-drift.",
+        )
+
+
+def _manifest(
+    backbone: str,
+    settings: GraderSettings,
+    files: Mapping[str, dict[str, Any]],
+    calibration: Calibration,
+    checked: dict[str, Any],
+) -> dict[str, Any]:
+    """The content of bundle.json, but for the hashes of the files written after it."""
+    about: dict[str, Any] = {
+        "task": settings.task.name,
+        "classes": list(settings.task.classes),
+        "referable": list(settings.task.referable),
+        "preprocessing": settings.preprocessing.to_dict(),
+        "threshold": float(settings.threshold),
+        "temperature": float(settings.temperature),
+        "decision": settings.decision,
+        "operating_points": {name: point.to_dict() for name, point in settings.points.items()},
+    }
+    if settings.quality_limits:
+        about["quality_limits"] = settings.quality_limits
+    about |= {
+        "heatmaps": HEATMAPS,
+        "backbone": backbone,
+        "weights": settings.weights,
+        "models": {name: file for name, file in files.items() if name != ONNX},
+    }
+    if ONNX in files:
+        about[ONNX] = files[ONNX]
+    return about | {
+        "calibration": {"images": len(calibration.images), "seed": calibration.seed, "split": "train"},
+        "run": {"model_sha256": settings.model_sha256},
+        "parity": checked,
+        "licence": LICENCE,
+    }
 
 
 def _check_photographs(model: keras.Model, spec: Preprocessing, *photographs: NDArray[np.uint8]) -> None:
@@ -157,12 +197,11 @@ def _check_photographs(model: keras.Model, spec: Preprocessing, *photographs: ND
 
 def _write_models(
     model: keras.Model,
-    temperature: float,
+    settings: GraderSettings,
     folder: Path,
     names: list[str],
-    calibration: NDArray[np.uint8],
+    photographs: NDArray[np.uint8],
     limits: Mapping[str, parity.Limits],
-    decision: str,
     progress: Callable[[str], None] | None,
 ) -> dict[str, list[str]]:
     """Write a file each; those that an interrupted export left under the same plan are kept.
@@ -180,7 +219,7 @@ def _write_models(
     missing = [name for name in names if name not in kept]
     if missing:
         say("tracing the model")
-        content = convert(build_graph(model, temperature))
+        content = convert(build_graph(model, settings.temperature))
         statistics = None
         for name in missing:
             say(f"converting to {name}")
@@ -188,8 +227,10 @@ def _write_models(
             if name == ONNX:
                 file = to_onnx(content)
             elif name != "float32":
-                statistics = statistics or observe(content, calibration)
-                file, kept[name] = quantise_within(content, name, statistics, calibration, limits[name], decision, say)
+                statistics = statistics or observe(content, photographs)
+                file, kept[name] = quantise_within(
+                    content, name, statistics, photographs, limits[name], settings.decision, say
+                )
             folders.write_bytes(folder / file_name(name), file)
             folders.write_json(note, kept)
     return kept
@@ -197,23 +238,24 @@ def _write_models(
 
 def _measure(
     model: keras.Model,
-    temperature: float,
+    settings: GraderSettings,
     folder: Path,
     names: list[str],
-    validation: tuple[NDArray[np.uint8], NDArray[np.integer]],
-    reading: tuple[Task, float, str],
+    validation: Validation,
     progress: Callable[[str], None] | None,
 ) -> dict[str, parity.Parity]:
-    """Variant -> its figures against the float model; `reading` is task, threshold, decision."""
-    images, labels = validation
-    reference = parity.float_outputs(model, temperature, images)
+    """Variant -> its figures against the float model."""
+    images = validation.images
+    reference = parity.float_outputs(model, settings.temperature, images)
     figures = {}
     for name in names:
         if progress:
             progress(f"comparing {name} with the float model on {len(images)} photographs")
         answer = onnx_outputs if name == ONNX else interpreter.outputs_of_file
         outputs = answer((folder / file_name(name)).read_bytes(), images)
-        figures[name] = parity.compare(reference, outputs, labels, *reading)
+        figures[name] = parity.compare(
+            reference, outputs, validation.labels, settings.task, settings.threshold, settings.decision
+        )
     return figures
 
 

@@ -1,3 +1,96 @@
-"""Grade diabetic retinopathy on retinal fundus photographs: train, evaluate, explain, export."""
+"""Grade diabetic retinopathy on retinal fundus photographs: train, evaluate, explain, export.
+
+    import keras_dr as dr
+
+    data = dr.prepare("IDRiD", "prepared/idrid", size=512)
+    run = dr.train(data, "runs/idrid", recipe="recipes/idrid.yaml")
+    result = dr.evaluate(run, split="test")
+    bundle = dr.export(run, "bundles/idrid", variants=["float32", "int8"])
+    grading = dr.Grader(bundle).grade("eye.jpg")
+
+Each name is imported when it is first used, so that a device and `--help` load nothing that they do not need.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# name -> the module that defines it
+_MODULES = {
+    "Bundle": "edge_demo.bundle",
+    "Comparison": "keras_dr.evaluation.comparison",
+    "CrossValidation": "keras_dr.training.folds",
+    "Evaluation": "keras_dr.evaluation.evaluate",
+    "Explanation": "keras_dr.explanation.explain_run",
+    "GradedPhotographs": "keras_dr.prediction.predict",
+    "Grader": "edge_demo.grader",
+    "Grading": "edge_demo.grader",
+    "KerasDrError": "keras_dr.core.errors",
+    "PreparedSet": "keras_dr.preparation.prepared_set",
+    "Profile": "export.profile_bundle",
+    "Recipe": "keras_dr.recipe",
+    "Run": "keras_dr.training.run",
+    "audit": "keras_dr.preparation.audit",
+    "compare": "keras_dr.evaluation.compare",
+    "cross_validate": "keras_dr.training.folds",
+    "ensemble": "keras_dr.training.ensemble",
+    "evaluate": "keras_dr.evaluation.evaluate",
+    "explain": "keras_dr.explanation.explain_run",
+    "export": "export.export_run",
+    "predict": "keras_dr.prediction.predict",
+    "prepare": "keras_dr.preparation.prepare",
+    "profile": "export.profile_bundle",
+    "train": "keras_dr.training.train",
+}
+# what needs TensorFlow, which is imported first and without its start-up messages
+_WITH_TENSORFLOW = {
+    *("CrossValidation", "Evaluation", "Explanation", "Run", "cross_validate", "ensemble", "evaluate", "explain"),
+    *("export", "train"),
+}
+__all__ = ["__version__", *sorted(_MODULES)]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _WITH_TENSORFLOW:
+        from keras_dr.quiet import load_tensorflow
+
+        load_tensorflow()
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All public names, also those not yet imported."""
+    return __all__
+
+
+if TYPE_CHECKING:  # what editors and mypy see
+    from edge_demo.bundle import Bundle as Bundle
+    from edge_demo.grader import Grader as Grader
+    from edge_demo.grader import Grading as Grading
+    from export.export_run import export as export
+    from export.profile_bundle import Profile as Profile
+    from export.profile_bundle import profile as profile
+    from keras_dr.core.errors import KerasDrError as KerasDrError
+    from keras_dr.evaluation.compare import compare as compare
+    from keras_dr.evaluation.comparison import Comparison as Comparison
+    from keras_dr.evaluation.evaluate import Evaluation as Evaluation
+    from keras_dr.evaluation.evaluate import evaluate as evaluate
+    from keras_dr.explanation.explain_run import Explanation as Explanation
+    from keras_dr.explanation.explain_run import explain as explain
+    from keras_dr.prediction.predict import GradedPhotographs as GradedPhotographs
+    from keras_dr.prediction.predict import predict as predict
+    from keras_dr.preparation.audit import audit as audit
+    from keras_dr.preparation.prepare import prepare as prepare
+    from keras_dr.preparation.prepared_set import PreparedSet as PreparedSet
+    from keras_dr.recipe import Recipe as Recipe
+    from keras_dr.training.ensemble import ensemble as ensemble
+    from keras_dr.training.folds import CrossValidation as CrossValidation
+    from keras_dr.training.folds import cross_validate as cross_validate
+    from keras_dr.training.run import Run as Run
+    from keras_dr.training.train import train as train

@@ -6,12 +6,7 @@ from typing import Any
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.preprocessing import Preprocessing
-from keras_dr.core.progress import Stage
-from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare
-from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.preparation.splits import SplitShares
+from keras_dr.core.progress import Stage, no_progress
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.reports import explanation, html
 from keras_dr.reports.bundle import bundle_table, profile_table
@@ -64,48 +59,42 @@ def run_demo(
     Raises:
         KerasDrError: `out` holds something that is no demo, or a finished one and `overwrite` is false.
     """
-    from edge_demo import profiler
-    from export.export_run import export_run
-    from keras_dr.evaluation import evaluate
-    from keras_dr.explanation import explain_split, job
-    from keras_dr.training import train
-    from keras_dr.training.run import Run
+    import keras_dr as dr
 
-    stage = stage or (lambda name: nullcontext(lambda done, total, text="": None))
-    photographs, data, run, bundle = (out / name for name in ("photographs", "prepared", "run", "bundle"))
+    stage = stage or (lambda name: nullcontext(no_progress))
+    photographs = out / "photographs"
+    prepared = out / "prepared"
+    run = out / "run"
+    bundle = out / "bundle"
     _check_folder(out, {"count": count, "seed": seed}, overwrite)
     if not (photographs / "labels.csv").is_file():
         with stage("draw photographs") as progress:
             write_dataset(photographs, count, seed, progress=lambda done: progress(done, count))
-    if not data.exists():
-        _, records = read_records(photographs, "csv")
+    if not prepared.exists():
         with stage("prepare") as progress:
-            spec, shares = Preprocessing(SIZE), SplitShares(0.15, 0.2)
-            prepare.prepare(
-                records, photographs, data, spec, dataset="csv", shares=shares, seed=seed, progress=progress
+            dr.prepare(
+                photographs, prepared, dataset="csv", size=SIZE, val=0.15, test=0.2, seed=seed, progress=progress
             )
     if not run.exists():
         with stage("train") as progress:
-            train.train(PreparedSet.load(data), run, demo_recipe(), progress=progress)
-    grader = Run.load(run)
-    test = grader.prepared_set().split("test")
-    name = grader.result_name(test, "test")
-    if not (run / "evaluation" / name).exists():
+            dr.train(prepared, run, demo_recipe(), progress=progress)
+    evaluated = run / "evaluation" / "prepared-test"
+    if not evaluated.exists():
         with stage("evaluate") as progress:
-            evaluate.evaluate(grader, test, name, progress=progress)
-    if not (run / "explanations" / name).exists():
+            dr.evaluate(run, progress=progress)
+    explained = run / "explanations" / "prepared-test"
+    if not explained.exists():
         with stage("explain") as progress:
-            options = job.ExplanationOptions(n=10, temperature=grader.temperature)
-            explain_split.explain_split(grader.model(), test, run / "explanations" / name, options, progress=progress)
+            dr.explain(run, n=10, progress=progress)
     if not bundle.exists():
         with stage("export") as progress:
-            # with so few validation photographs two that flip fail int8's gate; the report tells so, the demo goes on
-            export_run(run, bundle, ("float32", "int8"), allow_drift=True, progress=progress)
+            # with so few validation photographs two that flip fail int8's gate; the report says so, the demo goes on
+            dr.export(run, bundle, ["float32", "int8"], allow_drift=True, progress=progress)
     with stage("profile"):
-        image = (photographs / "images" / f"{test.rows[0]['image_id']}.jpg").read_bytes()
-        profiler.write_json(bundle / "profile.json", profiler.profile(bundle, None, [1, 2], image))
-    _write_report(out, run / "evaluation" / name, run / "explanations" / name, count)
-    return folders.read_json(run / "evaluation" / name / "metrics.json")
+        first = dr.PreparedSet.load(prepared).split("test").rows[0]["image_id"]
+        dr.profile(bundle, image=photographs / "images" / f"{first}.jpg")
+    _write_report(out, evaluated, explained, count)
+    return folders.read_json(evaluated / "metrics.json")
 
 
 def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:

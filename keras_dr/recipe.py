@@ -137,6 +137,40 @@ class Recipe(_Section):
     operating_point: OperatingPointRule = OperatingPointRule()
     parity: ParityLimits = ParityLimits()
 
+    @classmethod
+    def load(
+        cls, source: "Recipe | Path | str | None" = None, overrides: Sequence[str] = (), **settings: Any
+    ) -> "Recipe":
+        """Read a recipe.
+
+        Args:
+            source: a YAML file, the name of a shipped recipe such as "idrid", or a recipe; by default all settings have
+                their default values.
+            overrides: settings as text, "finetune.learning_rate=1e-4", the values as in YAML.
+            settings: settings by keyword; sections are dictionaries and may be partial.
+
+        Returns:
+            The recipe with these settings.
+
+        Raises:
+            KerasDrError: no such file, no YAML, an unknown key (the nearest known one is named), or a value out of
+                range.
+
+        Example:
+            >>> dr.Recipe.load("recipes/idrid.yaml", seed=43, finetune={"epochs": 5}).finetune.epochs
+            5
+        """
+        if isinstance(source, Recipe):
+            values = source.model_dump()
+        else:
+            values = _read_yaml(find_recipe(source)) if source is not None else {}
+        for override in overrides:
+            key, equals, text = override.partition("=")
+            if not equals or not key:
+                raise KerasDrError(f"{override!r} is no setting.", "Write key=value, for example finetune.epochs=20.")
+            _put(values, key.split("."), _parse(text))
+        return recipe_from_dict(_merge(values, settings))
+
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         if self.head == "regression" and self.focal_gamma:
@@ -144,23 +178,24 @@ class Recipe(_Section):
         return self
 
 
-def load_recipe(file: Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """A recipe from YAML (None: the defaults), with settings replaced.
-
-    Args:
-        file: YAML file.
-        overrides: "key=value", nested keys with dots ("finetune.learning_rate=1e-4"), values as in YAML.
+def find_recipe(source: Path | str) -> Path:
+    """The file of a recipe: a path, or the name of a recipe that comes with keras_dr.
 
     Raises:
-        KerasDrError: no such file, no YAML, an unknown key (the nearest known one is named), a value out of range.
+        KerasDrError: neither.
     """
-    values = _read_yaml(file) if file else {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise KerasDrError("key=value after --set", repr(override), "For example --set finetune.epochs=20.")
-        _put(values, key.split("."), _parse(text))
-    return recipe_from_dict(values)
+    file = Path(source)
+    if file.is_file():
+        return file
+    here = Path(__file__).resolve().parent
+    shipped = {
+        recipe.stem: recipe for folder in (here, here.parent) for recipe in sorted(folder.glob("recipes/*.yaml"))
+    }
+    if str(source) in shipped:
+        return shipped[str(source)]
+    raise KerasDrError(
+        f"There is no recipe {str(source)!r}.", f"Name a YAML file, or one of these: {', '.join(sorted(shipped))}."
+    )
 
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
@@ -228,8 +263,6 @@ def _load_yaml(text: str) -> Any:
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        raise KerasDrError(f"a recipe at {file}", "no such file", "See recipes/ for some.")
     size = file.stat().st_size
     if size > _LARGEST:
         raise KerasDrError(f"a recipe of at most {_LARGEST} bytes at {file}", str(size), "Name a recipe.")

@@ -14,7 +14,7 @@ from drawn import SIZE
 
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.synthetic.photographs import write_dataset
@@ -42,7 +42,7 @@ def prepared_folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory)
     """A Prepared set of 32-pixel images of these photographs."""
     folder = tmp_path_factory.mktemp("prepared") / "small"
     name, records = read_records(photographs)
-    prepare.prepare(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=0)
+    prepare_records(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=0)
     return folder
 
 

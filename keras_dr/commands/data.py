@@ -34,40 +34,31 @@ def prepare(
     overwrite: Overwrite = False,
 ) -> None:
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
-    from functools import partial
-
-    from keras_dr.core.preprocessing import Preprocessing
-    from keras_dr.datasets import read_records
-    from keras_dr.datasets.grades import check_task
-    from keras_dr.preparation import prepare
-    from keras_dr.preparation.splits import SplitShares
+    from keras_dr import prepare as prepare_set
     from keras_dr.reports.preparation import prepared_text
-    from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
-    task, spec, shares = check_task(task), Preprocessing(size, enhance, fundus), SplitShares(val, test)
-    check_engine(engine, ("local", "ray"), address)
-    spread = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
-    name, records = read_records(source, dataset)
     with bar("prepare") as progress:
-        about = prepare.prepare(
-            records,
+        data = prepare_set(
             source,
             prepared,
-            spec,
-            dataset=name,
+            dataset=dataset,
             task=task,
-            shares=shares,
+            size=size,
+            enhance=enhance,
+            fundus=fundus,
+            val=val,
+            test=test,
             seed=seed,
+            engine=engine,
             workers=workers,
-            spread=spread,
-            overwrite=overwrite,
+            address=address,
             keep_leaks=keep_leaks,
+            overwrite=overwrite,
             progress=progress,
         )
-    say(f"Read as {name}, task {about['task']}.")
-    say(prepared_text(about))
-    graded = "" not in about["counts"]["train"]
-    done(prepared, command("train", prepared, "RUN") if graded else command("explain", "RUN", prepared))
+    say(f"Read as {data.about['dataset']}, task {data.task.name}.")
+    say(prepared_text(data.about))
+    done(prepared, command("train", prepared, "RUN") if data.labelled else command("explain", "RUN", prepared))
 
 
 def audit(
@@ -77,10 +68,9 @@ def audit(
 ) -> None:
     """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
     from keras_dr.preparation import audit as auditing
-    from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import audit_text
 
-    found = auditing.audit([PreparedSet.load(folder) for folder in prepared])
+    found = auditing.audit(prepared)
     say(audit_text(found, show))
     if out:
         auditing.write_copies(out, found)

@@ -3,12 +3,11 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
-from keras_dr.quiet import load_tensorflow
 
 
 def export(
@@ -24,13 +23,21 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
-    load_tensorflow()
-    from export.export_run import export_run
+    from keras_dr import export as export_run
+    from keras_dr.core.folders import read_json, read_manifest
     from keras_dr.reports.bundle import bundle_text
 
     with bar("export") as progress:
-        about = export_run(run, bundle, variants.split(","), overwrite, allow_drift, progress, prepared)
-    say(bundle_text(about, about["figures"]))
+        export_run(
+            run,
+            bundle,
+            variants.split(","),
+            prepared=prepared,
+            allow_drift=allow_drift,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    say(bundle_text(read_manifest(bundle, "bundle"), read_json(bundle / "parity.json")["figures"]))
     done(bundle, command("profile", bundle))
 
 
@@ -115,46 +122,21 @@ def profile(
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
-    from edge_demo.bundle import Bundle
-    from edge_demo.operators import profile_operators
-    from edge_demo.operators import table as operators_table
-    from export import engines
+    from keras_dr import profile as profile_bundle
 
-    counts = profiler.parse_threads(threads)
-    files = engines.engine_files(bundle, compare) if compare else {}
-    file = (out or bundle) / "profile.json"
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-    data = image.read_bytes() if image else None
-    measurements = profiler.profile(bundle, None, counts, data, repeats, runs=runs)
-    say(profiler.table(measurements))
+    result = profile_bundle(
+        bundle,
+        out,
+        image=image,
+        threads=profiler.parse_threads(threads),
+        repeats=repeats,
+        runs=runs,
+        operators=operators,
+        compare=compare.split(",") if compare else (),
+    )
+    say(str(result))
     if budget_ms is not None or budget_mib is not None:
-        say(profiler.fitting(measurements, budget_ms, budget_mib))
-    found = profile_operators(bundle, None, counts, repeats) if operators else []
-    if found:
-        say(operators_table(found))
-    spec = Bundle.load(bundle).preprocessing
-    times = engines.compare_engines(files, spec, counts, repeats, runs, data) if files else []
-    if times:
-        say(engines.table(times))
-    profiler.write_json(file, measurements, operators=found, engines=times)
-    _draw_profile(bundle, file.with_suffix(".png"), measurements)
-    done(file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
-
-
-def _draw_profile(bundle: Path, file: Path, measurements: list[Any]) -> None:
-    """The chart, where parity.json knows the variants' kappa."""
-    from keras_dr.core import folders
-    from keras_dr.reports import plots
-
-    parity = bundle / "parity.json"
-    figures = folders.read_json(parity)["figures"] if parity.is_file() else {}
-    most = max(one.threads for one in measurements)
-    rows = [
-        {"variant": m.variant, "latency_ms": m.total.p50_ms, "quality": quality, "size_mib": m.size_mib}
-        for m in measurements
-        if m.threads == most and m.run == 0 and (quality := figures.get(m.variant, {}).get("quadratic_kappa_variant"))
-    ]
-    if rows:
-        plots.plot_variants(file, rows)
-        say(f"Chart: {file}")
+        say(profiler.fitting(result.measurements, budget_ms, budget_mib))
+    if result.chart:
+        say(f"Chart: {result.chart}")
+    done(result.file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))

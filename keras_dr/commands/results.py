@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from keras_dr.commands.shared import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
-from keras_dr.quiet import load_tensorflow
 
 _METHOD_HELP = (
     "grad-cam, grad-cam++, layercam, score-cam, or finer: grad-cam-dilated, grad-cam-crops, layercam-2x, layercam-4x; "
@@ -25,21 +24,23 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
-    load_tensorflow()
-    from keras_dr.evaluation import evaluate
+    from keras_dr import evaluate as evaluate_run
     from keras_dr.reports.evaluation import metrics_text
-    from keras_dr.training import forward
-    from keras_dr.training.run import Run
 
-    wishes, grader = evaluate.EvaluationOptions(prevalence, human, tuple(by or ())), Run.load(run)
-    data = grader.prepared_set(prepared).split(split)
-    if tta:
-        grader = forward.with_tta(grader, data.folder if grader.is_own(data) else None)
-    name = grader.result_name(data, split)
     with bar("evaluate") as progress:
-        folder, figures = evaluate.evaluate(grader, data, name, overwrite, progress, wishes)
-    say(metrics_text(figures))
-    done(folder / "report.html", command("explain", run))
+        result = evaluate_run(
+            run,
+            prepared,
+            split,
+            tta=tta,
+            prevalence=prevalence,
+            human=human,
+            by=by or (),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    say(metrics_text(result.figures))
+    done(result.folder / "report.html", command("explain", run))
 
 
 def compare(
@@ -48,13 +49,10 @@ def compare(
     split: Split = "test",
 ) -> None:
     """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
-    from keras_dr.evaluation.compare import compare as compare_runs
-    from keras_dr.evaluation.compare import load_evaluated_runs
-    from keras_dr.evaluation.comparison_files import comparison_text, write_comparison
+    from keras_dr import compare as compare_runs
+    from keras_dr.evaluation.comparison_files import comparison_text
 
-    found = compare_runs(load_evaluated_runs(run, split))
-    write_comparison(out, found)
-    say(comparison_text(found))
+    say(comparison_text(compare_runs(run, out, split)))
     done(out / "comparison.md", command("export", run[0], "BUNDLE"))
 
 
@@ -74,22 +72,23 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
-    load_tensorflow()
-    from keras_dr.explanation.explain_run import explain_run, explain_run_photograph
-    from keras_dr.explanation.job import ExplanationOptions
-    from keras_dr.explanation.methods import METHODS
+    from keras_dr import explain as explain_run
     from keras_dr.reports.explanation import explanation_text, photograph_text
-    from keras_dr.training.run import Run
 
-    grader = Run.load(run)
     with bar("explain") as progress:
-        if image_id:
-            methods = tuple(method or METHODS)
-            target, scores = explain_run_photograph(grader, prepared, image_id, methods, overwrite, progress)
-        else:
-            options = ExplanationOptions(
-                n, tuple(method or ("grad-cam",)), layer, faithfulness=faithfulness, sanity=sanity
-            )
-            target, scores = explain_run(grader, prepared, split, options, bundle, overwrite, progress)
-    say(photograph_text(scores) if image_id else explanation_text(scores))
-    done(target, command("export", run, "BUNDLE"))
+        result = explain_run(
+            run,
+            prepared,
+            split,
+            n=n,
+            methods=method,
+            layer=layer,
+            image_id=image_id,
+            faithfulness=faithfulness,
+            sanity=sanity,
+            bundle=bundle,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    say(photograph_text(result.scores) if image_id else explanation_text(result.scores))
+    done(result.folder, command("export", run, "BUNDLE"))

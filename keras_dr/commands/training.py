@@ -1,7 +1,7 @@
 """Trainings: recipe show, recipe check, train, ensemble."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,25 +9,29 @@ from keras_dr.commands.shared import Overwrite, PreparedFolder, bar, command, do
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import load_tensorflow
 
-RecipeFile = Annotated[Path | None, typer.Option(help="YAML file; see recipes/.")]
+if TYPE_CHECKING:
+    from keras_dr.preparation.prepared_set import PreparedSet
+    from keras_dr.recipe import Recipe
+
+RecipeFile = Annotated[str | None, typer.Option(help="YAML file, or the name of a shipped recipe such as idrid.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
 
 
 def show_recipe(recipe: RecipeFile = None, settings: Settings = None) -> None:
     """Print a recipe with every setting, the defaults' too, in YAML that train reads."""
-    from keras_dr.recipe import load_recipe, recipe_text
+    from keras_dr.recipe import Recipe, recipe_text
 
-    typer.echo(recipe_text(load_recipe(recipe, settings or [])), nl=False)
+    typer.echo(recipe_text(Recipe.load(recipe, settings or [])), nl=False)
 
 
 def check_recipes(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")]) -> None:
     """Read recipes without training, a line each; exit 1 where one is wrong."""
-    from keras_dr.recipe import load_recipe
+    from keras_dr.recipe import Recipe
 
     wrong = 0
     for file in files:
         try:
-            load_recipe(file)
+            Recipe.load(file)
             say(f"{file}: ok")
         except KerasDrError as error:
             wrong += 1
@@ -51,41 +55,49 @@ def train(
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
     from keras_dr.preparation.prepared_set import PreparedSet
-    from keras_dr.recipe import load_recipe
+    from keras_dr.recipe import Recipe
 
-    chosen = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
-    resolved, data = load_recipe(recipe, [*(settings or []), *chosen]), PreparedSet.load(prepared)
+    named = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
+    chosen = Recipe.load(recipe, [*(settings or []), *named])
+    data = PreparedSet.load(prepared)
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()
-    from keras_dr.training import devices, train
+    from keras_dr.training.devices import describe
 
     if hosts:
         from keras_dr.training.hosts import connect
 
-        connect(hosts, rank, resolved.seed)
-    say(devices.describe(resolved.precision))
+        connect(hosts, rank, chosen.seed)
+    say(describe(chosen.precision))
     if folds:
-        _cross_validate(data, run, resolved, folds, overwrite, save_every)
-        return
+        _cross_validate(data, run, chosen, folds, save_every, overwrite)
+    else:
+        _train(data, run, chosen, save_every, overwrite)
+
+
+def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int, overwrite: bool) -> None:
+    from keras_dr import train as train_run
+
     with bar("train") as progress:
-        about = train.train(data, run, resolved, overwrite, progress, save_every)
-    for phase, result in about["phases"].items():
-        value = result[resolved.monitor]
-        best = "not run" if value is None else f"best {resolved.monitor} {value:.3f} in epoch {result['epoch']}"
+        run = train_run(data, folder, recipe, save_every=save_every, overwrite=overwrite, progress=progress)
+    for phase, result in run.about["phases"].items():
+        value = result[recipe.monitor]
+        best = "not run" if value is None else f"best {recipe.monitor} {value:.3f} in epoch {result['epoch']}"
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
-    say(f"Kept: {about['kept']} (better on validation).")
-    done(run, command("evaluate", run))
+    say(f"Kept: {run.about['kept']} (better on validation).")
+    done(folder, command("evaluate", folder))
 
 
-def _cross_validate(data: Any, run: Path, recipe: Any, folds: int, overwrite: bool, save_every: int) -> None:
+def _cross_validate(
+    data: "PreparedSet", folder: Path, recipe: "Recipe", folds: int, save_every: int, overwrite: bool
+) -> None:
+    from keras_dr import cross_validate
     from keras_dr.reports.evaluation import folds_text
-    from keras_dr.training.folds import cross_validate
 
-    pass
-
-    say(folds_text(cross_validate(data, run, recipe, folds, overwrite, bar, save_every)))
-    done(run, command("evaluate", run / "fold-1"))
+    result = cross_validate(data, folder, recipe, folds=folds, save_every=save_every, overwrite=overwrite, stage=bar)
+    say(folds_text(result.figures))
+    done(folder, command("evaluate", folder / "fold-1"))
 
 
 def ensemble(
@@ -94,9 +106,8 @@ def ensemble(
     overwrite: Overwrite = False,
 ) -> None:
     """Join several runs into one that says the mean of what they say, to evaluate, explain and export like any run."""
-    load_tensorflow()
-    from keras_dr.training.ensemble import combine
+    from keras_dr import ensemble as join
 
-    about = combine(members, run, overwrite)
-    say(f"{len(about['members'])} runs, {about['parameters']:,} weights.")
+    joined = join(members, run, overwrite=overwrite)
+    say(f"{len(joined.about['members'])} runs, {joined.about['parameters']:,} weights.")
     done(run, command("evaluate", run))

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
-from keras_dr.evaluation import compare
-from keras_dr.evaluation.compare import TITLES, Comparison
+from keras_dr.evaluation import comparison
+from keras_dr.evaluation.comparison import TITLES, Comparison
 from keras_dr.metrics.intervals import Interval, bootstrap
 from keras_dr.reports.plots import draw_curves, draw_intervals
 from keras_dr.reports.tables import Table, markdown, text_table
@@ -24,9 +24,9 @@ def write_comparison(folder: Path, found: Comparison) -> None:
     """Write the comparison's tables and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
-        "figures": compare.figures_table(found),
-        "differences": compare.differences_table(found),
-        "costs": compare.cost_table(found),
+        "figures": comparison.figures_table(found),
+        "differences": comparison.differences_table(found),
+        "costs": comparison.cost_table(found),
     }
     for name, table in tables.items():
         folders.write_bytes(folder / f"{name}.csv", _csv(table))
@@ -50,7 +50,7 @@ def _csv(table: Table) -> bytes:
 
 def _intervals(found: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
     one = found.contenders[index]
-    intervals = bootstrap(lambda weights: compare.figures(one, weights), one.of.patients)
+    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.of.patients)
     return {TITLES[key]: (value, intervals[key]) for key, value in found.values[index].items()}
 
 
@@ -70,8 +70,8 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def comparison_text(found: Comparison) -> str:
     """The tables for the terminal; of the differences those that are clear."""
-    tables = [compare.figures_table(found), compare.cost_table(found)]
-    clear = compare.differences_table(found)
+    tables = [comparison.figures_table(found), comparison.cost_table(found)]
+    clear = comparison.differences_table(found)
     rows = [row for row in clear.rows if row[-1]]
     told = [text_table(Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
     return "\n\n".join([*map(text_table, tables), *told, NOTE])

@@ -1,5 +1,6 @@
 """Run x Prepared set -> predictions, figures, plots and report in RUN/evaluation/<set>-<split>/."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from keras_dr.metrics.subgroups import subgroups
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports import evaluation, evaluation_tables, model_card, plots
-from keras_dr.training.forward import decode, forward
+from keras_dr.training.forward import decode, forward, with_tta
 from keras_dr.training.run import Run
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
@@ -50,13 +51,74 @@ class EvaluationOptions:
                 raise KerasDrError(f"a share from 0 to below 1 after --{name}", str(value), "Correct it.")
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A run measured on photographs.
+
+    Attributes:
+        folder: with report.html, metrics.json, predictions.csv and the plots.
+        figures: the content of metrics.json; docs/figures.md says what each figure means.
+    """
+
+    folder: Path
+    figures: dict[str, Any]
+
+
 def evaluate(
+    run: Run | Path | str,
+    data: PreparedSet | Path | str | None = None,
+    split: str = "test",
+    *,
+    tta: bool = False,
+    prevalence: float | None = None,
+    human: float | None = None,
+    by: Sequence[str] = (),
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a run on the photographs of one split, and write the figures, plots and report into its folder.
+
+    Args:
+        run: the grader, or its folder.
+        data: another Prepared set than the run's own, for external validation; by default the run's own.
+        split: "train", "val", "test" or "all".
+        tta: whether outputs are averaged over eight views of each photograph; thresholds are then chosen again on
+            validation predictions averaged in the same way.
+        prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
+        human: share of the photographs to leave to a human, 0..1.
+        by: columns of manifest.csv by whose values the figures are split; by default those usual ones that it has.
+        overwrite: whether an existing evaluation is replaced; by default it is refused.
+        progress: called with (batches done, batches, "predict").
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        KerasDrError: no such run, set, split or column, a share out of range, or the evaluation exists already.
+
+    Example:
+        >>> result = dr.evaluate("runs/idrid", split="test")
+        >>> result.figures["quadratic_kappa"], result.figures["intervals"]["quadratic_kappa"]
+        (0.707, [0.58, 0.812])
+    """
+    options = EvaluationOptions(prevalence, human, tuple(by))
+    run = Run.load(run)
+    photographs = run.prepared_set(data).split(split)
+    if tta:
+        run = with_tta(run, photographs.folder if run.is_own(photographs) else None)
+    folder, figures = evaluate_photographs(
+        run, photographs, run.result_name(photographs, split), overwrite, progress, options
+    )
+    return Evaluation(folder, figures)
+
+
+def evaluate_photographs(
     run: Run,
     data: PreparedSet,
     name: str,
     overwrite: bool = False,
     progress: Progress | None = None,
-    wishes: EvaluationOptions = EvaluationOptions(),
+    options: EvaluationOptions = EvaluationOptions(),
 ) -> tuple[Path, dict[str, Any]]:
     """Measure a run on photographs and write metrics.json, predictions.csv, plots, report and, of its own set, a card.
 
@@ -66,7 +128,7 @@ def evaluate(
         name: of the result, "<set>-<split>".
         overwrite: replace an existing result.
         progress: called with (batches done, batches, "predict").
-        wishes: what to show beside the usual.
+        options: what to show besides the usual.
 
     Returns:
         The folder, and what metrics.json says.
@@ -93,10 +155,10 @@ def evaluate(
             "model_sha256": model_sha256,
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
-            **measure.measure(of, run.point, run.points, wishes.prevalence),
-            **_referral(run, of, wishes),
+            **measure.measure(of, run.point, run.points, options.prevalence),
+            **_referral(run, of, options),
             "calibration": _calibration(run, of, unscaled),
-            "subgroups": subgroups(of, data.rows, run.threshold, wishes.columns),
+            "subgroups": subgroups(of, data.rows, run.threshold, options.columns),
         }
         _write_summary(folder / "metrics_summary.csv", figures)
         _draw(folder, run, of, figures)
@@ -144,13 +206,13 @@ def _internal(run: Run) -> dict[str, Any] | None:
     return {key: figures[key] for key in evaluation_tables.MAIN if key in figures}
 
 
-def _referral(run: Run, of: Predictions, wishes: EvaluationOptions) -> dict[str, Any]:
+def _referral(run: Run, of: Predictions, options: EvaluationOptions) -> dict[str, Any]:
     quantiles = run.about.get("certainty_quantiles")
-    shares = sorted({*SHARES, *([wishes.human] if wishes.human is not None else [])})
+    shares = sorted({*SHARES, *([options.human] if options.human is not None else [])})
     return {
         "per_patient": referral.per_patient(of, run.threshold),
         "ungradable": referral.ungradable(of, run.threshold),
-        "left_to_human": 0.2 if wishes.human is None else wishes.human,
+        "left_to_human": 0.2 if options.human is None else options.human,
         "bands": [referral.band(of, run.threshold, quantiles, share) for share in shares] if quantiles else [],
     }
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading, Prepared
-from edge_demo.photographs import grade_file, one_of_many, read_bytes
+from edge_demo.grader import Grader, Grading, Prepared, read_bytes
+from edge_demo.photographs import grade_file, one_of_many
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores

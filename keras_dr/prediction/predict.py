@@ -87,8 +87,8 @@ def bundle_of(run_folder: Path) -> Path:
 
     if is_there():
         return target
-    from export.export_run import of_run
-    from export.write_bundle import export_bundle
+    from export.export_run import settings_of
+    from export.write_bundle import Calibration, Validation, export_bundle
     from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
@@ -101,10 +101,9 @@ def bundle_of(run_folder: Path) -> Path:
     export_bundle(
         run.model(),
         target,
-        **of_run(run),
-        calibration_images=plain,
-        calibration_seed=0,
-        validation=(plain, np.zeros(len(plain), np.int64)),
+        settings_of(run),
+        Calibration(plain, seed=0),
+        Validation(plain, np.zeros(len(plain), np.int64)),
         variants=("float32",),
         overwrite=True,
     )

@@ -69,8 +69,23 @@ def is_leak(splits: Iterable[str]) -> bool:
     return {"test"} < set(splits)
 
 
-def audit(sets: Sequence[PreparedSet]) -> Audit:
-    """Find the copies within and across Prepared sets; those of one name go by their folders."""
+def audit(prepared_sets: Sequence[PreparedSet | Path | str]) -> Audit:
+    """Find copies of photographs within and across Prepared sets.
+
+    Args:
+        prepared_sets: the sets, or their folders. Sets of the same name are told apart by their folders.
+
+    Returns:
+        The copies, and how many test photographs have a copy in a train or val split.
+
+    Raises:
+        KerasDrError: not a Prepared set.
+
+    Example:
+        >>> dr.audit(["prepared/idrid", "prepared/aptos"]).leaks
+        0
+    """
+    sets = [PreparedSet.load(one) for one in prepared_sets]
     names = [data.name for data in sets]
     if len(set(names)) < len(names):
         names = [str(data.folder) for data in sets]

@@ -21,11 +21,13 @@ from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
-from keras_dr.datasets.grades import Task, choose_task
+from keras_dr.datasets import read_records
+from keras_dr.datasets.grades import Task, check_task, choose_task
 from keras_dr.datasets.records import SPLITS, Record
 from keras_dr.preparation import duplicates
 from keras_dr.preparation.journal import MapRecords, prepare_images
 from keras_dr.preparation.photograph import Row, read_copy_square, source_name
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.preview import draw_preview
 from keras_dr.preparation.splits import (
     SplitShares,
@@ -36,6 +38,7 @@ from keras_dr.preparation.splits import (
     group_photographs,
 )
 from keras_dr.workers.processes import map_surviving
+from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
@@ -45,6 +48,86 @@ REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
 def prepare(
+    source: Path | str,
+    target: Path | str,
+    *,
+    dataset: str = "auto",
+    task: str = "auto",
+    size: int = 224,
+    enhance: str = "none",
+    fundus: str = "auto",
+    val: float = 0.2,
+    test: float = 0.2,
+    seed: int = 42,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
+    keep_leaks: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> PreparedSet:
+    """Make the photographs of a published data set ready for training, and write them as a Prepared set.
+
+    Args:
+        source: the data set's folder, or a table of photographs.
+        target: the folder to write.
+        dataset: the name of the data set's adapter (a key of `DATASETS`); "auto" recognises it.
+        task: the classes to tell apart: "icdr" (five grades), "icdr-ungradable", "referable" (grade 2 and above), or
+            "classes" as the data set names them; "auto" is "icdr", or "classes" where there are no grades.
+        size: side of the prepared square in pixels, 28 to 1024.
+        enhance: "none", "clahe", "green", "ben-graham", or several joined by "+".
+        fundus: "auto" crops to the fundus circle; "none" is for images of something else.
+        val: share of the photographs for validation, where the data set has no validation split.
+        test: share for test, where it has no test split.
+        seed: of the division into splits.
+        engine: "local", or "ray": on a Ray cluster.
+        workers: processes; by default one per usable core. 0: work in this process, which a photograph that crashes
+            the decoder then crashes too.
+        address: of a running Ray cluster, host:port; by default one is started here.
+        keep_leaks: whether official training photographs that are copies of test photographs are kept; by default they
+            are left out.
+        overwrite: whether an existing set at `target` is replaced; by default it is refused.
+        progress: called with (photographs done, photographs in all).
+
+    Returns:
+        The Prepared set.
+
+    Raises:
+        KerasDrError: an argument out of range, a source that is not understood, `target` exists, labels that do not fit
+            the task, an empty split, no readable photograph, or a full disk.
+
+    Example:
+        >>> data = dr.prepare("IDRiD", "prepared/idrid", size=512)
+        >>> len(data.split("train").rows)
+        330
+    """
+    source = Path(source)
+    target = Path(target)
+    check_task(task)
+    spec = Preprocessing(size, enhance, fundus)
+    shares = SplitShares(val, test)
+    check_engine(engine, ("local", "ray"), address)
+    map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
+    name, records = read_records(source, dataset)
+    prepare_records(
+        records,
+        source,
+        target,
+        spec,
+        dataset=name,
+        task=task,
+        shares=shares,
+        seed=seed,
+        workers=workers,
+        spread=map_records,
+        overwrite=overwrite,
+        keep_leaks=keep_leaks,
+        progress=progress,
+    )
+    return PreparedSet.load(target)
+
+
+def prepare_records(
     records: Sequence[Record],
     source: Path,
     target: Path,
@@ -60,7 +143,7 @@ def prepare(
     keep_leaks: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write a Prepared set.
+    """Write a Prepared set of records.
 
     Args:
         records: the photographs.

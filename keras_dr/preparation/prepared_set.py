@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class PreparedSet:
         rows: manifest.csv, a dictionary of strings an image.
         source: folder of the published photographs when the set was prepared; the rows' `source` is relative to it.
         fold: of a cross validation, where train and val are its sides.
+        about: the content of prepared.json.
     """
 
     folder: Path
@@ -59,18 +60,21 @@ class PreparedSet:
     rows: tuple[dict[str, str], ...]
     source: Path = Path()
     fold: Fold | None = None
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def load(cls, folder: Path | str) -> "PreparedSet":
+    def load(cls, source: "PreparedSet | Path | str") -> "PreparedSet":
         """Read a Prepared set.
 
         Args:
-            folder: where `prepare` wrote it.
+            source: the folder that `prepare` wrote; a Prepared set is returned as it is.
 
         Raises:
             KerasDrError: not a Prepared set, manifest.csv changed since it was written, or a photograph is gone.
         """
-        folder = Path(folder)
+        if isinstance(source, PreparedSet):
+            return source
+        folder = Path(source)
         about, task, spec = _read_about(folder)
         file = folder / "manifest.csv"
         if not file.is_file() or folders.sha256_of(file) != about["manifest_sha256"]:
@@ -84,8 +88,8 @@ class PreparedSet:
             raise KerasDrError(
                 f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again."
             )
-        source = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
-        return cls(folder, task, spec, rows, source)
+        photographs = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
+        return cls(folder, task, spec, rows, photographs, about=about)
 
     @property
     def name(self) -> str:

@@ -29,26 +29,38 @@ from keras_dr.training.loop import save_model
 from keras_dr.training.run import Run
 
 
-def combine(run_folders: Sequence[Path], target: Path, overwrite: bool = False) -> dict[str, Any]:
-    """Write the ensemble of runs as a run.
+def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwrite: bool = False) -> Run:
+    """Write the ensemble of several runs as a run.
 
     Operating point and temperature are chosen on the validation photographs that all members share; for the folds of a
     cross validation, on what each fold says of the photographs that it did not learn from.
 
     Args:
-        run_folders: of runs, or of a cross validation, whose folds are taken.
-        target: folder to write.
-        overwrite: replace an existing `target`.
+        members: runs or their folders; a cross validation's folder stands for all its folds.
+        target: the folder to write.
+        overwrite: whether an existing run at `target` is replaced; by default it is refused.
 
     Returns:
-        What run.json says.
+        The Run.
 
     Raises:
         KerasDrError: fewer than two runs, of different tasks, preparation, data or heads, with feature maps of
             different sides, or whose validation photographs overlap without being the same.
+
+    Example:
+        >>> both = dr.ensemble(["runs/first", "runs/second"], "runs/both")
+        >>> len(both.about["members"])
+        2
     """
+    target = Path(target)
     folders.check_target(target, "run", overwrite)
-    members = [Run.load(folder) for folder in _expand(run_folders)]
+    runs = _expand(members)
+    _write(runs, target, overwrite)
+    return Run.load(target)
+
+
+def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
+    """Write the ensemble's folder."""
     _check(members)
     plan = {"members": [member.about["model_sha256"] for member in members]}
     with folders.growing_folder(target, "run", plan, overwrite) as folder:
@@ -74,7 +86,6 @@ def combine(run_folders: Sequence[Path], target: Path, overwrite: bool = False) 
             model_sha256=folders.sha256_of(folder / "model.keras"),
             **chosen,
         )
-        return folders.read_manifest(folder, "run")
 
 
 def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
@@ -121,13 +132,16 @@ def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
     return type(layer).from_config(settings)
 
 
-def _expand(run_folders: Sequence[Path]) -> list[Path]:
-    """Runs, and the folds of cross validations."""
-    found: list[Path] = []
-    for folder in run_folders:
-        folds = sorted(folder.glob("fold-*"), key=lambda fold: int(fold.name.rpartition("-")[2]))
-        found += folds if (folder / folders.MANIFESTS["cross-validation"]).is_file() else [folder]
-    return found
+def _expand(members: Sequence[Run | Path | str]) -> list[Run]:
+    """The runs, and the folds of cross validations."""
+    runs: list[Run] = []
+    for member in members:
+        if not isinstance(member, Run) and (Path(member) / folders.MANIFESTS["cross-validation"]).is_file():
+            folds = Path(member).glob("fold-*")
+            runs += [Run.load(fold) for fold in sorted(folds, key=lambda fold: int(fold.name.rpartition("-")[2]))]
+        else:
+            runs.append(Run.load(member))
+    return runs
 
 
 def _check(members: Sequence[Run]) -> None:

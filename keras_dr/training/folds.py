@@ -3,6 +3,9 @@
 RUN/ cross_validation.json out_of_fold.csv fold-1/ ... fold-N/, each an ordinary run
 """
 
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.progress import Stage
+from keras_dr.core.progress import Stage, no_progress
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure, predictions
 from keras_dr.metrics.predictions import write_predictions
@@ -23,58 +26,81 @@ from keras_dr.training.run import Run
 from keras_dr.training.train import train
 
 
+@dataclass(frozen=True)
+class CrossValidation:
+    """The runs of a cross validation.
+
+    Attributes:
+        folder: where it lies.
+        figures: the content of cross_validation.json: folds, their mean, deviation and the pooled scores.
+    """
+
+    folder: Path
+    figures: Mapping[str, Any]
+
+    def runs(self) -> list[Run]:
+        """The run of each fold."""
+        return [Run.load(self.folder / f"fold-{number}") for number in range(1, len(self.figures["folds"]) + 1)]
+
+
 def cross_validate(
-    prepared: PreparedSet,
-    target: Path,
-    recipe: Recipe,
-    folds: int,
+    data: PreparedSet | Path | str,
+    target: Path | str,
+    recipe: Recipe | Path | str | None = None,
+    *,
+    folds: int = 5,
+    save_every: int = 0,
     overwrite: bool = False,
     stage: Stage | None = None,
-    save_every: int = 0,
-) -> dict[str, Any]:
-    """Train a run a fold on the photographs of train and val, and judge each photograph by the run that never saw it.
+) -> CrossValidation:
+    """Train one run per fold of the train and val photographs, and judge each photograph by the run that never saw it.
 
     Each fold's epoch and threshold are chosen on the photographs that it judges: figures to choose a recipe by, a
     little too good to report. The test split stays untouched. An interrupted call goes on in the fold where it stood.
 
     Args:
-        prepared: set with train and val splits.
-        target: folder to write.
-        recipe: what to do in each fold.
-        folds: how many.
-        overwrite: replace an existing `target`.
-        stage: label -> context with the progress of a fold.
-        save_every: as for `training.train`.
+        data: a Prepared set with train and val splits, or its folder.
+        target: the folder to write.
+        recipe: what to do in each fold: a recipe, a YAML file, or the name of a shipped recipe.
+        folds: the number of folds, 2 or more.
+        save_every: as for `train`.
+        overwrite: whether an existing cross validation at `target` is replaced; by default it is refused.
+        stage: given the name of a fold, returns a context that yields its progress function.
 
     Returns:
-        What cross_validation.json says.
+        The cross validation.
 
     Raises:
         KerasDrError: too few patients for so many folds, a fold without positive or without negative photographs, or
-            as for `training.train`.
+            as for `train`.
+
+    Example:
+        >>> dr.cross_validate("prepared/idrid", "folds/idrid", recipe="idrid", folds=5).figures["pooled"]
+        {'val_loss': ...}
     """
+    data = PreparedSet.load(data)
+    target = Path(target)
+    recipe = Recipe.load(recipe)
     folders.check_target(target, "cross-validation", overwrite)
-    sides = [prepared.folded(Fold(number, folds)) for number in range(1, folds + 1)]
+    sides = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(sides, folds)
-    data = folders.read_manifest(prepared.folder, "prepared")["manifest_sha256"]
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": data, "folds": folds}
+    manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
+    plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "folds": folds}
     with folders.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
         judged = []
         for number, side in enumerate(sides, 1):
             place = folder / f"fold-{number}"
             if not (place / folders.MANIFESTS["run"]).is_file():
-                if stage:
-                    with stage(f"fold {number} of {folds}") as progress:
-                        train(side, place, recipe, False, progress, save_every)
-                else:
-                    train(side, place, recipe, save_every=save_every)
-            grader, held_out = Run.load(place), side.split("val")
+                with stage(f"fold {number} of {folds}") if stage else nullcontext(no_progress) as progress:
+                    train(side, place, recipe, save_every=save_every, progress=progress)
+            grader = Run.load(place)
+            held_out = side.split("val")
             judged.append((grader, held_out, predict(grader, grader.model(), held_out)))
         _write_out_of_fold(folder / "out_of_fold.csv", judged)
         summary = summarise([held_out.labels() for _, held_out, _ in judged], [p for *_, p in judged], judged[0][0])
-        recipes = {"recipe": plan["recipe"], "data": {"manifest_sha256": data}}
-        folders.write_manifest(folder, "cross-validation", **recipes, **summary)
-        return folders.read_manifest(folder, "cross-validation")
+        manifest = {"recipe": plan["recipe"], "data": {"manifest_sha256": manifest_sha256}, **summary}
+        folders.write_manifest(folder, "cross-validation", **manifest)
+    return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
 
 
 def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:

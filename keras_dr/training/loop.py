@@ -1,7 +1,7 @@
 """The loop over the epochs of both phases: the head on a frozen backbone, then the unfrozen network."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.progress import Progress
+from keras_dr.core.progress import Progress, no_progress
 from keras_dr.metrics import measure
 from keras_dr.models.grader import LOGITS, freeze, recipe_model
 from keras_dr.models.heads import HEADS, probabilities
@@ -50,6 +50,7 @@ class Training:
         progress: called with (steps done, steps at most, what is going on).
         save_every: steps after which an epoch is saved midway; 0: only after epochs.
         spread: over which devices; made and used in its scope.
+        callbacks: Keras callbacks, called with the epochs of both phases.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Training:
         progress: Progress | None,
         save_every: int = 0,
         spread: DeviceSpread | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         self.size, self.recipe, self.task = prepared.preprocessing.size, recipe, prepared.task
         classes, train_set, val_set = len(self.task.classes), prepared.split("train"), prepared.split("val")
@@ -77,7 +79,8 @@ class Training:
         labels = train_set.labels()
         weights = class_weights(labels, classes, recipe.class_weights)
         self.lesson = Batches(labels, targets, weights, recipe, self.spread)
-        self.progress = progress or (lambda done, total, text: None)
+        self.progress = progress or no_progress
+        self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
 
     def run(self, folder: Path) -> State:
         """Both phases, from where an interrupted call stood; leaves <phase>.keras of each one's best epoch.
@@ -89,6 +92,7 @@ class Training:
         checkpoints = Checkpoints(folder)
         state = checkpoints.state()
         logs = tf.summary.create_file_writer(str(folder / "logs"))
+        self.callbacks.on_train_begin()
         for phase in PHASES:
             if phase in state.finished:
                 continue
@@ -101,6 +105,7 @@ class Training:
             state.finished[phase] = best | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
             checkpoints.finish(state)
         logs.close()
+        self.callbacks.on_train_end()
         return state
 
     def best(self, state: State) -> dict[str, Any]:
@@ -122,6 +127,8 @@ class Training:
                 seen = [measure.goodness(row[self.recipe.monitor], self.recipe.monitor) for row in state.rows()]
                 optimizer.learning_rate = plateau_rate(settings.learning_rate, seen)
             watch = _Watch(self, settings, state, started, checkpoints)
+            epoch = self.overall(state)
+            self.callbacks.on_epoch_begin(epoch)
             with held_interrupt() as watch.interrupted:
                 row = self._epoch(stage, state, watch)
                 with optimizer.averaged():
@@ -132,9 +139,13 @@ class Training:
                         save_model(self.model, folder / f"{state.phase}.keras")
                 checkpoints.save(stage.trainer, state)
             watch.epoch_ended(row)
+            scores = {
+                name: value for name, value in row.items() if name not in ("phase", "epoch") and value is not None
+            }
+            self.callbacks.on_epoch_end(epoch, scores)
             with logs.as_default():
-                for name in [name for name in row.keys() - {"phase", "epoch"} if row[name] is not None]:
-                    tf.summary.scalar(f"{state.phase}/{name}", row[name], step=state.epoch)
+                for name, value in scores.items():
+                    tf.summary.scalar(f"{state.phase}/{name}", value, step=state.epoch)
             if watch.interrupted:
                 raise KeyboardInterrupt
 

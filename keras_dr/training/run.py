@@ -51,17 +51,23 @@ class Run:
     turns: bool = False
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Run":
+    def load(cls, source: "Run | Path | str") -> "Run":
         """Read a Run folder (its model is read by `Run.model`).
 
         Args:
-            folder: where `train` or `ensemble` wrote it.
+            source: the folder that `train` or `ensemble` wrote; a Run is returned as it is.
 
         Raises:
             KerasDrError: not a Run folder.
         """
-        folder = Path(folder)
-        about = folders.read_manifest(folder, "run")
+        if isinstance(source, Run):
+            return source
+        folder = Path(source)
+        return cls.from_manifest(folder, folders.read_manifest(folder, "run"))
+
+    @classmethod
+    def from_manifest(cls, folder: Path, about: dict[str, Any]) -> "Run":
+        """A Run whose run.json is read already; arguments and errors as for `load`."""
         try:
             run = cls(
                 folder,
@@ -149,14 +155,14 @@ class Run:
             raise KerasDrError(expected, "others, by another version of scikit-learn", remedy)
         return home
 
-    def prepared_set(self, folder: Path | None = None) -> PreparedSet:
-        """The Prepared set at `folder`, labelled by the run's task; without a folder the one that it was trained on.
+    def prepared_set(self, source: PreparedSet | Path | str | None = None) -> PreparedSet:
+        """A Prepared set, labelled by the run's task; without a `source` the one that the run was trained on.
 
         Raises:
             KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
         """
-        home = PreparedSet.load(folder) if folder else self.own_set()
-        if folder and self.is_own(home):
+        home = self.own_set() if source is None else PreparedSet.load(source)
+        if source is not None and self.is_own(home):
             home = self._sides(home)
         if home.preprocessing != self.preprocessing:
             raise KerasDrError(

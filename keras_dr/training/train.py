@@ -4,6 +4,7 @@ RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,54 +24,71 @@ from keras_dr.training import devices, hosts
 from keras_dr.training.checkpoints import PHASES, State
 from keras_dr.training.finish import calibrated, finish_model_file
 from keras_dr.training.loop import Training
+from keras_dr.training.run import Run
 
 
 def train(
-    prepared: PreparedSet,
-    target: Path,
-    recipe: Recipe,
+    data: PreparedSet | Path | str,
+    target: Path | str,
+    recipe: Recipe | Path | str | None = None,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    save_every: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
-    save_every: int = 0,
-) -> dict[str, Any]:
+) -> Run:
     """Train a grader and write its Run folder; an interrupted call with the same inputs is continued.
 
+    The head learns first, on a frozen backbone; then the whole network is fine-tuned. The better phase is kept.
+
     Args:
-        prepared: set with train and val splits.
-        target: folder to write.
-        recipe: what to do.
-        overwrite: replace an existing `target`.
+        data: a Prepared set with train and val splits, or its folder.
+        target: the folder to write.
+        recipe: what to do: a recipe, a YAML file, or the name of a shipped recipe; by default `Recipe()`.
+        callbacks: Keras callbacks, such as MLflow's or Weights & Biases'. They are called at the begin and the end of
+            the training and of each epoch; epochs are counted over both phases. `logs` holds the loss, the accuracy and
+            the validation scores. A resumed training calls them for the epochs that are left.
+        save_every: the number of steps after which an epoch is saved midway; 0: only after epochs.
+        overwrite: whether an existing run at `target` is replaced; by default it is refused.
         progress: called with (steps done, steps at most, what is going on).
-        save_every: steps after which an epoch is saved midway; 0: only after epochs.
 
     Returns:
-        What run.json says.
+        The Run.
 
     Raises:
         KerasDrError: `target` exists, weights cannot be had, validation photographs lack a kind, the loss is not
             finite, the disk is full, or an interrupted training of other settings lies there.
+
+    Example:
+        >>> run = dr.train("prepared/idrid", "runs/idrid", recipe="recipes/idrid.yaml")
+        >>> run.about["kept"]
+        'finetune'
     """
+    data = PreparedSet.load(data)
+    target = Path(target)
+    recipe = Recipe.load(recipe)
     folders.check_target(target, "run", overwrite)
-    data = folders.read_manifest(prepared.folder, "prepared")
+    manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     fold = None
-    if prepared.fold:
-        fold = {**asdict(prepared.fold), "val_sha256": prepared.split_sha256("val")}
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": data["manifest_sha256"], "fold": fold}
+    if data.fold:
+        fold = {**asdict(data.fold), "val_sha256": data.split_sha256("val")}
+    plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
     hosts.check_agreement(spread, plan)
     growing = folders.growing_folder(target, "run", plan, overwrite, precious=True)
     with spread.scope():
-        training = Training(prepared, recipe, progress, save_every, spread)
+        training = Training(data, recipe, progress, save_every, spread, callbacks)
         with hosts.shared_folder(spread, growing, folders.partial_folder(target)) as folder:
             if not (folder / "run.json").is_file():
                 state = training.run(folder)
-                relative = os.path.relpath(prepared.folder.resolve(), target.resolve())
-                known = {"prepared": relative, "manifest_sha256": data["manifest_sha256"], "fold": fold}
+                relative = os.path.relpath(data.folder.resolve(), target.resolve())
+                known = {"prepared": relative, "manifest_sha256": manifest_sha256, "fold": fold}
                 _write_results(folder, training, state, known)
             # last of all: without these, an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
             folders.remove_folder(folder / "checkpoints")
-            return folders.read_manifest(folder, "run")
+            about = folders.read_manifest(folder, "run")
+    return Run.from_manifest(target, about)  # on other hosts the folder may appear a moment later
 
 
 def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any]) -> None:

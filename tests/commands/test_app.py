@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from keras_dr.recipe import load_recipe
+from keras_dr.recipe import Recipe
 
 
 def cli(*words: object) -> subprocess.CompletedProcess[str]:
@@ -115,7 +115,7 @@ def test_recipe_show_prints_what_train_reads(tmp_path: Path) -> None:
     done = cli("recipe", "show", "--recipe", ROOT / "recipes" / "idrid.yaml", "--set", "seed=7")
     assert done.returncode == 0, done.stderr
     (tmp_path / "shown.yaml").write_text(done.stdout)
-    assert load_recipe(tmp_path / "shown.yaml") == load_recipe(ROOT / "recipes" / "idrid.yaml", ["seed=7"])
+    assert Recipe.load(tmp_path / "shown.yaml") == Recipe.load(ROOT / "recipes" / "idrid.yaml", ["seed=7"])
 
 
 def test_recipe_check_names_the_nearest_key(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from keras_dr.datasets import read_records
 from keras_dr.datasets.grades import task_of
 from keras_dr.datasets.records import read_array
 from keras_dr.datasets.tables import read_table
-from keras_dr.evaluation.compare import load_evaluated_runs
+from keras_dr.evaluation.comparison import load_evaluated_runs
 from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.recipe import load_recipe
+from keras_dr.recipe import Recipe
 from keras_dr.reports.html import Section, write_html
 from keras_dr.reports.tables import Table
 
@@ -58,7 +58,7 @@ def put(file: Path, content: str | bytes) -> Path:
 def test_a_hostile_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(KerasDrError) as caught:
-        load_recipe(put(tmp_path / "r.yaml", text))
+        Recipe.load(put(tmp_path / "r.yaml", text))
     assert len(str(caught.value)) < 3000
     assert not (tmp_path / "out").exists()
 
@@ -66,7 +66,7 @@ def test_a_hostile_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("value", ["[" * 20_000, "!!int ''", "9" * 5000])
 def test_a_hostile_setting_is_refused(value: str) -> None:
     with pytest.raises(KerasDrError):
-        load_recipe(None, [f"seed={value}"])
+        Recipe.load(None, [f"seed={value}"])
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import TASKS, Task
-from keras_dr.evaluation import compare, comparison_files
-from keras_dr.evaluation.compare import EvaluatedRun
+from keras_dr.evaluation import comparison, comparison_files
+from keras_dr.evaluation.comparison import EvaluatedRun
 from keras_dr.metrics.intervals import resamples
 from keras_dr.metrics.predictions import Predictions, write_predictions
 
@@ -44,28 +44,30 @@ def contender(name: str, of: Predictions) -> EvaluatedRun:
 
 
 @pytest.fixture
-def found() -> compare.Comparison:
+def found() -> comparison.Comparison:
     runs_ = [
         contender("bad", predictions(70)),
         contender("good", predictions(10, 1)),
         contender("fair", predictions(12)),
     ]
-    return compare.compare(runs_, resamples=300)
+    return comparison.compare_evaluated(runs_, resamples=300)
 
 
 def test_where_patients_have_several_photographs_the_bootstrap_stands_alone() -> None:
     pairs = [replace(predictions(wrong, seed), patients=np.arange(N) // 2) for wrong, seed in ((40, 0), (20, 1))]
-    found = compare.compare([contender(name, of) for name, of in zip("ab", pairs, strict=True)], resamples=300)
+    found = comparison.compare_evaluated(
+        [contender(name, of) for name, of in zip("ab", pairs, strict=True)], resamples=300
+    )
     drawn = []
     for weights in resamples(pairs[0].patients, 300):
-        areas = [compare.figures(one, weights)["auroc_referable"] for one in found.contenders]
+        areas = [comparison.figures(one, weights)["auroc_referable"] for one in found.contenders]
         drawn.append(areas[0] - areas[1])
     area, accuracy = (found.differences[0, 1, key] for key in ("auroc_referable", "accuracy"))
     assert area.interval == pytest.approx(np.quantile(np.concatenate(drawn), (0.025, 0.975)))
     assert area.p is None and accuracy.p is None
 
 
-def test_differences_are_of_the_figures(found: compare.Comparison) -> None:
+def test_differences_are_of_the_figures(found: comparison.Comparison) -> None:
     one = found.differences[0, 1, "accuracy"]
     assert one.value == pytest.approx(found.values[0]["accuracy"] - found.values[1]["accuracy"])
     assert one.clear and one.p < 1e-6 and one.interval[0] <= one.value <= one.interval[1]
@@ -73,17 +75,19 @@ def test_differences_are_of_the_figures(found: compare.Comparison) -> None:
     assert found.differences[0, 1, "auroc_referable"].p is not None
 
 
-def test_the_best_is_marked_only_beyond_chance(found: compare.Comparison) -> None:
+def test_the_best_is_marked_only_beyond_chance(found: comparison.Comparison) -> None:
     assert found.best("accuracy") is None  # good and fair are too near
-    two = compare.compare(found.contenders[:2], resamples=300)
+    two = comparison.compare_evaluated(found.contenders[:2], resamples=300)
     assert two.best("accuracy") == 1
-    marked = {row[0]: row for row in compare.figures_table(two).rows}
+    marked = {row[0]: row for row in comparison.figures_table(two).rows}
     assert marked["good"][3].endswith("*") and not marked["bad"][3].endswith("*")
     assert marked["good"][1:3] == (0.4, 0.6)
 
 
 def test_a_run_against_itself_differs_in_nothing() -> None:
-    same = compare.compare([contender("a", predictions(10)), contender("b", predictions(10))], resamples=50)
+    same = comparison.compare_evaluated(
+        [contender("a", predictions(10)), contender("b", predictions(10))], resamples=50
+    )
     assert {(one.value, one.clear) for one in same.differences.values()} == {(0.0, False)}
     assert same.differences[0, 1, "accuracy"].p == same.differences[0, 1, "auroc_referable"].p == 1.0
 
@@ -91,11 +95,11 @@ def test_a_run_against_itself_differs_in_nothing() -> None:
 def test_classes_without_order_or_referral_are_compared_by_what_exists() -> None:
     task = Task("classes", ("oval", "round", "square"), ())
     of = Predictions(np.array([0, 1, 2, 0]), np.eye(3)[[0, 1, 1, 0]], task)
-    two = compare.compare([contender("a", of), contender("b", of)], resamples=20)
+    two = comparison.compare_evaluated([contender("a", of), contender("b", of)], resamples=20)
     assert set(two.values[0]) == {"accuracy", "macro_f1", "weighted_f1"}
 
 
-def test_tables_and_pictures_are_written(found: compare.Comparison, tmp_path: Path) -> None:
+def test_tables_and_pictures_are_written(found: comparison.Comparison, tmp_path: Path) -> None:
     comparison_files.write_comparison(tmp_path / "out", found)
     names = {"figures.csv", "differences.csv", "costs.csv", "comparison.md", "figures.png", "curves.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
@@ -131,7 +135,7 @@ def test_photographs_are_brought_into_one_order(tmp_path: Path) -> None:
     of = predictions(10)
     first = write_run(tmp_path / "first", of, NAMES)
     second = write_run(tmp_path / "second", of.subset(np.arange(N)[::-1]), NAMES[::-1])
-    one, other = compare.load_evaluated_runs([first, second])
+    one, other = comparison.load_evaluated_runs([first, second])
     assert (one.of.labels == other.of.labels).all() and one.of.probabilities == pytest.approx(other.of.probabilities)
 
 
@@ -139,13 +143,13 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", predictions(10), NAMES)
     second = write_run(tmp_path / "second", predictions(10), [*NAMES[:-1], "other"])
     with pytest.raises(KerasDrError, match="two or more"):
-        compare.load_evaluated_runs([first])
+        comparison.load_evaluated_runs([first])
     with pytest.raises(KerasDrError, match="2 other ones"):
-        compare.load_evaluated_runs([first, second])
+        comparison.load_evaluated_runs([first, second])
     metrics_file = second / "evaluation" / "small-test" / "metrics.json"
     metrics_file.write_text(json.dumps({"model_sha256": "m"}))
     with pytest.raises(KerasDrError, match="older version"):
-        compare.load_evaluated_runs([first, second])
+        comparison.load_evaluated_runs([first, second])
     metrics_file.unlink()
     with pytest.raises(KerasDrError, match=r"evaluate .*second"):
-        compare.load_evaluated_runs([first, second])
+        comparison.load_evaluated_runs([first, second])

@@ -16,7 +16,7 @@ from keras_dr.evaluation import evaluate
 from keras_dr.metrics.calibration import calibrate
 from keras_dr.metrics.predictions import read_predictions
 from keras_dr.models.heads import softmax
-from keras_dr.preparation import prepare
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports import evaluation
 from keras_dr.training import forward
@@ -33,7 +33,7 @@ def run(run_folder: Path, prepared_folder: Path, tmp_path: Path):
 
 def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
     data = run.prepared_set().split("test")
-    folder, figures = evaluate.evaluate(run, data, "small-test")
+    folder, figures = evaluate.evaluate_photographs(run, data, "small-test")
     with (folder / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert figures == json.loads((folder / "metrics.json").read_bytes())
@@ -45,7 +45,7 @@ def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
         assert float(row["p_referable"]) == pytest.approx(sum(classes[2:]), abs=1e-5)
         assert row["prediction"] == run.task.classes[int(np.argmax(classes))]
     pictures = {"confusion", "roc-pr", "reliability", "coverage", "samples", "mistakes"}
-    files = {"metrics.json", "predictions.csv", "metrics_summary.csv", "report.html"}
+    files = {"metrics.json", "predictions.csv", "metrics_summary.csv", "cost.json", "report.html"}
     assert {path.name for path in folder.iterdir()} == files | {f"{name}.png" for name in pictures}
     assert "95 %" in (run.folder / "MODEL_CARD.md").read_text()
 
@@ -59,15 +59,15 @@ def test_predictions_equal_the_model_on_the_photographs(run) -> None:
 
 def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
     data = run.prepared_set().split("test")
-    evaluate.evaluate(run, data, "again")
+    evaluate.evaluate_photographs(run, data, "again")
     with pytest.raises(KerasDrError, match="--overwrite"):
-        evaluate.evaluate(run, data, "again")
-    evaluate.evaluate(run, data, "again", overwrite=True)
+        evaluate.evaluate_photographs(run, data, "again")
+    evaluate.evaluate_photographs(run, data, "again", overwrite=True)
 
 
 def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
-    prepare.prepare(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
+    prepare_records(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
 
@@ -75,12 +75,12 @@ def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_
 def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
     spec = Preprocessing(32)
-    prepare.prepare(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
+    prepare_records(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
     own, other = run.prepared_set(), run.prepared_set(tmp_path / "two")
     assert [row["label"] for row in other.rows] == [row["label"] for row in own.rows]
-    evaluate.evaluate(run, own.split("test"), run.result_name(own, "test"))
-    _, figures = evaluate.evaluate(
-        run, other, run.result_name(other, "all"), wishes=evaluate.EvaluationOptions(0.1, 0.3)
+    evaluate.evaluate_photographs(run, own.split("test"), run.result_name(own, "test"))
+    _, figures = evaluate.evaluate_photographs(
+        run, other, run.result_name(other, "all"), options=evaluate.EvaluationOptions(0.1, 0.3)
     )
     trained_on = {split: len(own.split(split).rows) for split in ("train", "val")}
     assert figures["external"] and figures["seen_in_training"] == trained_on
@@ -97,7 +97,7 @@ def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
     folders.write_json(run.folder / "run.json", run.about | chosen)
     calibrated = Run.load(run.folder)
     assert calibrated.decision == "median" and calibrated.point.targets == {"sensitivity": 0.9}
-    folder, figures = evaluate.evaluate(calibrated, run.prepared_set().split("test"), "small-test")
+    folder, figures = evaluate.evaluate_photographs(calibrated, run.prepared_set().split("test"), "small-test")
     assert figures["calibration"]["temperature"] == calibrated.temperature == chosen["temperature"]
     assert list(figures["operating_points"]) == ["specificity-95", "sensitivity-90", "youden", "screening"]
     assert figures["operating_points"]["youden"]["threshold"] == chosen["operating_points"]["youden"]["value"]
@@ -109,7 +109,7 @@ def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
 def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:
     data = run.prepared_set().split("test")
     few = dataclasses.replace(data, rows=tuple(row for row in data.rows if row["label"] != "severe")[:5])
-    _, figures = evaluate.evaluate(run, few, "five")
+    _, figures = evaluate.evaluate_photographs(run, few, "five")
     assert figures["photographs"] == 5 and figures["classes"]["severe"]["recall"] is None
     assert "severe" in evaluation.metrics_text(figures)
 
@@ -119,7 +119,7 @@ def test_a_share_that_is_none_is_refused(run) -> None:
         evaluate.EvaluationOptions(prevalence=1.5)
     data = run.prepared_set().split("test")
     with pytest.raises(KerasDrError, match="--by"):
-        evaluate.evaluate(run, data, "by", wishes=evaluate.EvaluationOptions(columns=("age",)))
+        evaluate.evaluate_photographs(run, data, "by", options=evaluate.EvaluationOptions(columns=("age",)))
 
 
 def test_a_changed_or_missing_model_is_refused(run) -> None:

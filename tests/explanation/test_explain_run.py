@@ -12,7 +12,7 @@ from keras_dr.explanation import explain_run as explaining
 from keras_dr.explanation.explain_run import explain_run, explain_run_photograph
 from keras_dr.explanation.job import ExplanationOptions
 from keras_dr.explanation.scores import bundle_maps
-from keras_dr.preparation import prepare
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.training.run import Run
 
 
@@ -26,7 +26,7 @@ def other(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run's photographs prepared as another set, split in another way."""
     folder = tmp_path_factory.mktemp("other") / "other"
     name, records = datasets.read_records(photographs)
-    prepare.prepare(records, photographs, folder, Preprocessing(32), dataset=name, seed=9, workers=1)
+    prepare_records(records, photographs, folder, Preprocessing(32), dataset=name, seed=9, workers=1)
     return folder
 
 

@@ -19,8 +19,8 @@ from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board, sample_evenly
 from keras_dr.models.grader import build_model
-from keras_dr.preparation import prepare
 from keras_dr.preparation.audit import seen_in
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.synthetic import photographs
 
@@ -39,7 +39,7 @@ def fundus_set(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
     photographs.write_dataset(folder / "source", count=24, seed=5, size=(96, 128), workers=1)
     name, records = datasets.read_records(folder / "source")
     target = folder / "fundus"
-    prepare.prepare(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
+    prepare_records(records, folder / "source", target, Preprocessing(SIZE), dataset=name, workers=0)
     return PreparedSet.load(target).split("all")
 
 

@@ -7,7 +7,7 @@ from edge_demo.interpreter import Outputs
 from export.parity import compare, failures, limits_of
 from export.variants import ONNX, VARIANTS
 from keras_dr.datasets.grades import TASKS
-from keras_dr.recipe import ParityLimits, load_recipe
+from keras_dr.recipe import ParityLimits, Recipe
 
 REFERABLE = TASKS["referable"]
 LIMITS = limits_of(ParityLimits())
@@ -62,7 +62,7 @@ def test_every_variant_has_limits() -> None:
 
 
 def test_a_recipe_moves_one_limit_and_drops_another() -> None:
-    recipe = load_recipe(None, ["parity.int8.grade_agreement=.9", "parity.int8.auroc_loss=null"])
+    recipe = Recipe.load(None, ["parity.int8.grade_agreement=.9", "parity.int8.auroc_loss=null"])
     assert limits_of(recipe.parity)["int8"] == {
         "grade_agreement": ("at least", 0.9),
         "heatmap_correlation": ("at least", 0.9),

@@ -103,15 +103,15 @@ def prepared_set(box: Path) -> None:
 def recipe(box: Path) -> None:
     """As a file, and by its lines as --set."""
     from keras_dr.core.errors import KerasDrError
-    from keras_dr.recipe import load_recipe, recipe_text
+    from keras_dr.recipe import Recipe, recipe_text
 
     for line in (box / "recipe.yaml").read_bytes().decode("utf-8", "replace").splitlines()[:5]:
         try:
-            load_recipe(None, [line])
+            Recipe.load(None, [line])
         except KerasDrError as error:
             assert len(str(error)) < 10_000, "a message longer than a screen"
     try:
-        read = load_recipe(box / "recipe.yaml")
+        read = Recipe.load(box / "recipe.yaml")
     except KerasDrError as error:
         assert len(str(error)) < 10_000, "a message longer than a screen"
         raise

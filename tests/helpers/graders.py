@@ -1,12 +1,14 @@
 """A small grader with weights that tell photographs apart, and photographs for it."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from export.write_bundle import export_bundle
+from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
+from keras_dr.core.folders import read_json
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS
 from keras_dr.models.grader import build_model, head_weights
@@ -32,17 +34,19 @@ def photographs(count: int, size: int = SIZE) -> np.ndarray:
 
 
 def export(model: keras.Model, target: Path, **changes: Any) -> dict[str, Any]:
-    """`export_bundle` with settings that tests share."""
-    settings: dict[str, Any] = {
-        "task": TASKS["icdr"],
-        "spec": Preprocessing(SIZE),
-        "threshold": 0.4,
-        "temperature": TEMPERATURE,
-        "weights": "none",
-        "model_sha256": "00ff",
-        "calibration_images": photographs(8),
-        "calibration_seed": 7,
-        "validation": (photographs(6), np.arange(6) % 5),
-        "variants": ("float32",),
-    }
-    return export_bundle(model, target, **{**settings, **changes})
+    """`export_bundle` with settings that tests share; what parity.json says."""
+    named = {field.name for field in fields(GraderSettings)}
+    settings = GraderSettings(
+        task=TASKS["icdr"],
+        preprocessing=Preprocessing(SIZE),
+        threshold=0.4,
+        temperature=TEMPERATURE,
+        weights="none",
+        model_sha256="00ff",
+        **{name: value for name, value in changes.items() if name in named},
+    )
+    others = {name: value for name, value in changes.items() if name not in named}
+    calibration = Calibration(photographs(8), seed=7)
+    validation = Validation(photographs(6), np.arange(6) % 5)
+    export_bundle(model, target, settings, calibration, validation, **{"variants": ("float32",), **others})
+    return read_json(target / "parity.json")

@@ -9,14 +9,14 @@ from drawn import SIZE
 
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.preparation.prepare import prepare_records
 
 SPEC = Preprocessing(SIZE)
 
 
 def prepare(source: Path, target: Path, spec: Preprocessing = SPEC, **settings: object) -> dict:
     name, records = read_records(source)
-    return write_prepared_set(records, source, target, spec, dataset=name, **{"workers": 0} | settings)
+    return prepare_records(records, source, target, spec, dataset=name, **{"workers": 0} | settings)
 
 
 def content(folder: Path) -> dict[str, str]:

@@ -7,8 +7,8 @@ from drawn import SIZE
 
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare
 from keras_dr.preparation.audit import Audit, audit, write_copies
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.preparation import audit_text
 
@@ -29,7 +29,7 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
     labels.write_text(labels.read_text().replace("p0001_left.jpg,0,", "p0001_left.jpg,1,"))
     name, records = read_records(source)
     spec = Preprocessing(SIZE, "clahe")
-    prepare.prepare(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
+    prepare_records(records, source, folder / "external", spec, dataset=name, seed=7, workers=0)
     return PreparedSet.load(folder / "external")
 
 

@@ -18,7 +18,7 @@ from keras_dr.datasets.records import SPLITS
 from keras_dr.metrics import measure
 from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
-from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.reports.preparation import prepared_text
@@ -28,7 +28,7 @@ THREE = Task("classes", ("a", "b", "c"), ())
 
 def prepare(source: Path, target: Path, **settings: object) -> dict:
     name, records = read_records(source)
-    return write_prepared_set(records, source, target, Preprocessing(SIZE), dataset=name, workers=0, **settings)
+    return prepare_records(records, source, target, Preprocessing(SIZE), dataset=name, workers=0, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
 ) -> None:
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grader
-    from export.export_run import export_run
-    from keras_dr.evaluation.evaluate import evaluate
+    from export.export_run import export
+    from keras_dr.evaluation.evaluate import evaluate_photographs
     from keras_dr.training.run import Run
     from keras_dr.training.train import train
 
@@ -88,10 +88,10 @@ def test_a_run_without_positive_class_is_trained_measured_and_bundled(
     train(PreparedSet.load(tmp_path / "set"), tmp_path / "run", watched)
     run = Run.load(tmp_path / "run")
     assert (run.task.classes, run.task.referable, run.threshold) == (("other", "oval", "round"), (), 1.0)
-    target, figures = evaluate(run, run.prepared_set().split("test"), "set-test")
+    target, figures = evaluate_photographs(run, run.prepared_set().split("test"), "set-test")
     assert figures["auroc_referable"] is figures["operating_point"]["specificity"] is None
     assert json.loads((target / "metrics.json").read_text())["positive"] == ""
-    export_run(tmp_path / "run", tmp_path / "bundle", ["float32"], allow_drift=True)
+    export(tmp_path / "run", tmp_path / "bundle", ["float32"], allow_drift=True)
     bundle = Bundle.load(tmp_path / "bundle")
     assert (bundle.task, bundle.classes, bundle.referable) == ("classes", ("other", "oval", "round"), ())
     photograph = next((photographs / "images").iterdir())

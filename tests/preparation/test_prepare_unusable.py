@@ -12,7 +12,7 @@ from preparation import copied, prepare, read_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation.prepare import prepare as write_prepared_set
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet
 
 
@@ -66,7 +66,7 @@ def test_a_photograph_that_vanishes_is_listed(photographs: Path, tmp_path: Path)
     source = copied(photographs, tmp_path)
     name, records = read_records(source)
     records[5].path.unlink()
-    write_prepared_set(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
+    prepare_records(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["image_id"] == records[5].image_id and "No such file" in row["reason"]
 
@@ -75,7 +75,7 @@ def test_a_lost_mask_is_listed_and_leaves_no_image(photographs: Path, tmp_path: 
     source = copied(photographs, tmp_path)
     name, records = read_records(source)
     records[5].masks["optic_disc"].unlink()
-    write_prepared_set(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
+    prepare_records(records, source, tmp_path / "set", Preprocessing(SIZE), dataset=name, workers=0)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["reason"].startswith("mask") and len(list((tmp_path / "set" / "images").iterdir())) == 59
 
@@ -105,7 +105,7 @@ def test_a_photograph_that_kills_its_process_is_listed_and_the_rest_prepared(
     name, records = read_records(photographs)
     records[9] = replace(records[9], path=Killer(records[9].path))
     spec = Preprocessing(SIZE)
-    about = prepare.prepare(records, photographs, tmp_path / "set", spec, dataset=name, workers=workers)
+    about = prepare_records(records, photographs, tmp_path / "set", spec, dataset=name, workers=workers)
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
     assert row["image_id"] == records[9].image_id and "process died" in row["reason"]
     assert about["rejected"] == 1 and len(PreparedSet.load(tmp_path / "set").rows) == 59

@@ -10,7 +10,7 @@ from places import SHARED
 
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
-from keras_dr.preparation import prepare
+from keras_dr.preparation.prepare import prepare_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not at hand")]
 Sides = dict[str, list[str]]  # hash of the published pixels -> the splits in which it lies
@@ -54,7 +54,7 @@ def test_copies_and_leaks_are_those_of_an_independent_count(
     tmp_path: Path, source: str, count, size: int, copies: int, leaks: int
 ) -> None:
     name, records = read_records(SHARED / source)
-    about = prepare.prepare(records, SHARED / source, tmp_path / "set", Preprocessing(size), dataset=name)
+    about = prepare_records(records, SHARED / source, tmp_path / "set", Preprocessing(size), dataset=name)
     sides = count(SHARED / source)
     judged = [
         (found, max(("train", "val", "test").index(side or "train") for side in found)) for found in sides.values()

@@ -56,13 +56,13 @@ def second_run(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.T
 
 
 def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path) -> None:
-    about = ensemble.combine([run_folder, second_run], tmp_path / "both")
+    about = ensemble.ensemble([run_folder, second_run], tmp_path / "both").about
     assert [member["model_sha256"] for member in about["members"]] == [
         folders.read_manifest(folder, "run")["model_sha256"] for folder in (run_folder, second_run)
     ]
     both = Run.load(tmp_path / "both")
     data = both.prepared_set().split("test")
-    _, figures = evaluate.evaluate(both, data, both.result_name(data, "test"))
+    _, figures = evaluate.evaluate_photographs(both, data, both.result_name(data, "test"))
     assert figures["photographs"] == len(data.rows)
     assert (tmp_path / "both" / "evaluation").is_dir()
     assert measure_cost(both, both.model())["latency_ms"] > 0
@@ -70,7 +70,7 @@ def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path
 
 def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="two runs or more"):
-        ensemble.combine([run_folder], tmp_path / "one")
+        ensemble.ensemble([run_folder], tmp_path / "one")
 
 
 def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: Path, tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: P
     phase = {"epochs": 1, "learning_rate": 1e-3}
     values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
     data = PreparedSet.load(prepared_folder)
-    cross_validate(data, tmp_path / "cv", recipe_from_dict(values), 2)
-    about = ensemble.combine([tmp_path / "cv"], tmp_path / "both")
+    cross_validate(data, tmp_path / "cv", recipe_from_dict(values), folds=2)
+    about = ensemble.ensemble([tmp_path / "cv"], tmp_path / "both").about
     assert len(about["members"]) == 2 and about["data"]["folds"]
     assert Run.load(tmp_path / "both").own_set().rows == data.rows
 
@@ -107,7 +107,7 @@ def test_turned_views_have_no_card_and_are_told(run_folder: Path, prepared_folde
     data = run.prepared_set(tmp_path / "moved").split("test")
     turning = forward.with_tta(run, tmp_path / "moved")
     before = (tmp_path / "run" / MODEL_CARD).exists()
-    folder, figures = evaluate.evaluate(turning, data, turning.result_name(data, "test"))
+    folder, figures = evaluate.evaluate_photographs(turning, data, turning.result_name(data, "test"))
     assert folder.name == f"{prepared_folder.name}-test-turned" and figures["turned"]
     assert (tmp_path / "run" / MODEL_CARD).exists() == before
     assert "eight views" in (folder / "report.html").read_text()

@@ -9,7 +9,7 @@ import pytest
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.evaluation.evaluate import evaluate
+from keras_dr.evaluation.evaluate import evaluate_photographs
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold, fold_numbers
 from keras_dr.recipe import Recipe, recipe_from_dict
@@ -37,9 +37,9 @@ def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempP
         return progress(stop=len(begun) == 2)
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(data, target, recipe, FOLDS, stage=stage)
+        cross_validate(data, target, recipe, folds=FOLDS, stage=stage)
     assert not target.exists()
-    cross_validate(data, target, recipe, FOLDS, stage=stage)
+    cross_validate(data, target, recipe, folds=FOLDS, stage=stage)
     assert begun == ["fold 1 of 2", "fold 2 of 2", "fold 2 of 2"]
     return target
 
@@ -117,7 +117,7 @@ def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> 
     data = run.prepared_set(prepared_folder).split("val")
     assert data.rows == run.own_set().split("val").rows
     assert data.rows != PreparedSet.load(prepared_folder).split("val").rows
-    _, figures = evaluate(run, data, "own-val")
+    _, figures = evaluate_photographs(run, data, "own-val")
     about = folders.read_manifest(folder, "cross-validation")
     assert figures["accuracy"] == pytest.approx(about["folds"][1]["val_accuracy"])
     assert run.about["calibration"]["after"]["log_loss"] == pytest.approx(about["folds"][1]["val_loss"], rel=1e-5)
@@ -133,4 +133,4 @@ def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
 
 def test_existing_folds_are_refused(folder: Path, prepared_folder: Path, recipe: Recipe) -> None:
     with pytest.raises(KerasDrError, match="--overwrite"):
-        cross_validate(PreparedSet.load(prepared_folder), folder, recipe, FOLDS)
+        cross_validate(PreparedSet.load(prepared_folder), folder, recipe, folds=FOLDS)

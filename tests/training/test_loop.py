@@ -21,7 +21,7 @@ ONE = {"epochs": 1, "learning_rate": 1e-3}
 
 def run(folder: Path, target: Path, **settings: Any) -> dict[str, Any]:
     values = {"backbone": "tiny", "weights": "none", "frozen": ONE, "finetune": {"epochs": 0}}
-    return train.train(PreparedSet.load(folder), target, recipe_from_dict(values | settings))
+    return train.train(PreparedSet.load(folder), target, recipe_from_dict(values | settings)).about
 
 
 def model_of(target: Path, name: str = "model.keras") -> keras.Model:

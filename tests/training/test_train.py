@@ -125,7 +125,7 @@ def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: 
     recipe = recipe_from_dict(
         {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase | {"epochs": 0}}
     )
-    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe)
+    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe).about
     assert about["phases"]["frozen"]["epochs"] == 3
     assert about["kept"] == "frozen"
 
@@ -138,7 +138,7 @@ def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> 
         "frozen": {"epochs": 1, "learning_rate": 1e-3},
         "finetune": {"epochs": 1, "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant"},
     }
-    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values))
+    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values)).about
     assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
     assert about["kept"] == "frozen"
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(tmp_path / "run", "frozen.keras"), strict=True):
@@ -173,7 +173,7 @@ def test_a_stop_while_results_are_written_loses_no_phase(
         with monkeypatch.context() as patch, pytest.raises(OSError):
             patch.setattr(train, name, full_disk)
             train.train(data, tmp_path / "run", recipe)
-    about = train.train(data, tmp_path / "run", recipe)
+    about = train.train(data, tmp_path / "run", recipe).about
     assert about["kept"] == folders.read_manifest(run_folder, "run")["kept"]
     for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
         assert np.array_equal(one, other)

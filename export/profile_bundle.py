@@ -1,0 +1,122 @@
+"""Profiles a Bundle on this machine: latency, memory and size, operators, other engines, and a chart."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_demo import operators as operator_profiles
+from edge_demo import profiler
+from edge_demo.bundle import Bundle
+from edge_demo.operators import OperatorProfile
+from edge_demo.profiler import Measurement
+from export import engines
+from export.engines import EngineTime
+from keras_dr.core import folders
+from keras_dr.reports import plots
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was measured of a bundle.
+
+    Attributes:
+        file: profile.json.
+        chart: latency against kappa of each variant; None where parity.json knows no kappa.
+        measurements: one per variant, number of threads and run.
+        operators: where the time of each model goes; none unless it was asked for.
+        engines: other engines on the same weights; none unless they were asked for.
+    """
+
+    file: Path
+    chart: Path | None
+    measurements: Sequence[Measurement]
+    operators: Sequence[OperatorProfile] = ()
+    engines: Sequence[EngineTime] = ()
+
+    def __str__(self) -> str:
+        """The tables."""
+        parts = [profiler.table(self.measurements)]
+        if self.operators:
+            parts.append(operator_profiles.table(self.operators))
+        if self.engines:
+            parts.append(engines.table(self.engines))
+        return "\n".join(parts)
+
+
+def profile(
+    bundle: Bundle | Path | str,
+    out: Path | str | None = None,
+    *,
+    image: Path | str | None = None,
+    variants: Sequence[str] | None = None,
+    threads: Sequence[int] = (1, 2),
+    repeats: int = 50,
+    runs: int = 1,
+    operators: bool = False,
+    compare: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda text: None,
+) -> Profile:
+    """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow.
+
+    Args:
+        bundle: the Bundle, or its folder.
+        out: the folder for profile.json and its chart; by default the bundle's.
+        image: the photograph to grade; by default a drawn one.
+        variants: the models to measure; by default all of the bundle.
+        threads: numbers of processor threads.
+        repeats: counted rounds per measurement, 1 or more.
+        runs: how often the whole measurement is repeated, to show the variation.
+        operators: whether the time of each operator is measured as well.
+        compare: other engines for the float32 model: "onnxruntime", "openvino".
+        progress: called with the name of what is measured next.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        KerasDrError: no bundle, an unknown variant or engine, an altered model, or a process that died.
+
+    Example:
+        >>> profile = dr.profile("bundles/idrid", threads=[1])
+        >>> profile.measurements[0].total.p50_ms
+        41.3
+    """
+    bundle = Bundle.load(bundle)
+    folder = Path(out) if out is not None else bundle.folder
+    files = engines.engine_files(bundle.folder, ",".join(compare)) if compare else {}
+    folder.mkdir(parents=True, exist_ok=True)
+    photograph = Path(image).read_bytes() if image is not None else None
+    measurements = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs)
+    by_operator: list[OperatorProfile] = []
+    if operators:
+        by_operator = operator_profiles.profile_operators(bundle.folder, variants, threads, repeats, progress)
+    by_engine: list[EngineTime] = []
+    if files:
+        by_engine = engines.compare_engines(files, bundle.preprocessing, threads, repeats, runs, photograph)
+    file = folder / "profile.json"
+    profiler.write_json(file, measurements, operators=by_operator, engines=by_engine)
+    chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measurements)
+    return Profile(file, chart, measurements, by_operator, by_engine)
+
+
+def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) -> Path | None:
+    """Draw the variants whose kappa parity.json knows, on the most threads, and return the file."""
+    figures: dict[str, Any] = folders.read_json(parity)["figures"] if parity.is_file() else {}
+    most = max(measurement.threads for measurement in measurements)
+    rows = []
+    for measurement in measurements:
+        kappa = figures.get(measurement.variant, {}).get("quadratic_kappa_variant")
+        if measurement.threads == most and measurement.run == 0 and kappa:
+            rows.append(
+                {
+                    "variant": measurement.variant,
+                    "latency_ms": measurement.total.p50_ms,
+                    "quality": kappa,
+                    "size_mib": measurement.size_mib,
+                }
+            )
+    if not rows:
+        return None
+    plots.plot_variants(chart, rows)
+    return chart
