@@ -1,4 +1,4 @@
-"""`python -m edge_demo grade | watch | profile`: grade photographs on a device, or measure it."""
+"""`keras-dr-edge grade | watch | profile`, in a clone `python -m edge_demo`: grade on a device, or measure it."""
 
 import argparse
 import os
@@ -17,10 +17,12 @@ from edge_demo.photographs import grade_file, heatmap_files
 from edge_demo.results import FOOTER, describe, results_csv, results_json
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
+from keras_dr import __version__
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import find_images, printable
 
+DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
 MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
 MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
 
@@ -70,7 +72,8 @@ def _names(text: str) -> list[str]:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    main_parser = argparse.ArgumentParser("python -m edge_demo", description=__doc__, epilog=FOOTER)
+    main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
+    main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
 
     grade = commands.add_parser("grade", help="grade photographs", epilog=FOOTER)
@@ -256,5 +259,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return 1
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """The script `keras-dr-edge`."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -55,11 +55,17 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in _WITH_TENSORFLOW:
-        from keras_dr.quiet import load_tensorflow
+    try:
+        if name in _WITH_TENSORFLOW:
+            from keras_dr.quiet import load_tensorflow
 
-        load_tensorflow()
-    value = getattr(importlib.import_module(_MODULES[name]), name)
+            load_tensorflow()
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"keras_dr.{name} needs the package {error.name}, which is not installed. "
+            "Install what a workstation needs: pip install 'keras_dr[train]'."
+        ) from error
     globals()[name] = value
     return value
 

@@ -25,6 +25,7 @@ FLOORS = {
     "keras_dr.demo": 8,
     "keras_dr.commands": 9,
     "cli": 10,
+    "keras_dr.__main__": 10,
 }
 # packages that may import TensorFlow, and the modules in them that do not
 HEAVY = ("keras_dr.models", "keras_dr.training", "keras_dr.explanation", "keras_dr.evaluation", "export")
@@ -72,7 +73,7 @@ def imports(module: str, at_start: bool = False) -> set[str]:
 
 
 def test_every_module_is_on_a_floor() -> None:
-    assert {package_of(module) for module in MODULES} <= {*FLOORS, "keras_dr", "keras_dr.api"}
+    assert {package_of(module) for module in MODULES} <= {*FLOORS, "keras_dr"}
 
 
 def test_packages_import_lower_floors_only() -> None:
@@ -161,3 +162,10 @@ def test_a_device_imports_at_once() -> None:
     """Seconds of work, not on the clock: those are the reading of NumPy's and OpenCV's files, and other programs'."""
     code = "import time, edge_demo.grader, edge_demo.__main__; print(time.process_time())"
     assert min(float(run(code).stdout) for _ in range(3)) < 0.3
+
+
+def test_every_package_is_in_the_wheel() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    packages = [module for module, file in MODULES.items() if file.name == "__init__.py"]
+    assert sorted(listed) == sorted([*packages, "keras_dr.recipes"])

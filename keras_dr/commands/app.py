@@ -22,8 +22,17 @@ INTERRUPTED = 130  # what Typer exits with after Ctrl-C
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"keras_dr {__version__}")
+        raise typer.Exit
+
+
 @app.callback(help=f"Grade diabetic retinopathy on fundus photographs (keras_dr {__version__}). Research use only.")
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:

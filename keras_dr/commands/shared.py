@@ -1,6 +1,7 @@
 """Arguments and options that several commands share, and how a command speaks."""
 
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -38,8 +39,9 @@ def bar(label: str) -> AbstractContextManager[Progress]:
 
 
 def command(*words: str | Path) -> str:
-    """A command line of this program, quoted for a shell."""
-    return shlex.join(["python", "cli.py", *map(str, words)])
+    """A command line of this program, as it was called itself, quoted for a shell."""
+    program = ["python", "cli.py"] if Path(sys.argv[0]).name == "cli.py" else ["keras-dr"]
+    return shlex.join([*program, *map(str, words)])
 
 
 def say(text: str) -> None:

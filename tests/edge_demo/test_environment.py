@@ -1,9 +1,8 @@
-"""edge_demo as a device has it: a fresh virtual environment, and only the files that requirements.txt names."""
+"""The wheel as a device has it: installed into an empty environment, far from the clone."""
 
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,18 +13,16 @@ from places import ROOT
 from edge_demo.profiler import synthetic_photograph
 
 SIZE = 64
-KERAS_DR = (
-    "__init__",
-    "decision",
-    "decoding",
-    "errors",
-    "fundus",
-    "image_files",
-    "overlay",
-    "preprocessing",
-    "quality",
-    "runs",
-    "truncation",
+WORKSTATION_ONLY = (
+    "tensorflow",
+    "keras",
+    "tf_keras_vis",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "pydantic",
+    "typer",
+    "yaml",
 )
 
 
@@ -35,32 +32,19 @@ def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def device(tmp_path: Path) -> Path:
-    """A folder with the files that a device needs."""
-    folder = tmp_path / "device"
-    shutil.copytree(ROOT / "edge_demo", folder / "edge_demo", ignore=lambda _, names: set(names) - only_python(names))
-    (folder / "keras_dr").mkdir()
-    for name in KERAS_DR:
-        shutil.copy(ROOT / "keras_dr" / f"{name}.py", folder / "keras_dr" / f"{name}.py")
-    return folder
-
-
-def only_python(names: list[str]) -> set[str]:
-    return {name for name in names if name.endswith(".py")}
-
-
-@pytest.fixture
-def python(tmp_path: Path) -> Path:
-    """The interpreter of a virtual environment that holds edge_demo/requirements.txt and nothing else."""
-    folder = tmp_path / "environment"
-    python = folder / "bin" / "python"
+def scripts(tmp_path: Path) -> Path:
+    """The scripts of a virtual environment that holds the wheel, what that needs, and nothing else."""
+    scripts = tmp_path / "environment" / "bin"
     for words in (
-        (sys.executable, "-m", "venv", folder),
-        (python, "-m", "pip", "install", "-q", "-r", ROOT / "edge_demo" / "requirements.txt"),
+        (sys.executable, "-m", "build", "--wheel", "--quiet", "--outdir", tmp_path / "dist", ROOT),
+        (sys.executable, "-m", "venv", tmp_path / "environment"),
     ):
         done = run(*words, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    return python
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    done = run(scripts / "python", "-m", "pip", "install", "-q", wheel, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return scripts
 
 
 def write_bundle(folder: Path) -> None:
@@ -93,16 +77,28 @@ def write_bundle(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_device_grades_without_tensorflow(python: Path, device: Path) -> None:
+def test_the_wheel_is_a_device(scripts: Path, tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    device.mkdir()
     write_bundle(device / "bundle")
     (device / "eye.jpg").write_bytes(synthetic_photograph())
     outputs = ("--heatmap", "eye.png", "--json", "eye.json")
-    done = run(python, "-m", "edge_demo", "grade", "bundle", "eye.jpg", *outputs, cwd=device)
+    done = run(scripts / "keras-dr-edge", "grade", "bundle", "eye.jpg", *outputs, cwd=device)
     assert done.returncode == 0, done.stderr
     (grading,) = json.loads((device / "eye.json").read_text())["photographs"]
     assert grading["grade"] == "referable" and grading["referred"]
     assert (device / "eye.png").stat().st_size > 0
-    for package in ("tensorflow", "keras", "sklearn", "matplotlib", "pydantic"):
-        assert "ModuleNotFoundError" in run(python, "-c", f"import {package}", cwd=device).stderr
-    done = run(python, "-m", "edge_demo", "profile", "bundle", "--threads", "1", "--repeats", "2", cwd=device)
+    for package in WORKSTATION_ONLY:
+        assert "ModuleNotFoundError" in run(scripts / "python", "-c", f"import {package}", cwd=device).stderr
+    code = "import keras_dr as dr; print(dr.Grader('bundle').grade('eye.jpg').grade, dr.__file__)"
+    done = run(scripts / "python", "-c", code, cwd=device)
+    assert done.stdout.startswith("referable") and str(tmp_path) in done.stdout, done.stderr
+    done = run(scripts / "keras-dr-edge", "profile", "bundle", "--threads", "1", "--repeats", "2", cwd=device)
     assert done.returncode == 0, done.stderr
+    assert run(scripts / "keras-dr-edge", "--version", cwd=device).stdout.startswith("keras_dr ")
+    done = run(scripts / "keras-dr", "--help", cwd=device)
+    assert done.returncode == 1 and "keras_dr[train]" in done.stderr
+    done = run(scripts / "python", "-c", "import keras_dr; keras_dr.train", cwd=device)
+    assert "keras_dr[train]" in done.stderr
+    recipes = list((scripts.parent / "lib").glob("python*/site-packages/keras_dr/recipes/*.yaml"))
+    assert {file.name for file in recipes} == {file.name for file in (ROOT / "recipes").glob("*.yaml")}
