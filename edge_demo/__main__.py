@@ -24,7 +24,7 @@ from keras_dr.core.image_files import find_images, printable
 
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
 MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
-MARGIN_HELP = f"so close below the threshold counts as uncertain and is referred (default: {MARGIN})"
+MARGIN_HELP = f"scores less than this below the threshold count as uncertain, and are referred (default: {MARGIN})"
 
 
 def _positive(text: str) -> int:
@@ -106,10 +106,20 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--variants", type=_names, metavar="A,B", help="models of the bundle (default: all)")
     profile.add_argument("--threads", type=_threads, default=[1, 2], metavar="1,2", help="numbers of threads")
     profile.add_argument("--repeats", type=_positive, default=50, metavar="N", help="rounds a row (default: 50)")
-    profile.add_argument("--runs", type=_positive, default=1, metavar="N", help="do it all N times, to show the noise")
-    profile.add_argument("--budget-ms", type=float, metavar="MS", help="say what stays below, 90th percentile")
-    profile.add_argument("--budget-mib", type=float, metavar="MIB", help="say what stays below, peak memory")
-    profile.add_argument("--operators", action="store_true", help="say which operators the time goes to")
+    profile.add_argument(
+        "--runs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="repeat the whole measurement N times to show the variation",
+    )
+    profile.add_argument(
+        "--budget-ms", type=float, metavar="MS", help="report what meets this 90th percentile; exit 1 if nothing does"
+    )
+    profile.add_argument(
+        "--budget-mib", type=float, metavar="MIB", help="report what meets this peak memory; exit 1 if nothing does"
+    )
+    profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
     for command in (grade, watcher, profile):
@@ -227,13 +237,15 @@ def _profile(arguments: argparse.Namespace) -> int:
     found = operators.profile_operators(bundle, variants, threads, repeats, say) if arguments.operators else []
     if found:
         print(operators.table(found))
+    fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
-        print(profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib))
+        text, fits = profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib)
+        print(text)
     if arguments.json:
         profiler.write_json(arguments.json, measurements, operators=found)
         print(f"Wrote {arguments.json}")
     print(FOOTER)
-    return 0
+    return 0 if fits else 1
 
 
 def main(words: Sequence[str] | None = None) -> int:

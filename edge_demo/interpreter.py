@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.silence import held_back
+
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
@@ -36,9 +38,11 @@ def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_t
     from ai_edge_litert.interpreter import Interpreter
 
     source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-    with warnings.catch_warnings():
+    with held_back([2]), warnings.catch_warnings():  # XNNPACK writes that it was created
         warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors.*debugging")
-        return Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_all_tensors)
+        interpreter = Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_all_tensors)
+        interpreter.allocate_tensors()
+        return interpreter
 
 
 def load_runner(model: Path | bytes, threads: int | None = None) -> Any:

@@ -216,8 +216,14 @@ def table(measurements: Sequence[Measurement]) -> str:
     return "\n".join(lines)
 
 
-def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget_mib: float | None) -> str:
-    """Which variants stay within a budget: 90th percentile of a grading in ms, peak resident memory in MiB."""
+def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget_mib: float | None) -> tuple[str, bool]:
+    """Which variants meet a budget, in words, and whether any does.
+
+    Args:
+        measurements: from `profile`.
+        budget_ms: for the 90th percentile of a grading, in ms.
+        budget_mib: for the peak resident memory, in MiB.
+    """
     lines = []
     for m in measurements:
         over = []
@@ -227,7 +233,8 @@ def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget
             over.append(f"{m.peak_rss_mib:.0f} MiB")
         verdict = f"too much: {', '.join(over)}" if over else "fits"
         lines.append(f"{m.variant}, {m.threads} thread{'s' if m.threads > 1 else ''}: {verdict}")
-    return "\n".join(lines)
+    fits = any(line.endswith(": fits") for line in lines)
+    return "\n".join(lines if fits else [*lines, "No variant meets the budget."]), fits
 
 
 def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence[Any]) -> None:

@@ -204,6 +204,8 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
     Raises:
         KerasDrError: an unknown key or a value out of range.
     """
+    if values.get("backbone") == "tiny" and "weights" not in values:
+        values = {**values, "weights": "none"}  # nobody has trained it beforehand
     try:
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as error:
@@ -227,8 +229,13 @@ def _unknown_key(place: list[str]) -> KerasDrError:
     for part in place[:-1]:
         section = getattr(section, part)
     known = list(type(section).model_fields)
+    in_sections = [
+        f"{name}.{place[-1]}" for name in known if place[-1] in getattr(getattr(section, name), "model_fields", ())
+    ]
     near = difflib.get_close_matches(place[-1], known, 1)
     remedy = f"Did you mean {'.'.join([*place[:-1], *near])}?" if near else "Remove it."
+    if in_sections:
+        remedy = f"Did you mean {' or '.join(in_sections)}?"
     return KerasDrError(f"a recipe key among {', '.join(known)}", ".".join(place), remedy)
 
 

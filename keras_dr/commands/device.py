@@ -23,8 +23,11 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
+    from keras_dr.core.folders import check_target, read_json, read_manifest
+
+    read_manifest(run, "run")  # what is missing or in the way is named before TensorFlow starts
+    check_target(bundle, "bundle", overwrite)
     from keras_dr import export as export_run
-    from keras_dr.core.folders import read_json, read_manifest
     from keras_dr.reports.bundle import bundle_text
 
     with bar("export") as progress:
@@ -112,13 +115,17 @@ def profile(
     image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn one.")] = None,
     threads: Annotated[str, typer.Option(help="Joined by commas.")] = "1,2",
     repeats: Annotated[int, typer.Option(min=1)] = 50,
-    runs: Annotated[int, typer.Option(min=1, help="Do it all so often, to show the noise.")] = 1,
-    operators: Annotated[bool, typer.Option("--operators", help="Say which operators the time goes to.")] = False,
+    runs: Annotated[int, typer.Option(min=1, help="Repeat the whole measurement N times to show the variation.")] = 1,
+    operators: Annotated[bool, typer.Option("--operators", help="Report the time of each kind of operator.")] = False,
     compare: Annotated[
         str | None, typer.Option(help="Other engines for float32, joined by commas: onnxruntime, openvino.")
     ] = None,
-    budget_ms: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
-    budget_mib: Annotated[float | None, typer.Option(help="Say which variants stay below.")] = None,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="Report which variants meet this latency; exit 1 if none.")
+    ] = None,
+    budget_mib: Annotated[
+        float | None, typer.Option(help="Report which variants meet this memory; exit 1 if none.")
+    ] = None,
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
@@ -135,8 +142,12 @@ def profile(
         compare=compare.split(",") if compare else (),
     )
     say(str(result))
+    fits = True
     if budget_ms is not None or budget_mib is not None:
-        say(profiler.fitting(result.measurements, budget_ms, budget_mib))
+        text, fits = profiler.fitting(result.measurements, budget_ms, budget_mib)
+        say(text)
     if result.chart:
         say(f"Chart: {result.chart}")
     done(result.file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
+    if not fits:
+        raise typer.Exit(1)

@@ -18,12 +18,19 @@ def evaluate(
     prepared: OtherPrepared = None,
     split: Split = "test",
     tta: Annotated[bool, typer.Option("--tta", help="Average over flips and quarter turns.")] = False,
-    prevalence: Annotated[float | None, typer.Option(help="Share of positives to give PPV and NPV for.")] = None,
-    human: Annotated[float | None, typer.Option(help="Share of photographs to leave to a human.")] = None,
+    prevalence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of positives, 0 to 1, to give PPV and NPV for.")
+    ] = None,
+    human: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of photographs, 0 to 1, to leave to a human.")
+    ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is named before TensorFlow starts
     from keras_dr import evaluate as evaluate_run
     from keras_dr.reports.evaluation import metrics_text
 
@@ -52,8 +59,9 @@ def compare(
     from keras_dr import compare as compare_runs
     from keras_dr.evaluation.comparison_files import comparison_text
 
-    say(comparison_text(compare_runs(run, out, split)))
-    done(out / "comparison.md", command("export", run[0], "BUNDLE"))
+    comparison = compare_runs(run, out, split)
+    say(comparison_text(comparison))
+    done(out / "comparison.md", command("export", run[comparison.best_by_validation()], "BUNDLE"))
 
 
 def explain(
@@ -72,6 +80,9 @@ def explain(
     overwrite: Overwrite = False,
 ) -> None:
     """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is named before TensorFlow starts
     from keras_dr import explain as explain_run
     from keras_dr.reports.explanation import explanation_text, photograph_text
 

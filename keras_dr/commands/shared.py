@@ -7,11 +7,14 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_dr.core.progress import Progress
+from keras_dr.core.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
 OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set than the run's own.")]
@@ -57,23 +60,57 @@ def done(result: Path, following: str) -> None:
 
 @contextmanager
 def progress_bar(label: str, quiet: bool) -> Iterator[Progress]:
-    """A progress bar with its remaining time on a terminal; yields progress(done, total, text="")."""
+    """A progress bar with its remaining time on a terminal; elsewhere a line for each thing that is done."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns: tuple[Any, ...] = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times: tuple[Any, ...] = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    disabled = quiet or not console.is_terminal
-    with Bar(*columns, *times, console=console, disable=disabled) as bar:
+    if quiet:
+        yield no_progress
+    elif console.is_terminal:
+        with _bar(console, label) as progress:
+            yield progress
+    else:
+        lines = _Lines(label)
+        try:
+            yield lines
+        finally:
+            lines.end()
+
+
+@contextmanager
+def _bar(console: "Console", label: str) -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
         row = bar.add_task(label, total=None)
         yield lambda done, total, text="": bar.update(
             row, completed=done, total=total, description=f"{label} {text}".strip()
         )
+
+
+class _Lines:
+    """Prints each text of a progress once, when the next one comes: of an epoch the last, which has its score."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._text = ""
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        if not text.startswith(self._text):
+            self.end()
+        self._text = text
+
+    def end(self) -> None:
+        """Print what is left."""
+        if self._text:
+            typer.echo(f"{self._label}: {self._text}")
+        self._text = ""

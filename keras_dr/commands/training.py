@@ -54,12 +54,14 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
+    from keras_dr.core.folders import check_target
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import Recipe
 
     named = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     chosen = Recipe.load(recipe, [*(settings or []), *named])
     data = PreparedSet.load(prepared)
+    check_target(run, "cross-validation" if folds else "run", overwrite)
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()
@@ -86,6 +88,7 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         best = "not run" if value is None else f"best {recipe.monitor} {value:.3f} in epoch {result['epoch']}"
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     say(f"Kept: {run.about['kept']} (better on validation).")
+    say(f"Curves: tensorboard --logdir {folder / 'logs'}")
     done(folder, command("evaluate", folder))
 
 

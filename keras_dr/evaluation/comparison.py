@@ -64,6 +64,15 @@ class Comparison:
     values: Sequence[Mapping[str, float | None]]
     differences: Mapping[tuple[int, int, str], Difference]
 
+    def best_by_validation(self) -> int:
+        """The run whose validation score, by the first run's monitor, is the best; the first among equals."""
+        monitor = self.contenders[0].about["recipe"].get("monitor", "val_quadratic_kappa")
+
+        def score(index: int) -> float:
+            return measure.goodness(self.contenders[index].about.get("validation", {}).get(monitor), monitor)
+
+        return max(range(len(self.contenders)), key=score)
+
     def best(self, figure: str) -> int | None:
         """The run that is better than each other one beyond chance: their differences' intervals exclude zero."""
         for index in range(len(self.contenders)):

@@ -1,0 +1,29 @@
+"""What a library writes to the terminal by itself, held back unless its work fails."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+
+@contextlib.contextmanager
+def held_back(descriptors: Sequence[int]) -> Iterator[None]:
+    """Hold back what is written to file descriptors, also by C++; if the block fails, write it to stderr."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        copies = {number: os.dup(number) for number in descriptors}
+        failed = True
+        try:
+            for number in descriptors:
+                os.dup2(log.fileno(), number)
+            yield
+            failed = False
+        finally:
+            for number, copy in copies.items():
+                os.dup2(copy, number)
+                os.close(copy)
+            if failed:
+                log.seek(0)
+                sys.stderr.write(log.read().decode(errors="replace"))
