@@ -101,6 +101,12 @@ class Bundle:
         bundle._check(where)
         return bundle
 
+    def __str__(self) -> str:
+        """Its models and classes."""
+        sizes = ", ".join(f"{name} {model.size_bytes / 2**20:.2f} MiB" for name, model in self.models.items())
+        failed = f"; strayed from the float model: {', '.join(self.failed)}" if self.failed else ""
+        return f"{self.folder}: {sizes}{failed}; classes {', '.join(self.classes)}; threshold {self.threshold:.3f}"
+
     def _check(self, where: str) -> None:
         if not all(0 <= index < len(self.classes) for index in self.referable):
             expected = f"referable class indices from 0 to {len(self.classes) - 1} in {where}"

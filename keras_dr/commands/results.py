@@ -32,7 +32,6 @@ def evaluate(
 
     read_manifest(run, "run")  # a missing run is named before TensorFlow starts
     from keras_dr import evaluate as evaluate_run
-    from keras_dr.reports.evaluation import metrics_text
 
     with bar("evaluate") as progress:
         result = evaluate_run(
@@ -46,7 +45,7 @@ def evaluate(
             overwrite=overwrite,
             progress=progress,
         )
-    say(metrics_text(result.figures))
+    say(str(result))
     done(result.folder / "report.html", command("explain", run))
 
 
@@ -84,7 +83,6 @@ def explain(
 
     read_manifest(run, "run")  # a missing run is named before TensorFlow starts
     from keras_dr import explain as explain_run
-    from keras_dr.reports.explanation import explanation_text, photograph_text
 
     with bar("explain") as progress:
         result = explain_run(
@@ -101,5 +99,5 @@ def explain(
             overwrite=overwrite,
             progress=progress,
         )
-    say(photograph_text(result.scores) if image_id else explanation_text(result.scores))
+    say(str(result))
     done(result.folder, command("export", run, "BUNDLE"))

@@ -96,10 +96,9 @@ def _cross_validate(
     data: "PreparedSet", folder: Path, recipe: "Recipe", folds: int, save_every: int, overwrite: bool
 ) -> None:
     from keras_dr import cross_validate
-    from keras_dr.reports.evaluation import folds_text
 
     result = cross_validate(data, folder, recipe, folds=folds, save_every=save_every, overwrite=overwrite, stage=bar)
-    say(folds_text(result.figures))
+    say(str(result))
     done(folder, command("evaluate", folder / "fold-1"))
 
 

@@ -63,6 +63,10 @@ class Evaluation:
     folder: Path
     figures: dict[str, Any]
 
+    def __str__(self) -> str:
+        """The figures as tables."""
+        return evaluation.metrics_text(self.figures)
+
 
 def evaluate(
     run: Run | Path | str,

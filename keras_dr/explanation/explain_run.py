@@ -17,6 +17,7 @@ from keras_dr.explanation.methods import METHODS
 from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.audit import seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.reports.explanation import explanation_text, photograph_text
 from keras_dr.training.run import Run
 
 MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
@@ -33,6 +34,10 @@ class Explanation:
 
     folder: Path
     scores: dict[str, Any]
+
+    def __str__(self) -> str:
+        """The scores as tables."""
+        return photograph_text(self.scores) if "decision_changes" in self.scores else explanation_text(self.scores)
 
 
 def explain(

@@ -91,6 +91,15 @@ class PreparedSet:
         photographs = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
         return cls(folder, task, spec, rows, photographs, about=about)
 
+    def __str__(self) -> str:
+        """Its photographs by split and class."""
+        lines = [f"{self.folder}: {len(self.rows)} photographs of {self.preprocessing.size} pixels"]
+        for split in SPLITS:
+            labels = Counter(row["label"] for row in self.rows if row["split"] == split)
+            counts = ", ".join(f"{name or 'not graded'} {count}" for name, count in sorted(labels.items()))
+            lines.append(f"  {split}: {counts or 'none'}")
+        return "\n".join(lines)
+
     @property
     def name(self) -> str:
         """The folder's name, by which results refer to the set."""

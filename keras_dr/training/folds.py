@@ -21,6 +21,7 @@ from keras_dr.metrics.predictions import write_predictions
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
+from keras_dr.reports.evaluation import folds_text
 from keras_dr.training.forward import predict
 from keras_dr.training.run import Run
 from keras_dr.training.train import train
@@ -37,6 +38,10 @@ class CrossValidation:
 
     folder: Path
     figures: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """The scores as a table."""
+        return folds_text(self.figures)
 
     def runs(self) -> list[Run]:
         """The run of each fold."""
