@@ -1,4 +1,4 @@
-"""How well copies of a photograph are told from photographs of other eyes: the figures in keras_dr/preparation/duplicates.py.
+"""How well copies of a photograph are told from photographs of other eyes: see keras_dr/preparation/duplicates.py.
 
     python benchmarks/copies.py FOLDER [--size 224] [--count 516]
 
