@@ -70,7 +70,8 @@ def weights_file(name: str, weights: str) -> Path | None:
         return None
     if not Path(weights).is_file():
         raise KerasDrError(
-            f"The weights {weights!r} are neither imagenet nor none, and there is no such file.", "Correct --weights."
+            f"The weights {weights!r} are neither imagenet nor none, and there is no such file or folder of a run.",
+            "Correct --weights.",
         )
     return Path(weights)
 
