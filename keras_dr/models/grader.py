@@ -8,7 +8,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from keras_dr.models.backbones import build_features, find_backbone
+from keras_dr.models.backbones import find_backbone
+from keras_dr.models.features import build_features
 from keras_dr.models.heads import HEADS, evidence_kernel
 from keras_dr.models.heads import NAME as LOGITS
 from keras_dr.recipe import Recipe
@@ -33,10 +34,10 @@ def build_model(
         backbone: key of `BACKBONES`.
         size: side S of its input in pixels.
         classes: number C of outputs.
-        weights: "none", "imagenet" or a file, see `backbones.build_features`.
+        weights: "none", "imagenet" or a file, see `features.build_features`.
         dropout: rate before the head, 0..1.
         head: key of `HEADS`.
-        stem, grey: "imagenet" or "small", and whether the image is made grey, see `backbones.build_features`.
+        stem, grey: "imagenet" or "small", and whether the image is made grey, see `features.build_features`.
 
     Returns:
         Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, K): C of a softmax, C - 1 of an ordinal

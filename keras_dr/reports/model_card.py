@@ -46,7 +46,7 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
         *([markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []),
         "Intervals: Wilson for proportions, percentile bootstrap over patients for the others.",
         "## Limits",
-        *_limits(figures),
+        *_limits(about, figures),
     ]
     header = yaml.safe_dump(_header(about, figures), sort_keys=False, allow_unicode=True)
     return f"---\n{header}---\n\n" + "\n\n".join(parts) + "\n"
@@ -57,11 +57,21 @@ def _weights(weights: str) -> str:
     return "random" if weights == "none" else weights.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def _limits(figures: dict[str, Any]) -> list[str]:
+def _limits(about: dict[str, Any], figures: dict[str, Any]) -> list[str]:
     rare = [name for name, values in figures["classes"].items() if values["support"] < 20]
     found = ["- Photographs of another camera, clinic or population will be graded worse; validate there first."]
     if rare:
         found.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes say little.")
+    for entry in about.get("started_from", ()):
+        met = (entry["met"] or {}).get("test")
+        if met is None:
+            found.append(
+                f"- Whether {entry['run']}, from which it started, had learned from test photographs is not known."
+            )
+        elif met:
+            found.append(
+                f"- {entry['run']}, from which it started, had learned from {met} test photographs of its set."
+            )
     if figures["operating_point"]["held"] is False:
         found.append("- The target of the referral threshold, held on validation, was missed on test.")
     apart = {

@@ -14,12 +14,13 @@ import tensorflow as tf
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.metrics import measure
-from keras_dr.models.grader import LOGITS, freeze, recipe_model
+from keras_dr.models.grader import LOGITS, freeze
 from keras_dr.models.heads import HEADS, probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Finetune, Frozen, Phase, Recipe
 from keras_dr.reports.tables import show
 from keras_dr.training.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
+from keras_dr.training.earlier_run import starting_model
 from keras_dr.training.optimisers import make_optimizer, plateau_rate
 from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
 from keras_dr.training.preflight import check_recipe
@@ -72,7 +73,7 @@ class Training:
         self.head = HEADS[recipe.head]
         keras.utils.set_random_seed(recipe.seed)
         with _precision(recipe.precision):
-            self.model = recipe_model(recipe, self.size, classes, recipe.weights)
+            self.model = starting_model(recipe, self.size, classes)
         self.photographs = Photographs(train_set.image_files(), self.size)
         self.val_photographs = Photographs(val_set.image_files(), self.size)
         targets = self.head.targets(target_matrix(classes, recipe)).astype(np.float32)

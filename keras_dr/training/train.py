@@ -16,12 +16,14 @@ from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
 from keras_dr.metrics import measure
+from keras_dr.models.features import weights_file
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.reports.plots import plot_curves
 from keras_dr.training import devices, hosts
 from keras_dr.training.checkpoints import PHASES, State
+from keras_dr.training.earlier_run import earlier_run, photographs_met
 from keras_dr.training.finish import calibrated, finish_model_file
 from keras_dr.training.loop import Training
 from keras_dr.training.run import Run
@@ -72,6 +74,7 @@ def train(
     fold = None
     if data.fold:
         fold = {**asdict(data.fold), "val_sha256": data.split_sha256("val")}
+    start = _start(data, recipe, target)  # now: files may be gone when the training ends
     plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
     hosts.check_agreement(spread, plan)
@@ -83,7 +86,7 @@ def train(
                 state = training.run(folder)
                 relative = os.path.relpath(data.folder.resolve(), target.resolve())
                 known = {"prepared": relative, "manifest_sha256": manifest_sha256, "fold": fold}
-                _write_results(folder, training, state, known)
+                _write_results(folder, training, state, known, start)
             # last of all: without these, an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
             folders.remove_folder(folder / "checkpoints")
@@ -91,7 +94,17 @@ def train(
     return Run.from_manifest(target, about)  # on other hosts the folder may appear a moment later
 
 
-def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any]) -> None:
+def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any]:
+    """What run.json says of the weights that the training starts from: their hash, and of a run its photographs."""
+    run = earlier_run(recipe)
+    if run:
+        met = photographs_met(run, prepared, target)
+        return {"weights_sha256": run.about["model_sha256"], "started_from": met}
+    file = weights_file(recipe.backbone, recipe.weights)
+    return {"weights_sha256": folders.sha256_of(file) if file else None, "started_from": []}
+
+
+def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any], start: dict[str, Any]) -> None:
     """model.keras, history.csv, curves.png and run.json of a finished training."""
     recipe, task, photographs = training.recipe, training.task, training.val_photographs
     model, kept = _keep_better(folder, state.finished, training)
@@ -109,7 +122,7 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         referable=list(task.referable),
         preprocessing=training.preprocessing.to_dict(),
         data={**data, "photographs": counts},
-        weights_sha256=folders.sha256_of(Path(recipe.weights)) if Path(recipe.weights).is_file() else None,
+        **start,
         parameters=model.count_params(),
         backend=keras.backend.backend(),
         devices=devices.names(),

@@ -85,7 +85,18 @@ def test_same_graph_gives_same_bytes(model: keras.Model, files: dict[str, bytes]
 
 
 @pytest.mark.minutes
-@pytest.mark.parametrize("backbone", ["mobilenetv2", "densenet121", "efficientnetb0", "resnet50v2"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "mobilenetv2",
+        "densenet121",
+        "efficientnetb0",
+        "resnet50v2",
+        "efficientnetlite0",
+        "efficientnetlite1",
+        "efficientnetlite2",
+    ],
+)
 def test_int8_of_every_family_is_less_than_half_and_near(backbone: str) -> None:
     model = grader(backbone, 64)
     content = convert(build_graph(model, 1.0))

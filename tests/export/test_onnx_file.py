@@ -51,7 +51,13 @@ def test_the_steps_of_an_ordinal_head_become_onnx() -> None:
 
 
 @pytest.mark.minutes  # half a minute a network
-@pytest.mark.parametrize("backbone", ["mobilenetv2", "densenet121", "efficientnetb0", "resnet50v2", "vgg16"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        *("mobilenetv2", "densenet121", "efficientnetb0", "resnet50v2", "vgg16"),
+        *("efficientnetlite0", "efficientnetlite1", "efficientnetlite2"),
+    ],
+)
 def test_every_family_becomes_onnx(backbone: str) -> None:
     pytest.importorskip("tf2onnx")
     compare_both(grader(backbone, 64), 64)

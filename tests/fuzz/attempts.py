@@ -19,6 +19,7 @@ def load_pure() -> None:
         "keras_dr.recipe",
         "keras_dr.datasets",
         "keras_dr.preparation.prepare",
+        "keras_dr.models.torch_pickle",
     ):
         importlib.import_module(name)
 
@@ -167,6 +168,19 @@ def archive(box: Path) -> None:
     choose_task("auto", records).usable(records)
     for record in (*records[:1], *records[-1:]):
         prepare_image(read_bytes(record), Preprocessing(32, fundus="none"))
+
+
+def torch_file(box: Path) -> None:
+    """Tensors alone, and no more numbers than the file holds."""
+    import numpy as np
+
+    from keras_dr.models.torch_pickle import read_tensors
+
+    size = (box / "weights.pth").stat().st_size
+    for name, values in read_tensors(box / "weights.pth").items():
+        assert isinstance(name, str) and isinstance(values, np.ndarray) and values.dtype.kind in "fi", name
+        assert 0 < values.nbytes < size, f"{values.shape} in {size} bytes"
+        values.astype(np.float32).sum()
 
 
 def keras_model(box: Path) -> None:

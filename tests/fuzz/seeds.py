@@ -192,6 +192,24 @@ def archives(box: Path) -> list[bytes]:
     return found
 
 
+def torch_begin() -> bytes:
+    """What stands before the object in a PyTorch file of the older format."""
+    from torch_files import BEGIN
+
+    return BEGIN
+
+
+def torch_files(box: Path) -> list[bytes]:
+    """A few tensors, and two that share a storage."""
+    from torch_files import file_of, storage, tensor, torch_file
+
+    numbers = np.arange(6, dtype=np.float32)
+    some = {"_conv_stem.weight": np.ones((16, 3, 7, 7), np.float32), "_bn0.num_batches_tracked": np.array(3)}
+    stored = storage("0", "Float", 6)
+    shared = {"a": tensor(stored, 0, (3, 2), (1, 3)), "b": tensor(stored, 4, (2,), (1,))}
+    return [torch_file(some), torch_file({"a": numbers.astype(np.float16)}), file_of(shared, {"0": numbers})]
+
+
 def keras_models(box: Path) -> list[bytes]:
     """The tiny backbone's grader as it is kept."""
     from keras_dr.models.grader import build_model

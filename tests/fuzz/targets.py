@@ -65,6 +65,18 @@ _YAML = (
     *(b"!!python/object/apply:os.system ['touch out']", b"!!int ''", b"!!float x", b"!!timestamp x", b"!!binary x"),
     *rb"{ } 2001-99-99 .nan 1e999 0b 190:20:30 !!set !!omap !!pairs finetune: epochs: backbone: oversampling:".split(),
 )
+_OPCODES = (  # of pickles: programs, calls and single steps, memo and sizes, what is deep or large
+    *(
+        b"cos\nsystem\n",
+        b"ios\nsystem\n",
+        b"cbuiltins\neval\n",
+        b"ctorch\nFloatStorage\n",
+        b"ccollections\nOrderedDict\n",
+    ),
+    *(b"\x85R", b"\x86R", b")R", b"}b", *(bytes([step]) for step in b"Q(tus2}]ae.\x93\x94")),
+    *(b"q\xff", b"h\xff", b"r\xff\xff\xff\xff", b"X\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"\x8b\xff\xff\xff\x7f"),
+    *(b")" + b"q\x00h\x00\x86" * 200, b"]" * DEEP, b"(" * DEEP, b")" + b"\x85" * DEEP, b"\x8d" + b"\xff" * 8, b"L9L\n"),
+)
 _KEYS = ("schema_version", "task", "classes", "preprocessing", "models", "data", "counts", "recipe")
 
 
@@ -113,7 +125,15 @@ def _json(file: str, prepare: Prepare, attempt: Attempt) -> Target:
     return _guided(file, prepare, mutate_json, attempt, _json_grammar)
 
 
+def _pickle_grammar() -> Any:
+    from hypothesis import strategies as st
+
+    parts = st.sampled_from(_OPCODES) | st.binary(max_size=4)
+    return st.lists(parts, max_size=25).map(lambda made: seeds.torch_begin() + b"\x80\x02" + b"".join(made))
+
+
 _in_csv, _in_yaml = partial(mutate_bytes, tokens=_CSV), partial(mutate_bytes, tokens=_YAML)
+_in_pickle = partial(mutate_bytes, tokens=_OPCODES)
 TARGETS = {
     "image": Target("case.img", attempts.load_pure, seeds.images, mutate_bytes, attempts.image, _binary),
     "csv": _guided("labels.csv", seeds.tables, _in_csv, attempts.tables, _csv_grammar),
@@ -127,6 +147,7 @@ TARGETS = {
     "npz": _guided(
         "retinamnist.npz", seeds.archives, partial(mutate_zip, members={".npy": mutate_npy}), attempts.archive
     ),
+    "pth": _guided("weights.pth", seeds.torch_files, _in_pickle, attempts.torch_file, _pickle_grammar),
     "tflite": Target(
         "model.tflite", attempts.load_litert, seeds.tflite_models, mutate_bytes, attempts.tflite_model, limited=False
     ),

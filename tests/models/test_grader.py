@@ -53,9 +53,9 @@ def test_weights_that_cannot_be_had_are_explained(tmp_path, monkeypatch) -> None
     with pytest.raises(KerasDrError, match="no such file"):
         build_model("mobilenetv2", 64, 5, str(tmp_path / "none.h5"))
     (tmp_path / "broken.weights.h5").write_bytes(b"x")
-    with pytest.raises(KerasDrError, match="weights of mobilenetv2"):
+    with pytest.raises(KerasDrError, match="does not hold the weights of mobilenetv2"):
         build_model("mobilenetv2", 64, 5, str(tmp_path / "broken.weights.h5"))
-    with pytest.raises(KerasDrError, match="ImageNet weights"):
+    with pytest.raises(KerasDrError, match="no ImageNet weights for tiny"):
         build_model("tiny", 64, 5, "imagenet")
 
     def offline(*args: object, **settings: object) -> None:

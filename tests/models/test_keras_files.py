@@ -122,7 +122,7 @@ def test_memory_is_limited_within_alone() -> None:
     np.ones(200 << 20, np.uint8)
 
 
-@pytest.mark.slow  # builds seventeen networks
+@pytest.mark.slow  # builds twenty networks
 def test_every_grader_consists_of_what_is_let_through() -> None:
     graders = [build_model(name, 64, 5) for name in BACKBONES]
     graders += [build_model("tiny", 64, 5, head=head) for head in ("ordinal", "regression")]

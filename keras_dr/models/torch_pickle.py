@@ -1,0 +1,292 @@
+"""Reads tensors from a .pth file in PyTorch's older format, without PyTorch, and without running what the file holds.
+
+Up to version 1.5, `torch.save` wrote one file of several pickles (torch/serialization.py calls the format "legacy"):
+a magic number, the format's version, facts about the machine, the object itself, and the list of its storages' keys.
+After that, in the order of this list, each storage follows as its number of elements (int64) and its elements.
+
+A pickle is a program that can call whatever Python can import. Here `pickle` is not used: `_Reader` carries out only
+the opcodes that a dictionary of tensors needs, and knows only the handful of global names in `_ITEM_TYPES` and beside
+them. It can make texts, integers, tuples, lists, dictionaries and descriptions of tensors, and nothing else.
+"""
+
+import io
+import pickletools
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from keras_dr.core.errors import KerasDrError, brief
+
+MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
+_ITEM_TYPES = {
+    "torch HalfStorage": "<f2",
+    "torch FloatStorage": "<f4",
+    "torch DoubleStorage": "<f8",
+    "torch IntStorage": "<i4",
+    "torch LongStorage": "<i8",
+}
+_DICTIONARY, _TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
+_LARGEST = 1 << 30  # bytes of a file; EfficientNet-Lite4 has 52 million
+_ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class _Global:
+    """A function or class that the pickle names, as "module name"."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A run of numbers that lies behind the pickles."""
+
+    key: str
+    item_type: str
+    count: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A part of a storage: where it begins, and how many elements further each axis goes on."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+_MARK = object()  # on the stack: where a group of values begins
+
+
+def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
+    """The tensors of a state dict (`torch.save(model.state_dict(), file)`), by name.
+
+    Args:
+        file: .pth in the format of PyTorch before version 1.6.
+
+    Returns:
+        Name -> array of the tensor's shape and its own type (float16, float32, float64, int32 or int64); not writable.
+
+    Raises:
+        KerasDrError: no such file, another format, or one that holds anything but a dictionary of tensors.
+        OSError: it cannot be read.
+    """
+    if not file.is_file():
+        raise KerasDrError(f"There is no file {file}.", "Correct its name.")
+    if file.stat().st_size > _LARGEST:
+        raise _refusal(file, f"it has more than {_LARGEST} bytes")
+    data = file.read_bytes()
+    if data.startswith(_ZIP):
+        remedy = "Save it again with torch.save(state, FILE, _use_new_zipfile_serialization=False)."
+        raise KerasDrError(f"{file} is in the ZIP format of PyTorch 1.6 and later, which is not read here.", remedy)
+    try:
+        return _read(data)
+    except (ValueError, LookupError, TypeError, struct.error) as error:
+        raise _refusal(file, str(error) or type(error).__name__) from error
+
+
+def _refusal(file: Path, why: str) -> KerasDrError:
+    remedy = "Take the file from where it was published, and see that the download is whole."
+    return KerasDrError(f"{file} is no PyTorch file of tensors that is read here: {why}.", remedy)
+
+
+def _read(data: bytes) -> dict[str, NDArray[Any]]:
+    """The tensors of a file's content.
+
+    Raises:
+        ValueError, LookupError, TypeError, struct.error: it is none.
+    """
+    stream = io.BytesIO(data)
+    if (magic := _Reader(stream).read()) != MAGIC or type(magic) is not int:
+        raise ValueError("it does not begin with PyTorch's magic number")
+    if (version := _Reader(stream).read()) != VERSION or type(version) is not int:
+        raise ValueError("it is of another version than 1001")
+    machine = _Reader(stream).read()
+    if not isinstance(machine, dict) or machine.get("little_endian") is not True:
+        raise ValueError("it was not written by a little-endian machine")
+    content = _Reader(stream).read()
+    if not isinstance(content, dict) or not all(isinstance(value, _Tensor) for value in content.values()):
+        raise ValueError("it holds something else than a dictionary of tensors")
+    storages = _read_storages(data, stream, content)
+    return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in content.items()}
+
+
+def _read_storages(data: bytes, stream: io.BytesIO, content: dict[str, _Tensor]) -> dict[str, NDArray[Any]]:
+    """Key -> numbers of each storage, views of `data`."""
+    described: dict[str, _Storage] = {}
+    for tensor in content.values():
+        storage = tensor.storage
+        if described.setdefault(storage.key, storage) != storage:
+            raise ValueError(f"storage {brief(storage.key)} is described in two ways")
+    keys = _Reader(stream).read()
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(described):
+        raise ValueError("its list of storages does not fit its tensors")
+    storages = {}
+    at = stream.tell()
+    for key in keys:
+        (count,) = struct.unpack_from("<q", data, at)
+        if count != described[key].count:
+            raise ValueError(f"storage {brief(key)} has {count} elements instead of {described[key].count}")
+        storages[key] = np.frombuffer(data, described[key].item_type, count, at + 8)
+        at += 8 + storages[key].nbytes
+    if at != len(data):
+        raise ValueError("it goes on behind its last storage")
+    return storages
+
+
+def _array(tensor: _Tensor, storage: NDArray[Any]) -> NDArray[Any]:
+    """The tensor as a view of its storage; axes may lie in any order, and published weights make use of that."""
+    last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
+    if last >= len(storage) or prod(tensor.shape) > len(storage):  # no more elements than there are numbers
+        raise ValueError("a tensor reaches beyond its storage")
+    strides = [stride * storage.itemsize for stride in tensor.strides]
+    return as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)
+
+
+class _Reader:
+    """Carries out one pickle from a stream: only the opcodes in `_OPCODES`.
+
+    Dictionaries have texts as keys: the hash of tuples in tuples could take forever.
+    """
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self._stream = stream
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def read(self) -> Any:
+        """What the pickle makes; the stream then stands behind it."""
+        for opcode, argument, _ in pickletools.genops(self._stream):
+            if opcode.name not in _OPCODES:
+                raise ValueError(f"it does what no dictionary of tensors needs ({opcode.name})")
+            _OPCODES[opcode.name](self, argument)
+        (value,) = self._stack
+        return value
+
+    def push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def pop(self, kind: type | tuple[type, ...] = object) -> Any:
+        value = self._stack.pop()
+        if value is _MARK or not isinstance(value, kind):
+            raise TypeError(f"its pickle makes {brief(type(value).__name__)} where it cannot be")
+        return value
+
+    def pop_group(self) -> list[Any]:
+        """The values above the last mark."""
+        group: list[Any] = []
+        while (value := self._stack.pop()) is not _MARK:
+            group.append(value)
+        return group[::-1]
+
+    def put(self, index: int) -> None:
+        if self._stack[-1] is _MARK:
+            raise TypeError("its pickle remembers a mark")
+        self._memo[index] = self._stack[-1]
+
+    def get(self, index: int) -> None:
+        self._stack.append(self._memo[index])
+
+    def tuple_of(self, count: int) -> None:
+        values = [self.pop() for _ in range(count)]
+        self.push(tuple(values[::-1]))
+
+    def append(self, values: list[Any]) -> None:
+        target = self.pop(list)
+        target += values
+        self.push(target)
+
+    def set_items(self, pairs: list[Any]) -> None:
+        target = self.pop(dict)
+        if len(pairs) % 2 or not all(isinstance(name, str) for name in pairs[::2]):
+            raise TypeError("it has a dictionary whose keys are no texts")
+        target.update(zip(pairs[::2], pairs[1::2], strict=True))
+        self.push(target)
+
+    def set_item(self) -> None:
+        value, name = self.pop(), self.pop()
+        self.set_items([name, value])
+
+    def load_storage(self) -> None:
+        """A persistent id of torch.save: kind, type, key, device, number of elements, and what part of another."""
+        kind, item_type, key, _, count, part = self.pop(tuple)
+        if kind != "storage" or part is not None or not isinstance(item_type, _Global) or not isinstance(key, str):
+            raise ValueError(f"it refers to something else than a storage: {brief(kind)}")
+        if item_type.name not in _ITEM_TYPES:
+            raise ValueError(f"its numbers are of a type that is not read here: {brief(item_type.name)}")
+        self.push(_Storage(key, _ITEM_TYPES[item_type.name], _natural(count)))
+
+    def call(self) -> None:
+        """An empty dictionary, or a tensor."""
+        arguments, function = self.pop(tuple), self.pop(_Global)
+        if function.name == _DICTIONARY and not arguments:
+            self.push({})
+        elif function.name == _TENSOR:
+            storage, offset, shape, strides, _, _ = arguments
+            self.push(_tensor(storage, offset, shape, strides))
+        else:
+            raise ValueError(f"it calls {brief(function.name)}")
+
+    def set_state(self) -> None:
+        """Attributes of a dictionary: versions of PyTorch's modules, which are of no use here."""
+        self.pop()
+        if not isinstance(self._stack[-1], dict):
+            raise TypeError("it sets attributes of something else than a dictionary")
+
+
+def _natural(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"a number of elements is {brief(value)}")
+    return value
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
+    if not isinstance(storage, _Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        raise TypeError("a tensor has no storage or no shape")
+    if 0 in shape:
+        raise ValueError("a tensor is empty")
+    sides, steps = (tuple(_natural(number) for number in numbers) for numbers in (shape, strides))
+    return _Tensor(storage, _natural(offset), sides, steps)
+
+
+_Step = Callable[[_Reader, Any], None]
+
+
+def _pushed(value: Callable[[Any], Any]) -> _Step:
+    return lambda reader, argument: reader.push(value(argument))
+
+
+_itself = _pushed(lambda argument: argument)
+_OPCODES: dict[str, _Step] = {
+    **dict.fromkeys(("PROTO", "STOP"), lambda reader, argument: None),
+    **dict.fromkeys(("BINUNICODE", "BININT", "BININT1", "BININT2", "LONG1"), _itself),
+    "NONE": _pushed(lambda argument: None),
+    "NEWTRUE": _pushed(lambda argument: True),
+    "NEWFALSE": _pushed(lambda argument: False),
+    "EMPTY_TUPLE": _pushed(lambda argument: ()),
+    "EMPTY_LIST": _pushed(lambda argument: []),
+    "EMPTY_DICT": _pushed(lambda argument: {}),
+    "GLOBAL": _pushed(_Global),
+    "MARK": lambda reader, argument: reader.push(_MARK),
+    "TUPLE": lambda reader, argument: reader.push(tuple(reader.pop_group())),
+    "TUPLE1": lambda reader, argument: reader.tuple_of(1),
+    "TUPLE2": lambda reader, argument: reader.tuple_of(2),
+    "TUPLE3": lambda reader, argument: reader.tuple_of(3),
+    "APPEND": lambda reader, argument: reader.append([reader.pop()]),
+    "APPENDS": lambda reader, argument: reader.append(reader.pop_group()),
+    "SETITEM": lambda reader, argument: reader.set_item(),
+    "SETITEMS": lambda reader, argument: reader.set_items(reader.pop_group()),
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT"), _Reader.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _Reader.get),
+    "BINPERSID": lambda reader, argument: reader.load_storage(),
+    "REDUCE": lambda reader, argument: reader.call(),
+    "BUILD": lambda reader, argument: reader.set_state(),
+}
