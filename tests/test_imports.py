@@ -15,8 +15,17 @@ from places import ROOT
 
 FLOORS = {
     "keras_dr.core": 1,
-    "keras_dr.quiet": 1,
-    **dict.fromkeys(("keras_dr.datasets", "keras_dr.workers", "keras_dr.recipe", "keras_dr.synthetic", "edge_demo"), 2),
+    **dict.fromkeys(
+        (
+            "keras_dr.datasets",
+            "keras_dr.workers",
+            "keras_dr.recipe",
+            "keras_dr.synthetic",
+            "keras_dr.quiet",
+            "edge_demo",
+        ),
+        2,
+    ),
     **dict.fromkeys(("keras_dr.preparation", "keras_dr.metrics", "keras_dr.models"), 3),
     "keras_dr.reports": 4,
     "keras_dr.training": 5,

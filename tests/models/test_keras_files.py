@@ -15,7 +15,7 @@ import pytest
 from keras_dr.core.errors import KerasDrError
 from keras_dr.models.backbones import BACKBONES
 from keras_dr.models.grader import build_model
-from keras_dr.models.keras_files import KINDS, _described, _limited_memory, check_contents, load_grader
+from keras_dr.models.keras_files import KINDS, _described, check_contents, load_grader
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +113,6 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
     (tmp_path / "model.keras").write_bytes(content)
     with pytest.raises(KerasDrError, match=r"a grader in .*BadZipFile"):
         load_grader(tmp_path / "model.keras")
-
-
-def test_memory_is_limited_within_alone() -> None:
-    pytest.importorskip("resource")
-    with pytest.raises(MemoryError), _limited_memory(100 << 20):
-        np.ones(1 << 30, np.uint8)
-    np.ones(200 << 20, np.uint8)
 
 
 @pytest.mark.slow  # builds twenty networks
