@@ -194,8 +194,8 @@ def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[n
     averages = weighted.averages(matrix)
     found = {
         "accuracy": weighted.mean(weights, of.right.astype(float)),
-        "macro_f1": averages["macro", "f1"],
-        "weighted_f1": averages["weighted", "f1"],
+        "macro_f1": averages["macro"]["f1"],
+        "weighted_f1": averages["weighted"]["f1"],
     }
     if ordered:
         found["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])

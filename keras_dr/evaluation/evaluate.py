@@ -226,7 +226,7 @@ def _calibration(run: Run, of: Predictions, unscaled: Predictions) -> dict[str, 
     return {
         "temperature": run.temperature,
         "before": {
-            **{key: measure.single(before[(key,)]) for key in ("log_loss", "ece", "brier")},
+            **{key: measure.single(before[key]) for key in ("log_loss", "ece", "brier")},
             "reliability": calibration.reliability(unscaled.confidence, unscaled.right),
         },
         "after": {"reliability": calibration.reliability(of.confidence, of.right)},

@@ -1,1 +1,1 @@
-"""Figures of predictions, on arrays."""
+"""Figures that are computed from predictions, on arrays."""

@@ -9,29 +9,34 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from keras_dr.datasets.grades import Task
-from keras_dr.metrics import measure, operating_points, predictions, referral, weighted
+from keras_dr.metrics import measure, operating_points, referral, weighted
+from keras_dr.metrics.predictions import Predictions
 
-TEMPERATURES = (0.1, 10.0)  # where none is best (every validation photograph right), an end is taken, or 1
+# The range searched. If every validation photograph is graded correctly, no temperature is best: the result is an end
+# of the range, or 1.
+TEMPERATURES = (0.1, 10.0)
 _BINS = 10  # of the reliability diagram
 Decode = Callable[[NDArray[np.floating], float], NDArray[np.float64]]
 
 
 def fit_temperature(labels: NDArray[np.int64], logits: NDArray[np.floating], decode: Decode) -> float:
-    """The temperature with the least negative log likelihood (Guo et al., ICML 2017).
+    """Return the temperature with the least negative log likelihood (Guo et al., ICML 2017).
 
     Args:
         labels: int (n,), class indices.
         logits: float (n, ...), the model's outputs.
-        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
+        decode: turns logits and a temperature into probabilities float (n, C), as `heads.softmax` does.
     """
 
     def loss(log_temperature: float) -> float:
         return measure.log_loss(labels, decode(logits, math.exp(log_temperature)))
 
     bounds = (math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
-    found = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
-    # logits so large that the loss is flat lead the search astray: never worse than an end or no temperature at all
-    return math.exp(min((found, *bounds, 0.0), key=lambda one: (loss(one), abs(one))))
+    fitted = float(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    # Very large logits make the loss flat and mislead the search, so its result competes with both ends of the range
+    # and with no scaling at all (log temperature 0). Of equal losses the one nearest to no scaling wins.
+    candidates = (fitted, *bounds, 0.0)
+    return math.exp(min(candidates, key=lambda candidate: (loss(candidate), abs(candidate))))
 
 
 def calibrate(
@@ -43,14 +48,16 @@ def calibrate(
     target: float = 0.85,
     decision: str = "argmax",
 ) -> dict[str, Any]:
-    """Everything that a run chooses on validation photographs, as keys of run.json.
+    """Return everything that a run chooses on its validation photographs, as keys of run.json.
 
     Args:
-        labels: int (n,), class indices of the validation photographs; both kinds where the task has a positive class.
+        labels: int (n,), class indices of the validation photographs; if the task has positive classes, positive and
+            negative photographs must both be present.
         logits: float (n, ...), the model's outputs for them.
-        decode: from logits and a temperature to probabilities float (n, C), as `heads.softmax`.
+        decode: turns logits and a temperature into probabilities float (n, C), as `heads.softmax` does.
         task: the label space.
-        rule, target: of the one operating point that photographs are referred by.
+        rule: the figure, "sensitivity" or "specificity", that the threshold for referral has to reach.
+        target: the value, 0..1, that this figure has to reach.
         decision: how a class is predicted, see `decision.decide`.
 
     Returns:
@@ -58,7 +65,8 @@ def calibrate(
         `referral.certainty`; 101 of them, 0 to 100 %) and calibration: log loss and calibration error before and after.
     """
     temperature = fit_temperature(labels, logits, decode)
-    before, after = (predictions.Predictions(labels, decode(logits, t), task, decision) for t in (1.0, temperature))
+    before = Predictions(labels, decode(logits, 1.0), task, decision)
+    after = Predictions(labels, decode(logits, temperature), task, decision)
     point: dict[str, Any] = {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
     points = {}
     if task.referable:
@@ -78,25 +86,27 @@ def calibrate(
     }
 
 
-def _errors(of: predictions.Predictions) -> dict[str, float]:
-    once = np.ones((1, len(of.labels)))
-    error = weighted.expected_calibration_error(once, of.confidence, of.right)
-    return {"log_loss": measure.log_loss(of.labels, of.probabilities), "ece": float(error[0])}
+def _errors(predictions: Predictions) -> dict[str, float]:
+    weights = np.ones((1, len(predictions.labels)))
+    error = weighted.expected_calibration_error(weights, predictions.confidence, predictions.right)
+    return {"log_loss": measure.log_loss(predictions.labels, predictions.probabilities), "ece": float(error[0])}
 
 
 def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[dict[str, float]]:
-    """The points of a reliability diagram (Guo et al., ICML 2017): of ten bins (a, b] those that hold photographs.
+    """Return the points of a reliability diagram (Guo et al., ICML 2017): one for each of ten bins (a, b] with data.
 
     Args:
-        confidence: float (n,), 0..1.
-        right: bool (n,), whether what was held that likely is so.
+        confidence: float (n,), 0..1, the predicted probabilities.
+        right: bool (n,), whether the event with that probability occurred.
 
     Returns:
-        For each: photographs, their mean confidence, and frequency, the share of them that is right.
+        For each bin that is not empty: the number of photographs, their mean confidence, and frequency, the share of
+        them whose event occurred.
     """
-    place, points = weighted.bin_of(confidence, _BINS), []
-    for index in np.unique(place):
-        inside = place == index
+    bins = weighted.bin_of(confidence, _BINS)
+    points = []
+    for index in np.unique(bins):
+        inside = bins == index
         points.append(
             {
                 "photographs": int(inside.sum()),

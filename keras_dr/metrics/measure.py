@@ -1,7 +1,8 @@
-"""Every number of an evaluation, on arrays, with its interval. A figure that does not exist is None."""
+"""Every number of an evaluation, computed on arrays, with its interval. A figure that does not exist is None."""
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,49 +13,83 @@ from keras_dr.metrics import intervals, weighted
 from keras_dr.metrics.operating_points import OperatingPoint, predictive_values
 from keras_dr.metrics.predictions import Labels, Predictions, Probabilities
 
-Name = tuple[str, ...]
-Share = tuple[NDArray[np.bool_], NDArray[np.bool_]]  # what counts as a hit, among which
+Path = tuple[str, ...]  # where a figure lies in a tree of dictionaries, such as ("classes", "mild", "f1")
+
+# Figures that some tasks do not have; metrics.json gives null for them.
+_OPTIONAL = ("quadratic_kappa", "auroc_referable", "auprc_referable", "brier_referable", "ece_referable")
 
 
 def single(values: NDArray[np.float64]) -> float | None:
-    """The one value of float (1,), None for NaN."""
+    """Return the only value of float (1,), or None for NaN."""
     return None if np.isnan(values[0]) else float(values[0])
 
 
 def _once(n: int) -> NDArray[np.float64]:
+    """Return weights (1, n) that count every photograph once."""
     return np.ones((1, n))
 
 
-def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: int | None = None) -> float | None:
-    """`weighted.quadratic_kappa` of class indices int (n,); None where labels and predictions are all one class.
+@dataclass(frozen=True)
+class Share:
+    """A figure that is a share of photographs.
 
-    Over the first `ordered` classes alone, see `Task.ordered`; over all where that is not given, None where it is 0.
+    Attributes:
+        hit: bool (n,), the photographs that count as successes.
+        among: bool (n,), the photographs that count at all.
+    """
+
+    hit: NDArray[np.bool_]
+    among: NDArray[np.bool_]
+
+    def value(self) -> float | None:
+        """Return the share, 0..1; None if no photograph counts."""
+        return single(weighted.share(_once(len(self.hit)), self.hit, self.among))
+
+    def interval(self, patients: NDArray[np.int64]) -> intervals.Interval:
+        """Return its interval, see `intervals.proportion`; patients int (n,)."""
+        return intervals.proportion(self.hit, self.among, patients)
+
+
+def quadratic_kappa(labels: Labels, predictions: Labels, classes: int, ordered: int | None = None) -> float | None:
+    """Return `weighted.quadratic_kappa` of class indices; None if all labels and predictions are of one class.
+
+    Args:
+        labels: int (n,), true class indices.
+        predictions: int (n,), predicted class indices.
+        classes: number of classes.
+        ordered: use only the first `ordered` classes, see `Task.ordered`; None: all; 0: the result is None.
     """
     matrix = weighted.confusion(_once(len(labels)), labels, predictions, classes)
-    of = classes if ordered is None else ordered
-    return single(weighted.quadratic_kappa(matrix[:, :of, :of])) if of else None
+    used = classes if ordered is None else ordered
+    if not used:
+        return None
+    return single(weighted.quadratic_kappa(matrix[:, :used, :used]))
 
 
 def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
-    """Area under the ROC curve; None unless both kinds are present. bool (n,), float (n,)."""
+    """Return the area under the ROC curve of bool (n,) and float (n,).
+
+    None unless there are positive and negative photographs.
+    """
     return single(weighted.ranking(_once(len(scores)), positive, scores)[0])
 
 
 def _surprise(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
+    """Return the negative log likelihood of each label in nats, float (n,)."""
     return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1))
 
 
 def log_loss(labels: Labels, probabilities: Probabilities) -> float:
-    """Mean negative log likelihood in nats. int (n,), float (n, C)."""
+    """Return the mean negative log likelihood in nats of int (n,) and float (n, C)."""
     return float(_surprise(labels, probabilities).mean())
 
 
 def validation_scores(
     labels: Labels, probabilities: Probabilities, task: Task, decision: str = "argmax"
 ) -> dict[str, float | None]:
-    """What training watches: loss, accuracy, quadratic kappa and AUROC of the positive classes, named val_....
+    """Return what training monitors: loss, accuracy, quadratic kappa and AUROC of the positive classes, as val_....
 
-    All None where a probability is no finite number.
+    All are None if a probability is not finite.
 
     Args:
         labels: int (n,), class indices.
@@ -64,165 +99,206 @@ def validation_scores(
     """
     if not np.isfinite(probabilities).all():
         return dict.fromkeys(("val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"))
-    of = Predictions(labels, probabilities, task, decision)
+    predictions = Predictions(labels, probabilities, task, decision)
     return {
         "val_loss": log_loss(labels, probabilities),
-        "val_accuracy": float(of.right.mean()),
-        "val_quadratic_kappa": quadratic_kappa(labels, of.predicted, len(task.classes), task.ordered),
-        "val_auroc": auroc(of.positive, of.scores),
+        "val_accuracy": float(predictions.right.mean()),
+        "val_quadratic_kappa": quadratic_kappa(labels, predictions.predicted, len(task.classes), task.ordered),
+        "val_auroc": auroc(predictions.positive, predictions.scores),
     }
 
 
 def goodness(value: float | None, monitor: str) -> float:
-    """A monitor's value turned so that more is better; what does not exist is worst."""
+    """Return the value of a monitor with a sign such that more is better; a missing value is worst."""
     if value is None or math.isnan(value):
         return -math.inf
     return -value if monitor == "val_loss" else value
 
 
-def proportions(of: Predictions) -> dict[Name, Share]:
-    """Figures that are shares of photographs: name -> (what counts as a hit, among which), bool (n,) each."""
-    found: dict[Name, Share] = {("accuracy",): (of.right, np.ones(len(of.labels), bool))}
-    for index, name in enumerate(of.task.classes):
-        true, predicted = of.labels == index, of.predicted == index
-        found["classes", name, "precision"] = (true, predicted)
-        found["classes", name, "recall"] = (predicted, true)
-        found["classes", name, "specificity"] = (~predicted, ~true)
-    return found
+def proportions(predictions: Predictions) -> dict[str, Any]:
+    """Return the figures that are shares of photographs, as a tree of dictionaries whose leaves are `Share`."""
+    everyone = np.ones(len(predictions.labels), bool)
+    classes = {}
+    for index, name in enumerate(predictions.task.classes):
+        true = predictions.labels == index
+        predicted = predictions.predicted == index
+        classes[name] = {
+            "precision": Share(true, predicted),
+            "recall": Share(predicted, true),
+            "specificity": Share(~predicted, ~true),
+        }
+    return {"accuracy": Share(predictions.right, everyone), "classes": classes}
 
 
-def _referral(of: Predictions, threshold: float) -> dict[Name, Share]:
-    referred = of.scores >= threshold
+def _referral(predictions: Predictions, threshold: float) -> dict[str, Share]:
+    referred = predictions.scores >= threshold
+    positive = predictions.positive
     return {
-        ("sensitivity",): (referred, of.positive),
-        ("specificity",): (~referred, ~of.positive),
-        ("ppv",): (of.positive, referred),
-        ("npv",): (~of.positive, ~referred),
+        "sensitivity": Share(referred, positive),
+        "specificity": Share(~referred, ~positive),
+        "ppv": Share(positive, referred),
+        "npv": Share(~positive, ~referred),
     }
 
 
-def overall(of: Predictions, weights: weighted.Weights) -> dict[Name, NDArray[np.float64]]:
-    """Figures that are no plain proportions, under weights float (R, n): name -> (R,).
+def overall(predictions: Predictions, weights: weighted.Weights) -> dict[str, Any]:
+    """Return the figures that are not simple proportions, as a tree of dictionaries whose leaves are float (R,).
 
-    Brier scores (Monthly Weather Review 78(1), 1950): over all classes, 0..2; of referral 0..1. Kappa is over the
-    ordered classes alone. Calibration errors are of the predicted class's probability, and of p_referable.
+    The Brier score (Monthly Weather Review 78(1), 1950) of all classes lies in 0..2, that of referral in 0..1. Kappa
+    uses only the ordered classes. Calibration errors are those of the predicted class's probability and of p_referable.
+
+    Args:
+        predictions: of n photographs.
+        weights: float (R, n).
     """
-    task, classes = of.task, len(of.task.classes)
-    matrix = weighted.confusion(weights, of.labels, of.predicted, classes)
-    found = weighted.averages(matrix)
+    task = predictions.task
+    labels = predictions.labels
+    probabilities = predictions.probabilities
+    matrix = weighted.confusion(weights, labels, predictions.predicted, len(task.classes))
+    figures = weighted.averages(matrix)
     if task.ordered:
-        found["quadratic_kappa",] = weighted.quadratic_kappa(matrix[:, : task.ordered, : task.ordered])
-    truth = np.eye(classes)[of.labels]
-    found["brier",] = weighted.mean(weights, ((of.probabilities - truth) ** 2).sum(axis=1))
-    found["log_loss",] = weighted.mean(weights, _surprise(of.labels, of.probabilities))
-    found["ece",] = weighted.expected_calibration_error(weights, of.confidence, of.right)
+        figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, : task.ordered, : task.ordered])
+    truth = np.eye(len(task.classes))[labels]
+    figures["brier"] = weighted.mean(weights, ((probabilities - truth) ** 2).sum(axis=1))
+    figures["log_loss"] = weighted.mean(weights, _surprise(labels, probabilities))
+    figures["ece"] = weighted.expected_calibration_error(weights, predictions.confidence, predictions.right)
     if task.referable:
-        found["auroc_referable",], found["auprc_referable",] = weighted.ranking(weights, of.positive, of.scores)
-        found["brier_referable",] = weighted.mean(weights, (of.scores - of.positive) ** 2)
-        found["ece_referable",] = weighted.expected_calibration_error(weights, of.scores, of.positive)
+        positive = predictions.positive
+        scores = predictions.scores
+        area, average_precision = weighted.ranking(weights, positive, scores)
+        figures["auroc_referable"] = area
+        figures["auprc_referable"] = average_precision
+        figures["brier_referable"] = weighted.mean(weights, (scores - positive) ** 2)
+        figures["ece_referable"] = weighted.expected_calibration_error(weights, scores, positive)
     f1 = weighted.class_figures(matrix)["f1"]
+    figures["classes"] = {}
     for index, name in enumerate(task.classes):
-        found["classes", name, "f1"] = f1[:, index]
-        ranked = weighted.ranking(weights, of.labels == index, of.probabilities[:, index])
-        found["classes", name, "auroc"], found["classes", name, "auprc"] = ranked
-    return found
-
-
-# What a task may lack, and metrics.json then says null of.
-_ALWAYS: tuple[Name, ...] = (
-    *(("quadratic_kappa",), ("auroc_referable",), ("auprc_referable",), ("brier_referable",), ("ece_referable",)),
-)
+        area, average_precision = weighted.ranking(weights, labels == index, probabilities[:, index])
+        figures["classes"][name] = {"f1": f1[:, index], "auroc": area, "auprc": average_precision}
+    return figures
 
 
 def measure(
-    of: Predictions,
+    predictions: Predictions,
     point: OperatingPoint,
     points: Mapping[str, OperatingPoint] | None = None,
     prevalence: float | None = None,
     resamples: int = intervals.RESAMPLES,
 ) -> dict[str, Any]:
-    """All figures of one set of predictions, ready for JSON.
+    """Return all figures of one set of predictions, ready for JSON.
 
     Args:
-        of: the predictions.
-        point: whom to refer; chosen elsewhere.
+        predictions: the predictions.
+        point: decides who is referred; chosen elsewhere.
         points: further operating points, by name.
-        prevalence: share of positive photographs, 0..1, for which predictive values are wanted as well.
+        prevalence: share of positive photographs, 0..1, for which predictive values are given in addition.
         resamples: bootstrap resamples of patients; 0: no bootstrap.
 
     Returns:
-        photographs, patients, positive (in words, what figures of referral are of), each figure, operating_point,
-        operating_points, confusion_matrix (rows true, columns predicted), classes, macro and weighted averages; and
-        intervals, which has the same keys as the figures and [low, high] or None for each.
+        photographs, patients, positive (the positive classes in words), each figure, operating_point, operating_points,
+        confusion_matrix (rows true, columns predicted), classes, macro and weighted averages; and intervals, which has
+        the same keys as the figures and gives [low, high] or None for each.
     """
-    task, shares = of.task, proportions(of)
-    values = {path: single(weighted.share(_once(len(of.labels)), *pair)) for path, pair in shares.items()}
-    values |= dict.fromkeys(_ALWAYS) | {path: single(v) for path, v in overall(of, _once(len(of.labels))).items()}
-    limits: dict[Name, intervals.Interval] = dict.fromkeys(values)
-    limits |= {path: intervals.proportion(*pair, of.patients) for path, pair in shares.items()}
-    if resamples:
-        limits |= intervals.bootstrap(lambda weights: overall(of, weights), of.patients, resamples)
-    known = {path: limits[path] if value is not None else None for path, value in values.items()}
+    task = predictions.task
+    values, limits = _values_and_limits(predictions, resamples)
+    once = _once(len(predictions.labels))
+    matrix = weighted.confusion(once, predictions.labels, predictions.predicted, len(task.classes))[0]
+    delong = intervals.delong_interval(predictions.positive, predictions.scores) if task.referable else None
     figures = {
-        "photographs": len(of.labels),
-        "patients": int(of.patients.max()) + 1,
+        "photographs": len(predictions.labels),
+        "patients": int(predictions.patients.max()) + 1,
         "positive": task.positive,
         **_nested(values),
-        "confusion_matrix": weighted.confusion(_once(len(of.labels)), of.labels, of.predicted, len(task.classes))[0]
-        .astype(int)
-        .tolist(),
-        "operating_point": measure_point(of, point, prevalence),
-        "operating_points": {name: measure_point(of, one, prevalence) for name, one in (points or {}).items()},
-        "intervals": _nested(known)
-        | {"auroc_referable_delong": intervals.delong_interval(of.positive, of.scores) if task.referable else None},
+        "confusion_matrix": matrix.astype(int).tolist(),
+        "operating_point": measure_point(predictions, point, prevalence),
+        "operating_points": {
+            name: measure_point(predictions, further, prevalence) for name, further in (points or {}).items()
+        },
+        "intervals": {**_nested(limits), "auroc_referable_delong": delong},
     }
-    support = np.bincount(of.labels, minlength=len(task.classes))
+    support = np.bincount(predictions.labels, minlength=len(task.classes))
     for name, count in zip(task.classes, support, strict=True):
         figures["classes"][name]["support"] = int(count)
     for name in ("macro", "weighted"):
-        figures[name]["support"] = len(of.labels)
+        figures[name]["support"] = len(predictions.labels)
     return figures
 
 
-def measure_point(of: Predictions, point: OperatingPoint, prevalence: float | None = None) -> dict[str, Any]:
-    """Sensitivity, specificity, PPV and NPV at an operating point, their intervals, and whether its targets held.
+def _values_and_limits(
+    predictions: Predictions, resamples: int
+) -> tuple[dict[Path, float | None], dict[Path, intervals.Interval]]:
+    """Return the value and the interval of each figure; a figure without a value has no interval."""
+    shares: dict[Path, Share] = _flat(proportions(predictions))
+    figures = _flat(overall(predictions, _once(len(predictions.labels))))
+    values: dict[Path, float | None] = {path: share.value() for path, share in shares.items()}
+    values |= _flat(dict.fromkeys(_OPTIONAL))
+    values |= {path: single(figure) for path, figure in figures.items()}
+    limits: dict[Path, intervals.Interval] = dict.fromkeys(values)
+    limits |= {path: share.interval(predictions.patients) for path, share in shares.items()}
+    if resamples:
+        limits |= intervals.bootstrap(
+            lambda weights: _flat(overall(predictions, weights)), predictions.patients, resamples
+        )
+    return values, {path: limits[path] if value is not None else None for path, value in values.items()}
 
-    PPV and NPV at another prevalence rise with sensitivity and with specificity; their intervals are what both lower
-    and both upper limits of these give: wide rather than narrow.
+
+def measure_point(predictions: Predictions, point: OperatingPoint, prevalence: float | None = None) -> dict[str, Any]:
+    """Return sensitivity, specificity, PPV and NPV at an operating point, their intervals, and if its targets held.
+
+    PPV and NPV at another prevalence rise with sensitivity and with specificity. Their intervals follow from both lower
+    limits and from both upper limits of these two, so they are wide rather than narrow.
 
     Args:
-        of: the predictions.
+        predictions: the predictions.
         point: chosen elsewhere.
-        prevalence: share of positive photographs, 0..1, for which PPV and NPV are given as well.
+        prevalence: share of positive photographs, 0..1, for which PPV and NPV are given in addition.
     """
-    once, shares = _once(len(of.labels)), _referral(of, point.value)
-    known = bool(of.task.referable)
-    measured = {path[0]: single(weighted.share(once, *pair)) if known else None for path, pair in shares.items()}
-    limits = {
-        path[0]: intervals.proportion(*pair, of.patients) if measured[path[0]] is not None else None
-        for path, pair in shares.items()
-    }
-    if prevalence is not None and known:
-        keys = ("sensitivity", "specificity")
-        hits, cleared = (np.array([measured[key], *(limits[key] or (None, None))], float) for key in keys)
-        for key, found in zip(("ppv", "npv"), predictive_values(hits, cleared, prevalence), strict=True):
-            measured[f"{key}_at_prevalence"] = single(found)
-            limits[f"{key}_at_prevalence"] = None if np.isnan(found).any() else (float(found[1]), float(found[2]))
-    held = {name: point.reached(name, measured[name]) for name in point.targets}
+    refers = bool(predictions.task.referable)
+    measured: dict[str, float | None] = {}
+    limits: dict[str, intervals.Interval] = {}
+    for name, share in _referral(predictions, point.value).items():
+        measured[name] = share.value() if refers else None
+        limits[name] = share.interval(predictions.patients) if measured[name] is not None else None
+    if prevalence is not None and refers:
+        sensitivity = _with_limits(measured["sensitivity"], limits["sensitivity"])
+        specificity = _with_limits(measured["specificity"], limits["specificity"])
+        ppv, npv = predictive_values(sensitivity, specificity, prevalence)
+        for name, value in (("ppv_at_prevalence", ppv), ("npv_at_prevalence", npv)):
+            measured[name] = single(value)
+            limits[name] = None if np.isnan(value).any() else (float(value[1]), float(value[2]))
+    reached = [point.reached(name, measured[name]) for name in point.targets]
     return {
         "threshold": point.value,
         "targets": dict(point.targets),
-        "held": all(held.values()) if held and None not in held.values() else None,
+        "held": all(reached) if reached and None not in reached else None,
         **measured,
         "prevalence": prevalence,
         "intervals": limits,
     }
 
 
-def _nested(values: Mapping[Name, Any]) -> dict[str, Any]:
+def _with_limits(value: float | None, interval: intervals.Interval) -> NDArray[np.float64]:
+    """Return the value and its lower and upper limit, float (3,), NaN where they do not exist."""
+    low, high = interval or (None, None)
+    return np.array([value, low, high], float)
+
+
+def _flat(tree: Mapping[str, Any], above: Path = ()) -> dict[Path, Any]:
+    """{"a": {"b": 1}} -> {("a", "b"): 1}."""
+    leaves: dict[Path, Any] = {}
+    for key, value in tree.items():
+        path = (*above, key)
+        if isinstance(value, dict):
+            leaves |= _flat(value, path)
+        else:
+            leaves[path] = value
+    return leaves
+
+
+def _nested(leaves: Mapping[Path, Any]) -> dict[str, Any]:
     """{("a", "b"): 1} -> {"a": {"b": 1}}."""
     tree: dict[str, Any] = {}
-    for path, value in values.items():
+    for path, value in leaves.items():
         place = tree
         for key in path[:-1]:
             place = place.setdefault(key, {})

@@ -1,4 +1,4 @@
-"""Operating points: thresholds on the probability of referable DR, chosen on validation, measured anywhere."""
+"""Operating points: thresholds on the probability of referable DR, chosen on validation, measured on any set."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Aim:
-    """What a threshold is chosen for.
+    """The aim that a threshold is chosen for.
 
     Attributes:
-        targets: "sensitivity" or "specificity" -> what it has to reach, 0..1; none: Youden's J, their sum, is highest.
-        strict: whether it must lie above the targets.
+        targets: "sensitivity" or "specificity" -> the value, 0..1, that it has to reach; empty: the threshold with the
+            highest Youden's J, which is their sum less 1.
+        strict: whether the targets must be exceeded, not only reached.
     """
 
     targets: Mapping[str, float] = field(default_factory=dict)
@@ -36,11 +37,11 @@ class OperatingPoint:
     """Refer where p_referable >= value.
 
     Attributes:
-        value: on the probability of referable DR, 0..1; just above 1 where even a score of 1 is not referred.
+        value: threshold on the probability of referable DR, 0..1; just above 1 if even a score of 1 is not referred.
         targets: as in `Aim`.
         strict: as in `Aim`.
-        sensitivity, specificity: measured on the photographs that it was chosen on, 0..1; None where nobody is referred
-            by the task.
+        sensitivity: measured on the photographs that the point was chosen on, 0..1; None if the task refers nobody.
+        specificity: measured on the same photographs, 0..1; None if the task refers nobody.
     """
 
     value: float
@@ -50,39 +51,44 @@ class OperatingPoint:
     specificity: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
+        """Return a dictionary for JSON."""
         return asdict(self)
 
     def reached(self, figure: str, value: float | None) -> bool | None:
-        """Whether a measured sensitivity or specificity reaches the target; None where there is none of either."""
+        """Return whether a measured sensitivity or specificity reaches its target; None without a value or a target."""
         if value is None or figure not in self.targets:
             return None
         return value > self.targets[figure] if self.strict else value >= self.targets[figure]
 
 
 def choose(positive: NDArray[np.bool_], scores: NDArray[np.float64], aim: Aim) -> OperatingPoint:
-    """The threshold that reaches all targets, or comes nearest to the one that it misses most.
+    """Return the threshold that reaches all targets; if none does, the one whose largest shortfall is smallest.
 
-    Among those that do, the one that is best on what is not aimed at, then on the sum of sensitivity and specificity.
-    Candidates lie halfway between neighbouring scores, so that a score moved by rounding changes no decision.
+    Of several such thresholds, the one with the best figure among those without a target is taken, then the one with
+    the highest sum of sensitivity and specificity. Candidates lie halfway between neighbouring scores, so that rounding
+    a score changes no decision.
 
     Args:
-        positive: bool (n,), truly referable.
+        positive: bool (n,), whether a photograph is truly referable.
         scores: float (n,), p_referable.
-        aim: what for.
+        aim: what the threshold is for.
 
     Raises:
-        ValueError: only one kind of photograph is present.
+        ValueError: the photographs are all positive or all negative.
     """
     if not 0 < positive.sum() < len(positive):
-        raise ValueError("a threshold needs referable and non-referable photographs")
+        raise ValueError("A threshold needs referable and non-referable photographs.")
     candidates, sensitivity, specificity = _curve(positive, scores)
     figures = {"sensitivity": sensitivity, "specificity": specificity}
-    tiny = 1e-9 if aim.strict else 0.0  # less than one photograph in a million
-    missed = [np.maximum(0, target + tiny - figures[name]) for name, target in aim.targets.items()]
-    shortfall = np.max(missed, axis=0) if missed else np.zeros(len(candidates))
-    free = sum(values for name, values in figures.items() if name not in aim.targets)
-    best = np.lexsort((sensitivity + specificity, free + np.zeros(len(candidates)), -shortfall))[-1]
+    margin = 1e-9 if aim.strict else 0.0  # less than one photograph in a million
+    shortfall = np.zeros(len(candidates))
+    without_target = np.zeros(len(candidates))
+    for name, values in figures.items():
+        if name in aim.targets:
+            shortfall = np.maximum(shortfall, aim.targets[name] + margin - values)
+        else:
+            without_target = without_target + values
+    best = np.lexsort((sensitivity + specificity, without_target, -shortfall))[-1]  # the last key counts first
     return OperatingPoint(
         float(candidates[best]), dict(aim.targets), aim.strict, float(sensitivity[best]), float(specificity[best])
     )
@@ -91,21 +97,23 @@ def choose(positive: NDArray[np.bool_], scores: NDArray[np.float64], aim: Aim) -
 def _curve(
     positive: NDArray[np.bool_], scores: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Candidate thresholds, ascending, and sensitivity and specificity at each."""
-    values, place = np.unique(scores, return_inverse=True)
+    """Return candidate thresholds, ascending, and sensitivity and specificity at each."""
+    values, index = np.unique(scores, return_inverse=True)
     between = (values[:-1] + values[1:]) / 2
-    between = np.where(between > values[:-1], between, values[1:])  # of neighbouring floats the mean is the lower one
+    between = np.where(between > values[:-1], between, values[1:])  # the mean of adjacent floats is the lower one
     candidates = np.concatenate([[0.0], between, [values[-1] + 1e-6]])
-    below = [
-        np.concatenate([[0], np.cumsum(np.bincount(place[kind], minlength=len(values)))])
-        for kind in (positive, ~positive)
-    ]
-    return candidates, (positive.sum() - below[0]) / positive.sum(), below[1] / (~positive).sum()
+    positive_at = np.bincount(index[positive], minlength=len(values))
+    negative_at = np.bincount(index[~positive], minlength=len(values))
+    positive_below = np.concatenate([[0], np.cumsum(positive_at)])
+    negative_below = np.concatenate([[0], np.cumsum(negative_at)])
+    sensitivity = (positive.sum() - positive_below) / positive.sum()
+    specificity = negative_below / (~positive).sum()
+    return candidates, sensitivity, specificity
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """An operating point with one target: "rule" names the figure that had to reach `target`."""
+    """An operating point with one target: `rule` names the figure that has to reach `target`."""
 
     value: float
     rule: str
@@ -114,25 +122,38 @@ class Threshold:
     specificity: float
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
+        """Return a dictionary for JSON."""
         return asdict(self)
 
 
 def choose_threshold(positive: NDArray[np.bool_], scores: NDArray[np.float64], rule: str, target: float) -> Threshold:
-    """`choose` for one target, in the form of run.json's "operating_point"; positive and scores as for `choose`."""
+    """Return the threshold of `choose` for one target, in the form of run.json's "operating_point".
+
+    Args:
+        positive: bool (n,), as for `choose`.
+        scores: float (n,), as for `choose`.
+        rule: the figure, "sensitivity" or "specificity", that has to reach the target.
+        target: 0..1.
+    """
     point = choose(positive, scores, Aim({rule: target}))
     return Threshold(point.value, rule, target, float(point.sensitivity or 0), float(point.specificity or 0))
 
 
 def predictive_values(sensitivity: Any, specificity: Any, prevalence: float) -> tuple[Any, Any]:
-    """PPV and NPV by Bayes' theorem, NaN where nobody (or everybody) would be referred; 0..1 or arrays of it.
+    """Return PPV and NPV by Bayes' theorem, 0..1; PPV is NaN if nobody would be referred, NPV if everybody would be.
 
     Args:
-        sensitivity, specificity: 0..1, float or arrays of one shape.
+        sensitivity: 0..1, a float or an array.
+        specificity: 0..1, a float or an array of the same shape.
         prevalence: share of referable eyes among those photographed, 0..1.
     """
-    sensitivity, specificity = np.asarray(sensitivity, float), np.asarray(specificity, float)
-    hits, misses = sensitivity * prevalence, (1 - sensitivity) * prevalence
-    alarms, cleared = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
+    sensitivity = np.asarray(sensitivity, float)
+    specificity = np.asarray(specificity, float)
+    true_positives = sensitivity * prevalence
+    false_negatives = (1 - sensitivity) * prevalence
+    false_positives = (1 - specificity) * (1 - prevalence)
+    true_negatives = specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):
-        return hits / (hits + alarms), cleared / (cleared + misses)
+        ppv = true_positives / (true_positives + false_positives)
+        npv = true_negatives / (true_negatives + false_negatives)
+    return ppv, npv

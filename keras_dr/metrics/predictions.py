@@ -1,4 +1,4 @@
-"""predictions.csv: what a grader said of each photograph; written by evaluate, read by compare."""
+"""The predictions of a grader for each photograph, and predictions.csv, which evaluate writes and compare reads."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -16,33 +16,29 @@ from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import Task
 
-_KNOWN = ("image_id", "patient_id", "split", "label")
-
-
 Labels = NDArray[np.int64]
-
-
 Probabilities = NDArray[np.float64]
+_MANIFEST_COLUMNS = ("image_id", "patient_id", "split", "label")
 
 
 def p_referable(probabilities: Probabilities, task: Task) -> NDArray[np.float64]:
-    """Probability of referable DR: sum over the task's positive classes. float (n, C) -> float (n,)."""
+    """Return the probability of referable DR, summed over the task's positive classes: float (n, C) -> float (n,)."""
     return probabilities[:, list(task.referable)].sum(axis=1)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a grader said of photographs whose classes are known.
+    """The predictions of a grader for photographs whose classes are known.
 
     Attributes:
         labels: int (n,), class indices.
         probabilities: float (n, C), rows summing to 1.
         task: the label space.
         decision: see `decision.decide`.
-        patients: int (n,), 0..P-1, whose photograph each is; empty: each of another patient.
+        patients: int (n,), 0..P-1, the patient of each photograph; empty: each photograph is of a different patient.
 
     Raises:
-        KerasDrError: a probability is no finite number; ranked all the same, NaN would have an AUROC.
+        KerasDrError: a probability is not finite; without this check, NaN would be ranked and get an AUROC.
     """
 
     labels: Labels
@@ -53,13 +49,15 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.probabilities).all():
-            raise KerasDrError("finite probabilities", "NaN or infinity", "Train again, with a lower learning rate.")
+            raise KerasDrError(
+                "The predicted probabilities contain NaN or infinity.", "Train again with a lower learning rate."
+            )
         codes = self.patients if len(self.patients) else np.arange(len(self.labels))
         object.__setattr__(self, "patients", np.unique(codes, return_inverse=True)[1])
 
     @cached_property
     def predicted(self) -> Labels:
-        """Predicted class indices, int64 (n,)."""
+        """The predicted class indices, int64 (n,)."""
         return decide(self.probabilities, self.decision)
 
     @cached_property
@@ -69,57 +67,67 @@ class Predictions:
 
     @cached_property
     def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted class, float (n,)."""
+        """The probability of the predicted class, float (n,)."""
         return self.probabilities[np.arange(len(self.labels)), self.predicted]
 
     @cached_property
     def positive(self) -> NDArray[np.bool_]:
-        """Whether a photograph is truly of a positive class, bool (n,)."""
+        """Whether the true class is a positive one, bool (n,)."""
         return np.isin(self.labels, self.task.referable)
 
     @cached_property
     def scores(self) -> NDArray[np.float64]:
-        """p_referable, float (n,)."""
+        """The probability of referable DR, float (n,)."""
         return p_referable(self.probabilities, self.task)
 
     def subset(self, chosen: NDArray[Any]) -> "Predictions":
-        """Some of the photographs, by bool (n,) or indices."""
-        parts = (self.labels[chosen], self.probabilities[chosen], self.patients[chosen])
-        return replace(self, labels=parts[0], probabilities=parts[1], patients=parts[2])
+        """Return the predictions for some of the photographs, chosen by bool (n,) or by indices."""
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            patients=self.patients[chosen],
+        )
 
 
 def patient_codes(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
-    """Whose photograph each row of a manifest is, int (n,); without a patient_id each is of another patient."""
+    """Return the patient of each row of a manifest, int (n,); each row without patient_id is a patient of its own."""
     return np.unique([row["patient_id"] or row["image_id"] for row in rows], return_inverse=True)[1]
 
 
 def write_predictions(
     file: Path,
     rows: Sequence[Mapping[str, Any]],
-    of: Predictions,
+    predictions: Predictions,
     threshold: float | NDArray[np.float64],
     further: Sequence[str] = (),
 ) -> None:
-    """Write predictions.csv, probabilities with all their digits: rounded, some near 1 would tie.
+    """Write predictions.csv. Probabilities keep all their digits, because rounding would make some near 1 equal.
 
     Args:
         file: to write.
-        rows: of manifest.csv, n photographs.
-        of: their predictions.
-        threshold: refer where p_referable >= threshold; of all, or float (n,) of each.
+        rows: of manifest.csv, for n photographs.
+        predictions: for the same photographs.
+        threshold: refer where p_referable >= threshold; one for all photographs, or float (n,), one for each.
         further: columns of `rows` to write after the usual ones.
     """
-    classes = of.task.classes
-    # a dictionary, because a class may itself be called "referable": then both columns are one
+    classes = predictions.task.classes
+    # A class may itself be called "referable". Its column and p_referable are then one, which keys of a dictionary
+    # ensure.
     columns = dict.fromkeys(
-        [*_KNOWN, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred", *further]
+        [*_MANIFEST_COLUMNS, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred", *further]
     )
+    referred = (predictions.scores >= threshold).astype(int)
     lines = []
-    referred = (of.scores >= threshold).astype(int)
-    for row, p, score, sent, predicted in zip(rows, of.probabilities, of.scores, referred, of.predicted, strict=True):
-        figures = {f"p_{name}": repr(float(value)) for name, value in zip(classes, p, strict=True)}
-        figures |= {"p_referable": repr(float(score)), "referred": str(sent)}
-        lines.append({**row, "prediction": classes[predicted], **figures})
+    for row, predicted, probabilities, score, sent in zip(
+        rows, predictions.predicted, predictions.probabilities, predictions.scores, referred, strict=True
+    ):
+        line = {**row, "prediction": classes[predicted]}
+        for name, probability in zip(classes, probabilities, strict=True):
+            line[f"p_{name}"] = repr(float(probability))
+        line["p_referable"] = repr(float(score))
+        line["referred"] = str(sent)
+        lines.append(line)
     folders.write_bytes(file, encode_csv(list(columns), lines))
 
 
@@ -128,27 +136,29 @@ def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tupl
 
     Args:
         file: to read.
-        sha256: of the file when it was written, from metrics.json.
-        task: its label space.
+        sha256: hash of the file when it was written, from metrics.json.
+        task: the label space.
         decision: how classes are predicted.
 
     Returns:
         Image ids, and the predictions in the same order.
 
     Raises:
-        KerasDrError: gone, or changed since it was written.
+        KerasDrError: the file is missing, or has changed since it was written.
     """
-    if not file.is_file() or folders.sha256_of(file) != sha256:
-        found = "another" if file.is_file() else "no file"
-        remedy = "Evaluate the run again with --overwrite."
-        raise KerasDrError(f"{file} as evaluate wrote it (sha256 in metrics.json)", found, remedy)
+    remedy = "Evaluate the run again with --overwrite."
+    if not file.is_file():
+        raise KerasDrError(f"{file} does not exist.", remedy)
+    if folders.sha256_of(file) != sha256:
+        raise KerasDrError(f"{file} has changed since evaluate wrote it (sha256 in metrics.json).", remedy)
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
         probabilities = np.array([[float(row[f"p_{name}"]) for name in task.classes] for row in rows])
         labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
-        ids, patients = [row["image_id"] for row in rows], patient_codes(rows)
+        ids = [row["image_id"] for row in rows]
+        patients = patient_codes(rows)
     except (ValueError, LookupError, TypeError, csv.Error) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise KerasDrError(f"a table as evaluate writes it in {file}", found, "Evaluate the run again.") from error
+        message = f"{file} is not a table as evaluate writes it ({type(error).__name__}: {error})."
+        raise KerasDrError(message, remedy) from error
     return ids, Predictions(labels, probabilities, task, decision, patients)

@@ -1,4 +1,4 @@
-"""Whom to send on: ungradable photographs, uncertain ones, and patients with two eyes."""
+"""Figures of referral: ungradable photographs, uncertain ones, and patients with several photographs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,99 +7,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.metrics import weighted
-from keras_dr.metrics.intervals import bootstrap, delong_interval, proportion
-from keras_dr.metrics.measure import single
+from keras_dr.metrics.intervals import bootstrap, delong_interval
+from keras_dr.metrics.measure import Share, single
 from keras_dr.metrics.predictions import Predictions
 
 UNGRADABLE = "ungradable"
 
 
 def _rates(positive: NDArray[np.bool_], referred: NDArray[np.bool_], patients: NDArray[np.int64]) -> dict[str, Any]:
-    """Sensitivity and specificity with their intervals; bool (n,), bool (n,), int (n,)."""
-    once = np.ones((1, len(positive)))
+    """Return sensitivity and specificity with their intervals, of bool (n,), bool (n,) and int (n,)."""
+    sensitivity = Share(referred, positive)
+    specificity = Share(~referred, ~positive)
     return {
         "positive": int(positive.sum()),
         "negative": int((~positive).sum()),
-        "sensitivity": single(weighted.share(once, referred, positive)),
-        "sensitivity_interval": proportion(referred, positive, patients),
-        "specificity": single(weighted.share(once, ~referred, ~positive)),
-        "specificity_interval": proportion(~referred, ~positive, patients),
+        "sensitivity": sensitivity.value(),
+        "sensitivity_interval": sensitivity.interval(patients),
+        "specificity": specificity.value(),
+        "specificity_interval": specificity.interval(patients),
     }
 
 
-def ungradable(of: Predictions, threshold: float) -> dict[str, Any] | None:
-    """Referral with photographs too poor to grade counted as referred, and left out; imageability.
+def ungradable(predictions: Predictions, threshold: float) -> dict[str, Any] | None:
+    """Return imageability, and figures of referral if ungradable photographs count as referred or are left out.
 
-    As in the IDx-DR trial (M. Abramoff et al., npj Digital Medicine 1:39, 2018): imageability is the share of truly
+    As in the IDx-DR trial (M. Abramoff et al., npj Digital Medicine 1:39, 2018), imageability is the share of truly
     gradable photographs that the grader does not call ungradable.
 
     Args:
-        of: predictions; their task has a class "ungradable", or the answer is None.
+        predictions: the predictions; if their task has no class "ungradable" or refers nobody, the result is None.
         threshold: refer where p_referable >= threshold.
     """
-    if UNGRADABLE not in of.task.classes or not of.task.referable:
+    task = predictions.task
+    if UNGRADABLE not in task.classes or not task.referable:
         return None
-    index = of.task.classes.index(UNGRADABLE)
-    truly, called, referred = of.labels == index, of.predicted == index, of.scores >= threshold
-    kept = ~truly & ~called
-    once = np.ones((1, len(truly)))
+    index = task.classes.index(UNGRADABLE)
+    truly_ungradable = predictions.labels == index
+    called_ungradable = predictions.predicted == index
+    referred = predictions.scores >= threshold
+    positive = predictions.positive
+    patients = predictions.patients
+    kept = ~truly_ungradable & ~called_ungradable
+    imageability = Share(~called_ungradable, ~truly_ungradable)
     return {
-        "imageability": single(weighted.share(once, ~called, ~truly)),
-        "imageability_interval": proportion(~called, ~truly, of.patients),
-        "counted_as_referred": _rates(of.positive | truly, referred | called, of.patients),
-        "left_out": _rates(of.positive[kept], referred[kept], of.patients[kept]),
+        "imageability": imageability.value(),
+        "imageability_interval": imageability.interval(patients),
+        "counted_as_referred": _rates(positive | truly_ungradable, referred | called_ungradable, patients),
+        "left_out": _rates(positive[kept], referred[kept], patients[kept]),
     }
 
 
-def certainty(of: Predictions, threshold: float) -> NDArray[np.float64]:
-    """How far each decision is from turning over, float (n,), >= 0.
+def certainty(predictions: Predictions, threshold: float) -> NDArray[np.float64]:
+    """Return how far each decision is from being reversed, float (n,), >= 0.
 
-    The distance of p_referable from the threshold in log odds; where the task refers nobody, the predicted class's
-    probability.
+    It is the distance of p_referable from the threshold in log odds; if the task refers nobody, it is the probability
+    of the predicted class.
     """
-    if not of.task.referable:
-        return of.confidence
-    p, t = np.clip(of.scores, 1e-6, 1 - 1e-6), np.clip(threshold, 1e-6, 1 - 1e-6)
+    if not predictions.task.referable:
+        return predictions.confidence
+    p = np.clip(predictions.scores, 1e-6, 1 - 1e-6)
+    t = np.clip(threshold, 1e-6, 1 - 1e-6)
     return np.abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
 
 
-def band(of: Predictions, threshold: float, quantiles: Sequence[float], human: float) -> dict[str, Any]:
-    """Leave the least certain share of photographs to a human, by a limit that was fixed on validation.
+def band(predictions: Predictions, threshold: float, quantiles: Sequence[float], human: float) -> dict[str, Any]:
+    """Return the errors that remain if the least certain photographs go to a human, by a limit fixed on validation.
 
     Args:
-        of: predictions.
+        predictions: the predictions.
         threshold: refer where p_referable >= threshold.
-        quantiles: of `certainty` on validation, 0 to 100 % evenly.
+        quantiles: evenly spaced quantiles of `certainty` on validation, 0 to 100 %.
         human: share of validation photographs that would go to a human, 0..1.
 
     Returns:
-        That share, the limit, the share that goes here, and the errors of the rest, each with its interval.
+        aimed (that share), limit, sent (the share of these photographs that goes to a human), and grade_error and
+        referral_error of the rest. The last three have intervals.
     """
     limit = float(np.interp(human, np.linspace(0, 1, len(quantiles)), quantiles))
-    sure, everyone = certainty(of, threshold) >= limit, np.ones(len(of.labels), bool)
-    if human <= 0:
-        sure = everyone
-    once = np.ones((1, len(everyone)))
-    found: dict[str, Any] = {"aimed": human, "limit": limit}
-    for name, (hit, among) in {
-        "sent": (~sure, everyone),
-        "grade_error": (~of.right, sure),
-        "referral_error": (of.positive != (of.scores >= threshold), sure),
-    }.items():
-        known = bool(of.task.referable) or name != "referral_error"
-        found[name] = single(weighted.share(once, hit, among)) if known else None
-        found[f"{name}_interval"] = proportion(hit, among, of.patients) if known else None
-    return found
+    everyone = np.ones(len(predictions.labels), bool)
+    sure = certainty(predictions, threshold) >= limit if human > 0 else everyone
+    wrongly_referred = predictions.positive != (predictions.scores >= threshold)
+    shares: dict[str, Share | None] = {
+        "sent": Share(~sure, everyone),
+        "grade_error": Share(~predictions.right, sure),
+        "referral_error": Share(wrongly_referred, sure) if predictions.task.referable else None,
+    }
+    figures: dict[str, Any] = {"aimed": human, "limit": limit}
+    for name, share in shares.items():
+        figures[name] = share.value() if share else None
+        figures[f"{name}_interval"] = share.interval(predictions.patients) if share else None
+    return figures
 
 
 def coverage_curve(wrong: NDArray[np.bool_], sure: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Error of the n surest photographs for n = 1 .. all: coverage and error, float (n,) each.
+    """Return the error of the k most certain photographs for k = 1 to n: coverage and error, float (n,) each.
 
-    Y. Geifman and R. El-Yaniv, NeurIPS 2017. Photographs that are equally sure share the error at their last one.
+    Y. Geifman and R. El-Yaniv, NeurIPS 2017. Equally certain photographs share the error at the last of them.
 
     Args:
         wrong: bool (n,).
-        sure: float (n,), higher for surer ones.
+        sure: float (n,), higher for more certain photographs.
     """
     order = np.argsort(-sure, kind="stable")
     count = np.arange(1, len(wrong) + 1)
@@ -108,23 +115,28 @@ def coverage_curve(wrong: NDArray[np.bool_], sure: NDArray[np.float64]) -> tuple
     return count / len(wrong), error[last]
 
 
-def per_patient(of: Predictions, threshold: float) -> dict[str, Any] | None:
-    """Worst eye: a patient is referable or referred if one photograph is; None where the task refers nobody."""
-    if not of.task.referable:
+def per_patient(predictions: Predictions, threshold: float) -> dict[str, Any] | None:
+    """Return figures per patient, by the worse eye: one positive or referred photograph makes the patient so.
+
+    None if the task refers nobody.
+    """
+    if not predictions.task.referable:
         return None
-    people = int(of.patients.max()) + 1
-    positive, referred, score = np.zeros(people, bool), np.zeros(people, bool), np.zeros(people)
-    np.logical_or.at(positive, of.patients, of.positive)
-    np.logical_or.at(referred, of.patients, of.scores >= threshold)
-    np.maximum.at(score, of.patients, of.scores)
-    once, each = np.ones((1, people)), np.arange(people)
-    area = weighted.ranking(once, positive, score)[0]
-    intervals = bootstrap(lambda weights: {"auroc": weighted.ranking(weights, positive, score)[0]}, each)
+    people = int(predictions.patients.max()) + 1
+    positive = np.zeros(people, bool)
+    referred = np.zeros(people, bool)
+    score = np.zeros(people)
+    np.logical_or.at(positive, predictions.patients, predictions.positive)
+    np.logical_or.at(referred, predictions.patients, predictions.scores >= threshold)
+    np.maximum.at(score, predictions.patients, predictions.scores)
+    patients = np.arange(people)
+    area = single(weighted.ranking(np.ones((1, people)), positive, score)[0])
+    intervals = bootstrap(lambda weights: {"auroc": weighted.ranking(weights, positive, score)[0]}, patients)
     return {
         "patients": people,
-        "photographs_a_patient": len(of.labels) / people,
-        **_rates(positive, referred, each),
-        "auroc": single(area),
-        "auroc_interval": intervals["auroc"] if single(area) is not None else None,
+        "photographs_a_patient": len(predictions.labels) / people,
+        **_rates(positive, referred, patients),
+        "auroc": area,
+        "auroc_interval": intervals["auroc"] if area is not None else None,
         "auroc_interval_delong": delong_interval(positive, score),
     }

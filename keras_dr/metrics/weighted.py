@@ -1,8 +1,11 @@
-"""Figures of weighted photographs, of many weightings at once; one definition serves a figure and its interval.
+"""Figures of weighted photographs, for many weightings at once; one definition gives a figure and its interval.
 
-A weight of 1 each is the set itself; how often each photograph was drawn is a bootstrap resample of it. Every function
-takes weights, float (R, n), and gives float64 (R, ...); NaN marks a figure that does not exist (no positives, say).
+With a weight of 1 for every photograph, the figures describe the set itself. With the number of times that each
+photograph was drawn, they describe a bootstrap resample. Every function takes weights float (R, n) and returns float64
+(R, ...); NaN marks a figure that does not exist, for example because there are no positive photographs.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +15,34 @@ ECE_BINS = 15  # Guo et al., ICML 2017
 
 
 def ratio(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
-    """part / whole, NaN where whole is 0; float (R,) or (R, C) each."""
+    """Return part / whole, NaN where whole is 0; all float (R,) or (R, C)."""
     known = whole > 0
     return np.where(known, part / np.where(known, whole, 1), np.nan)
 
 
 def share(weights: Weights, hit: NDArray[np.bool_], among: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How many of the photographs `among` are a `hit`: bool (n,) each -> (R,)."""
+    """Return the share of the photographs in `among` that are a `hit`: both bool (n,) -> (R,)."""
     return ratio(weights @ (hit & among), weights @ among.astype(float))
 
 
 def mean(weights: Weights, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of values float (n,) -> (R,)."""
+    """Return the mean of values: float (n,) -> (R,)."""
     return ratio(weights @ values, weights.sum(axis=1))
 
 
 def confusion(weights: Weights, labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> Weights:
-    """Confusion matrices (R, C, C), rows true, columns predicted. int (n,) each."""
+    """Return confusion matrices (R, C, C), rows true, columns predicted, of labels and predictions int (n,)."""
     cells = np.eye(classes * classes)[labels * classes + predictions]
     return (weights @ cells).reshape(-1, classes, classes)
 
 
 def quadratic_kappa(matrix: Weights) -> NDArray[np.float64]:
-    """Cohen's kappa with quadratic weights (Cohen, Psychological Bulletin 70(4), 1968), -1..1.
+    """Return Cohen's kappa with quadratic weights (Cohen, Psychological Bulletin 70(4), 1968), (R,) in -1..1.
 
-    From `confusion`, float (R, C, C), to (R,). It does not exist where labels and predictions are all one class.
+    It does not exist if all labels and predictions are of one class.
+
+    Args:
+        matrix: float (R, C, C), see `confusion`.
     """
     index = np.arange(matrix.shape[1])
     disagreement = (index[:, None] - index[None, :]) ** 2.0
@@ -47,11 +53,16 @@ def quadratic_kappa(matrix: Weights) -> NDArray[np.float64]:
 
 
 def class_figures(matrix: Weights) -> dict[str, NDArray[np.float64]]:
-    """Precision, recall, specificity and F1 of each class: float (R, C, C), see `confusion`, -> (R, C).
+    """Return precision, recall, specificity and F1 of each class, (R, C).
 
-    F1 is 2 TP / (2 TP + FP + FN); it exists where the class is either true or predicted somewhere.
+    F1 is 2 TP / (2 TP + FP + FN); it exists if any photograph has the class or is predicted to have it.
+
+    Args:
+        matrix: float (R, C, C), see `confusion`.
     """
-    hits, true, predicted = np.diagonal(matrix, axis1=1, axis2=2), matrix.sum(axis=2), matrix.sum(axis=1)
+    hits = np.diagonal(matrix, axis1=1, axis2=2)
+    true = matrix.sum(axis=2)
+    predicted = matrix.sum(axis=1)
     others = matrix.sum(axis=(1, 2))[:, None] - true
     return {
         "precision": ratio(hits, predicted),
@@ -61,26 +72,41 @@ def class_figures(matrix: Weights) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def averages(matrix: Weights) -> dict[tuple[str, ...], NDArray[np.float64]]:
-    """Macro and weighted averages of `class_figures` as scikit-learn makes them, and balanced accuracy.
+def averages(matrix: Weights) -> dict[str, Any]:
+    """Return macro and weighted averages of `class_figures` as scikit-learn computes them, and balanced accuracy.
 
-    From `confusion`, float (R, C, C), to (R,) each.
-    Macro: over the classes that are true or predicted somewhere; what does not exist for one of them counts 0.
-    Weighted: by the number of photographs of the class. Balanced accuracy: mean recall of the classes that there are.
+    Macro averages run over the classes that are true or predicted somewhere; a figure that does not exist for one of
+    them counts as 0. Weighted averages weight each class by its number of photographs. Balanced accuracy is the mean
+    recall of the classes that are present.
+
+    Args:
+        matrix: float (R, C, C), see `confusion`.
+
+    Returns:
+        "macro" and "weighted", each a dictionary of precision, recall and f1, and "balanced_accuracy"; (R,) each.
     """
-    true, figures = matrix.sum(axis=2), class_figures(matrix)
+    true = matrix.sum(axis=2)
+    figures = class_figures(matrix)
     present = (true + matrix.sum(axis=1)) > 0
-    found: dict[tuple[str, ...], NDArray[np.float64]] = {}
+    macro = {}
+    weighted = {}
     for name in ("precision", "recall", "f1"):
         values = np.nan_to_num(figures[name])
-        found["macro", name] = ratio(values.sum(axis=1), present.sum(axis=1))
-        found["weighted", name] = ratio((values * true).sum(axis=1), true.sum(axis=1))
+        macro[name] = ratio(values.sum(axis=1), present.sum(axis=1))
+        weighted[name] = ratio((values * true).sum(axis=1), true.sum(axis=1))
     recall = np.nan_to_num(figures["recall"]).sum(axis=1)
-    return found | {("balanced_accuracy",): ratio(recall, (true > 0).sum(axis=1))}
+    return {
+        "macro": macro,
+        "weighted": weighted,
+        "balanced_accuracy": ratio(recall, (true > 0).sum(axis=1)),
+    }
 
 
 def _by_score(weights: Weights, positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> tuple[Weights, Weights]:
-    """Weight of the positive and of the negative photographs of each different score, ascending: (R, scores) each."""
+    """Return the weights of the positive and of the negative photographs at each distinct score, (R, scores) each.
+
+    The scores ascend.
+    """
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -94,36 +120,39 @@ def _by_score(weights: Weights, positive: NDArray[np.bool_], scores: NDArray[np.
 def ranking(
     weights: Weights, positive: NDArray[np.bool_], scores: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Area under the ROC curve and average precision, (R,) each.
+    """Return the area under the ROC curve and the average precision, (R,) each.
 
-    The area is the share of pairs of a positive and a negative photograph in which the positive one scores higher, a
-    tie counting half (Hanley and McNeil, Radiology 143(1), 1982). Average precision is the sum over thresholds of
+    The area is the share of pairs of a positive and a negative photograph in which the positive one scores higher; a
+    tie counts one half (Hanley and McNeil, Radiology 143(1), 1982). Average precision is the sum over thresholds of
     precision times the gain in recall, as in scikit-learn.
 
     Args:
         weights: float (R, n).
         positive: bool (n,).
-        scores: float (n,), higher for positive ones.
+        scores: float (n,), higher for photographs that are more likely positive.
     """
-    hits, others = _by_score(weights, positive, scores)
-    all_hits, all_others = hits.sum(axis=1), others.sum(axis=1)
-    below = np.cumsum(others, axis=1) - others / 2
-    area = ratio((hits * below).sum(axis=1), all_hits * all_others)
-    found = np.cumsum(hits[:, ::-1], axis=1)
-    flagged = found + np.cumsum(others[:, ::-1], axis=1)
-    precision = found / np.where(flagged > 0, flagged, 1)
-    return area, ratio((hits[:, ::-1] * precision).sum(axis=1), all_hits)
+    positives, negatives = _by_score(weights, positive, scores)
+    all_positives = positives.sum(axis=1)
+    all_negatives = negatives.sum(axis=1)
+    below = np.cumsum(negatives, axis=1) - negatives / 2
+    area = ratio((positives * below).sum(axis=1), all_positives * all_negatives)
+    true_positives = np.cumsum(positives[:, ::-1], axis=1)
+    flagged = true_positives + np.cumsum(negatives[:, ::-1], axis=1)
+    precision = true_positives / np.where(flagged > 0, flagged, 1)
+    return area, ratio((positives[:, ::-1] * precision).sum(axis=1), all_positives)
 
 
 def expected_calibration_error(
     weights: Weights, confidence: NDArray[np.float64], right: NDArray[np.bool_], bins: int = ECE_BINS
 ) -> NDArray[np.float64]:
-    """Mean gap between confidence and frequency over bins of equal width, (R,) in 0..1 (Guo et al., ICML 2017, eq. 3).
+    """Return the mean gap between confidence and frequency over bins of equal width, (R,) in 0..1.
+
+    Guo et al., ICML 2017, equation 3.
 
     Args:
         weights: float (R, n).
-        confidence: float (n,), 0..1.
-        right: bool (n,), whether what was held that likely is so.
+        confidence: float (n,), 0..1, the predicted probabilities.
+        right: bool (n,), whether the event with that probability occurred.
         bins: number of bins (a, b] over 0..1.
     """
     gaps = np.eye(bins)[bin_of(confidence, bins)] * (confidence - right)[:, None]
@@ -131,5 +160,5 @@ def expected_calibration_error(
 
 
 def bin_of(confidence: NDArray[np.float64], bins: int = ECE_BINS) -> NDArray[np.int64]:
-    """Which of `bins` bins (a, b] of equal width over 0..1 each value lies in, int (n,)."""
+    """Return the index of the bin of each value, int (n,), of `bins` bins (a, b] of equal width over 0..1."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)

@@ -11,7 +11,7 @@ def softmax(logits: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def drawn(temperature: float, n: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
-    """Labels, and the logits of a grader whose probabilities are right at that temperature."""
+    """Return labels, and logits whose probabilities are calibrated at that temperature."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (n, 5))
     chances = softmax(logits, 1.0).cumsum(axis=1)
@@ -26,8 +26,8 @@ def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> No
 
 
 def test_a_faultless_grader_gets_a_finite_temperature() -> None:
-    found = calibration.fit_temperature(np.array([0, 1]), np.array([[5.0, 0], [0, 5]]), softmax)
-    assert calibration.TEMPERATURES[0] <= found < 0.2
+    temperature = calibration.fit_temperature(np.array([0, 1]), np.array([[5.0, 0], [0, 5]]), softmax)
+    assert calibration.TEMPERATURES[0] <= temperature < 0.2
 
 
 def test_logits_too_large_for_a_loss_need_no_temperature() -> None:

@@ -38,13 +38,13 @@ def test_resamples_draw_patients_whole() -> None:
 
 def test_bootstrap_of_a_mean_is_near_its_standard_error() -> None:
     values = np.random.default_rng(1).normal(0, 1, 400)
-    found = intervals.bootstrap(lambda w: {"mean": w @ values / w.sum(axis=1)}, np.arange(400))["mean"]
+    interval = intervals.bootstrap(lambda w: {"mean": w @ values / w.sum(axis=1)}, np.arange(400))["mean"]
     error = values.std() / 20
-    assert found == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.3 * error)
+    assert interval == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.3 * error)
 
 
 def components(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Areas and covariance as DeLong writes them, pair by pair."""
+    """Return areas and covariance by DeLong's definition, pair by pair."""
     pairs = [[np.sign(x - s[~positive]) / 2 + 0.5 for x in s[positive]] for s in scores]
     psi = np.array(pairs)
     v10, v01 = psi.mean(axis=2), psi.mean(axis=1)
@@ -58,8 +58,8 @@ def test_delong_equals_its_definition_with_ties() -> None:
     areas, covariance = intervals.delong(positive, scores)
     expected = components(positive, scores)
     assert areas == pytest.approx(expected[0], abs=1e-12) and covariance == pytest.approx(expected[1], abs=1e-12)
-    found = intervals.delong_difference(positive, scores)
-    assert found.value == pytest.approx(areas[0] - areas[1])
+    difference = intervals.delong_difference(positive, scores)
+    assert difference.value == pytest.approx(areas[0] - areas[1])
     assert intervals.delong_difference(positive, scores[[0, 0]]).p == 1.0
 
 
@@ -81,8 +81,8 @@ def test_delong_equals_the_published_example() -> None:
 
 def test_a_difference_without_spread_shows_nothing() -> None:
     positive = np.array([False, False, True, True])
-    found = intervals.delong_difference(positive, np.array([[0.1, 0.2, 0.8, 0.9], [0.5] * 4]))
-    assert (found.value, found.p, found.clear) == (0.5, None, False)
+    difference = intervals.delong_difference(positive, np.array([[0.1, 0.2, 0.8, 0.9], [0.5] * 4]))
+    assert (difference.value, difference.p, difference.clear) == (0.5, None, False)
 
 
 def test_mcnemar_by_hand() -> None:
@@ -103,7 +103,7 @@ def test_all_figures_of_5000_photographs_take_less_than_ten_seconds() -> None:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 5, 5000)
     p = rng.dirichlet(np.ones(5), 5000) + np.eye(5)[labels]
-    of = Predictions(labels, p / 2, TASKS["icdr"], patients=np.arange(5000) // 2)
-    started = process_time()  # of work: on the clock another program on the machine would count
-    measure.measure(of, OperatingPoint(0.5))
+    predictions = Predictions(labels, p / 2, TASKS["icdr"], patients=np.arange(5000) // 2)
+    started = process_time()  # unlike the clock, it does not count other programs on the machine
+    measure.measure(predictions, OperatingPoint(0.5))
     assert process_time() - started < 10

@@ -30,11 +30,13 @@ def test_quadratic_kappa_by_hand() -> None:
 
 
 def test_quadratic_kappa_leaves_out_what_is_beside_the_order() -> None:
-    labels, said = np.array([0, 4, 5, 0, 2]), np.array([0, 4, 0, 5, 1])
-    expected = sk.cohen_kappa_score(labels[[0, 1, 4]], said[[0, 1, 4]], weights="quadratic", labels=range(5))
-    assert measure.quadratic_kappa(labels, said, 6, 5) == pytest.approx(expected)
+    labels, predicted = np.array([0, 4, 5, 0, 2]), np.array([0, 4, 0, 5, 1])
+    expected = sk.cohen_kappa_score(labels[[0, 1, 4]], predicted[[0, 1, 4]], weights="quadratic", labels=range(5))
+    assert measure.quadratic_kappa(labels, predicted, 6, 5) == pytest.approx(expected)
     task = TASKS["icdr-ungradable"]
-    assert measure.validation_scores(labels, np.eye(6)[said], task)["val_quadratic_kappa"] == pytest.approx(expected)
+    assert measure.validation_scores(labels, np.eye(6)[predicted], task)["val_quadratic_kappa"] == pytest.approx(
+        expected
+    )
 
 
 def test_figures_equal_scikit_learn(graded: Predictions) -> None:
@@ -57,13 +59,13 @@ def test_figures_equal_scikit_learn(graded: Predictions) -> None:
         assert figures[average]["f1"] == pytest.approx(sk.f1_score(labels, predictions, average=average), abs=1e-12)
     for index, name in enumerate(ICDR.classes):
         own = figures["classes"][name]
-        one = labels == index
+        inside = labels == index
         assert [own["precision"], own["recall"], own["f1"]] == pytest.approx(
             [precision[index], recall[index], f1[index]], abs=1e-12
         )
-        assert own["auroc"] == pytest.approx(sk.roc_auc_score(one, p[:, index]), abs=1e-12)
-        assert own["auprc"] == pytest.approx(sk.average_precision_score(one, p[:, index]), abs=1e-12)
-        assert own["specificity"] == pytest.approx(sk.recall_score(~one, predictions != index), abs=1e-12)
+        assert own["auroc"] == pytest.approx(sk.roc_auc_score(inside, p[:, index]), abs=1e-12)
+        assert own["auprc"] == pytest.approx(sk.average_precision_score(inside, p[:, index]), abs=1e-12)
+        assert own["specificity"] == pytest.approx(sk.recall_score(~inside, predictions != index), abs=1e-12)
     point = figures["operating_point"]
     assert point["sensitivity"] == pytest.approx(sk.recall_score(positive, scores >= 0.5), abs=1e-12)
     assert point["ppv"] == pytest.approx(sk.precision_score(positive, scores >= 0.5), abs=1e-12)
@@ -77,7 +79,7 @@ def test_each_figure_lies_in_its_interval(graded: Predictions) -> None:
         for name, interval in limits.items():
             if isinstance(interval, dict):
                 checked += check(values[name], interval)
-            elif name in values and name not in ("ece", "ece_referable"):  # resampling adds to an error's size
+            elif name in values and name not in ("ece", "ece_referable"):  # resampling makes these errors larger
                 assert interval[0] <= values[name] <= interval[1], name
                 checked += 1
         return checked
@@ -111,8 +113,8 @@ def test_a_class_that_is_never_predicted_has_no_precision_and_lowers_the_macro_a
 
 
 def test_identical_scores_rank_nothing() -> None:
-    of = Predictions(np.array([0, 1, 2, 3]), np.full((4, 5), 0.2), ICDR)
-    figures = measure.measure(of, OperatingPoint(0.5), resamples=50)
+    predictions = Predictions(np.array([0, 1, 2, 3]), np.full((4, 5), 0.2), ICDR)
+    figures = measure.measure(predictions, OperatingPoint(0.5), resamples=50)
     assert (figures["auroc_referable"], figures["auprc_referable"]) == (0.5, 0.5)
     assert figures["operating_point"]["specificity"] == 0.0 and figures["operating_point"]["npv"] is None
     assert figures["intervals"]["auroc_referable_delong"] == (0.5, 0.5)
@@ -136,11 +138,11 @@ def test_the_median_is_the_first_class_that_reaches_one_half() -> None:
 
 def test_predictive_values_at_another_prevalence_by_hand() -> None:
     # sensitivity 3/4, specificity 1/2; at a prevalence of 10 %: PPV .075 / (.075 + .45), NPV .45 / (.45 + .025)
-    of = certain([2, 2, 2, 2, 0, 0], [2, 2, 2, 0, 2, 0])
-    found = measure.measure_point(of, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1)
-    assert found["ppv_at_prevalence"] == pytest.approx(0.075 / 0.525)
-    assert found["npv_at_prevalence"] == pytest.approx(0.45 / 0.475)
-    assert found["held"] is False and found["ppv"] == 0.75
+    predictions = certain([2, 2, 2, 2, 0, 0], [2, 2, 2, 0, 2, 0])
+    figures = measure.measure_point(predictions, OperatingPoint(0.5, {"sensitivity": 0.8}), prevalence=0.1)
+    assert figures["ppv_at_prevalence"] == pytest.approx(0.075 / 0.525)
+    assert figures["npv_at_prevalence"] == pytest.approx(0.45 / 0.475)
+    assert figures["held"] is False and figures["ppv"] == 0.75
     # Wilson's limits of 9 of 10 and of 50 of 50: .59585 to .98213, .92865 to 1
     sure = certain([2] * 10 + [0] * 50, [2] * 9 + [0] * 51)
     interval = measure.measure_point(sure, OperatingPoint(0.5), prevalence=0.05)["intervals"]["ppv_at_prevalence"]
@@ -150,7 +152,7 @@ def test_predictive_values_at_another_prevalence_by_hand() -> None:
 
 def test_probabilities_that_are_no_numbers_have_no_figures() -> None:
     broken = np.full((2, 5), np.nan)
-    with pytest.raises(KerasDrError, match="finite probabilities"):
+    with pytest.raises(KerasDrError, match="NaN or infinity"):
         Predictions(np.array([0, 2]), broken, ICDR)
     assert set(measure.validation_scores(np.array([0, 2]), broken, ICDR).values()) == {None}
 

@@ -18,16 +18,16 @@ P = np.array([[0.6, 0.2, 0.1, 0.1, 0], [0.1, 0.3, 0.2, 0.4, 0], [1 / 3, 1 / 3, 1
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    of = Predictions(np.array([0, 3, 1]), P, TASKS["icdr"], "median", patient_codes(ROWS))
-    write_predictions(tmp_path / "predictions.csv", ROWS, of, 0.5)
+    predictions = Predictions(np.array([0, 3, 1]), P, TASKS["icdr"], "median", patient_codes(ROWS))
+    write_predictions(tmp_path / "predictions.csv", ROWS, predictions, 0.5)
     return tmp_path / "predictions.csv"
 
 
 def test_what_was_written_is_read(file: Path) -> None:
-    names, of = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median")
-    assert names == ["a_left", "a_right", "b"] and of.labels.tolist() == [0, 3, 1]
-    assert np.array_equal(of.probabilities, P) and of.patients.tolist() == [0, 0, 1]
-    assert of.predicted.tolist() == [0, 2, 1]
+    names, predictions = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median")
+    assert names == ["a_left", "a_right", "b"] and predictions.labels.tolist() == [0, 3, 1]
+    assert np.array_equal(predictions.probabilities, P) and predictions.patients.tolist() == [0, 0, 1]
+    assert predictions.predicted.tolist() == [0, 2, 1]
     assert [line.split(",")[4] for line in file.read_text().splitlines()[1:]] == ["no_dr", "moderate", "mild"]
 
 

@@ -6,26 +6,26 @@ from keras_dr.metrics import referral
 from keras_dr.metrics.predictions import Predictions
 
 
-def of(labels: list[int], predictions: list[int], task: str = "icdr", patients: tuple[int, ...] = ()) -> Predictions:
-    p = np.eye(len(TASKS[task].classes))[predictions]
+def certain(labels: list[int], predicted: list[int], task: str = "icdr", patients: tuple[int, ...] = ()) -> Predictions:
+    p = np.eye(len(TASKS[task].classes))[predicted]
     return Predictions(np.array(labels), p, TASKS[task], patients=np.array(patients, np.int64))
 
 
 def test_ungradable_photographs_are_referred_or_left_out() -> None:
-    # gradable: 2 referable (one found, one called ungradable), 2 not (one found); ungradable: one seen, one missed
-    found = referral.ungradable(of([2, 3, 0, 0, 5, 5], [2, 5, 0, 2, 5, 0], "icdr-ungradable"), 0.5)
-    assert found["imageability"] == pytest.approx(3 / 4)
-    assert (found["left_out"]["sensitivity"], found["left_out"]["specificity"]) == (1.0, 0.5)
-    counted = found["counted_as_referred"]
+    # gradable: 2 referable (1 detected, 1 called ungradable), 2 not (1 correct); ungradable: 1 detected, 1 missed
+    figures = referral.ungradable(certain([2, 3, 0, 0, 5, 5], [2, 5, 0, 2, 5, 0], "icdr-ungradable"), 0.5)
+    assert figures["imageability"] == pytest.approx(3 / 4)
+    assert (figures["left_out"]["sensitivity"], figures["left_out"]["specificity"]) == (1.0, 0.5)
+    counted = figures["counted_as_referred"]
     assert (counted["sensitivity"], counted["specificity"]) == (3 / 4, 1 / 2)
-    assert referral.ungradable(of([0], [0]), 0.5) is None
+    assert referral.ungradable(certain([0], [0]), 0.5) is None
 
 
 def test_the_worst_eye_decides() -> None:
-    # patient 0: the bad eye is missed, the good one referred: still found; patient 1: one eye referred needlessly
-    found = referral.per_patient(of([0, 3, 0, 1, 0], [2, 0, 0, 2, 0], patients=(7, 7, 8, 8, 9)), 0.5)
-    assert (found["patients"], found["positive"]) == (3, 1)
-    assert (found["sensitivity"], found["specificity"]) == (1.0, 0.5)
+    # patient 0: the bad eye is missed, the good one referred: still detected; patient 1: one eye referred needlessly
+    figures = referral.per_patient(certain([0, 3, 0, 1, 0], [2, 0, 0, 2, 0], patients=(7, 7, 8, 8, 9)), 0.5)
+    assert (figures["patients"], figures["positive"]) == (3, 1)
+    assert (figures["sensitivity"], figures["specificity"]) == (1.0, 0.5)
 
 
 def test_errors_of_the_surest_photographs_by_hand() -> None:
@@ -40,6 +40,6 @@ def test_the_band_sends_what_validation_found_least_certain() -> None:
     p = np.array([0.02, 0.4, 0.6, 0.99])
     graded = Predictions(np.array([0, 1, 1, 1]), np.stack([1 - p, p], 1), task)
     quantiles = np.linspace(0, 4, 101).tolist()
-    found = referral.band(graded, 0.5, quantiles, 0.5)  # limit 2: |log odds| .4 and .4 are below, 3.9 and 4.6 above
-    assert (found["limit"], found["sent"], found["referral_error"]) == (pytest.approx(2.0), 0.5, 0.0)
+    figures = referral.band(graded, 0.5, quantiles, 0.5)  # limit 2: |log odds| .4 and .4 are below, 3.9 and 4.6 above
+    assert (figures["limit"], figures["sent"], figures["referral_error"]) == (pytest.approx(2.0), 0.5, 0.0)
     assert referral.band(graded, 0.5, quantiles, 0)["referral_error"] == 0.25

@@ -26,8 +26,8 @@ def test_a_group_that_is_graded_worse_is_flagged() -> None:
 
 def test_many_numbers_are_cut_into_thirds() -> None:
     rows = [{"sharpness": f"{i / 10}"} for i in range(N)]
-    found = subgroups(graded(), rows, 0.5, ["sharpness"])
-    assert sorted(one["photographs"] for one in found) == [20, 20, 20]
+    thirds = subgroups(graded(), rows, 0.5, ["sharpness"])
+    assert sorted(third["photographs"] for third in thirds) == [20, 20, 20]
 
 
 def test_columns_that_do_not_help_are_refused() -> None:
@@ -35,5 +35,5 @@ def test_columns_that_do_not_help_are_refused() -> None:
     assert subgroups(graded(), rows, 0.5) == []
     with pytest.raises(KerasDrError, match=r"manifest\.csv"):
         subgroups(graded(), rows, 0.5, ["age"])
-    with pytest.raises(KerasDrError, match="one value"):
+    with pytest.raises(KerasDrError, match="the same value"):
         subgroups(graded(), rows, 0.5, ["eye"])
