@@ -1,1 +1,1 @@
-"""Saved results as text, tables, plots and pages."""
+"""Reports of saved results as text, tables, plots and pages."""

@@ -1,17 +1,17 @@
-"""A bundle's MODEL_CARD.md: the run's card, and what holds on a device."""
+"""The MODEL_CARD.md of a bundle: the run's card, and how the models behave on a device; and tables of a bundle."""
 
 from typing import Any
 
-from keras_dr.reports.tables import NOTICE, Table, markdown, show, text_table
+from keras_dr.reports.tables import NOTICE, Table, counted, markdown, show, text_table
 
 
 def bundle_card(about: dict[str, Any], figures: dict[str, dict[str, Any]], run_card: str | None) -> str:
-    """The card as Markdown.
+    """Return the card as Markdown.
 
     Args:
         about: bundle.json.
         figures: variant -> its figures, as in parity.json.
-        run_card: MODEL_CARD.md of the run; None where it was never evaluated.
+        run_card: MODEL_CARD.md of the run; None if the run was never evaluated.
     """
     parts = [run_card.rstrip() if run_card else _unmeasured(about), *_variants(about, figures), *_reading(about)]
     return "\n\n".join([*parts, "## Licence", about["licence"]]) + "\n"
@@ -21,22 +21,25 @@ def _unmeasured(about: dict[str, Any]) -> str:
     return (
         f"# {about['backbone']} for {', '.join(about['classes'])}, trained with keras_dr\n\n{NOTICE}\n\n"
         "Initial weights: "
-        f"{about['weights']}. Not measured on test photographs: evaluate the run, then export it again."
+        f"{about['weights']}. The grader was not measured on test photographs: evaluate the run, then export it again."
     )
 
 
 def _variants(about: dict[str, Any], figures: dict[str, dict[str, Any]]) -> list[str]:
-    calibration, gate = about["calibration"], about["parity"]
+    calibration = about["calibration"]
+    gate = about["parity"]
     count = next(iter(figures.values()))["photographs"]
+    photographs = counted(count, "validation photograph", "validation photographs")
     failed = [f"- {name} failed: {'; '.join(reasons)}." for name, reasons in gate["failures"].items()]
-    limits = [
-        f"- {name}: {', '.join(f'{figure} {bound} {limit:g}' for figure, (bound, limit) in one.items()) or 'none'}."
-        for name, one in gate["limits"].items()
-    ]
+    limits = []
+    for name, variant_limits in gate["limits"].items():
+        texts = [f"{figure} {bound} {limit:g}" for figure, (bound, limit) in variant_limits.items()]
+        limits.append(f"- {name}: {', '.join(texts) or 'none'}.")
     return [
         "## Variants",
-        f"TFLite files compared with the float model on {count} validation photographs. Integers were scaled by "
-        f"{calibration['images']} photographs of {calibration['split']}, drawn with seed {calibration['seed']}.",
+        f"The models were compared with the float model on {photographs}. The ranges of integers were calibrated on "
+        f"{calibration['images']} photographs of the {calibration['split']} split, drawn with seed "
+        f"{calibration['seed']}.",
         markdown(bundle_table(about, figures)),
         *(["\n".join(failed)] if failed else []),
         "Limits of the gate:\n\n" + "\n".join(limits),
@@ -46,14 +49,14 @@ def _variants(about: dict[str, Any], figures: dict[str, dict[str, Any]]) -> list
 def _reading(about: dict[str, Any]) -> list[str]:
     spec = about["preprocessing"]
     parts = [
-        "## How to read it",
+        "## How to read the outputs",
         f"A photograph is prepared as {spec['size']} x {spec['size']} RGB (enhance {spec['enhance']}, fundus "
-        f"{spec['fundus']}). The grade is decided by {about['decision']}. Probabilities hold a temperature of "
+        f"{spec['fundus']}). The grade is decided by {about['decision']}. The probabilities include a temperature of "
         f"{about['temperature']:.3f}.",
     ]
     if about["referable"]:
         names = ", ".join(about["classes"][index] for index in about["referable"])
-        parts.append(f"Refer where the probabilities of {names} add up to {about['threshold']:.3f} or more.")
+        parts.append(f"Refer a photograph if the probabilities of {names} add up to {about['threshold']:.3f} or more.")
     if about["operating_points"]:
         rows = [(name, point["value"], _targets(point)) for name, point in about["operating_points"].items()]
         parts.append(markdown(Table(("other operating point", "threshold", "target on validation"), rows)))
@@ -65,21 +68,21 @@ def _targets(point: dict[str, Any]) -> str:
 
 
 def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
-    """The models of bundle.json, and how far each is from the float model on validation photographs."""
+    """Return the models of bundle.json, and how each differs from the float model on validation photographs."""
     columns = ("model", "MiB", "grades agree", "largest difference", "heat-map r", "kappa", "AUROC", "gate")
     rows = []
     models = bundle["models"] | ({"onnx": bundle["onnx"]} if "onnx" in bundle else {})
     for name, model in models.items():
-        one = figures[name]
+        own = figures[name]
         rows.append(
             (
                 name,
                 model["size_bytes"] / 2**20,
-                one["grade_agreement"],
-                f"{one['largest_probability_difference']:.1g}",
-                one["heatmap_correlation"],
-                f"{show(one['quadratic_kappa_float'])} -> {show(one['quadratic_kappa_variant'])}",
-                f"{show(one['auroc_float'])} -> {show(one['auroc_variant'])}",
+                own["grade_agreement"],
+                f"{own['largest_probability_difference']:.1g}",
+                own["heatmap_correlation"],
+                f"{show(own['quadratic_kappa_float'])} -> {show(own['quadratic_kappa_variant'])}",
+                f"{show(own['auroc_float'])} -> {show(own['auroc_variant'])}",
                 "failed" if name in bundle["parity"]["failures"] else "passed",
             )
         )
@@ -87,18 +90,18 @@ def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
 
 
 def bundle_text(bundle: dict[str, Any], figures: dict[str, Any]) -> str:
-    """`bundle_table` for the terminal."""
+    """Return `bundle_table` as text for the terminal."""
     return text_table(bundle_table(bundle, figures))
 
 
 def profile_table(profile: dict[str, Any]) -> Table:
-    """The measurements of profile.json: medians of each stage, 90th percentile of the whole, peak memory."""
+    """Return the measurements of profile.json: medians of each stage, 90th percentile of the total, peak memory."""
     stages = ("decode", "prepare", "invoke", "overlay")
-    columns = ("model", "threads", "load ms", *(f"{stage} ms" for stage in stages), "all ms", "p90 ms", "peak MiB")
+    columns = ("model", "threads", "load ms", *(f"{stage} ms" for stage in stages), "total ms", "p90 ms", "peak MiB")
     rows = []
-    for one in profile["measurements"]:
-        medians = (one["stages"][stage]["p50_ms"] for stage in stages)
-        total = one["total"]
-        figures = (one["load_ms"], *medians, total["p50_ms"], total["p90_ms"], one["peak_rss_mib"])
-        rows.append((one["variant"], one["threads"], *(f"{value:.1f}" for value in figures)))
+    for measured in profile["measurements"]:
+        medians = [measured["stages"][stage]["p50_ms"] for stage in stages]
+        total = measured["total"]
+        figures = [measured["load_ms"], *medians, total["p50_ms"], total["p90_ms"], measured["peak_rss_mib"]]
+        rows.append((measured["variant"], measured["threads"], *(f"{value:.1f}" for value in figures)))
     return Table(columns, rows)

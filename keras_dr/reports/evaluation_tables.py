@@ -24,30 +24,35 @@ LEVEL = "95 % interval"
 
 
 def figure_of(figures: dict[str, Any], name: str) -> tuple[float | None, Sequence[float] | None]:
-    """A main figure of metrics.json and its interval, None where it does not exist."""
-    place = figures["operating_point"] if name in figures["operating_point"] else figures
-    return place.get(name), place["intervals"].get(name)
+    """Return a main figure of metrics.json and its interval; None for what does not exist."""
+    holder = figures["operating_point"] if name in figures["operating_point"] else figures
+    return holder.get(name), holder["intervals"].get(name)
 
 
 def summary_table(figures: dict[str, Any]) -> Table:
-    """The main figures of metrics.json with their intervals; internal ones beside external ones."""
+    """Return the main figures of metrics.json with their intervals; internal ones next to external ones."""
     internal = figures.get("internal")
     positive = figures["positive"] or "no positive class"
-    rows: list[tuple[Any, ...]] = []
+    rows: list[list[Any]] = []
     for name, title in MAIN_FIGURES.items():
         value, interval = figure_of(figures, name)
-        of_referral = name in figures["operating_point"] or name.endswith("_referable")
-        row = (f"{title}, {positive}" if of_referral else title, value, show_interval(interval))
-        rows.append((*row, with_interval(*figure_of(internal, name))) if internal else row)
+        about_referral = name in figures["operating_point"] or name.endswith("_referable")
+        rows.append([f"{title}, {positive}" if about_referral else title, value, show_interval(interval)])
+        if internal:
+            rows[-1].append(with_interval(*figure_of(internal, name)))
         if name == "auroc_referable":
             delong = show_interval(figures["intervals"]["auroc_referable_delong"])
-            rows.append(("the same, interval by DeLong", value, delong, *([None] if internal else [])))
-    columns = ("figure", f"{figures['set']}, {figures['split']}" if internal else "value", LEVEL)
-    return Table((*columns, f"internal: {internal['set']}, {internal['split']}") if internal else columns, rows)
+            rows.append(["the same, interval by DeLong", value, delong])
+            if internal:
+                rows[-1].append(None)
+    if internal:
+        own = f"internal: {internal['set']}, {internal['split']}"
+        return Table(("figure", f"{figures['set']}, {figures['split']}", LEVEL, own), rows)
+    return Table(("figure", "value", LEVEL), rows)
 
 
 def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
-    """The classification report of metrics.json, a row a class and the two averages."""
+    """Return the classification report of metrics.json: one row per class, and the two averages."""
     titles = ("precision", "recall", "specificity", "F1", "AUROC", "photographs")
     columns = ("precision", "recall", "specificity", "f1", "auroc", "support")
     rows = []
@@ -66,18 +71,18 @@ def _cell(value: Any, interval: Sequence[float] | None) -> Any:
 
 
 def points_table(figures: dict[str, Any]) -> Table:
-    """Every operating point, chosen on validation: what it aimed at, what was measured, whether the target held."""
+    """Return all operating points, chosen on validation: targets, measured values, and whether the targets held."""
     rows = []
     for name, point in _points(figures).items():
-        aim = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
+        targets = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
         held = {True: "held", False: "missed", None: "-"}[point["held"]]
         cells = (with_interval(point[key], point["intervals"][key]) for key in ("sensitivity", "specificity"))
-        rows.append((name, f"{point['threshold']:.3f}", aim, held, *cells))
-    return Table(("point", "threshold", "target", "on these", "sensitivity", "specificity"), rows)
+        rows.append((name, f"{point['threshold']:.3f}", targets, held, *cells))
+    return Table(("point", "threshold", "target", "on this set", "sensitivity", "specificity"), rows)
 
 
 def predictive_table(figures: dict[str, Any]) -> Table:
-    """Predictive values at every operating point, here and at the prevalence that was asked for."""
+    """Return predictive values at all operating points, for this set and for the requested prevalence."""
     prevalence = figures["operating_point"]["prevalence"]
     keys = {"ppv": "PPV here", "npv": "NPV here"}
     if prevalence is not None:
@@ -94,13 +99,15 @@ def _points(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def subgroup_table(figures: dict[str, Any]) -> Table:
-    """Figures of each subgroup beside the rest."""
+    """Return the figures of each subgroup next to those of the rest of the set."""
     rows = []
     for group in figures["subgroups"]:
-        for name, one in group["figures"].items():
-            if one["value"] is not None:
-                cells = (with_interval(one["value"], one["interval"]), with_interval(one["rest"], one["rest_interval"]))
-                flag = "apart" if one["flagged"] else ""
-                where = f"{group['column']}: {group['value']}"
-                rows.append((where, group["photographs"], MAIN_FIGURES[name], *cells, flag))
-    return Table(("subgroup", "photographs", "figure", "there", "the rest", ""), rows)
+        subgroup = f"{group['column']}: {group['value']}"
+        for name, figure in group["figures"].items():
+            if figure["value"] is None:
+                continue
+            inside = with_interval(figure["value"], figure["interval"])
+            rest = with_interval(figure["rest"], figure["rest_interval"])
+            flag = "differs" if figure["flagged"] else ""
+            rows.append((subgroup, group["photographs"], MAIN_FIGURES[name], inside, rest, flag))
+    return Table(("subgroup", "photographs", "figure", "in the subgroup", "in the rest", ""), rows)

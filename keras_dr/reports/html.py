@@ -1,4 +1,4 @@
-"""Reports made from saved results alone: tables for the terminal, and one HTML file that needs nothing else."""
+"""Reports as one HTML file that needs no other file."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ from keras_dr.reports.tables import NOTICE, Table, show
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file and what it shows."""
+    """A PNG file and its caption."""
 
     file: Path
     caption: str
@@ -20,7 +20,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, and below it text, tables and pictures in the order given."""
+    """A heading, followed by text, tables and pictures in the given order."""
 
     title: str
     parts: Sequence[str | Table | Picture]
@@ -47,7 +47,7 @@ _NUMBER = ' class="number"'
 
 
 def write_html(file: Path, title: str, sections: Sequence[Section]) -> None:
-    """Write a self-contained page: pictures inside, no script, light and dark, printable; all text is escaped."""
+    """Write a page with embedded pictures and without scripts, for light, dark and print; all text is escaped."""
     body = "\n".join(_section(section) for section in sections)
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
@@ -83,7 +83,7 @@ def _head(name: str, numeric: bool) -> str:
 
 
 def _cell(text: str, numeric: bool) -> str:
-    """A cell; what stands in brackets behind a number, its interval, goes below it."""
+    """Return a table cell; the interval in brackets after a number is placed below it."""
     if numeric and text[:1].isdigit() and text.endswith(")"):
         value, _, interval = text.partition(" (")
         return f"<td{_NUMBER}>{html.escape(value)}<br><small>({html.escape(interval)}</small></td>"

@@ -13,38 +13,40 @@ from keras_dr.reports.evaluation_tables import (
     predictive_table,
     summary_table,
 )
-from keras_dr.reports.tables import NOTICE, markdown, show
+from keras_dr.reports.tables import NOTICE, counted, markdown, show
 
-MODEL_CARD = "MODEL_CARD.md"  # in a Run as well as in a Bundle
+MODEL_CARD = "MODEL_CARD.md"  # the name of the file in a Run and in a Bundle
 
 
 def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
-    """The card as Markdown (M. Mitchell et al., "Model Cards for Model Reporting", FAccT 2019).
+    """Return the card as Markdown (M. Mitchell et al., "Model Cards for Model Reporting", FAccT 2019).
 
     Args:
         about: run.json.
         figures: metrics.json of the run's own test split.
     """
-    recipe, photographs = about["recipe"], about["data"]["photographs"]
+    recipe = about["recipe"]
+    photographs = about["data"]["photographs"]
     temperature = figures["calibration"]["temperature"]
+    points = [markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []
     parts = [
         f"# {recipe['backbone']} for {figures['positive'] or 'photographs'}, trained with keras_dr",
         NOTICE,
         "## Intended use",
         f"Research on the grading of retinal fundus photographs into {', '.join(about['classes'])}, prepared at "
-        f"{about['preprocessing']['size']} pixels as run.json says. It is not for screening, diagnosis or triage of "
-        "patients, nor for cameras, populations or eye diseases that it was not measured on.",
+        f"{about['preprocessing']['size']} pixels as run.json specifies. It is not meant for screening, diagnosis or "
+        "triage of patients, nor for cameras, populations or eye diseases that it was not measured on.",
         "## Training",
         f"{photographs['train']} photographs for training and {photographs['val']} for validation of "
         f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "
         f"thresholds and temperature ({temperature:.3f}) were chosen on validation.",
         "## Figures",
-        f"The {figures['split']} split of {figures['set']}: {figures['photographs']} photographs of "
-        f"{figures['patients']} patients, never seen in training. " + " ".join(in_words(figures)),
+        f"Measured on the {figures['split']} split of {figures['set']}: {figures['photographs']} photographs of "
+        f"{figures['patients']} patients, which were not used in training. " + " ".join(in_words(figures)),
         markdown(summary_table(figures)),
         markdown(class_table(figures)),
-        *([markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []),
-        "Intervals: Wilson for proportions, percentile bootstrap over patients for the others.",
+        *points,
+        "Intervals of proportions are Wilson's; the others are percentile intervals of a bootstrap over patients.",
         "## Limits",
         *_limits(about, figures),
     ]
@@ -53,37 +55,37 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
 
 
 def _weights(weights: str) -> str:
-    """The recipe's weights without the folder in which they lay."""
+    """Return the recipe's weights without the folder that they were in."""
     return "random" if weights == "none" else weights.replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _limits(about: dict[str, Any], figures: dict[str, Any]) -> list[str]:
     rare = [name for name, values in figures["classes"].items() if values["support"] < 20]
-    found = ["- Photographs of another camera, clinic or population will be graded worse; validate there first."]
+    limits = ["- Photographs of another camera, clinic or population will be graded worse; validate there first."]
     if rare:
-        found.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes say little.")
+        limits.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes are unreliable.")
     for entry in about.get("started_from", ()):
         met = (entry["met"] or {}).get("test")
         if met is None:
-            found.append(
+            limits.append(
                 f"- Whether {entry['run']}, from which it started, had learned from test photographs is not known."
             )
         elif met:
-            found.append(
-                f"- {entry['run']}, from which it started, had learned from {met} test photographs of its set."
-            )
+            photographs = counted(met, "test photograph", "test photographs")
+            limits.append(f"- {entry['run']}, from which it started, had learned from {photographs} of its set.")
     if figures["operating_point"]["held"] is False:
-        found.append("- The target of the referral threshold, held on validation, was missed on test.")
-    apart = {
-        f"{g['column']} {g['value']}" for g in figures["subgroups"] if any(f["flagged"] for f in g["figures"].values())
-    }
-    if apart:
-        found.append(f"- Graded differently from the rest: {', '.join(sorted(apart))}.")
-    return ["\n".join(found)]
+        limits.append("- The target of the referral threshold, which held on validation, was missed on test.")
+    differing = set()
+    for group in figures["subgroups"]:
+        if any(figure["flagged"] for figure in group["figures"].values()):
+            differing.add(f"{group['column']} {group['value']}")
+    if differing:
+        limits.append(f"- Subgroups graded differently from the rest: {', '.join(sorted(differing))}.")
+    return ["\n".join(limits)]
 
 
 def _header(about: dict[str, Any], figures: dict[str, Any]) -> dict[str, Any]:
-    """Model card metadata, huggingface.co/docs/hub/model-cards: model-index holds what was measured."""
+    """Return the metadata (huggingface.co/docs/hub/model-cards); model-index holds the measured figures."""
     measured = []
     for name, title in MAIN_FIGURES.items():
         value, interval = figure_of(figures, name)

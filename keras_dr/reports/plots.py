@@ -1,4 +1,4 @@
-"""Plots of trainings and evaluations as PNG files, drawn without a display."""
+"""Plots of training and evaluation as PNG files, drawn without a display."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,12 +36,12 @@ def _save(figure: Figure, file: Path) -> None:
 
 
 def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> None:
-    """Loss, accuracy and the monitor by epoch, the two phases side by side on one axis.
+    """Plot loss, accuracy and the monitor by epoch, with both phases on one axis.
 
     Args:
         file: PNG to write.
-        history: a row an epoch, as in history.csv.
-        monitor: name of the third panel's figure.
+        history: one row per epoch, as in history.csv.
+        monitor: name of the figure in the third panel.
     """
     third = monitor if monitor not in ("val_loss", "val_accuracy") else "val_quadratic_kappa"
     figure, axes = _figure(13, 4, 3)
@@ -61,7 +61,7 @@ def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> 
 
 
 def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
-    """Confusion matrix with counts; shading is the share of the true class.
+    """Plot a confusion matrix with counts; the shading shows the share of the true class.
 
     Args:
         file: PNG to write.
@@ -87,13 +87,13 @@ def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
 def plot_roc_pr(
     file: Path, positive: NDArray[np.bool_], scores: NDArray[np.float64], point: dict[str, Any], task: Task
 ) -> None:
-    """ROC and precision-recall curves of the positive classes with the operating point chosen on validation.
+    """Plot ROC and precision-recall curves of the positive classes with the operating point chosen on validation.
 
     Args:
         file: PNG to write.
-        positive: bool (n,), truly of a positive class; both kinds present.
+        positive: bool (n,), whether the true class is positive; some are, some are not.
         scores: float (n,), p_referable.
-        point: "threshold", and "sensitivity" and "specificity" measured at it.
+        point: "threshold", and the "sensitivity" and "specificity" measured there.
         task: the label space, for the title.
     """
     figure, (left, right) = _figure(10, 4.6, 2)
@@ -111,7 +111,7 @@ def plot_roc_pr(
     right.set(xlabel="recall (sensitivity)", ylabel="precision", title=f"Precision-recall, task {task.name}")
     for axes in (left, right):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        if axes.get_legend_handles_labels()[0]:  # nobody referred: no point on the right
+        if axes.get_legend_handles_labels()[0]:  # if nobody is referred, the right panel has no point
             axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
     _save(figure, file)
 
@@ -119,11 +119,12 @@ def plot_roc_pr(
 def plot_reliability(
     file: Path, before: Sequence[dict[str, float]], after: Sequence[dict[str, float]], errors: tuple[float, float]
 ) -> None:
-    """Reliability diagrams of the predicted class's probability, before and after temperature scaling.
+    """Plot reliability diagrams of the predicted class's probability, before and after temperature scaling.
 
     Args:
         file: PNG to write.
-        before, after: points from `calibration.reliability`.
+        before: points from `calibration.reliability` before scaling.
+        after: points from `calibration.reliability` after scaling.
         errors: expected calibration error before and after, 0..1.
     """
     figure, axes = _figure(10, 4.6, 2)
@@ -137,7 +138,12 @@ def plot_reliability(
         for point in points:
             place = (point["confidence"], point["frequency"])
             one.annotate(str(point["photographs"]), place, (7, -11), textcoords="offset points", color=_GREY, size=8)
-        one.set(xlim=(-0.01, 1.01), ylim=(-0.03, 1.05), xlabel="probability given", ylabel="share that is right")
+        one.set(
+            xlim=(-0.01, 1.01),
+            ylim=(-0.03, 1.05),
+            xlabel="predicted probability",
+            ylabel="share of correct predictions",
+        )
         one.set_title(f"{title} temperature scaling, ECE {error:.3f}")
     _save(figure, file)
 
@@ -145,28 +151,28 @@ def plot_reliability(
 def plot_coverage(
     file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
 ) -> None:
-    """Error of what is left to the grader against the share that is left to it.
+    """Plot the error of the photographs left to the grader against their share.
 
     Args:
         file: PNG to write.
-        curves: what kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
+        curves: kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
         shares: (coverage, error) of the limits that were fixed on validation, marked on the last curve.
     """
     figure, (axes,) = _figure(6.4, 4.4)
     for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
-        shown = coverage >= 0.05  # the error of a few photographs jumps
+        shown = coverage >= 0.05  # the error of a few photographs is erratic
         axes.plot(coverage[shown], error[shown], color=colour, lw=2, label=name)
     if shares:
         label = "limits fixed on validation"
         axes.plot(*zip(*shares, strict=True), "o", color=_INK, ms=5, label=label)
-    axes.set(xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="error among them")
+    axes.set(xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="share of errors among them")
     axes.legend(frameon=False)
     _save(figure, file)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A photograph, uint8 RGB (S, S, 3), what is written above it, and whether it was graded rightly."""
+    """A photograph, uint8 RGB (S, S, 3), its title, and whether it was graded correctly."""
 
     image: NDArray[np.uint8]
     title: str
@@ -174,11 +180,11 @@ class Sample:
 
 
 def plot_samples(file: Path, samples: Sequence[Sample]) -> None:
-    """Photographs, four in a line, with their true and predicted classes; wrong ones are framed.
+    """Plot photographs, four per row, with their true and predicted classes; wrong ones have a red frame.
 
     Args:
         file: PNG to write.
-        samples: one or more.
+        samples: one or more photographs.
     """
     columns = min(4, len(samples))
     lines = -(-len(samples) // columns)
@@ -201,12 +207,12 @@ def draw_intervals(
     names: Sequence[str],
     figures: Sequence[Mapping[str, tuple[float | None, tuple[float, float] | None]]],
 ) -> None:
-    """Figures of several runs with their intervals, a panel a figure.
+    """Plot figures of several runs with their intervals, one panel per figure.
 
     Args:
         file: PNG to write.
-        names: of the runs.
-        figures: for each run, the figure's name -> value and interval.
+        names: names of the runs.
+        figures: for each run, name of the figure -> value and interval.
     """
     titles = list(figures[0])
     drawn, axes = _figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
@@ -228,12 +234,12 @@ def draw_curves(
     histories: Mapping[str, Sequence[Mapping[str, str]]],
     smooth: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> None:
-    """Training curves of several runs, smoothed over raw: loss, validation loss, validation accuracy.
+    """Plot training curves of several runs, raw and smoothed: loss, validation loss, validation accuracy.
 
     Args:
         file: PNG to write.
         histories: run -> rows of its history.csv.
-        smooth: from values an epoch, float (n,), to what is drawn boldly.
+        smooth: turns the values per epoch, float (n,), into the smoothed curve.
     """
     figure, axes = _figure(14, 4.4, 3)
     for one, key in zip(axes, ("loss", "val_loss", "val_accuracy"), strict=True):
@@ -252,11 +258,11 @@ def draw_curves(
 
 
 def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Latency against quadratic kappa on validation, a variant a disc whose area is its file's size.
+    """Plot quadratic kappa on validation against latency; each variant is a disc whose area is its file size.
 
     Args:
         file: PNG to write.
-        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" each, of one number of threads.
+        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" of each, for one number of threads.
     """
     figure, (axes,) = _figure(7.2, 4.8)
     largest = max(row["size_mib"] for row in rows)
@@ -266,14 +272,12 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
         axes.scatter(*place, s=area, color=colour, alpha=0.4, edgecolors=colour)
         axes.plot(*place, ".", color=colour, label=label)
     middle = float(np.mean([row["quality"] for row in rows]))
-    reach = max(0.05, *(1.3 * abs(row["quality"] - middle) for row in rows))  # a thousandth must not look like a cliff
+    reach = max(0.05, *(1.3 * abs(row["quality"] - middle) for row in rows))  # a difference of .001 must not look large
     times = [row["latency_ms"] for row in rows]
     axes.set(xscale="log", xlim=(min(times) / 1.6, 1.6 * max(times)), ylim=(middle - reach, middle + reach))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(
-        xlabel="one photograph, median, ms", ylabel="quadratic kappa on validation", title="Area: size of the file"
-    )
+    axes.set(xlabel="median time per photograph, ms", ylabel="quadratic kappa on validation", title="Area: file size")
     axes.legend(frameon=False, loc="lower left")
     _save(figure, file)

@@ -1,4 +1,4 @@
-"""What prepare, audit and cross validation found, as text for a terminal."""
+"""The results of prepare, audit and quality as text for a terminal."""
 
 from collections.abc import Mapping, Sequence
 from textwrap import indent
@@ -7,9 +7,44 @@ from typing import Any
 from keras_dr.core.preprocessing import COPY_SIDE
 from keras_dr.core.quality import MEASURES
 from keras_dr.preparation.audit import COLUMNS, Audit, is_leak
-from keras_dr.reports.tables import Table, text_table
+from keras_dr.reports.tables import Table, counted, text_table
 
-_TOO_SMALL = f"photographs show under {COPY_SIDE} pixels: of their copies only identical ones are told."
+_UNUSABLE = (
+    "photograph could not be used; rejected.csv gives the reason.",
+    "photographs could not be used; rejected.csv gives the reasons.",
+)
+_TOO_SMALL = (
+    f"photograph shows under {COPY_SIDE} pixels: of its copies, only identical ones are detected.",
+    f"photographs show under {COPY_SIDE} pixels: of their copies, only identical ones are detected.",
+)
+# key of prepared.json -> the sentence after its count, for one and for several
+_NOTES = {
+    "fundus_not_found": (
+        "photograph shows no fundus circle; the whole image was used.",
+        "photographs show no fundus circle; the whole images were used.",
+    ),
+    "too_small_for_near_copies": _TOO_SMALL,
+    "duplicates": (
+        "photograph has exactly the same pixels as another one.",
+        "photographs have exactly the same pixels as another one.",
+    ),
+    "near_duplicates": (
+        "photograph is a near copy of another one: encoded again, resized, mirrored or brightened.",
+        "photographs are near copies of another one: encoded again, resized, mirrored or brightened.",
+    ),
+    "duplicate_groups": (
+        "group of copies is kept within one split; duplicates.csv lists it.",
+        "groups of copies are each kept within one split; duplicates.csv lists them.",
+    ),
+    "conflicting_groups": (
+        "group of copies has different grades (conflict in duplicates.csv).",
+        "groups of copies have different grades (conflict in duplicates.csv).",
+    ),
+    "not_gradable": (
+        "photograph stands out as hard to grade (gradable in manifest.csv).",
+        "photographs stand out as hard to grade (gradable in manifest.csv).",
+    ),
+}
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -17,67 +52,87 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def prepared_text(about: Mapping[str, Any]) -> str:
-    """Classes before and after preparing, and what stood out, from prepared.json."""
-    counts = {"source": about["source_counts"], **about["counts"]}
-    classes = list(about["counts"]["train"])  # [""] where the set has no grades
-    prepared = {name: sum(split[name] for split in about["counts"].values()) for name in classes}
-    rows = [(name, *split.values(), sum(split.values())) for name, split in (counts | {"prepared": prepared}).items()]
-    lines = [_table(("", *(name or "not graded" for name in classes), "all"), rows)]
-    dropped = 0 if about["leaks_kept"] else about["leaks"]
-    small = about["too_small_for_near_copies"]
-    notes = {
-        "photographs could not be used; rejected.csv lists them with the reason.": about["rejected"] - dropped,
-        "photographs show no fundus circle; the whole image was used.": about["fundus_not_found"],
-        _TOO_SMALL: small,
-        "photographs are pixel for pixel the same as another one.": about["duplicates"],
-        "photographs are near copies of another one: re-encoded, resized, mirrored, brightened.": about[
-            "near_duplicates"
-        ],
-        "groups of copies, which stay on one side; duplicates.csv lists them.": about["duplicate_groups"],
-        "groups of copies have different grades (conflict in duplicates.csv).": about["conflicting_groups"],
-        "photographs stand out as hard to grade (gradable in manifest.csv).": about["not_gradable"],
-    }
-    lines += [f"{count} {note}" for note, count in notes.items() if count]
-    if 2 * about["fundus_not_found"] > sum(sum(split.values()) for split in about["counts"].values()):
-        lines.append("Warning: most photographs show no fundus circle; if this is no fundus set, pass --fundus none.")
-    untaught = [name for name, count in about["counts"]["train"].items() if not count]
-    if untaught:
-        lines.append(f"Warning: no training photograph of {', '.join(untaught)}: no model can learn it from this set.")
-    if about["leaks"]:
-        done = "kept, as you asked: figures will be too good" if about["leaks_kept"] else "left out; see rejected.csv"
-        lines.append(
-            f"Warning: {about['leaks']} official training photographs are copies of ones that judge it: {done}."
+    """Return the counts of prepared.json before and after preparation, notes and warnings."""
+    lines = [_counts(about)]
+    unusable = about["rejected"] - (0 if about["leaks_kept"] else about["leaks"])
+    if unusable:
+        lines.append(counted(unusable, *_UNUSABLE))
+    for key, (singular, plural) in _NOTES.items():
+        if about[key]:
+            lines.append(counted(about[key], singular, plural))
+    return "\n".join([*lines, *_warnings(about)])
+
+
+def _counts(about: Mapping[str, Any]) -> str:
+    """Return the number of photographs per class in the source, in each split, and in all splits."""
+    splits = about["counts"]
+    classes = list(splits["train"])  # [""] if the set has no grades
+    prepared = {name: sum(split[name] for split in splits.values()) for name in classes}
+    lines = {"source": about["source_counts"], **splits, "prepared": prepared}
+    rows = [(name, *counts.values(), sum(counts.values())) for name, counts in lines.items()]
+    return _table(("", *(name or "not graded" for name in classes), "all"), rows)
+
+
+def _warnings(about: Mapping[str, Any]) -> list[str]:
+    warnings = []
+    photographs = sum(sum(split.values()) for split in about["counts"].values())
+    if 2 * about["fundus_not_found"] > photographs:
+        warnings.append(
+            "Warning: most photographs show no fundus circle. If these are not fundus photographs, pass --fundus none."
         )
+    missing = [name for name, count in about["counts"]["train"].items() if not count]
+    if missing:
+        warnings.append(
+            f"Warning: there is no training photograph of {', '.join(missing)}: no model can learn it from this set."
+        )
+    if about["leaks"]:
+        copies = counted(
+            about["leaks"],
+            "photograph of the official train or val split has a copy in val or test",
+            "photographs of the official train or val split have copies in val or test",
+        )
+        outcome = (
+            "kept, as you asked: figures will be too good" if about["leaks_kept"] else "left out; see rejected.csv"
+        )
+        warnings.append(f"Warning: {copies}; {'it was' if about['leaks'] == 1 else 'they were'} {outcome}.")
     if about["patients_on_both_sides"]:
-        lines.append(f"Warning: {about['patients_on_both_sides']} patients lie on two sides of the official split.")
+        patients = counted(about["patients_on_both_sides"], "patient has", "patients have")
+        warnings.append(f"Warning: {patients} photographs in more than one of the official splits.")
+    return warnings
+
+
+def audit_text(result: Audit, most: int) -> str:
+    """Return counts, the sets and splits that share copies, and at most `most` copies, leaks and conflicts first."""
+    counts = result.counts
+    groups = counted(counts["duplicate_groups"], "group", "groups")
+    lines = [
+        f"{counted(result.photographs, 'photograph', 'photographs')}: {counts['duplicates']} identical, "
+        f"{counts['near_duplicates']} near copies in {groups}, {counts['conflicting_groups']} of them with different "
+        "grades."
+    ]
+    if result.too_small:
+        lines.append(counted(result.too_small, *_TOO_SMALL))
+    if result.shared:
+        rows = []
+        for (first, second), count in result.shared.items():
+            leak = "LEAK" if is_leak((first[1], second[1])) else ""
+            rows.append((f"{' '.join(first)} | {' '.join(second)}", count, leak))
+        lines += ["Groups of copies that two splits share:", _table(("splits", "groups", ""), rows)]
+    listed = sorted(result.copies, key=lambda row: (row["leak"] == "no", row["conflict"] == "no"))[:most]
+    if listed:
+        lines += ["Copies:", _table(COLUMNS, [[row[key] for key in COLUMNS] for row in listed])]
+        if len(result.copies) > most:
+            lines.append(f"  and {len(result.copies) - most} more; --out FILE writes them all.")
+    if result.leaks:
+        leaks = counted(result.leaks, "test photograph has", "test photographs have")
+        lines.append(f"Warning: {leaks} a copy in train or val.")
+    else:
+        lines.append("No test photograph has a copy in train or val.")
     return "\n".join(lines)
 
 
-def audit_text(found: Audit, most: int) -> str:
-    """Counts, where groups of copies lie, and the copies themselves, `most` at most, leaks and conflicts first."""
-    counts = found.counts
-    lines = [
-        f"{found.photographs} photographs: {counts['duplicates']} identical, {counts['near_duplicates']} near copies "
-        f"in {counts['duplicate_groups']} groups, {counts['conflicting_groups']} of them with different grades."
-    ]
-    if found.too_small:
-        lines.append(f"{found.too_small} {_TOO_SMALL}")
-    if found.shared:
-        rows = [
-            (f"{' '.join(one)} | {' '.join(other)}", count, "LEAK" if is_leak((one[1], other[1])) else "")
-            for (one, other), count in found.shared.items()
-        ]
-        lines += ["Groups of copies that lie on both of two sides:", _table(("sides", "groups", ""), rows)]
-    listed = sorted(found.copies, key=lambda row: (row["leak"] == "no", row["conflict"] == "no"))[:most]
-    if listed:
-        lines += ["Copies:", _table(COLUMNS, [[row[key] for key in COLUMNS] for row in listed])]
-        if len(found.copies) > most:
-            lines.append(f"  and {len(found.copies) - most} more; --out FILE writes them all.")
-    leaks = f"Warning: {found.leaks} test photographs have a copy in train or val."
-    return "\n".join([*lines, leaks if found.leaks else "No test photograph has a copy in train or val."])
-
-
 def quality_text(row: Mapping[str, str]) -> str:
-    """The quality columns of a manifest row."""
+    """Return the quality columns of a manifest row as text."""
     measures = ", ".join(f"{name} {row[name]}" for name in MEASURES)
-    return f"{measures}; gradable: {row['gradable']}" + (f" ({row['reasons']})" if row["reasons"] else "")
+    reasons = f" ({row['reasons']})" if row["reasons"] else ""
+    return f"{measures}; gradable: {row['gradable']}{reasons}"

@@ -1,4 +1,4 @@
-"""One table, as text for a terminal and as Markdown."""
+"""A table as text for a terminal and as Markdown, and the text of its cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """Column names, and rows of as many cells; numbers are set to the right."""
+    """Column names, and rows with as many cells; numbers are right-aligned."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -16,25 +16,30 @@ class Table:
 NOTICE = "For research. Not a medical device: no decision about a patient may rest on it."
 
 
+def counted(count: int, singular: str, plural: str) -> str:
+    """Return a count and what is counted, such as "1 photograph has" and "2 photographs have"."""
+    return f"{count} {singular if count == 1 else plural}"
+
+
 def show(value: Any) -> str:
-    """A cell's text: fractions with three decimals, "-" for a figure that does not exist."""
+    """Return the text of a cell: fractions with three decimals, "-" for a figure that does not exist."""
     if value is None:
         return "-"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def show_interval(interval: Sequence[float] | None) -> str:
-    """An interval's cell: ".593 to .826" with three decimals, "-" where there is none."""
+    """Return the text of an interval, such as "0.593 to 0.826", or "-" if there is none."""
     return "-" if interval is None else f"{show(float(interval[0]))} to {show(float(interval[1]))}"
 
 
 def with_interval(value: Any, interval: Sequence[float] | None) -> str:
-    """A figure and its interval in one cell."""
+    """Return a figure and its interval as the text of one cell."""
     return show(value) if interval is None else f"{show(value)} ({show_interval(interval)})"
 
 
 def text_table(table: Table) -> str:
-    """A table for the terminal."""
+    """Return a table as text for the terminal."""
     cells = [list(table.columns), *([show(value) for value in row] for row in table.rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
@@ -45,7 +50,7 @@ def text_table(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [[str(name) for name in table.columns], ["---"] * len(table.columns)]
     lines += [[show(value).replace("|", "\\|") for value in row] for row in table.rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -52,9 +52,9 @@ def test_bundle_json_holds_what_a_device_needs(model: keras.Model, tmp_path: Pat
 def test_the_card_tells_of_variants_calibration_and_threshold(model: keras.Model, tmp_path: Path) -> None:
     export(model, tmp_path / "bundle")
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
-    assert "8 photographs of train, drawn with seed 7" in card
+    assert "8 photographs of the train split, drawn with seed 7" in card
     assert "| float32 |" in card and "largest_probability_difference at most 0.0001" in card
-    assert "add up to 0.400 or more" in card and "Not measured on test photographs" in card
+    assert "add up to 0.400 or more" in card and "was not measured on test photographs" in card
     export(model, tmp_path / "measured", card="# The run's own card\n")
     assert (tmp_path / "measured" / "MODEL_CARD.md").read_text().startswith("# The run's own card\n\n## Variants")
 

@@ -26,13 +26,13 @@ ABOUT = {
 
 
 def figures(**more: object) -> dict:
-    of = Predictions(np.array([0, 1, 2, 3, 4, 4]), np.eye(5)[[0, 0, 2, 3, 4, 0]], TASKS["icdr"])
-    found = measure.measure(of, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
+    predictions = Predictions(np.array([0, 1, 2, 3, 4, 4]), np.eye(5)[[0, 0, 2, 3, 4, 0]], TASKS["icdr"])
+    measured = measure.measure(predictions, OperatingPoint(0.5, {"sensitivity": 0.9}), prevalence=0.1, resamples=50)
     usual = {"set": "small", "split": "test", "external": False, "internal": None, "seen_in_training": None}
     usual |= {"without_class": 0, "bands": [], "left_to_human": 0.2, "subgroups": [], "ungradable": None}
     usual |= {"per_patient": None, "patients": 20}
     usual["calibration"] = {"temperature": 1.5, "before": {"ece": 0.3, "log_loss": 1.0, "brier": 0.5}}
-    return json.loads(json.dumps(found | usual | more))
+    return json.loads(json.dumps(measured | usual | more))
 
 
 def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None:
@@ -46,17 +46,17 @@ def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None
 def test_words_for_a_clinician() -> None:
     text = evaluation.in_words(figures())[0]
     assert "Of 100 photographs with referable DR, the grader refers 75 (30 to 95) and misses 25." in text
-    assert "Of 100 without, it refers 0 (0 to 66) needlessly." in text
+    assert "Of 100 photographs without, it refers 0 (0 to 66) unnecessarily." in text
 
 
 @pytest.mark.parametrize(
     ("more", "warning"),
     [
-        ({"external": True, "seen_in_training": {"train": 2, "val": 1}}, "3 of 6 photographs were in the run's own"),
+        ({"external": True, "seen_in_training": {"train": 2, "val": 1}}, "3 of 6 photographs are in the run's own"),
         ({"external": True}, "unknown"),
         ({"split": "val"}, "too good"),
         ({"without_class": 4}, "4 photographs have no class"),
-        ({"patients": 19}, "Only 19 patients"),
+        ({"patients": 19}, "only 19 patients"),
     ],
 )
 def test_what_spoils_figures_is_said_first(more: dict, warning: str) -> None:
@@ -88,29 +88,29 @@ def report(tmp_path: Path) -> Path:
 
 def test_the_report_tells_of_conflicting_copies(report: Path) -> None:
     page = report.read_text()
-    assert "1 groups of copies bear different grades" in page and "&lt;b&gt;" in page and "<b>" not in page
+    assert "1 group of copies has different grades" in page and "&lt;b&gt;" in page and "<b>" not in page
 
 
 def browse(page: Path, folder: Path) -> tuple[str, list[str]]:
-    """What a browser logs of a page in a file, and what the page asked of any server."""
-    words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--timeout=5000"]
-    words += [f"--log-net-log={folder / 'net.json'}", f"--user-data-dir={folder / 'profile'}"]
+    """Return what a browser logs for a page in a file, and the URLs that the page requested from any server."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--timeout=5000"]
+    command += [f"--log-net-log={folder / 'net.json'}", f"--user-data-dir={folder / 'profile'}"]
     done = subprocess.run(
-        [*words, f"--screenshot={folder / 'shot.png'}", page.as_uri()], capture_output=True, text=True, timeout=120
+        [*command, f"--screenshot={folder / 'shot.png'}", page.as_uri()], capture_output=True, text=True, timeout=120
     )
     events = [event.get("params", {}) for event in json.loads((folder / "net.json").read_text())["events"]]
-    # the browser's own requests belong to no page
-    asked = {one.get("url", "") for one in events if one.get("network_isolation_key", "").startswith("file:")}
-    return done.stderr, [url for url in asked if url.startswith(("http", "ws", "ftp"))]
+    # requests of the browser itself belong to no page
+    requested = {event.get("url", "") for event in events if event.get("network_isolation_key", "").startswith("file:")}
+    return done.stderr, [url for url in requested if url.startswith(("http", "ws", "ftp"))]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 def test_a_browser_shows_the_report_without_error_or_request(report: Path, tmp_path: Path) -> None:
-    messages, asked = browse(report, tmp_path)
-    assert "CONSOLE" not in messages and asked == []
+    messages, requested = browse(report, tmp_path)
+    assert "CONSOLE" not in messages and requested == []
     assert (tmp_path / "shot.png").stat().st_size > 10_000
     bad = tmp_path / "bad.html"
     bad.write_text('<img src="http://192.0.2.1/x.png"><script>console.error("oops")</script>')
-    messages, asked = browse(bad, tmp_path)
-    assert "CONSOLE" in messages and asked == ["http://192.0.2.1/x.png"]
+    messages, requested = browse(bad, tmp_path)
+    assert "CONSOLE" in messages and requested == ["http://192.0.2.1/x.png"]
