@@ -1,4 +1,4 @@
-"""From probabilities to one grade; the same rule on the workstation and on the device."""
+"""The rule that turns probabilities into one grade; the same on the workstation and on the device."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from keras_dr.core.errors import KerasDrError
 
 
 def _median(probabilities: NDArray[np.floating]) -> NDArray[np.int64]:
-    """The smallest class at which the cumulative probability reaches one half."""
+    """Return the first class at which the cumulative probability reaches one half."""
     cumulative = np.cumsum(np.asarray(probabilities, np.float64), axis=1)
-    # of the sum, not of 1: float32 probabilities of a device add up to 1 but for their rounding
+    # half of the sum, not half of 1: float32 probabilities of a device add up to 1 only up to rounding
     return (cumulative < 0.5 * cumulative[:, -1:]).sum(axis=1)
 
 
-# The most probable class is right most often; the median has the least expected distance, which an ordinal head means.
+# The most probable class is right most often; the median has the least expected distance, as an ordinal head intends.
 DECISIONS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.int64]]] = {
     "argmax": lambda probabilities: probabilities.argmax(axis=1),
     "median": _median,
@@ -23,11 +23,11 @@ DECISIONS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.int64]]] = {
 
 
 def decide(probabilities: NDArray[np.floating], decision: str = "argmax") -> NDArray[np.int64]:
-    """Class indices int64 (n,) of probabilities float (n, C), by a key of `DECISIONS`.
+    """Return class indices int64 (n,) for probabilities float (n, C), by a key of `DECISIONS`.
 
     Raises:
-        KerasDrError: unknown decision.
+        KerasDrError: the decision is unknown.
     """
     if decision not in DECISIONS:
-        raise KerasDrError(f"a decision among {', '.join(DECISIONS)}", repr(decision), "Export the run again.")
+        raise KerasDrError(f"The decision {decision!r} is not one of {', '.join(DECISIONS)}.", "Export the run again.")
     return DECISIONS[decision](probabilities)

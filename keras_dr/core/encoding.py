@@ -1,4 +1,4 @@
-"""The kinds of file that results are made of, as bytes: CSV, PNG and NPZ."""
+"""Encoding of the files that results consist of as bytes: CSV, PNG and NPZ."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def encode_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """A table in UTF-8 with a header; what rows hold beside these columns is left out."""
+    """Return a table in UTF-8 with a header; further keys of the rows are left out."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -20,13 +20,13 @@ def encode_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> byt
 
 
 def encode_png(image: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of uint8 (S, S) or RGB (S, S, 3)."""
+    """Return PNG bytes of an image, uint8 grey (S, S) or RGB (S, S, 3)."""
     encoded = cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1]
     return encoded.tobytes()
 
 
 def encode_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """NumPy's archive of named arrays, uncompressed; here heat maps float32 (classes, h, w)."""
+    """Return an uncompressed NumPy archive of named arrays, such as heat maps float32 (classes, h, w)."""
     stream = io.BytesIO()
-    np.savez(stream, **arrays)  # type: ignore[arg-type] # NumPy's stub takes any keyword for its own
+    np.savez(stream, **arrays)  # type: ignore[arg-type] # NumPy's stub takes every keyword for its own argument
     return stream.getvalue()

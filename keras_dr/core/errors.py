@@ -1,18 +1,18 @@
-"""The one exception that the library raises for a fault its user can mend."""
+"""The only exception that the library raises for a fault that the user can correct."""
 
 import reprlib
 from typing import Any
 
-_LONGEST = 1000  # characters of a part; a screen holds two thousand
+_LONGEST = 1000  # characters of the message and of the remedy; a screen shows two thousand
 _BRIEF = reprlib.Repr()
 _BRIEF.maxlevel, _BRIEF.maxstring, _BRIEF.maxother, _BRIEF.maxlong = 3, 80, 80, 80
 
 
 class KerasDrError(Exception):
-    """A fault in the input or its surroundings, which the user can mend.
+    """A fault in the input or its surroundings that the user can correct.
 
-    `cli.py` prints it without a traceback and exits with 1. What files brought into it is made harmless for a terminal:
-    a part ends after a screen, and characters that a terminal would obey are escaped.
+    `cli.py` prints it without a traceback and exits with 1. Text that comes from files is made harmless for a terminal:
+    long text is cut, and control characters are escaped.
 
     Attributes:
         message: whole sentences that say what is wrong, with the values.
@@ -28,14 +28,14 @@ class KerasDrError(Exception):
         super().__init__(f"{self.message} {self.remedy}".rstrip())
 
     def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, ...]]:
-        """How worker processes send it: by its parts, as an exception goes by its whole text otherwise."""
+        """Send the error between processes by its parts; by default, an exception is sent as its whole text."""
         if self.expected:
             return type(self), (self.expected, self.found, self.remedy)
         return type(self), (self.message, self.remedy)
 
 
 def brief(value: Any) -> str:
-    """`repr` of a value that a file brought, however large or deep it is."""
+    """Return a short `repr` of a value from a file, however large or deeply nested it is."""
     return _BRIEF.repr(value)
 
 

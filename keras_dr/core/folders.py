@@ -1,8 +1,8 @@
-"""Folders as results: Prepared set, Run and Bundle. A folder is whole or absent, and says what it holds.
+"""Folders as results, such as Prepared sets, Runs and Bundles. A folder is complete or absent, and has a manifest.
 
-Each holds one JSON manifest (schema version, package versions, sha256 of its files). A folder grows under a temporary
-name beside its own and is renamed when it is whole; an interrupted one is found there and resumed. One process at a
-time writes it.
+The manifest is one JSON file (schema version, package versions, sha256 of the other files). A folder is written under a
+temporary name next to its own and renamed when it is complete; an interrupted one is found there and resumed. One
+process at a time writes it.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ MANIFESTS = {
     "cross-validation": "cross_validation.json",
     "predictions": "_predictions.json",
 }
-_DIGITS = 19  # of a whole number of 64 bits
+_DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
     "prepared": "cli.py prepare",
     "run": "cli.py train",
@@ -45,20 +45,20 @@ _PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless"
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of each package that shapes a result."""
-    from importlib.metadata import PackageNotFoundError, version  # slow, and not needed to grade
+    """Return the versions of Python and of each package that affects results."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and not needed for grading
 
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in (*_BACKENDS, *_PACKAGES):
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def sha256_of(file: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
+    """Return the hexadecimal SHA-256 of a file."""
     with file.open("rb") as stream:
         digest = hashlib.sha256()
         while block := stream.read(1 << 20):
@@ -67,7 +67,7 @@ def sha256_of(file: Path) -> str:
 
 
 def write_bytes(file: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or as it was before: temporary name, flush to disk, rename."""
+    """Write a file so that it is either complete or unchanged: temporary name, flush to disk, rename."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
@@ -75,14 +75,14 @@ def write_bytes(file: Path, data: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
-    except OSError as error:  # a full disk is told without a name
+    except OSError as error:  # the error of a full disk does not name the file
         raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_writable(file: Path) -> None:
-    """Find out before the work whether a file can be written there after it; raises what writing it would raise."""
+    """Check before long work that a file can be written after it; raises the error that writing would raise."""
     trial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         trial.touch()
@@ -92,33 +92,33 @@ def check_writable(file: Path) -> None:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write JSON atomically, as `to_json` makes it."""
+    """Write a value atomically as the JSON of `to_json`."""
     write_bytes(file, to_json(value))
 
 
 def to_json(value: Any) -> bytes:
-    """JSON, UTF-8, indented; NaN and infinity are refused with a ValueError."""
+    """Return indented JSON in UTF-8; NaN and infinity raise a ValueError."""
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(file: Path) -> Any:
-    """The JSON value in a file, as `to_json` writes it.
+    """Return the JSON value in a file, as `to_json` writes it.
 
     Raises:
-        OSError: no such file.
-        KerasDrError: no JSON, or what no file of ours holds and much code stumbles over: NaN and infinity, whole
-            numbers of more than 64 bits, halves of surrogate pairs, nesting deeper than Python follows.
+        OSError: there is no such file.
+        KerasDrError: the file is not JSON, or holds values that no file of ours has and that break other code: NaN and
+            infinity, integers of more than 64 bits, halves of surrogate pairs, nesting deeper than Python can read.
     """
     try:
-        value = json.loads(file.read_bytes(), parse_constant=_finite, parse_int=_whole, parse_float=_finite)
+        value = json.loads(file.read_bytes(), parse_constant=_finite, parse_int=_integer, parse_float=_finite)
         to_json(value)
     except (ValueError, RecursionError) as error:
-        found = f"{type(error).__name__}: {error}"
-        raise KerasDrError(f"JSON in {file}", found, "Copy it again, or make it anew.") from error
+        message = f"{file} cannot be read as JSON ({type(error).__name__}: {error})."
+        raise KerasDrError(message, "Copy it again, or create it again.") from error
     return value
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     if len(text) > _DIGITS:
         raise ValueError(f"a number of {len(text)} digits")
     return int(text)
@@ -132,74 +132,84 @@ def _finite(text: str) -> float:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and what is in it, if it exists."""
+    """Remove a folder with its content, if it exists."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
-    """The JSON manifest of a result folder.
+    """Return the JSON manifest of a result folder.
 
     Args:
         folder: the folder.
         kind: "prepared", "run", "bundle" or "cross-validation".
 
     Raises:
-        KerasDrError: no such folder, no manifest in it, broken JSON, or another schema version.
+        KerasDrError: the folder or its manifest does not exist, is not valid JSON, or has another schema version.
     """
     file = folder / MANIFESTS[kind]
-    remedy = f"Make it with {_MADE_BY[kind]}."
+    remedy = f"Create it with {_MADE_BY[kind]}."
+    if not folder.is_dir():
+        raise KerasDrError(f"The {kind} folder {folder} does not exist.", remedy)
     if not file.is_file():
-        found = "no such folder" if not folder.is_dir() else f"a folder without {file.name}"
-        raise KerasDrError(f"a {kind} folder at {folder}", found, remedy)
+        raise KerasDrError(f"{folder} is not a {kind} folder: it has no {file.name}.", remedy)
     try:
         manifest = read_json(file)
         schema = manifest["schema_version"]
     except KerasDrError as error:
-        raise KerasDrError(f"a JSON manifest in {file}", error.found, remedy) from error
+        raise KerasDrError(error.message, remedy) from error
     except (LookupError, TypeError) as error:
-        raise KerasDrError(f"a JSON manifest in {file}", f"{type(error).__name__}: {error}", remedy) from error
+        message = f"{file} is not a manifest with a schema version ({type(error).__name__}: {error})."
+        raise KerasDrError(message, remedy) from error
     if schema != SCHEMA_VERSION:
         if isinstance(schema, int) and schema > SCHEMA_VERSION:
-            remedy = "A newer keras_dr made it: update this one."
-        raise KerasDrError(f"schema version {SCHEMA_VERSION} in {file}", brief(schema), remedy)
+            remedy = "Update keras_dr: a newer version wrote this folder."
+        raise KerasDrError(
+            f"{file} has schema version {brief(schema)}; this keras_dr reads schema version {SCHEMA_VERSION}.", remedy
+        )
     return manifest
 
 
 def write_manifest(folder: Path, kind: str, **content: Any) -> None:
-    """Write a result folder's JSON manifest; schema and package versions are added."""
+    """Write the JSON manifest of a result folder; schema version and package versions are added."""
     write_json(folder / MANIFESTS[kind], {"schema_version": SCHEMA_VERSION, "versions": versions(), **content})
 
 
 def check_target(target: Path, kind: str, overwrite: bool) -> None:
-    """Refuse to write over what is there; with `overwrite`, over anything but a result of the same kind.
+    """Refuse to overwrite an existing folder; with `overwrite`, refuse all but results of the same kind.
 
     Raises:
-        KerasDrError: `target` is a file, exists and `overwrite` is false, or holds something else.
+        KerasDrError: `target` is a file, it exists and `overwrite` is false, or it is another kind of folder.
     """
-    if target.exists() and not target.is_dir():
-        raise KerasDrError(f"a folder to write at {target}", "a file", "Choose another name.")
-    if target.exists() and not overwrite:
-        raise KerasDrError(f"no folder yet at {target}", "one", "Choose another name, or pass --overwrite.")
-    if target.exists() and any(target.iterdir()) and not (target / MANIFESTS[kind]).is_file():
-        found = f"a folder without {MANIFESTS[kind]}"
-        raise KerasDrError(f"an older {kind} to overwrite at {target}", found, "Choose another name.")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise KerasDrError(f"{target} is a file, so no folder can be written there.", "Choose another name.")
+    if not overwrite:
+        raise KerasDrError(f"The folder {target} already exists.", "Choose another name, or pass --overwrite.")
+    if any(target.iterdir()) and not (target / MANIFESTS[kind]).is_file():
+        raise KerasDrError(
+            f"{target} is not an older {kind} that may be overwritten: it has no {MANIFESTS[kind]}.",
+            "Choose another name.",
+        )
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:
-    """Refuse to begin a write that the disk has no room for.
+    """Refuse to begin a write that does not fit on the disk.
 
     Raises:
         KerasDrError: less than `needed_bytes` is free there.
     """
-    free = shutil.disk_usage(folder).free
-    if free < needed_bytes:
-        found = f"{free / 2**20:.1f} MiB"
-        remedy = "Free some; the same command then goes on from here."
-        raise KerasDrError(f"{needed_bytes / 2**20:.1f} MiB free on the disk of {folder}", found, remedy)
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        free = f"{free_bytes / 2**20:.1f} MiB free"
+        raise KerasDrError(
+            f"The disk of {folder} has {free}, but {needed_bytes / 2**20:.1f} MiB are needed.",
+            "Free some space; the same command then continues from here.",
+        )
 
 
 def partial_folder(target: Path) -> Path:
-    """Where a folder grows that is to become `target`."""
+    """Return the temporary name under which `target` is written."""
     target = target.resolve()
     return target.with_name(f".{target.name}.partial")
 
@@ -208,43 +218,49 @@ def partial_folder(target: Path) -> Path:
 def growing_folder(
     target: Path, kind: str, plan: Any, overwrite: bool = False, precious: bool = False
 ) -> Iterator[Path]:
-    """A folder to fill under a temporary name, which becomes `target` when the block ends without an exception.
+    """Yield a folder with a temporary name, which becomes `target` when the block ends without an exception.
 
-    What an interrupted call left is kept and yielded again if its plan was the same, and dropped otherwise; if it is
-    precious, only with `overwrite`.
+    The files of an interrupted call are kept and yielded again if its plan was the same, and removed otherwise. If they
+    are precious, they are removed only with `overwrite`.
 
     Args:
-        target: the folder to be.
+        target: the final folder.
         kind: key of `MANIFESTS`; the block writes that file.
-        plan: JSON value that determines the result (inputs' hashes, settings).
+        plan: JSON value that determines the result (hashes of inputs, settings).
         overwrite: replace an existing `target` at the end.
-        precious: what an interrupted call left took hours.
+        precious: the files of an interrupted call took hours to make.
 
     Raises:
-        KerasDrError: as `check_target`, another process is writing it, or an interrupted call with another plan left
-            something precious.
+        KerasDrError: as for `check_target`; or another process is writing the folder; or an interrupted call with
+            another plan left precious files.
     """
     check_target(target, kind, overwrite)
-    growing, target = partial_folder(target), target.resolve()
+    target = target.resolve()
+    growing = partial_folder(target)
     growing.parent.mkdir(parents=True, exist_ok=True)
-    plan_file = growing.with_name(f"{growing.name}.json")  # beside it: what is renamed holds the result alone
+    plan_file = growing.with_name(
+        f"{growing.name}.json"
+    )  # next to it, so that the renamed folder holds only the result
     text = json.dumps(plan, indent=1, sort_keys=True)
     with _locked(growing, target):
-        check_target(target, kind, overwrite)  # another process may have made it since
+        check_target(target, kind, overwrite)  # another process may have written it in the meantime
         if not (growing.is_dir() and plan_file.is_file() and plan_file.read_text("utf-8") == text):
             if precious and growing.is_dir() and plan_file.is_file() and not overwrite:
-                remedy = "Give the command as it was then, or pass --overwrite to begin anew."
-                raise KerasDrError(f"the settings and data of the interrupted {kind} at {target}", "others", remedy)
-            plan_file.unlink(missing_ok=True)  # first: a kill amid the removal must not leave a plan of half a folder
+                raise KerasDrError(
+                    f"The interrupted {kind} at {target} had other settings or data than this command.",
+                    "Give the command as it was then, or pass --overwrite to start again.",
+                )
+            # the plan goes first: if the removal is killed, no plan is left for half a folder
+            plan_file.unlink(missing_ok=True)
             if growing.exists():
                 shutil.rmtree(growing)
             write_bytes(plan_file, text.encode())
             growing.mkdir()
-        for unfinished in growing.rglob(".*.tmp"):  # a kill in the midst of `write_bytes`
+        for unfinished in growing.rglob(".*.tmp"):  # left where `write_bytes` was killed
             unfinished.unlink(missing_ok=True)
         yield growing
         old = growing.with_name(f".{target.name}.old")
-        remove_folder(old)  # of a call that was killed between these lines
+        remove_folder(old)  # left where a call was killed between these lines
         if target.exists():
             target.replace(old)
         growing.replace(target)
@@ -254,7 +270,7 @@ def growing_folder(
 
 @contextmanager
 def _locked(growing: Path, target: Path) -> Iterator[None]:
-    """Keep other processes off `growing`, where the system has such locks; it ends this one with the process."""
+    """Lock `growing` against other processes, if the system can; the lock ends with the process."""
     file = growing.with_name(f"{growing.name}.lock")
     if fcntl is None:
         yield
@@ -263,13 +279,11 @@ def _locked(growing: Path, target: Path) -> Iterator[None]:
         with file.open("ab") as stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # another process may have ended between the two lines above, and taken this file with it
+                # another process may have ended between the two lines above and removed this file
                 ours = file.exists() and os.path.samestat(file.stat(), os.fstat(stream.fileno()))
             except BlockingIOError as error:
                 remedy = "Wait until it ends, or choose another name."
-                raise KerasDrError(
-                    f"one command at a time that writes {target}", "another one at work", remedy
-                ) from error
+                raise KerasDrError(f"Another command is writing {target}.", remedy) from error
             except OSError:  # a file system without locks
                 ours = True
             if ours:

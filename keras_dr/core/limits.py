@@ -1,4 +1,4 @@
-"""Limits on what this process may take, for work on files that may be hostile; no effect where a system has none."""
+"""Limits on memory and time of this process, for work on hostile files; no effect on systems without such limits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def _held_bytes() -> int | None:
-    """The address space that this process holds; None where the system does not tell (Windows, macOS)."""
+    """Return the address space that this process holds; None if the system does not report it (Windows, macOS)."""
     try:
         import resource
 
@@ -16,11 +16,11 @@ def _held_bytes() -> int | None:
 
 
 def limit_process(memory_bytes: int, seconds: int) -> None:
-    """Keep this process, for the rest of its life, within memory and processor time, and let it leave no core file.
+    """Limit the memory and processor time of this process for the rest of its life, and prevent core files.
 
     Args:
-        memory_bytes: address space beyond what the process holds now.
-        seconds: processor time.
+        memory_bytes: address space in addition to what the process holds now.
+        seconds: processor time in seconds.
     """
     try:
         import resource
@@ -39,7 +39,7 @@ def limit_process(memory_bytes: int, seconds: int) -> None:
 
 @contextmanager
 def limited_memory(further_bytes: int) -> Iterator[None]:
-    """Within the block, let this process take no more address space than it holds and `further_bytes`."""
+    """Within the block, limit the address space of this process to what it holds plus `further_bytes`."""
     held = _held_bytes()
     if held is None:
         yield

@@ -1,4 +1,4 @@
-"""How long work tells how far it is."""
+"""The interface by which long work reports its progress."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -6,15 +6,15 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called as work goes on: `progress(done, total, text)`, the text saying what is done at the moment."""
+    """A function that work calls as it proceeds: `progress(done, total, text)`; the text names the current step."""
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
-        """Take note of `done` steps of `total`."""
+        """Note that `done` of `total` steps are done."""
 
 
-# the name of a stage of work -> a context that gives the stage's progress
+# takes the name of a stage of work and returns a context that yields the progress of the stage
 Stage = Callable[[str], AbstractContextManager[Progress]]
 
 
 def no_progress(done: int, total: int, text: str = "") -> None:
-    """Tell nobody."""
+    """Report no progress."""

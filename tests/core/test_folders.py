@@ -85,9 +85,9 @@ def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from keras_dr import runs
+from keras_dr.core import folders
 
-with runs.growing_folder(Path(sys.argv[1]), "run", {}) as folder:
+with folders.growing_folder(Path(sys.argv[1]), "run", {}) as folder:
     (folder / "x").write_text("1")
     print("at work", flush=True)
     time.sleep(60)
@@ -99,7 +99,7 @@ def test_one_process_at_a_time_writes_a_folder_and_a_dead_one_is_no_obstacle(tmp
     with subprocess.Popen(words, stdout=subprocess.PIPE, cwd=ROOT) as other:
         assert other.stdout is not None and other.stdout.readline() == b"at work\n"
         with (
-            pytest.raises(KerasDrError, match="one command at a time"),
+            pytest.raises(KerasDrError, match="Another command is writing"),
             folders.growing_folder(tmp_path / "a", "run", {}),
         ):
             pass

@@ -9,7 +9,7 @@ INSIDE = circle_mask(64)
 
 
 def fundus(level: int = 120, noise: int = 20) -> np.ndarray:
-    """uint8 RGB (64, 64, 3): grey noise about a level in a circle."""
+    """Return uint8 RGB (64, 64, 3): grey noise around a level, in a circle."""
     grey = np.random.default_rng(0).integers(level - noise, level + noise + 1, (64, 64))
     return np.repeat((grey * INSIDE)[..., None], 3, axis=2).astype(np.uint8)
 
@@ -19,8 +19,8 @@ def values(image: np.ndarray) -> dict[str, float]:
 
 
 def test_measures_of_an_even_disc() -> None:
-    found = values(fundus(level=102, noise=0))
-    assert found == {"coverage": 1.0, "illumination": 0.4, "contrast": 0.0, "sharpness": 0.0}
+    measures = values(fundus(level=102, noise=0))
+    assert measures == {"coverage": 1.0, "illumination": 0.4, "contrast": 0.0, "sharpness": 0.0}
 
 
 def test_contrast_is_the_deviation_by_the_mean() -> None:

@@ -21,7 +21,7 @@ from edge_demo.results import results_csv
 def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["grade", str(tmp_path / "none"), "eye.jpg"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: Expected a bundle folder")
+    assert error.startswith("error: The bundle folder")
     assert error.count("\n") == 1
 
 

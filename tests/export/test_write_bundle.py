@@ -60,7 +60,7 @@ def test_the_card_tells_of_variants_calibration_and_threshold(model: keras.Model
 
 
 def test_existing_target_is_refused(model: keras.Model, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="no folder yet"):
+    with pytest.raises(KerasDrError, match="already exists"):
         export(model, tmp_path)
 
 
