@@ -1,1 +1,1 @@
-"""The network: backbones, heads, and the files that hold them."""
+"""The network: backbones, heads, and the files that store them."""

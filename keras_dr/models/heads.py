@@ -1,12 +1,12 @@
-"""HEADS: how a linear head turns pooled features into logits, what it is taught, and what its logits mean.
+"""HEADS: how a linear head turns pooled features into logits, its targets, and the meaning of its logits.
 
-softmax     C logits, one a class.
-ordinal     C-1 logits of "the grade is above k", one direction in feature space and ordered offsets: CORAL (W. Cao,
-            V. Mirjalili and S. Raschka, Pattern Recognition Letters 140, 2020).
-regression  one number, the grade, learned by squared error; cut-points are chosen on validation photographs when the
-            training ends, and turn it into an ordinal head.
+softmax     C logits, one per class.
+ordinal     C-1 logits of "the grade is above k", with one direction in feature space and ordered offsets: CORAL (W.
+            Cao, V. Mirjalili and S. Raschka, Pattern Recognition Letters 140, 2020).
+regression  one number, the grade, learned by squared error; when training ends, cut-points are chosen on validation
+            photographs and turn it into an ordinal head.
 
-All are linear, so that heat maps have closed forms. Ordinal heads predict the median of their class probabilities,
+All are linear, so heat maps have closed forms. Ordinal heads predict the median of their class probabilities,
 which is the number of steps with a probability above one half.
 """
 
@@ -20,15 +20,16 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 NAME = "logits"
-_SLOPE = 4.0  # of a regression's steps before its sharpness is fitted: probability .88 half a grade beyond a cut-point
+# Slope of the steps of a regression before it is fitted: probability .88 half a grade beyond a cut-point.
+_SLOPE = 4.0
 
 
 @keras.saving.register_keras_serializable("keras_dr")
 class OrdinalHead(layers.Layer):
-    """Logits of the C-1 steps between C ordered classes: one direction, an offset a step.
+    """Logits of the C-1 steps between C ordered classes: one direction for all steps, one offset per step.
 
     Args:
-        steps: C-1.
+        steps: number of steps, C-1.
     """
 
     def __init__(self, steps: int, **settings: Any) -> None:
@@ -36,24 +37,24 @@ class OrdinalHead(layers.Layer):
         self.steps = steps
 
     def build(self, shape: tuple[int, ...]) -> None:
-        """Kernel (channels, 1), and offsets that fall from step to step."""
+        """Add the kernel (channels, 1), and offsets that decrease from step to step."""
         self.kernel = self.add_weight(shape=(shape[-1], 1), initializer="glorot_uniform", name="kernel")
-        self.bias = self.add_weight(shape=(self.steps,), initializer=_falling, name="bias")
+        self.bias = self.add_weight(shape=(self.steps,), initializer=_decreasing, name="bias")
 
     def call(self, features: Any) -> Any:
-        """Float (n, channels) -> float (n, steps)."""
+        """Return logits float (n, steps) of features float (n, channels)."""
         return ops.matmul(features, self.kernel) + self.bias
 
     def compute_output_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the logits."""
+        """Return the shape of the logits."""
         return (*shape[:-1], self.steps)
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the arguments of the constructor."""
         return super().get_config() | {"steps": self.steps}
 
 
-def _falling(shape: tuple[int, ...], dtype: str | None = None) -> Any:
+def _decreasing(shape: tuple[int, ...], dtype: str | None = None) -> Any:
     return ops.convert_to_tensor(np.linspace(1, -1, shape[0]) if shape[0] > 1 else np.zeros(1), dtype)
 
 
@@ -63,9 +64,9 @@ class Head:
 
     Attributes:
         layer: number of classes -> layer from float (n, channels) to float32 (n, K).
-        targets: float (C, C) rows of class shares -> float32 (C, K), what the logits of each class are taught.
+        targets: float (C, C) rows of class shares -> float32 (C, K), the targets of the logits for each class.
         loss: focal gamma >= 0 -> Keras loss of targets and logits (n, K).
-        right: targets (n, K) and logits (n, K) -> float (n,), 1 where the class is right.
+        right: targets (n, K) and logits (n, K) -> float (n,), 1 if the predicted class is correct.
         decision: how a class is predicted from probabilities, see `decision.decide`.
     """
 
@@ -93,7 +94,7 @@ def _binary(gamma: float) -> keras.losses.Loss:
 
 
 def _above(shares: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Share above each step: (C, C) -> (C, C-1)."""
+    """Return the share above each step: (C, C) -> (C, C-1)."""
     return 1 - np.cumsum(shares, axis=1)[:, :-1]
 
 
@@ -112,7 +113,7 @@ HEADS = {
         right=lambda targets, logits: ops.sum(targets > 0.5, -1) == ops.sum(logits > 0, -1),
         decision="median",
     ),
-    "regression": Head(  # of grades 0..4 alone
+    "regression": Head(  # only for grades 0..4
         layer=lambda classes: _dense(1),
         targets=lambda shares: shares @ np.arange(len(shares))[:, None],
         loss=lambda gamma: keras.losses.MeanSquaredError(),
@@ -123,11 +124,11 @@ HEADS = {
 
 
 def probabilities(logits: NDArray[np.floating], classes: int, temperature: float = 1.0) -> NDArray[np.float64]:
-    """Class probabilities of what a grader says.
+    """Return the class probabilities of a grader's logits.
 
     Args:
-        logits: float (n, C) of a softmax head, (n, C-1) of an ordinal one, (n, 1) of a regression that is still
-            learning, whose cut-points are then taken halfway between the grades.
+        logits: float (n, C) of a softmax head, (n, C-1) of an ordinal head, or (n, 1) of a regression that is still
+            learning; its cut-points are then halfway between the grades.
         classes: number C of classes, at least 2.
         temperature: > 0; logits are divided by it.
 
@@ -141,12 +142,12 @@ def probabilities(logits: NDArray[np.floating], classes: int, temperature: float
         scaled = _SLOPE * (scaled - (np.arange(classes - 1) + 0.5))
     above = 0.5 + 0.5 * np.tanh(scaled / (2 * temperature))  # the logistic function, without overflow
     ends = np.pad(above, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
-    shares = np.maximum(ends[:, :-1] - ends[:, 1:], 0)  # CORAL's offsets are ordered when it has learned
+    shares = np.maximum(ends[:, :-1] - ends[:, 1:], 0)  # CORAL's offsets are ordered only after training
     return shares / shares.sum(axis=1, keepdims=True)
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Probabilities float64 (n, C) of logits float (n, C) divided by a temperature > 0."""
+    """Return the probabilities float64 (n, C) of logits float (n, C) divided by a temperature > 0."""
     scaled = np.asarray(logits, np.float64) / temperature
     scaled -= scaled.max(axis=1, keepdims=True)
     exponentials = np.exp(scaled)
@@ -154,10 +155,10 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
 
 
 def evidence_kernel(head: layers.Layer) -> NDArray[np.float32]:
-    """What each feature says for each class, float32 (channels, C).
+    """Return the weight of each feature for each class, float32 (channels, C).
 
-    Of a softmax its kernel. Of an ordinal head its one direction for every class above the lowest, and the opposite
-    for the lowest: its heat map of a grade shows what speaks for a higher one.
+    For a softmax head, this is its kernel. For an ordinal head, it is its only direction for every class above the
+    lowest, and the opposite direction for the lowest: the heat map of a grade shows the evidence for a higher grade.
     """
     kernel = head.get_weights()[0]
     if not isinstance(head, OrdinalHead):

@@ -1,6 +1,6 @@
-"""ResNet-18 and ResNet-34, which Keras Applications lacks: He et al., CVPR 2016, table 1, laid out as in torchvision.
+"""ResNet-18 and ResNet-34, which Keras Applications lacks: He et al., CVPR 2016, table 1, with torchvision's layout.
 
-Layers are named as in Keras Applications' deeper ResNets.
+Layers are named as in the deeper ResNets of Keras Applications.
 """
 
 from typing import Literal
@@ -19,14 +19,15 @@ def resnet(
     input_tensor: keras.KerasTensor,
     stem: Literal["imagenet", "small"] = "imagenet",
 ) -> keras.Model:
-    """A residual network of basic blocks with random weights.
+    """Build a residual network of basic blocks with random weights.
 
     Args:
         depths: number of blocks in each of the four stages.
-        include_top, weights: False and None; present for the sake of Keras Applications' signature.
-        input_tensor: scaled image, float (n, S, S, channels), 1 or 3 of them.
-        stem: "imagenet" begins with a 7x7 convolution and a pooling, S/4; "small" with a 3x3 convolution alone, S,
-            for images of some 28 pixels (He et al., section 4.2).
+        include_top: must be False; present to match the signature of Keras Applications.
+        weights: must be None; present to match the signature of Keras Applications.
+        input_tensor: scaled image, float (n, S, S, channels), with 1 or 3 channels.
+        stem: "imagenet" begins with a 7x7 convolution and a pooling, which give S/4; "small" begins with only a 3x3
+            convolution, which keeps S, for images of about 28 pixels (He et al., section 4.2).
 
     Returns:
         Model to the feature map (n, s, s, 512) after the last ReLU, s = S/32, or S/8 with the small stem, rounded up.
@@ -36,7 +37,7 @@ def resnet(
         x = _relu(_convolution(input_tensor, 64, 3, 1, "conv1"), "conv1_relu")
     else:
         x = _relu(_convolution(input_tensor, 64, 7, 2, "conv1"), "conv1_relu")
-        # Zeros do as well as PyTorch's minus infinity: nothing is below zero after a ReLU.
+        # PyTorch pads with minus infinity; zeros are equivalent, because nothing is below zero after a ReLU.
         x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
         x = layers.MaxPooling2D(3, 2, name="pool1_pool")(x)
     for stage, (width, depth) in enumerate(zip(WIDTHS, depths, strict=True), start=2):
@@ -46,7 +47,7 @@ def resnet(
 
 
 def _block(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
-    """Two 3x3 convolutions and a shortcut, itself a 1x1 convolution where the shape changes."""
+    """Add two 3x3 convolutions and a shortcut, which is a 1x1 convolution if the shape changes."""
     shortcut = x
     if stride != 1 or x.shape[-1] != width:
         shortcut = _convolution(x, width, 1, stride, f"{name}_0")
@@ -56,9 +57,9 @@ def _block(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.Ke
 
 
 def _convolution(x: keras.KerasTensor, width: int, side: int, stride: int, name: str) -> keras.KerasTensor:
-    """Convolution and batch norm, with torchvision's initialisation, epsilon and momentum (.1 as PyTorch counts it)."""
+    """Add a convolution and batch norm with torchvision's initialisation, epsilon and momentum (PyTorch's .1)."""
     if side > 1:
-        # Not "same", which with stride 2 pads an even image on its right and lower sides only: PyTorch pads all four.
+        # With stride 2, "same" pads an even image only on its right and lower sides; PyTorch pads all four.
         x = layers.ZeroPadding2D(side // 2, name=f"{name}_pad")(x)
     he = keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")
     x = layers.Conv2D(width, side, stride, use_bias=False, kernel_initializer=he, name=f"{name}_conv")(x)
