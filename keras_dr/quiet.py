@@ -1,4 +1,4 @@
-"""What TensorFlow and the converters print, held back unless they fail."""
+"""Hide what TensorFlow and the converters print, unless they fail."""
 
 import contextlib
 import os
@@ -9,21 +9,21 @@ from keras_dr.core.silence import held_back
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages; they are shown if the import fails."""
+    """Import TensorFlow without its start-up messages, which are shown if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back([2]):
         import tensorflow as tf
 
-        tf.get_logger().setLevel("ERROR")  # it warns of retracing, which a few models in a row bring with them
+        tf.get_logger().setLevel("ERROR")  # otherwise it warns of retracing, which several models in a row cause
         if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-            tf.config.set_visible_devices([], "GPU")  # their memory is for the other backend
+            tf.config.set_visible_devices([], "GPU")  # the memory of GPUs is left to the other backend
         tf.config.list_physical_devices()
         tf.zeros(())
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what the converters print; if one fails, print it to stderr after all."""
+    """Hide what the converters print; if one fails, write it to stderr."""
     with held_back([1, 2]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors")
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123

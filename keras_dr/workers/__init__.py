@@ -1,5 +1,5 @@
-"""Photographs prepared or graded on a Ray cluster; one machine is a cluster of one. Ray is imported where it is used.
+"""Work spread over processes or over a Ray cluster, of which one machine is the smallest. Ray is imported on use.
 
-`spreading` hands items to workers and outlives their deaths; `grading` writes what `predict` finds, part by part.
-All machines see photographs, bundle and results under the same path (a shared disk).
+`processes` and `ray_cluster` hand items to workers and survive the death of a worker. All machines of a cluster must
+see photographs, bundle and results under the same path (a shared disk).
 """

@@ -1,4 +1,4 @@
-"""Work spread over processes of which one may die without taking the rest along."""
+"""Work spread over processes; if one dies, the others continue."""
 
 import multiprocessing
 import os
@@ -17,40 +17,48 @@ from keras_dr.core.errors import KerasDrError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 DIED = "the process died over it: a fault of the decoder, or memory ran out"
-_DEATHS = 8  # in a row, without a success between them: it is not the items' fault
+_DEATHS = 8  # deaths in a row without a success between them, which the items cannot have caused
 
 
 def map_surviving(
     work: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[tuple[Item, Result | None]]:
-    """Yield (item, its result) as they are done; the result is None where a process died over the item.
+    """Yield (item, its result) as they are done; the result is None if a process died over the item.
 
     A dead process breaks a whole ProcessPoolExecutor. The items that it held are then tried one at a time, which finds
-    the culprit, and a new pool does the rest. What `work` raises is raised here.
+    the item that caused the death, and a new pool continues with the others. Errors of `work` are raised here.
 
     Args:
         work: a function that can be pickled.
-        items: what to call it with.
-        workers: processes; with 0, all is done in this one, which then is not protected. Starting them takes .4 s.
+        items: the arguments of its calls.
+        workers: number of processes, which take .4 s to start; 0: work in this process, which is then not protected.
 
     Raises:
-        KerasDrError: the processes die whatever they are given.
+        KerasDrError: the processes die regardless of the item.
     """
     if workers == 0:
-        yield from ((item, work(item)) for item in items)
+        for item in items:
+            yield item, work(item)
         return
-    waiting, deaths, workers = deque(items), 0, min(workers, len(items))
+    workers = min(workers, len(items))
+    waiting = deque(items)
+    deaths = 0
     while waiting:
         before = len(waiting)
         suspects = deque((yield from _map_until_death(work, waiting, workers, held=4 * workers)))
-        deaths = 0 if before > len(waiting) + len(suspects) else deaths
+        if len(waiting) + len(suspects) < before:  # an item succeeded
+            deaths = 0
         while suspects:
             before = len(suspects)
             culprits = yield from _map_until_death(work, suspects, 1, held=1)
-            deaths = len(culprits) + (0 if before > len(suspects) + len(culprits) else deaths)
+            if len(suspects) + len(culprits) < before:  # an item succeeded
+                deaths = 0
+            deaths += len(culprits)
             if deaths >= _DEATHS:
-                remedy = "Memory may be short: try fewer --workers. A script needs the `if __name__` guard."
-                raise KerasDrError("worker processes that live", f"{deaths} that died in a row", remedy)
+                raise KerasDrError(
+                    f"{deaths} worker processes died in a row.",
+                    "Memory may be short: try fewer --workers. A script needs the `if __name__` guard.",
+                )
             for culprit in culprits:
                 yield culprit, None
 
@@ -58,9 +66,9 @@ def map_surviving(
 def _map_until_death(
     work: Callable[[Item], Result], waiting: deque[Item], workers: int, held: int
 ) -> Generator[tuple[Item, Result], None, list[Item]]:
-    """Take items from `waiting` and yield them with their results; returns those held when a process died."""
-    # spawn, not fork: a fork of a process with TensorFlow's threads can hang
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin)
+    """Take items from `waiting` and yield them with their results; return the items held when a process died."""
+    # spawn is used because a fork of a process with TensorFlow's threads can hang
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
     running: dict[Future[Result], Item] = {}
     suspects: list[Item] = []
     try:
@@ -86,8 +94,8 @@ def _map_until_death(
     return suspects
 
 
-def _begin() -> None:
-    """Start a worker: one thread for OpenCV, deaf to Ctrl-C (the parent hears it), and never outliving the parent."""
+def _start_worker() -> None:
+    """Set up a worker: one thread for OpenCV, no reaction to Ctrl-C, which the parent handles, and an end with it."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -1,8 +1,8 @@
-"""Work spread over the cores of a Ray cluster: what `workers.map_surviving` is on one machine.
+"""Work spread over the cores of a Ray cluster, as `processes.map_surviving` spreads it on one machine.
 
-A worker is an actor that nobody restarts: one that Ray restarts by itself keeps its item and waits for room, which on a
-full cluster that lost a machine never comes, and Ray Data's pool keeps the places of dead actors, as of Ray 2.60
-(ray-project/ray#62746). Here the item goes back, and the next free worker takes it.
+A worker is an actor that is not restarted. An actor that Ray restarts keeps its item and waits for a free core, which
+a full cluster that lost a machine never gets; and Ray Data's pool keeps the places of dead actors, as of Ray 2.60
+(ray-project/ray#62746). Here the item goes back into the queue, and the next free worker takes it.
 """
 
 import logging
@@ -20,42 +20,52 @@ from keras_dr.core.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Begin = Callable[[], Callable[[Item], Result]]  # called once a worker, gives what is called with each item
+Begin = Callable[
+    [], Callable[[Item], Result]
+]  # called once per worker; returns the function that is called with each item
 
-DEATHS = 3  # of workers over one item: it is the item's fault, not that of a machine which was switched off
-_DEATHS_IN_A_ROW = 16  # and as many as there are workers, without a result between them: not the items' fault
-_PATIENCE_S = 300  # for the first worker: a cluster that grows by itself needs minutes
-_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's least; photographs do not go through it
+DEATHS = 3  # deaths of workers over one item; the item is then the cause, not a machine that was switched off
+# deaths in a row without a result between them, in addition to the number of workers, which items cannot have caused
+_DEATHS_IN_A_ROW = 16
+_PATIENCE_S = 300  # wait for the first worker; a cluster that adds machines itself needs minutes
+_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's minimum; photographs do not pass through the store
 _ROOT = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
 
 
 def check_engine(engine: str, known: Sequence[str], address: str | None) -> None:
-    """Refuse an engine that nobody knows, and an address for one that needs none."""
+    """Refuse an unknown engine, and an address for an engine that does not use one."""
     if engine not in known:
-        raise KerasDrError(f"an engine among {', '.join(known)}", repr(engine), "Correct --engine.")
+        raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(known)}.", "Correct --engine.")
     if address and engine != "ray":
-        raise KerasDrError("--engine ray where --address is given", engine, "Add it, or leave --address out.")
+        raise KerasDrError(f"--address has no effect with --engine {engine}.", "Use --engine ray, or omit --address.")
 
 
 @contextmanager
 def connected(address: str | None, cores: int | None) -> Iterator[Any]:
-    """The module ray, connected to a cluster for as long as the block lasts; its workers get this program's code.
+    """Yield the module ray, connected to a cluster during the block; its workers get the code of this program.
 
     Args:
-        address: of a running cluster ("host:6379", or "auto" on one of its machines); None starts one in here.
-        cores: that the one in here offers; None: all.
+        address: address of a running cluster ("host:6379", or "auto" on one of its machines); None: start a cluster on
+            this machine.
+        cores: number of cores that a cluster on this machine offers; None: all.
 
     Raises:
-        KerasDrError: Ray is not installed, or the cluster does not answer, or no longer.
+        KerasDrError: Ray is not installed, or the cluster does not answer or fails during the block.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports to its makers, which a hospital does not want
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what later versions do, or it warns
+    os.environ.setdefault(
+        "RAY_USAGE_STATS_ENABLED", "0"
+    )  # Ray would report to its makers, which a hospital does not want
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # the default of later versions; without it, Ray warns
     try:
         import ray
     except ImportError as error:
         remedy = "Install it: pip install -r requirements-ray.txt"
-        raise KerasDrError("the package ray for --engine ray", str(error), remedy) from error
+        raise KerasDrError(
+            f"--engine ray needs the package ray, which cannot be imported ({error}).", remedy
+        ) from error
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     settings["runtime_env"] = {"py_modules": [str(_ROOT / name) for name in ("keras_dr", "edge_demo")]}
     if not address:
@@ -63,13 +73,16 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
     try:
         ray.init(address or "local", **settings)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        remedy = "Start one (`ray start --head`), or leave --address out."
-        raise KerasDrError(f"a Ray cluster at {address or 'this machine'}", _said(error), remedy) from error
+        if address:
+            message = f"The Ray cluster at {address} cannot be reached ({_one_line(error)})."
+            raise KerasDrError(message, "Start one (`ray start --head`), or omit --address.") from error
+        message = f"No Ray cluster can be started on this machine ({_one_line(error)})."
+        raise KerasDrError(message, "Start one with `ray start --head`, and pass --address auto.") from error
     try:
         yield ray
     except ray.exceptions.RayError as error:
-        remedy = "See what became of it; the same command then goes on from here."
-        raise KerasDrError("a Ray cluster that stays", _said(error), remedy) from error
+        remedy = "Check the cluster; the same command then continues from here."
+        raise KerasDrError(f"The Ray cluster failed during the work ({_one_line(error)}).", remedy) from error
     finally:
         ray.shutdown()
 
@@ -77,46 +90,48 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
 def map_on_cluster(
     work: Callable[[Item], Result], items: Sequence[Item], address: str | None = None, workers: int | None = None
 ) -> Iterator[tuple[Item, Result | None]]:
-    """`workers.map_surviving` on a cluster; see `connected` and `spread`."""
+    """Do the same as `processes.map_surviving` on a cluster; see `connected` and `map_on_workers`."""
     if items:
         with connected(address, workers) as ray:
-            yield from map_on_workers(ray, partial(_same, work), items, workers)
+            yield from map_on_workers(ray, partial(_unchanged, work), items, workers)
 
 
-def _same(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
+def _unchanged(work: Callable[[Item], Result]) -> Callable[[Item], Result]:
     return work
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
 def map_on_workers(
     ray: Any, begin: Begin[Item, Result], items: Sequence[Item], workers: int | None = None, deaths: int = DEATHS
 ) -> Iterator[tuple[Item, Result | None]]:
-    """Yield (item, its result) as they are done; the result is None where `deaths` workers died over the item.
+    """Yield (item, its result) as they are done; the result is None if `deaths` workers died over the item.
 
-    What `begin` or the work raises is raised here.
+    Errors of `begin` and of the work are raised here.
 
     Args:
-        ray: from `connected`.
-        begin: can be pickled, and so can the items.
-        items: what to call the work with.
-        workers: of one core each; None: as many as the cluster has cores. Those for which there is no room yet wait.
-        deaths: of workers over one item, from which on it is given up.
+        ray: the module from `connected`.
+        begin: called once per worker; returns the function that is called with each item. It and the items can be
+            pickled.
+        items: the arguments of the calls.
+        workers: number of workers of one core each; None: one per core of the cluster. Workers without a free core
+            wait.
+        deaths: number of workers that may die over one item before it is given up.
 
     Raises:
-        KerasDrError: no core is free for minutes, or the workers die whatever they are given.
+        KerasDrError: no core is free for minutes, or the workers die regardless of the item.
     """
     cores = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    crew = _Crew(ray, begin, deque(map(_Task, items)), _DEATHS_IN_A_ROW + cores)
+    pool = _Pool(ray, begin, deque(map(_Task, items)), _DEATHS_IN_A_ROW + cores)
     for _ in range(min(cores, len(items))):
-        crew.hire()
+        pool.start_worker()
     try:
-        while crew.has_work():
-            yield from crew.wait(deaths)
+        while pool.has_work():
+            yield from pool.wait(deaths)
     finally:
-        crew.dismiss()
+        pool.stop()
 
 
 @dataclass
@@ -126,17 +141,17 @@ class _Task(Generic[Item]):
 
 
 @dataclass
-class _Crew(Generic[Item, Result]):
-    """The workers of one call of `spread`.
+class _Pool(Generic[Item, Result]):
+    """The workers of one call of `map_on_workers`.
 
     Attributes:
         ray: the module.
-        begin: see `spread`.
-        waiting: tasks that nobody has.
-        most_deaths: in a row, at which the cluster is given up.
-        at_work: reference to a coming result -> worker and its task; None while the worker starts.
-        idle: workers that found nothing left; a task that comes back is theirs.
-        deaths: of workers since the last result.
+        begin: see `map_on_workers`.
+        waiting: tasks that no worker has.
+        most_deaths: number of deaths in a row at which the cluster is given up.
+        at_work: reference to a future result -> worker and its task; the task is None while the worker starts.
+        idle: workers without a task; a task that comes back goes to one of them.
+        deaths: deaths of workers since the last result.
     """
 
     ray: Any
@@ -147,7 +162,7 @@ class _Crew(Generic[Item, Result]):
     idle: list[Any] = field(default_factory=list)
     deaths: int = 0
 
-    def hire(self) -> None:
+    def start_worker(self) -> None:
         worker = self.ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(_Worker).remote()
         self.at_work[worker.begin.remote(self.begin, Path.cwd())] = worker, None
 
@@ -158,64 +173,65 @@ class _Crew(Generic[Item, Result]):
         return any(task for _, task in self.at_work.values())
 
     def wait(self, deaths: int) -> Iterator[tuple[Item, Result | None]]:
-        """Wait for one worker, give it and the idle ones their next items, and yield what it brought."""
+        """Wait for one worker, give it and the idle ones their next tasks, and yield its item and result."""
         done, _ = self.ray.wait(list(self.at_work), timeout=None if self._is_busy() else _PATIENCE_S)
         if not done:
             remedy = "Wait until the cluster is free, or add machines."
-            raise KerasDrError("a free core on the cluster", f"none in {_PATIENCE_S} s", remedy)
+            raise KerasDrError(f"No core of the cluster was free within {_PATIENCE_S} s.", remedy)
         worker, task = self.at_work.pop(done[0])
-        result, given_up = None, False
+        result = None
         try:
             result = self.ray.get(done[0])
             self.idle.append(worker)
-            self.deaths = 0 if task else self.deaths
+            if task:
+                self.deaths = 0
         except self.ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self.ray.exceptions.RayError:
-            self._bury(worker, task)
-            given_up = task is not None and task.deaths >= deaths
-            if task and not given_up:
+            self._replace(worker, task)
+            if task and task.deaths < deaths:
                 self.waiting.appendleft(task)
                 task = None
-        while self.waiting and self.idle:  # before the caller takes its time over the result
-            self._send_out()
+        while self.waiting and self.idle:  # before the yield, after which the caller may take its time
+            self._assign_next()
         if task:
             yield task.item, result
 
-    def _send_out(self) -> None:
-        worker, task = self.idle.pop(), self.waiting.popleft()
+    def _assign_next(self) -> None:
+        worker = self.idle.pop()
+        task = self.waiting.popleft()
         self.at_work[worker.do.remote(task.item)] = worker, task
 
-    def _bury(self, worker: Any, task: _Task[Item] | None) -> None:
-        """Count a death, and hire another in its place."""
-        self.ray.kill(worker)  # it may be out of reach alone
+    def _replace(self, worker: Any, task: _Task[Item] | None) -> None:
+        """Count the death of a worker and start another one."""
+        self.ray.kill(worker)  # the worker may still live but be out of reach
         self.deaths += 1
         if self.deaths >= self.most_deaths:
-            remedy = "Memory may be short: try fewer --workers. Every machine needs the packages that the command has."
-            raise KerasDrError("workers that live", f"{self.deaths} that died in a row", remedy)
+            remedy = "Memory may be short: try fewer --workers. Every machine needs the same packages as this one."
+            raise KerasDrError(f"{self.deaths} workers died in a row.", remedy)
         if task:
             task.deaths += 1
-        _log.warning("A worker was lost; another one takes its place.")
-        self.hire()
+        _log.warning("A worker was lost; another one replaces it.")
+        self.start_worker()
 
-    def dismiss(self) -> None:
+    def stop(self) -> None:
         for worker in [*self.idle, *(worker for worker, _ in self.at_work.values())]:
             self.ray.kill(worker)
 
 
 class _Worker:
-    """What an actor is made of."""
+    """The class of the actors."""
 
     def begin(self, begin: Begin[Any, Any], folder: Path) -> None:
-        """Load what the work needs, in the folder to which its paths are relative."""
+        """Prepare the work, in the folder to which its paths are relative."""
         import cv2
 
         cv2.setNumThreads(1)
         try:
             os.chdir(folder)
         except OSError as error:
-            found, remedy = f"{error.strerror} on {socket.gethostname()}", "Put it on a disk that all machines share."
-            raise KerasDrError(f"the folder {folder} on every machine", found, remedy) from error
+            message = f"The folder {folder} cannot be opened on {socket.gethostname()} ({error.strerror})."
+            raise KerasDrError(message, "Put it on a disk that all machines share.") from error
         self._work = begin()
 
     def do(self, item: Any) -> Any:

@@ -86,7 +86,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("prepare", "nowhere", "x"), "no such folder"),
         (("prepare", ".", "x", "--size", "9"), "image size"),
         (("prepare", ".", "x", "--task", "five"), "a task among"),
-        (("prepare", ".", "x", "--engine", "dask"), "an engine among local, ray"),
+        (("prepare", ".", "x", "--engine", "dask"), "is not one of local, ray"),
         (("train", "nowhere", "x"), "no such folder"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
@@ -94,7 +94,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("compare", "nowhere", "nobody"), "cli.py train"),
         (("profile", "nowhere"), "cli.py export"),
         (("predict", "nowhere", "eye.jpg"), "cli.py export"),
-        (("predict", "nowhere", "eye.jpg", "--engine", "onnx"), "an engine among litert, keras"),
+        (("predict", "nowhere", "eye.jpg", "--engine", "onnx"), "is not one of litert, keras"),
         (("profile", "nowhere", "--threads", "abc"), "threads"),
     ],
 )

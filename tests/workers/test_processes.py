@@ -45,7 +45,7 @@ def test_dead_processes_lose_their_own_item_alone() -> None:
 
 @pytest.mark.slow
 def test_processes_that_always_die_are_an_error() -> None:
-    with pytest.raises(KerasDrError, match="8 that died"):
+    with pytest.raises(KerasDrError, match="8 worker processes died"):
         list(map_surviving(doomed, range(40), 2))
 
 
