@@ -1,1 +1,1 @@
-"""Drawn fundus photographs with graded lesions and exact masks."""
+"""Synthetic fundus photographs with graded lesions and exact masks."""

@@ -1,12 +1,12 @@
 """Procedural colour fundus photographs with graded lesions and exact lesion masks.
 
-They stand in for patients' photographs in the demonstration and the tests; no clinical claim rests on them.
+They replace photographs of patients in the demo and the tests; no clinical claim rests on them.
 Lesions follow the International Clinical Diabetic Retinopathy scale (Wilkinson et al. 2003, "Proposed
 international clinical diabetic retinopathy and diabetic macular edema disease severity scales", Ophthalmology
 110(9):1677-1682): 0 none; 1 microaneurysms only; 2 more than microaneurysms, less than severe; 3 more than 20
-haemorrhages with some in each of the four quadrants; 4 new vessels or preretinal haemorrhage. Lesions are some
-two to four times larger, and stand out more, than in real photographs, so that a small network that sees the
-whole fundus at 128 to 160 pixels can learn the grade from a few hundred of them.
+haemorrhages with some in each of the four quadrants; 4 new vessels or preretinal haemorrhage. Lesions are about
+two to four times larger and more visible than in real photographs, so that a small network that sees the whole
+fundus at 128 to 160 pixels can learn the grade from a few hundred photographs.
 """
 
 import multiprocessing
@@ -36,15 +36,19 @@ from keras_dr.synthetic.scene import (
 GRADE_MIX = (0.30, 0.17, 0.23, 0.15, 0.15)
 # Optical density of blood to red, green and blue light.
 BLOOD = np.array([0.6, 1.75, 1.75], np.float32)
-Task = tuple[Path, str, int, int, str, int, Size]
 
 
 @dataclass(frozen=True)
 class SyntheticPhotograph:
-    """image: uint8 RGB (H, W, 3); grade: ICDR 0..4; eye: "left" or "right".
+    """A synthetic photograph with its grade and masks.
 
-    masks: lesion -> uint8 (H, W), 0 or 255, before the camera's blur; holds the lesions that exist, and always
-    "optic_disc". fundus: x, y, radius of the illuminated circle in pixels; it may reach beyond the sensor.
+    Attributes:
+        image: uint8 RGB (H, W, 3).
+        grade: ICDR grade 0..4.
+        eye: "left" or "right".
+        masks: lesion -> uint8 (H, W), 0 or 255, before the camera's blur; holds the lesions that are present, and
+            always "optic_disc".
+        fundus: x, y and radius of the illuminated circle in pixels; the circle may reach beyond the sensor.
     """
 
     image: Bytes
@@ -52,6 +56,20 @@ class SyntheticPhotograph:
     eye: str
     masks: dict[str, Bytes]
     fundus: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What determines one photograph of a data set."""
+
+    folder: Path
+    name: str
+    patient: str
+    seed: int
+    grade: int
+    eye: str
+    patient_seed: int
+    size: Size
 
 
 def _smooth_noise(rng: np.random.Generator, size: Size, cells: int) -> Floats:
@@ -69,11 +87,15 @@ def _blend(image: Floats, opacity: Floats, colour: tuple[float, float, float]) -
 
 
 def _render(scene: Scene, look: Look) -> Bytes:
-    """Pigment, then what lies upon it from back to front, then light, lens and sensor: uint8 RGB (H, W, 3)."""
-    rng, size, radius_px, layers = scene.rng, scene.size, scene.radius_px, scene.layers
+    """Draw the pigment, the layers on it from back to front, then light, lens and sensor: uint8 RGB (H, W, 3)."""
+    rng = scene.rng
+    size = scene.size
+    radius_px = scene.radius_px
+    layers = scene.layers
     rows = ((np.arange(size[0], dtype=np.float32) - scene.centre[1]) / radius_px)[:, None]
     columns = ((np.arange(size[1], dtype=np.float32) - scene.centre[0]) / radius_px)[None]
-    pale, dark = np.array([0.86, 0.47, 0.24], np.float32), np.array([0.64, 0.29, 0.13], np.float32)
+    pale = np.array([0.86, 0.47, 0.24], np.float32)
+    dark = np.array([0.64, 0.29, 0.13], np.float32)
     mottle = 1 + look["texture"] * (_smooth_noise(rng, size, 7) + 0.5 * _smooth_noise(rng, size, 40))
     image = mottle[..., None] * (pale + (dark - pale) * look["pigment"])
     fovea_x, fovea_y = scene.fovea.tolist()
@@ -100,57 +122,70 @@ def _render(scene: Scene, look: Look) -> Bytes:
     return np.asarray(np.clip(image * 255, 0, 255), np.uint8)
 
 
-def _require(ok: bool, expected: str, received: object, remedy: str) -> None:
-    if not ok:
-        raise ValueError(f"expected {expected}, received {received!r}: {remedy}")
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 def synthesise(
     seed: int, grade: int, eye: str = "right", size: Size = (360, 480), patient_seed: int | None = None
 ) -> SyntheticPhotograph:
-    """One photograph; the same arguments give the same bytes.
+    """Draw one photograph; the same arguments give the same bytes.
 
-    `size` is (height, width) in pixels, each at least 64. Photographs with the same `patient_seed` (by default
-    `seed`) share pigmentation and camera. Raises ValueError for an argument out of its range.
+    Args:
+        seed: 0 or more.
+        grade: ICDR grade 0..4.
+        eye: "left" or "right".
+        size: height and width in pixels, each at least 64.
+        patient_seed: 0 or more; photographs with the same one share pigmentation and camera. None: `seed`.
+
+    Raises:
+        ValueError: an argument is out of its range.
     """
-    _require(grade in range(5), "an ICDR grade from 0 to 4", grade, "map the label to the ICDR scale first")
-    _require(eye in ("left", "right"), 'eye "left" or "right"', eye, "name the photographed eye")
-    _require(min(size) >= 64, "a size of at least 64 x 64 pixels", size, "draw larger and reduce")
-    _require(seed >= 0 and (patient_seed or 0) >= 0, "seeds of 0 or more", (seed, patient_seed), "change the seed")
+    _require(grade in range(5), f"The grade must be an ICDR grade from 0 to 4, not {grade!r}.")
+    _require(eye in ("left", "right"), f'The eye must be "left" or "right", not {eye!r}.')
+    _require(min(size) >= 64, f"The size must be at least 64 x 64 pixels, not {size!r}.")
+    seeds = (seed, patient_seed)
+    _require(seed >= 0 and (patient_seed or 0) >= 0, f"The seeds must be 0 or more, not {seeds!r}.")
     look = draw_look(np.random.default_rng([seed if patient_seed is None else patient_seed, 1]))
     scene = new_scene(np.random.default_rng([seed, 2]), look, size)
     draw_lesions(scene, grade, draw_vessels(scene))
-    image, (x, y) = _render(scene, look), scene.centre
+    image = _render(scene, look)
+    x, y = scene.centre
     drawn = {name: (scene.layer(name) >= 96) & (scene.inside > 0) for name in (*LESIONS, "optic_disc")}
     masks = {name: np.uint8(255) * mask for name, mask in drawn.items() if mask.any()}
     if eye == "left":
-        image, x = np.ascontiguousarray(image[:, ::-1]), size[1] - 1 - x
+        image = np.ascontiguousarray(image[:, ::-1])
+        x = size[1] - 1 - x
         masks = {name: np.ascontiguousarray(mask[:, ::-1]) for name, mask in masks.items()}
     return SyntheticPhotograph(image, grade, eye, masks, (x, y, scene.radius_px))
 
 
-def _plan(folder: Path, count: int, seed: int, size: Size) -> list[Task]:
-    """Patients' grades by quota from GRADE_MIX, so that small sets hold every grade; fellow eyes may differ by one."""
+def _plan(folder: Path, count: int, seed: int, size: Size) -> list[_Plan]:
+    """Plan a data set: grades of patients follow the quotas of GRADE_MIX, so that small sets hold every grade.
+
+    The grades of the two eyes of a patient may differ by one.
+    """
     rng = np.random.default_rng([seed, 3])
     quantiles = (np.arange((count + 1) // 2) + 0.5) / ((count + 1) // 2)
     grades = rng.permutation(np.searchsorted(np.cumsum(GRADE_MIX[:-1]), quantiles, side="right"))
-    tasks: list[Task] = []
+    plans: list[_Plan] = []
     for patient, grade in enumerate(grades.tolist(), start=1):
         patient_seed, *seeds = rng.integers(2**31, size=3).tolist()
         fellow = min(max(grade + rng.choice([-1, 0, 0, 0, 0, 1]).item(), 0), 4)
         for eye, eye_grade, eye_seed in zip(("left", "right"), (grade, fellow), seeds, strict=True):
-            tasks.append((folder, f"p{patient:04d}_{eye}", eye_seed, eye_grade, eye, patient_seed, size))
-    return tasks[:count]
+            name = f"p{patient:04d}"
+            plans.append(_Plan(folder, f"{name}_{eye}", name, eye_seed, eye_grade, eye, patient_seed, size))
+    return plans[:count]
 
 
-def _write_photograph(task: Task) -> None:
-    folder, name, seed, grade, eye, patient_seed, size = task
-    photograph = synthesise(seed, grade, eye, size, patient_seed)
+def _write_photograph(plan: _Plan) -> None:
+    photograph = synthesise(plan.seed, plan.grade, plan.eye, plan.size, plan.patient_seed)
     bgr = np.ascontiguousarray(photograph.image[..., ::-1])
     jpeg = cv2.imencode(".jpg", bgr, (cv2.IMWRITE_JPEG_QUALITY, 95))[1]
-    (folder / "images" / f"{name}.jpg").write_bytes(jpeg.tobytes())
+    (plan.folder / "images" / f"{plan.name}.jpg").write_bytes(jpeg.tobytes())
     for lesion in (*LESIONS, "optic_disc"):
-        path = folder / "masks" / lesion / f"{name}.png"
+        path = plan.folder / "masks" / lesion / f"{plan.name}.png"
         if lesion in photograph.masks:
             path.write_bytes(cv2.imencode(".png", photograph.masks[lesion])[1].tobytes())
         else:
@@ -165,32 +200,44 @@ def write_dataset(
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Writes labels.csv (image, grade, patient_id, eye), images/NAME.jpg, masks/LESION/NAME.png below `folder`.
+    """Write labels.csv (image, grade, patient_id, eye), images/NAME.jpg and masks/LESION/NAME.png into `folder`.
 
-    A mask file is absent where the photograph has no such lesion. The bytes depend on `count`, `seed` and `size`
-    alone. labels.csv is written last: a folder that has it is whole. `workers` processes (default: one a usable core)
-    are spawned, so a script that asks for more than one needs the `if __name__ == "__main__"` guard. `progress` is
-    called with the number of photographs written so far. Raises ValueError for an argument out of its range.
+    There is no mask file if the photograph has no such lesion. The bytes depend only on `count`, `seed` and `size`.
+    labels.csv is written last, so a folder that has it is complete.
+
+    Args:
+        folder: the folder.
+        count: number of photographs, 1 or more.
+        seed: 0 or more.
+        size: height and width in pixels, each at least 64.
+        workers: number of processes, 1 or more; None: one per usable core. They are spawned, so a script that asks for
+            more than one needs the `if __name__ == "__main__"` guard.
+        progress: called with the number of photographs written so far.
+
+    Raises:
+        ValueError: an argument is out of its range.
     """
     workers = usable_cores() if workers is None else workers
-    _require(count >= 1, "a count of 1 or more", count, "ask for at least one photograph")
-    _require(seed >= 0, "a seed of 0 or more", seed, "change the seed")
-    _require(min(size) >= 64, "a size of at least 64 x 64 pixels", size, "draw larger and reduce")
-    _require(workers >= 1, "1 worker or more", workers, "leave it out for one a core")
-    for part in ("images", "masks/optic_disc", *(f"masks/{lesion}" for lesion in LESIONS)):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    labels, partial = folder / "labels.csv", folder / "labels.csv.part"
+    _require(count >= 1, f"The count must be 1 or more, not {count!r}.")
+    _require(seed >= 0, f"The seed must be 0 or more, not {seed!r}.")
+    _require(min(size) >= 64, f"The size must be at least 64 x 64 pixels, not {size!r}.")
+    _require(workers >= 1, f"The number of workers must be 1 or more, not {workers!r}.")
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for lesion in (*LESIONS, "optic_disc"):
+        (folder / "masks" / lesion).mkdir(parents=True, exist_ok=True)
+    labels = folder / "labels.csv"
+    partial = folder / "labels.csv.part"
     labels.unlink(missing_ok=True)
-    tasks = _plan(folder, count, seed, size)
+    plans = _plan(folder, count, seed, size)
     with ExitStack() as stack:
-        written: Iterable[None] = map(_write_photograph, tasks)
+        written: Iterable[None] = map(_write_photograph, plans)
         if workers > 1:
             spawn = multiprocessing.get_context("spawn")
             pool = stack.enter_context(ProcessPoolExecutor(workers, spawn, cv2.setNumThreads, (1,)))
-            written = pool.map(_write_photograph, tasks, chunksize=4)
+            written = pool.map(_write_photograph, plans, chunksize=4)
         for done, _ in enumerate(written, start=1):
             if progress:
                 progress(done)
-    rows = [f"images/{name}.jpg,{grade},{name.split('_')[0]},{eye}\n" for _, name, _, grade, eye, _, _ in tasks]
+    rows = [f"images/{plan.name}.jpg,{plan.grade},{plan.patient},{plan.eye}\n" for plan in plans]
     partial.write_text("image,grade,patient_id,eye\n" + "".join(rows), newline="\n")
     partial.replace(labels)

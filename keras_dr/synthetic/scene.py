@@ -1,4 +1,4 @@
-"""The scene of a synthetic photograph: eye, vessels and graded lesions as layers of opacity. See `synthetic`.
+"""The scene of a synthetic photograph: eye, vessels and graded lesions as layers of opacity. See `photographs`.
 
 Lengths without a unit in their name are in fundus radii, with the origin in the centre of the fundus, x to the
 right, y down. Every scene is drawn as a right eye (optic disc on the right) and mirrored for a left one.
@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LESIONS = ("microaneurysms", "haemorrhages", "hard_exudates", "soft_exudates", "new_vessels")
-# Fewest and most of each lesion, by grade; hard exudates count clusters. Grade 4 has new vessels besides.
+# Fewest and most of each lesion, by grade; for hard exudates, of clusters. Grade 4 has new vessels in addition.
 COUNTS: dict[int, dict[str, tuple[int, int]]] = {
     0: {},
     1: {"microaneurysms": (4, 12)},
     2: {"hard_exudates": (0, 3), "haemorrhages": (5, 11), "microaneurysms": (10, 20)},
     3: {"soft_exudates": (3, 6), "hard_exudates": (2, 5), "haemorrhages": (26, 40), "microaneurysms": (14, 26)},
 }
-SHIFT = 5  # fractional bits of the coordinates given to OpenCV's drawing functions
+SHIFT = 5  # fractional bits of the coordinates that OpenCV's drawing functions take
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
@@ -47,18 +47,19 @@ class Scene:
     layers: dict[str, Bytes] = field(default_factory=dict)
 
     def layer(self, name: str) -> Bytes:
-        """The layer of this name, uint8 (H, W), 0..255; made where there is none."""
+        """Return the layer with this name, uint8 (H, W), 0..255; create it if it does not exist."""
         if name not in self.layers:
             self.layers[name] = np.zeros(self.size, np.uint8)
         return self.layers[name]
 
     def pixels(self, points: Points, scale: int = 1) -> NDArray[np.int32]:
-        """Points float64 (n, 2) as pixels int32 (n, 2), column and row, times `scale`."""
+        """Return points float64 (n, 2) as pixels int32 (n, 2), column and row, times `scale`."""
         return np.rint((points * self.radius_px + self.centre) * scale).astype(np.int32)
 
     def draw(self, name: str, outline: Points, opacity: float = 1.0, filled: bool = True) -> None:
         """Draw an outline float64 (n, 2) on a layer, with an opacity 0..1."""
-        points, value = [self.pixels(outline, 2**SHIFT)], (255.0 * opacity,)
+        points = [self.pixels(outline, 2**SHIFT)]
+        value = (255.0 * opacity,)
         if filled:
             cv2.fillPoly(self.layer(name), points, value, cv2.LINE_AA, SHIFT)
         else:
@@ -66,18 +67,18 @@ class Scene:
             cv2.polylines(self.layer(name), points, False, value, thickness, cv2.LINE_AA, SHIFT)
 
     def take(self, centre: Points, radius: float) -> None:
-        """Let no lesion be centred in a circle about float64 (2,)."""
+        """Prevent that a lesion is centred in a circle around float64 (2,)."""
         x, y = self.pixels(centre).tolist()
         cv2.circle(self.free, (x, y), round(radius * self.radius_px) + 1, (0,), -1)
 
     def place(self, radius: float, around: Points, reach: tuple[float, float], quadrant: int = -1) -> Points | None:
-        """A free point float64 (2,) in `reach` of `around`; takes the circle about it. None if all are taken."""
+        """Take a circle with a free centre within `reach` of `around`; return the centre float64 (2,), or None."""
         distance = np.sqrt(self.rng.uniform(reach[0] ** 2, reach[1] ** 2, 512))
         points = around + _polar(distance, self.rng.uniform(0, 2 * np.pi, 512))
         column, row = self.pixels(points).T
         ok = (row >= 0) & (row < self.size[0]) & (column >= 0) & (column < self.size[1])
         ok[ok] = self.free[row[ok], column[ok]] > 0
-        if quadrant >= 0:  # a lesion counts for a quadrant only if it lies well within
+        if quadrant >= 0:  # a lesion counts for a quadrant only if it lies well inside
             ok &= ((points > 0) == (bool(quadrant & 1), bool(quadrant & 2))).all(axis=1)
             ok &= np.abs(points).min(axis=1) > 0.06
         if not ok.any():
@@ -94,7 +95,7 @@ def _polar(distance: ArrayLike, angle: ArrayLike) -> Points:
 def _blob(
     rng: np.random.Generator, centre: Points, radius: float, rough: float, stretch: float = 1, angle: float = 0
 ) -> Points:
-    """Closed irregular outline, float64 (36, 2); `stretch` lengthens it along `angle` (radians)."""
+    """Return a closed irregular outline, float64 (36, 2); `stretch` lengthens it along `angle` (radians)."""
     turn = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     waves = np.arange(2, 8)
     profile = 1 + (rng.normal(0, rough, 6) / waves**0.7) @ np.cos(waves[:, None] * turn + rng.uniform(0, 6.28, (6, 1)))
@@ -103,7 +104,7 @@ def _blob(
 
 
 def draw_look(rng: np.random.Generator) -> Look:
-    """What both eyes of a patient share: pigmentation and camera."""
+    """Draw the properties that both eyes of a patient share: pigmentation and camera."""
     return {
         "radius": rng.uniform(0.52, 0.57) if rng.random() < 0.4 else rng.uniform(0.45, 0.475),  # share of the height
         "pigment": rng.uniform(0, 1),
@@ -117,17 +118,20 @@ def draw_look(rng: np.random.Generator) -> Look:
 
 
 def new_scene(rng: np.random.Generator, look: Look, size: Size) -> Scene:
+    """Return a scene that holds only the optic disc and its cup."""
     height, width = size
     radius_px = min(look["radius"] * height, 0.485 * width)
     slack = min(width / 2 - radius_px, 0.04 * width)
-    x, y = width / 2 + rng.uniform(-0.5, 0.5) * slack, height / 2 + rng.normal(0, 0.005) * height
+    x = width / 2 + rng.uniform(-0.5, 0.5) * slack
+    y = height / 2 + rng.normal(0, 0.005) * height
     rows, columns = np.ogrid[:height, :width]
     distance = np.hypot(columns - x, rows - y)
     inside = np.where(distance <= radius_px - 1.5, 255, 0).astype(np.uint8)
     free = np.where(distance <= 0.9 * radius_px, 255, 0).astype(np.uint8)
     border = round(0.04 * radius_px)
     free[:border] = free[-border:] = 0
-    disc, disc_radius = np.array([rng.uniform(0.48, 0.58), rng.uniform(-0.06, 0.06)]), rng.uniform(0.125, 0.15)
+    disc = np.array([rng.uniform(0.48, 0.58), rng.uniform(-0.06, 0.06)])
+    disc_radius = rng.uniform(0.125, 0.15)
     fovea = disc + (-rng.uniform(0.6, 0.66), rng.uniform(0.02, 0.08))
     scene = Scene(rng, size, (x, y), radius_px, inside, free, disc, disc_radius, fovea)
     scene.draw("optic_disc", _blob(rng, disc, disc_radius, 0.015, 1 / rng.uniform(1.0, 1.15)))
@@ -136,11 +140,14 @@ def new_scene(rng: np.random.Generator, look: Look, size: Size) -> Scene:
 
 
 def _trunks(scene: Scene) -> tuple[Points, Points]:
-    """Bezier trunks out of the disc: paths float64 (8, 48, 2), arteries before veins; widths (8,)."""
-    rng, disc, fovea = scene.rng, scene.disc, scene.fovea
-    paths, widths = [], []
+    """Return Bezier trunks that start in the disc: paths float64 (8, 48, 2), arteries before veins, and widths (8,)."""
+    rng = scene.rng
+    disc = scene.disc
+    fovea = scene.fovea
+    paths = []
+    widths = []
     t = np.linspace(0, 1, 48)[:, None]
-    for scale in (0.72, 1.0):  # arteries are thinner than the veins beside them
+    for scale in (0.72, 1.0):  # arteries are thinner than the veins next to them
         for side in (-1, 1):
             arcade = [disc + (0.03, side * 0.36), fovea + (0.25, side * 0.78), fovea + (-0.95, side * 0.5)]
             nasal = [disc + (0.06, side * 0.2), disc + (0.2, side * 0.3), disc + (0.42, side * 0.8)]
@@ -157,7 +164,7 @@ def _trunks(scene: Scene) -> tuple[Points, Points]:
 def _branches(
     rng: np.random.Generator, paths: Points, widths: Points, count: int, length: float
 ) -> tuple[Points, Points]:
-    """`count` winding children of every path, in the order of the parents: paths (n * count, 24, 2) and widths."""
+    """Return `count` winding branches of every path, in the order of the paths: paths (n * count, 24, 2) and widths."""
     parent = np.repeat(np.arange(len(paths)), count)
     at = (np.tile(np.arange(count), len(paths)) + rng.uniform(0.3, 1, len(parent))) / count
     index = (at * (paths.shape[1] - 2)).astype(int)
@@ -173,7 +180,7 @@ def _branches(
 
 
 def draw_vessels(scene: Scene) -> Points:
-    """Draws the tree, thin before thick, and returns the trunks, float64 (8, 48, 2)."""
+    """Draw the tree of vessels, thin before thick, and return the trunks, float64 (8, 48, 2)."""
     levels = [_trunks(scene)]
     for count, length in ((8, 0.5), (4, 0.26), (2, 0.13)):
         levels.append(_branches(scene.rng, *levels[-1], count, length))
@@ -196,13 +203,13 @@ def draw_vessels(scene: Scene) -> Points:
 
 
 def _draw_haemorrhages(scene: Scene, count: int) -> None:
-    """Dots, blots and flames, by turns in each of the four quadrants."""
+    """Draw dots, blots and flames, in each of the four quadrants in turn."""
     rng = scene.rng
     for number in range(count):
         radius = rng.uniform(0.02, 0.045)
         centre = scene.place(2.2 * radius + 0.02, np.zeros(2), (0.1, 0.88), number % 4)
         if centre is not None:
-            x, y = centre - scene.disc  # flames follow the nerve fibres, which leave the disc about radially
+            x, y = centre - scene.disc  # flames follow the nerve fibres, which leave the disc almost radially
             stretch = rng.uniform(2, 3.5) if rng.random() < 0.35 else rng.uniform(1, 1.6)
             outline = _blob(rng, centre, radius, 0.13, stretch, np.arctan2(y, x) + rng.normal(0, 0.2))
             scene.draw("haemorrhages", outline, rng.uniform(0.75, 1))
@@ -211,7 +218,8 @@ def _draw_haemorrhages(scene: Scene, count: int) -> None:
 def _draw_hard_exudates(scene: Scene, clusters: int) -> None:
     rng = scene.rng
     for _ in range(clusters):
-        spread, count = rng.uniform(0.04, 0.1), rng.integers(8, 22)
+        spread = rng.uniform(0.04, 0.1)
+        count = rng.integers(8, 22)
         centre = scene.place(1.5 * spread, scene.fovea, (0.14, 0.6))
         if centre is not None:
             circinate = rng.random() < 0.4
@@ -221,10 +229,11 @@ def _draw_hard_exudates(scene: Scene, clusters: int) -> None:
 
 
 def _draw_proliferation(scene: Scene, trunks: Points) -> None:
-    """Tangles of new vessels at the disc and along the arcades; at times a preretinal haemorrhage."""
+    """Draw tangles of new vessels at the disc and along the arcades, and sometimes a preretinal haemorrhage."""
     rng = scene.rng
     for net in range(rng.integers(2, 4)):
-        centre, extent = trunks[rng.choice([0, 2, 4, 6]), rng.integers(14, 34)], rng.uniform(0.15, 0.23)
+        centre = trunks[rng.choice([0, 2, 4, 6]), rng.integers(14, 34)]
+        extent = rng.uniform(0.15, 0.23)
         if net == 0:
             centre = scene.disc + _polar(scene.disc_radius * rng.uniform(0.4, 1.1), rng.uniform(0, 2 * np.pi))
         for heading in rng.uniform(0, 2 * np.pi, rng.integers(14, 22)):
@@ -242,7 +251,7 @@ def _draw_proliferation(scene: Scene, trunks: Points) -> None:
 
 
 def draw_lesions(scene: Scene, grade: int, trunks: Points) -> None:
-    """Draw the lesions of a grade 0..4; `trunks`, float64 (8, 48, 2), is what `draw_vessels` returned."""
+    """Draw the lesions of a grade 0..4; `trunks`, float64 (8, 48, 2), is the result of `draw_vessels`."""
     rng = scene.rng
     vessels = np.maximum(scene.layer("veins"), scene.layer("arteries"))
     scene.free[cv2.dilate(vessels, np.ones((3, 3), np.uint8)) > 128] = 0
