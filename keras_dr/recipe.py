@@ -1,4 +1,4 @@
-"""The recipe: everything that determines a training, validated, immutable, read from YAML and saved with each run."""
+"""The recipe: everything that determines a training. It is validated, immutable, and saved with each run."""
 
 import difflib
 import re
@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from keras_dr.core.errors import KerasDrError, brief
 
-_ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")  # what pydantic adds to the place of a value of several types
-_LARGEST = 1 << 20  # bytes of a recipe; those of the project have two thousand
-_DEEPEST = 20  # levels; recipes have three
+_ALTERNATIVE = re.compile(
+    r"(literal|int|bool|tuple)\b"
+)  # what pydantic adds to the location of a value that may have several types
+_LARGEST = 1 << 20  # most bytes of a recipe; those of the project have two thousand
+_DEEPEST = 20  # most levels of nesting; recipes have three
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
 
@@ -23,83 +25,87 @@ class _Section(BaseModel):
 
 
 class Augmentation(_Section):
-    """Random changes of training photographs, drawn anew each epoch from the seed."""
+    """Random changes of training photographs, drawn again in each epoch from the seed."""
 
     flip: bool = True  # left-right and up-down, each with probability 1/2
     quarter_turns: bool = True  # 0, 90, 180 or 270 degrees
     rotation: float = Field(0.0, ge=0, le=180)  # degrees, uniform in [-rotation, rotation]
     zoom: float = Field(0.0, ge=0, lt=1)  # scale uniform in [1 - zoom, 1 + zoom]
-    translation: float = Field(0.0, ge=0, lt=1)  # share of the side, uniform in [-translation, translation] an axis
+    translation: float = Field(0.0, ge=0, lt=1)  # share of the side, uniform in [-translation, translation] per axis
     grayscale: float = Field(0.0, ge=0, le=1)  # probability of losing all colour
     brightness: float = Field(0.1, ge=0, lt=1)  # factor uniform in [1 - brightness, 1 + brightness]
-    contrast: float = Field(0.1, ge=0, lt=1)  # factor about the image's mean, likewise
-    saturation: float = Field(0.0, ge=0, lt=1)  # factor about each pixel's grey, likewise
-    hue: float = Field(0.0, ge=0, le=180)  # degrees about the grey axis, uniform in [-hue, hue]
+    contrast: float = Field(0.1, ge=0, lt=1)  # factor around the image's mean, from the same kind of range
+    saturation: float = Field(0.0, ge=0, lt=1)  # factor around each pixel's grey, from the same kind of range
+    hue: float = Field(0.0, ge=0, le=180)  # degrees around the grey axis, uniform in [-hue, hue]
 
 
 class Phase(_Section):
     """One phase of training."""
 
     epochs: int = Field(ge=0)
-    learning_rate: float = Field(gt=0)  # at its highest
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # sgd: Nesterov momentum .9
-    warmup_epochs: float = Field(0.0, ge=0)  # linear from 0
+    learning_rate: float = Field(gt=0)  # the highest of the phase
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"  # sgd uses Nesterov momentum .9
+    warmup_epochs: float = Field(0.0, ge=0)  # the rate rises linearly from 0
     # cosine: down to 0 at the last epoch; plateau: halved after 3 epochs without a better monitor
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms; by the whole rate at every layer
-    clip_norm: float | None = Field(None, gt=0)  # of the gradient over all weights; longer ones are shortened to it
+    weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms; every layer uses the whole rate
+    clip_norm: float | None = Field(
+        None, gt=0
+    )  # largest norm of the gradient over all weights; longer ones are scaled down
     accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
-    ema: float = Field(0.0, ge=0, lt=1)  # > 0: validate and keep the running mean of the weights, with this momentum
-    patience: int = Field(7, ge=1)  # epochs without a better monitor before the phase stops
+    ema: float = Field(0.0, ge=0, lt=1)  # > 0: validate and keep the running mean of the weights with this momentum
+    patience: int = Field(7, ge=1)  # epochs without a better monitor after which the phase stops
     augment: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> "Phase":
         if self.optimizer == "adam" and self.weight_decay:
-            raise ValueError("adam has no weight decay; take optimizer: adamw")
+            raise ValueError("adam has no weight decay; use optimizer: adamw")
         if self.schedule == "plateau" and self.warmup_epochs:
-            raise ValueError("schedule plateau has no warm-up; take constant or cosine, or warmup_epochs: 0")
+            raise ValueError("schedule plateau has no warm-up; use constant or cosine, or warmup_epochs: 0")
         return self
 
 
 class Frozen(Phase):
-    """The first phase: the head learns on the backbone's features, computed in inference mode."""
+    """The first phase: the head learns from the backbone's features, which are computed in inference mode."""
 
-    views: int = Field(0, ge=0)  # > 0: so many augmented views are computed once, and taken in turn
+    views: int = Field(0, ge=0)  # > 0: this many augmented views are computed once and used in turn
 
 
 class Finetune(Phase):
-    """The second phase."""
+    """The second phase, in which the backbone learns as well."""
 
-    unfreeze: Literal["all", "last-block"] | NonNegativeInt = "all"  # an integer: that many last layers
-    train_batch_norm: bool = False  # else batch norms keep their statistics, scale and offset
-    first_layer_rate: float = Field(1.0, gt=0, le=1)  # share of the learning rate at the first layer; geometric between
+    unfreeze: Literal["all", "last-block"] | NonNegativeInt = "all"  # an integer: this many of the last layers
+    train_batch_norm: bool = False  # if false, batch norms keep their statistics, scale and offset
+    first_layer_rate: float = Field(
+        1.0, gt=0, le=1
+    )  # share of the learning rate at the first layer; geometric in between
 
 
 class OperatingPointRule(_Section):
     """How the threshold on the probability of referable DR is chosen on validation photographs."""
 
-    rule: Literal["specificity", "sensitivity"] = "specificity"  # reach the target, then best on the other
+    rule: Literal["specificity", "sensitivity"] = "specificity"  # reach the target, then maximise the other one
     target: float = Field(0.85, gt=0, le=1)
 
 
 class VariantLimits(_Section):
-    """How far a variant may be from the float model on validation photographs; None: not judged."""
+    """How far a variant may differ from the float model on validation photographs; None: no limit."""
 
     largest_probability_difference: float | None = Field(None, ge=0, le=1)  # at most, over photographs and classes
     grade_agreement: float | None = Field(None, ge=0, le=1)  # at least, share of photographs of the same grade
     heatmap_correlation: float | None = Field(None, ge=-1, le=1)  # at least, mean Pearson's r
-    quadratic_kappa_loss: float | None = Field(None, ge=0, le=2)  # at most, against the labels
-    auroc_loss: float | None = Field(None, ge=0, le=1)  # at most, likewise
+    quadratic_kappa_loss: float | None = Field(None, ge=0, le=2)  # at most, measured against the labels
+    auroc_loss: float | None = Field(None, ge=0, le=1)  # at most, measured against the labels
 
 
 _INTEGER = VariantLimits(
     grade_agreement=0.97, heatmap_correlation=0.9, quadratic_kappa_loss=0.01, auroc_loss=0.01
-)  # 8 bits may move photographs between two grades
+)  # integers of 8 bits may move photographs between two grades
 
 
 class ParityLimits(_Section):
-    """The gate of `export`, a variant each. Float differs by the order of additions and half precision only."""
+    """The limits of `export` for each variant. Float differs only by the order of additions and half precision."""
 
     float32: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
     onnx: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
@@ -115,20 +121,20 @@ class Recipe(_Section):
     backbone: str = "mobilenetv2"
     weights: str = "imagenet"  # "imagenet", "none", a file, or the folder of a run, whose backbone it begins with
     stem: Literal["imagenet", "small"] = "imagenet"  # small: first convolution 3x3/1, no pooling (ResNet-18/34)
-    grey: bool = False  # one input channel, the mean of the three (ResNet-18/34)
+    grey: bool = False  # one input channel, the mean of all three (ResNet-18/34)
     seed: int = Field(42, ge=0, lt=2**32)
     batch_size: int = Field(16, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)
     head: Literal["softmax", "ordinal", "regression"] = "softmax"  # see `heads`
     class_weights: Literal["none", "balanced", "sqrt"] = "none"  # n / (classes * count), or its square root
-    # weight a class with which photographs are drawn, with replacement; "balanced": 1 / count
+    # weight of each class with which photographs are drawn, with replacement; "balanced": 1 / count
     oversampling: Literal["none", "balanced"] | tuple[NonNegativeFloat, ...] = "none"
     focal_gamma: float = Field(0.0, ge=0)  # > 0: focal loss (Lin et al., ICCV 2017)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of a label spread over all classes
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of a label that is spread over all classes
     ordinal_smoothing: float = Field(0.0, ge=0)  # > 0: labels softmax(-|i - label| / value), see `pipeline`
     monitor: Monitor = "val_quadratic_kappa"
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit: bool | Literal["auto"] = "auto"  # XLA; auto: as Keras decides, on GPUs
+    jit: bool | Literal["auto"] = "auto"  # XLA; auto: Keras decides, and uses it on GPUs
     augmentation: Augmentation = Augmentation()
     frozen: Frozen = Frozen(epochs=10, learning_rate=1e-3)
     finetune: Finetune = Finetune(
@@ -141,20 +147,20 @@ class Recipe(_Section):
     def load(
         cls, source: "Recipe | Path | str | None" = None, overrides: Sequence[str] = (), **settings: Any
     ) -> "Recipe":
-        """Read a recipe.
+        """Load a recipe and replace some settings.
 
         Args:
             source: a YAML file, the name of a shipped recipe such as "idrid", or a recipe; by default all settings have
                 their default values.
-            overrides: settings as text, "finetune.learning_rate=1e-4", the values as in YAML.
+            overrides: settings as text, such as "finetune.learning_rate=1e-4", with values as in YAML.
             settings: settings by keyword; sections are dictionaries and may be partial.
 
         Returns:
             The recipe with these settings.
 
         Raises:
-            KerasDrError: no such file, no YAML, an unknown key (the nearest known one is named), or a value out of
-                range.
+            KerasDrError: the file does not exist or is not YAML, a key is unknown (the nearest known one is named), or
+                a value is out of range.
 
         Example:
             >>> dr.Recipe.load("recipes/idrid.yaml", seed=43, finetune={"epochs": 5}).finetune.epochs
@@ -167,22 +173,27 @@ class Recipe(_Section):
         for override in overrides:
             key, equals, text = override.partition("=")
             if not equals or not key:
-                raise KerasDrError(f"{override!r} is no setting.", "Write key=value, for example finetune.epochs=20.")
+                raise KerasDrError(f"{override!r} is not a setting.", "Write key=value, for example finetune.epochs=20.")
             _put(values, key.split("."), _parse(text))
         return recipe_from_dict(_merge(values, settings))
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe":
         if self.head == "regression" and self.focal_gamma:
-            raise ValueError("focal_gamma is for heads softmax and ordinal; regression learns by squared error")
+            raise ValueError(
+                "focal_gamma is only for the heads softmax and ordinal; regression learns by squared error"
+            )
         return self
 
 
 def find_recipe(source: Path | str) -> Path:
-    """The file of a recipe: a path, or the name of a recipe that comes with keras_dr.
+    """Return the file of a recipe.
+
+    Args:
+        source: the path of a file, or the name of a recipe that comes with keras_dr.
 
     Raises:
-        KerasDrError: neither.
+        KerasDrError: the source is neither.
     """
     file = Path(source)
     if file.is_file():
@@ -199,13 +210,13 @@ def find_recipe(source: Path | str) -> Path:
 
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
-    """A recipe from a dictionary; sections may be partial, missing values are the defaults'.
+    """Build a recipe from a dictionary; sections may be partial, and missing values are the defaults.
 
     Raises:
-        KerasDrError: an unknown key or a value out of range.
+        KerasDrError: a key is unknown or a value is out of range.
     """
     if values.get("backbone") == "tiny" and "weights" not in values:
-        values = {**values, "weights": "none"}  # nobody has trained it beforehand
+        values = {**values, "weights": "none"}  # there are no pretrained weights
     try:
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as error:
@@ -214,13 +225,16 @@ def recipe_from_dict(values: dict[str, Any]) -> Recipe:
         if first["type"] == "extra_forbidden":
             raise _unknown_key(place) from error
         rule = first["msg"].removeprefix("Value error, ")
-        found = "other settings" if isinstance(first["input"], dict) else brief(first["input"])
-        expected = f"in the recipe{', for ' if place else ''}{'.'.join(place)}: {rule[0].lower()}{rule[1:]}"
-        raise KerasDrError(expected, found, "Correct the recipe or --set.") from error
+        if first["type"] == "value_error":  # from a check of several settings
+            message = f"Settings of the recipe do not fit together: {rule}."
+        else:
+            value = brief(first["input"])
+            message = f"The recipe sets {'.'.join(place)} to {value}: {rule[0].lower()}{rule[1:]}."
+        raise KerasDrError(message, "Correct the recipe or --set.") from error
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """A recipe in YAML, every setting named, which `load_recipe` reads as the same recipe."""
+    """Return a recipe in YAML with every setting, which `Recipe.load` reads as the same recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
@@ -236,20 +250,20 @@ def _unknown_key(place: list[str]) -> KerasDrError:
     remedy = f"Did you mean {'.'.join([*place[:-1], *near])}?" if near else "Remove it."
     if in_sections:
         remedy = f"Did you mean {' or '.join(in_sections)}?"
-    return KerasDrError(f"a recipe key among {', '.join(known)}", ".".join(place), remedy)
+    return KerasDrError(f"The recipe has no key {'.'.join(place)}; the keys there are {', '.join(known)}.", remedy)
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Values of plain types, each written out: some hundred bytes of aliases can stand for terabytes."""
+    """A loader of plain types that refuses aliases: a hundred bytes of them can stand for terabytes."""
 
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias (*name); write the value out")
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise yaml.YAMLError(f"more than {_DEEPEST} levels")
+            raise yaml.YAMLError(f"it has more than {_DEEPEST} levels")
         try:
             return super().compose_node(parent, index)
         finally:
@@ -257,33 +271,35 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def _load_yaml(text: str) -> Any:
-    """A YAML value.
+    """Return the value of a YAML text.
 
     Raises:
-        YAMLError: the text is none.
+        YAMLError: the text is not valid YAML.
     """
     try:
         return yaml.load(text, _PlainLoader)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        # what PyYAML lets through: a date of month 99, `!!int ''`, ten thousand brackets
+        # errors that PyYAML passes on: for a date of month 99, `!!int ''`, ten thousand brackets
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     size = file.stat().st_size
     if size > _LARGEST:
-        raise KerasDrError(f"a recipe of at most {_LARGEST} bytes at {file}", str(size), "Name a recipe.")
+        raise KerasDrError(f"{file} has {size} bytes; a recipe has at most {_LARGEST}.", "Name a recipe.")
     try:
         values = _load_yaml(file.read_text("utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise KerasDrError(f"YAML in {file}", str(error), "Correct the file.") from error
+        raise KerasDrError(f"{file} is not valid YAML ({error}).", "Correct the file.") from error
     if not isinstance(values, dict):
-        raise KerasDrError(f"keys and values in {file}", type(values).__name__, "See recipes/ for an example.")
+        raise KerasDrError(
+            f"{file} holds a {type(values).__name__} instead of keys and values.", "See recipes/ for examples."
+        )
     return values
 
 
 def _parse(text: str) -> Any:
-    """A value as in YAML, with 1e-4 a number as well (YAML 1.1 wants 1.0e-4)."""
+    """Return a value as in YAML, but read 1e-4 as a number as well (YAML 1.1 requires 1.0e-4)."""
     with suppress(ValueError):
         return int(text) if text.lstrip("-").isdigit() else float(text)
     with suppress(yaml.YAMLError):
@@ -295,7 +311,7 @@ def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
     for key in keys[:-1]:
         inner = values.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise KerasDrError(f"a section at {key}", brief(inner), "Correct the recipe or --set.")
+            raise KerasDrError(f"{key} is {brief(inner)} in the recipe, not a section.", "Correct the recipe or --set.")
         values = inner
     values[keys[-1]] = value
 
