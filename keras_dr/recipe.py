@@ -173,7 +173,9 @@ class Recipe(_Section):
         for override in overrides:
             key, equals, text = override.partition("=")
             if not equals or not key:
-                raise KerasDrError(f"{override!r} is not a setting.", "Write key=value, for example finetune.epochs=20.")
+                raise KerasDrError(
+                    f"{override!r} is not a setting.", "Write key=value, for example finetune.epochs=20."
+                )
             _put(values, key.split("."), _parse(text))
         return recipe_from_dict(_merge(values, settings))
 

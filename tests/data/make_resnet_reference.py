@@ -1,4 +1,4 @@
-"""Write resnet_reference.json: what torchvision's ResNet-18 and ResNet-34 answer, with seeded random weights.
+"""Write resnet_reference.json: the outputs of torchvision's ResNet-18 and ResNet-34 with seeded random weights.
 
     pip install torch torchvision && python tests/data/make_resnet_reference.py
 
@@ -18,8 +18,10 @@ CLASSES, SEED = 4, 18
 
 
 def random_tensors(shapes: Iterable[tuple[str, list[int]]]) -> dict[str, NDArray[np.float32]]:
-    """Seeded weights by name, none of them at the value that a network starts with; variances are positive."""
-    random = np.random.RandomState(SEED)  # unlike default_rng's, its numbers are the same in every NumPy
+    """Return seeded weights by name, none of them with its initial value; variances are positive."""
+    random = np.random.RandomState(
+        SEED
+    )  # unlike those of default_rng, its numbers are the same in every version of NumPy
     tensors = {}
     for name, shape in shapes:
         if len(shape) > 1:
@@ -33,14 +35,14 @@ def random_tensors(shapes: Iterable[tuple[str, list[int]]]) -> dict[str, NDArray
 
 
 def random_photographs(size: int, grey: bool) -> NDArray[np.uint8]:
-    """Two seeded pictures of coloured squares, uint8 RGB (2, size, size, 3); grey ones have three equal channels."""
+    """Return two seeded pictures of coloured squares, uint8 RGB (2, size, size, 3); grey ones have equal channels."""
     squares = np.random.RandomState(SEED).randint(0, 256, (2, 9, 9, 3)).astype(np.uint8)
     images = squares.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
     return images[..., :1].repeat(3, axis=3) if grey else images
 
 
 def _logits(depth: int, stem: str, grey: bool, size: int) -> list[list[float]]:
-    """The torchvision network's, its beginning changed as for small grey images where asked for."""
+    """Return the output of the torchvision network, with its first layer changed for small or grey images if asked."""
     import torch
     import torchvision
 
@@ -71,9 +73,9 @@ def _shapes(depth: int) -> list[tuple[str, list[int]]]:
 
 
 def main() -> None:
-    """Ask torchvision."""
+    """Write the outputs of torchvision."""
     cases = [(18, "imagenet", False, 64), (18, "small", True, 28), (18, "imagenet", True, 64), (34, "small", False, 28)]
-    cases.append((34, "imagenet", False, 65))  # an odd side: other padding than an even one's would show
+    cases.append((34, "imagenet", False, 65))  # an odd side, which reveals other padding than an even one
     reference = {
         "shapes": {depth: _shapes(depth) for depth in (18, 34)},
         "cases": [

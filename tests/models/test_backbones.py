@@ -1,4 +1,4 @@
-"""Every backbone, built once: weights as Keras publishes them, flat graph, closed-form heat maps, saving, export."""
+"""Every backbone, built once: published weights, flat graph, closed-form heat maps, saving, export."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ SLOW = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169", "
 
 @dataclass(frozen=True)
 class Built:
-    """A grader with random "ImageNet" weights, photographs, and what Keras Applications makes of them."""
+    """A grader with random "ImageNet" weights, photographs, and the features that Keras Applications computes."""
 
     model: keras.Model
     images: np.ndarray
@@ -50,23 +50,23 @@ class Built:
 
 
 def shaken(network: keras.Model) -> keras.Model:
-    """Change biases and batch norms, which all start alike, so that none can be taken for another."""
+    """Change biases and batch norms, which all start with equal values, so that a mix-up is detected."""
     rng = np.random.default_rng(2)
     for layer in network.layers:
         values = layer.get_weights()
         if not isinstance(layer, keras.layers.Normalization):
             values = [value + rng.uniform(-0.1, 0.1, value.shape) * (value.ndim == 1) for value in values]
-        elif values:  # as published: the mean, and the standard deviation in place of the variance
+        elif values:  # published are the mean, and the standard deviation in place of the variance
             values[:2] = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
         layer.set_weights(values)
     return network
 
 
 def published(name: str, images: np.ndarray, file: str) -> np.ndarray:
-    """What Keras Applications' network makes of photographs with random weights passed off as ImageNet's."""
+    """Return the features of Keras Applications' network with random weights in place of ImageNet's."""
     network = shaken(BACKBONES[name].build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)))
     network.save_weights(file)
-    if PUBLISHED[name] is keras.applications.efficientnet:  # it has another layer where weights are ImageNet's
+    if PUBLISHED[name] is keras.applications.efficientnet:  # it has another layer if the weights are ImageNet's
         network = BACKBONES[name].build(include_top=False, weights="imagenet", input_shape=(SIZE, SIZE, 3))
     features = keras.Model(network.input, network.get_layer(BACKBONES[name].features).output)
     return np.asarray(features(PUBLISHED[name].preprocess_input(images.astype(np.float32)), training=False))
@@ -92,15 +92,15 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def logits(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Without the compilation of `predict`, which takes longer than it saves."""
+    """Return logits without `predict`, whose compilation takes longer than it saves."""
     return np.asarray(model(images.astype(np.float32), training=False))
 
 
 def test_features_are_those_of_the_published_network(built: Built) -> None:
     if built.expected is None:
         pytest.skip("not published by Keras")
-    found = logits(keras.Model(built.model.input, feature_layer(built.model).output), built.images)
-    assert found == pytest.approx(built.expected, abs=1e-4 * float(built.expected.max()))
+    features = logits(keras.Model(built.model.input, feature_layer(built.model).output), built.images)
+    assert features == pytest.approx(built.expected, abs=1e-4 * float(built.expected.max()))
 
 
 def test_graph_is_flat_and_the_features_are_what_is_pooled(built: Built) -> None:
@@ -116,17 +116,17 @@ def test_last_block_ends_at_the_features(built: Built) -> None:
 
 
 def test_grad_cam_has_a_closed_form(built: Built) -> None:
-    """Against tf-keras-vis."""
+    """Compare with tf-keras-vis."""
     layer = feature_layer(built.model)
     features = logits(keras.Model(built.model.input, layer.output), built.images)
-    seen = 0.0
+    total_range = 0.0
     for label in range(CLASSES):
         classes = np.full(2, label)
         maps = by_gradients("grad-cam", built.model, built.images, classes, layer)
-        for found, closed in zip(maps, grad_cam(features, classes, built.model), strict=True):
-            assert normalise(closed) == pytest.approx(normalise(found), abs=1e-3)
-            seen += float(np.ptp(normalise(found)))
-    assert seen > 0  # not empty or flat throughout
+        for by_gradient, closed in zip(maps, grad_cam(features, classes, built.model), strict=True):
+            assert normalise(closed) == pytest.approx(normalise(by_gradient), abs=1e-3)
+            total_range += float(np.ptp(normalise(by_gradient)))
+    assert total_range > 0  # not empty or flat throughout
 
 
 def test_saved_model_answers_the_same(built: Built, tmp_path: Path) -> None:
@@ -136,8 +136,8 @@ def test_saved_model_answers_the_same(built: Built, tmp_path: Path) -> None:
 
 
 def test_inference_graph_answers_the_same(built: Built) -> None:
-    found = build_graph(built.model, 2.0)(built.images[:1])["probabilities"]
-    assert np.asarray(found) == pytest.approx(softmax(logits(built.model, built.images[:1]), 2.0), abs=1e-4)
+    output = build_graph(built.model, 2.0)(built.images[:1])["probabilities"]
+    assert np.asarray(output) == pytest.approx(softmax(logits(built.model, built.images[:1]), 2.0), abs=1e-4)
 
 
 def test_last_three_dense_layers_are_the_last_23_layers() -> None:
@@ -166,8 +166,8 @@ def test_small_grey_resnet_sees_grey_alone_and_goes_into_a_file(tmp_path: Path) 
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
     graph = build_graph(again, 1.0)
-    found = outputs_of_file(convert(graph), colours).probabilities
-    assert found == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
+    probabilities = outputs_of_file(convert(graph), colours).probabilities
+    assert probabilities == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
 
 
 def test_published_file_named_by_hand_is_scaled_as_well(tmp_path: Path) -> None:

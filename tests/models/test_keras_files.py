@@ -1,4 +1,4 @@
-"""keras_dr.models.keras_files: a .keras file is let through to Keras only where it is a grader's."""
+"""keras_dr.models.keras_files: Keras loads a .keras file only if it is that of a grader."""
 
 import io
 import json
@@ -20,14 +20,14 @@ from keras_dr.models.keras_files import KINDS, _described, check_contents, load_
 
 @pytest.fixture(scope="module")
 def grader(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny backbone's."""
+    """The file of a grader with the tiny backbone."""
     file = tmp_path_factory.mktemp("grader") / "model.keras"
     build_model("tiny", 32, 5).save(file)
     return file
 
 
 def rewritten(file: Path, to: Path, kind: int = zipfile.ZIP_STORED, **members: bytes | None) -> Path:
-    """The archive with other members, by name with "_" for "."; None leaves one out."""
+    """Write the archive with other members, by name with "_" for "."; None omits a member."""
     with zipfile.ZipFile(file) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     content |= {name.replace("_", ".") if name in ("config_json",) else name: data for name, data in members.items()}
@@ -39,7 +39,7 @@ def rewritten(file: Path, to: Path, kind: int = zipfile.ZIP_STORED, **members: b
 
 
 def reconfigured(file: Path, to: Path, change: Callable[[list[dict[str, Any]]], None]) -> Path:
-    """The archive with its layers' descriptions changed."""
+    """Write the archive with changed descriptions of its layers."""
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read("config.json"))
     change(config["config"]["layers"])

@@ -1,4 +1,4 @@
-"""ResNet-18 and -34 against torchvision's answers, see data/make_resnet_reference.py."""
+"""ResNet-18 and -34 compared with the outputs of torchvision, see tests/data/make_resnet_reference.py."""
 
 import json
 import struct

@@ -162,10 +162,10 @@ def test_dataset_patients_have_two_eyes_of_close_grades(dataset: Path) -> None:
 def test_dataset_has_masks_of_existing_lesions_only(dataset: Path) -> None:
     for row in labels(dataset):
         name = Path(row["image"]).stem
-        found = {lesion for lesion in LESIONS if (dataset / "masks" / lesion / f"{name}.png").exists()}
+        lesions = {lesion for lesion in LESIONS if (dataset / "masks" / lesion / f"{name}.png").exists()}
         assert (dataset / "masks" / "optic_disc" / f"{name}.png").exists()
-        assert bool(found) == (row["grade"] != "0")
-        assert ("new_vessels" in found) == (row["grade"] == "4")
+        assert bool(lesions) == (row["grade"] != "0")
+        assert ("new_vessels" in lesions) == (row["grade"] == "4")
 
 
 def test_dataset_does_not_depend_on_workers(dataset: Path, tmp_path: Path) -> None:
@@ -180,6 +180,6 @@ def test_rewriting_leaves_no_mask_of_the_earlier_data(dataset: Path, tmp_path: P
 
 
 def test_progress_counts_photographs(tmp_path: Path) -> None:
-    seen: list[int] = []
-    write_dataset(tmp_path, count=3, size=SMALL, workers=1, progress=seen.append)
-    assert seen == [1, 2, 3]
+    counts: list[int] = []
+    write_dataset(tmp_path, count=3, size=SMALL, workers=1, progress=counts.append)
+    assert counts == [1, 2, 3]
