@@ -29,9 +29,9 @@ KERAS = """
 import os, sys
 from pathlib import Path
 import numpy as np
-from keras_dr.trained import load_run
-from keras_dr.heads import probabilities
-from keras_dr.preprocessing import prepare_image
+from keras_dr.training.run import Run
+from keras_dr.models.heads import probabilities
+from keras_dr.core.preprocessing import prepare_image
 run = Run.load(Path(sys.argv[1]))
 image = prepare_image(Path(sys.argv[2]).read_bytes(), run.preprocessing)
 logits = np.asarray(run.model()(image[None].astype(np.float32), training=False))

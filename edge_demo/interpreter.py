@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.silence import held_back
+from keras_dr.core.silence import discarded_stderr
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_t
     from ai_edge_litert.interpreter import Interpreter
 
     source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-    with held_back([2]), warnings.catch_warnings():  # XNNPACK writes that it was created
+    with discarded_stderr(), warnings.catch_warnings():  # XNNPACK writes that it was created
         warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors.*debugging")
         interpreter = Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_all_tensors)
         interpreter.allocate_tensors()

@@ -21,7 +21,7 @@ def build_graph(model: keras.Model, temperature: float) -> keras.Model:
     """The graph to convert.
 
     Args:
-        model: a grader from `keras_dr.model.build_model`, trained.
+        model: a grader from `keras_dr.models.grader.build_model`, trained.
         temperature: > 0; the logits are divided by it before the softmax.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a library writes to the terminal by itself, held back unless its work fails."""
+"""What libraries write to the terminal by themselves, also from C++: held back unless they fail, or discarded."""
 
 import contextlib
 import os
@@ -27,3 +27,18 @@ def held_back(descriptors: Sequence[int]) -> Iterator[None]:
             if failed:
                 log.seek(0)
                 sys.stderr.write(log.read().decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def discarded_stderr() -> Iterator[None]:
+    """Discard what is written to the standard error; needs no file, so that it works on a read-only disk."""
+    sys.stderr.flush()
+    copy = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(copy, 2)
+        os.close(copy)
+        os.close(nowhere)

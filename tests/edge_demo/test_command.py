@@ -109,10 +109,10 @@ def test_cli_one_photograph_that_cannot_be_held_does_not_end_the_others(
 ) -> None:
     grade = Grader.grade
 
-    def fail(grader: Grader, data: bytes, name: str) -> object:
-        if name.endswith("a.jpg"):
+    def fail(grader: Grader, photograph: Path) -> object:
+        if photograph.name == "a.jpg":
             raise fault
-        return grade(grader, data, name)
+        return grade(grader, photograph)
 
     monkeypatch.setattr(Grader, "grade", fail)
     assert command.main(["grade", str(bundle_folder), str(camera)]) == 1
@@ -135,7 +135,7 @@ def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photogr
     change(bundle_folder, classes=["a", "b", "c", "d", "referable"], referable=[4])
     bundle = Bundle.load(bundle_folder)
     grading = Grader(bundle).grade(photograph, "eye.jpg")
-    (row,) = csv.reader(results_csv(bundle, [grading]).splitlines()[:1])
+    (row,) = csv.reader(results_csv(bundle, [grading]).decode().splitlines()[:1])
     assert row.count("p_referable") == 1
 
 

@@ -42,7 +42,7 @@ def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path
 
 def test_cli_profile_of_a_missing_photograph(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["profile", str(bundle_folder), "--image", "nope.jpg"]) == 1
-    assert "photograph nope.jpg; found No such file or directory. Check" in capsys.readouterr().err
+    assert "The photograph nope.jpg cannot be read: No such file or directory. Check" in capsys.readouterr().err
 
 
 def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_path: Path) -> None:
@@ -87,9 +87,10 @@ def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: 
                 str(tmp_path / "p.json"),
             ]
         )
-        == 0
+        == 1
     )
     out = capsys.readouterr().out
+    assert "No variant meets the budget." in out
     assert "variant" in out and "photograph," in out and "not a medical device" in out
     assert "int8, 1 thread: too much: " in out
     assert len(json.loads((tmp_path / "p.json").read_text())["measurements"]) == 1

@@ -154,7 +154,7 @@ def bundle(box: Path) -> None:
     empty = np.zeros((1, 1, 3), np.uint8)
     grading = Grading("a.png", read.classes[0], said, 0.2, False, True, (), "none", empty[..., 0].astype("f4"), empty)
     describe(grading, read).encode()
-    results_csv(read, [grading]).encode()
+    results_csv(read, [grading])
     json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -202,12 +202,13 @@ def tflite_model(box: Path) -> None:
     """As `edge_demo.trial` tries a model, in a fork instead of a fresh process, which takes a hundredth of the time."""
     from edge_demo import trial
     from keras_dr.core.errors import KerasDrError
+    from keras_dr.core.limits import limit_process
 
     child = os.fork()
     if child == 0:
         code = 70
         try:
-            trial._limit()
+            limit_process(trial.MEMORY_MIB * 2**20, trial.SECONDS)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             code = 0 if trial._invoke(box / "model.tflite") == trial._PASSED else 3
         finally:

@@ -79,7 +79,7 @@ import sys, time
 from pathlib import Path
 import ray
 from ray.cluster_utils import Cluster
-from keras_dr.cluster.grading import grade_on_cluster
+from keras_dr.prediction.cluster import grade_on_cluster
 
 if __name__ == "__main__":
     bundle, folder, out = map(Path, sys.argv[1:])
@@ -115,7 +115,7 @@ def test_a_machine_that_is_lost_costs_a_retry(bundle_folder: Path, folder: Path,
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from keras_dr.cluster.grading import grade_on_cluster
+from keras_dr.prediction.cluster import grade_on_cluster
 
 if __name__ == "__main__":
     bundle, folder, out = map(Path, sys.argv[1:])
@@ -144,7 +144,7 @@ def test_a_killed_command_goes_on(bundle_folder: Path, folder: Path, tmp_path: P
 
 FRAGILE = """
 import os
-from keras_dr.cluster.spreading import connected, map_on_cluster
+from keras_dr.workers.ray_cluster import connected, map_on_cluster
 
 def fragile(item):
     if item == 3:

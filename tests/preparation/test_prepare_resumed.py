@@ -51,23 +51,24 @@ def test_a_photograph_that_changed_since_the_interruption_is_read_again(photogra
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from keras_dr import preparing, runs
+from keras_dr.core import folders
 from keras_dr.datasets import read_records
-from keras_dr.preprocessing import Preprocessing
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.preparation.prepare import prepare_records
 
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 
-def write_and_die(file, data, write=runs.write_bytes):
+def write_and_die(file, data, write=folders.write_bytes):
     write(file, data)
     file.name == moment and die()
 
 if __name__ == "__main__":
     source, target, size, moment = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
-    runs.write_bytes = write_and_die
+    folders.write_bytes = write_and_die
     name, records = read_records(source)
     progress = lambda done, total: str(done) == moment and die()
     spec = Preprocessing(size)
-    preparing.prepare(records, source, target, spec, dataset=name, workers=2, progress=progress)
+    prepare_records(records, source, target, spec, dataset=name, workers=2, progress=progress)
 """
 
 

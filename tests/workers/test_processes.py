@@ -1,32 +1,12 @@
+"""keras_dr.workers.processes: every item gets its result, and a process that dies costs its own item alone."""
+
 import os
-import signal
 
 import pytest
+from work import doomed, double, fragile, full
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.workers.processes import map_surviving
-
-
-def double(item: int) -> int:
-    return 2 * item
-
-
-def fragile(item: int) -> int:
-    if item == 7:
-        os._exit(3)
-    if item == 30:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return 2 * item
-
-
-def doomed(item: int) -> int:
-    os._exit(1)
-
-
-def full(item: int) -> int:
-    if item == 20:
-        raise OSError(28, "No space left on device")
-    return item
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
