@@ -18,7 +18,7 @@ from keras_dr.models.heads import OrdinalHead
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:
-    """The graph to convert.
+    """The inference graph of a grader, ready to be converted.
 
     Args:
         model: a trained grader, see `grader.build_model`.

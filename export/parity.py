@@ -145,7 +145,7 @@ def compare(
     threshold: float,
     decision: str = "argmax",
 ) -> Parity:
-    """Figures of a variant against the float model, on the same n >= 1 photographs.
+    """The figures of a variant compared with the float model, on the same n >= 1 photographs.
 
     Args:
         reference: outputs of the float model.

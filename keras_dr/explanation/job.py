@@ -1,4 +1,4 @@
-"""What an explanation is asked for, and the photographs that it covers."""
+"""The options of an explanation, and the photographs that it covers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 
 @dataclass(frozen=True)
 class ExplanationOptions:
-    """What an explanation is asked for.
+    """The options of an explanation.
 
     Attributes:
         n: photographs on the board, at least 1.
@@ -79,7 +79,7 @@ class Job:
     Attributes:
         data: N photographs.
         survey: the results of one forward pass over them.
-        options: what is asked for.
+        options: of the explanation.
         board: indices of the photographs to show.
         scored: indices of the photographs to score.
     """

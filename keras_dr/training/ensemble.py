@@ -184,8 +184,8 @@ def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
     """The entry "data" of run.json. It names no fold, because together folds are trained on train and val."""
     first = members[0]
     data = {key: value for key, value in first.about["data"].items() if key != "fold"}
-    home = (first.folder.resolve() / data["prepared"]).resolve()
-    return data | {"prepared": os.path.relpath(home, target.resolve()), "folds": _are_folds(members)}
+    prepared_folder = (first.folder.resolve() / data["prepared"]).resolve()
+    return data | {"prepared": os.path.relpath(prepared_folder, target.resolve()), "folds": _are_folds(members)}
 
 
 def _are_folds(members: Sequence[Run]) -> bool:
@@ -213,7 +213,7 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
 
 
 def _check_disjoint(validation_sets: Sequence[PreparedSet]) -> None:
-    """Refuse validation photographs that are in several runs but not in all."""
+    """Refuse runs whose validation photographs overlap without being the same."""
     counts = Counter(row["image_id"] for data in validation_sets for row in data.rows)
     in_several = [image_id for image_id, count in counts.items() if count > 1]
     if in_several:

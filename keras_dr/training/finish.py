@@ -131,11 +131,11 @@ def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[
     """
     kind = "ordinal" if recipe.head == "regression" else recipe.head
     recipe = recipe.model_copy(update={"head": kind})
-    whole = recipe_model(recipe, model.input_shape[1], classes)
-    for source, target in zip(model.layers[:-1], whole.layers[:-1], strict=True):
+    finished = recipe_model(recipe, model.input_shape[1], classes)
+    for source, target in zip(model.layers[:-1], finished.layers[:-1], strict=True):
         target.set_weights(source.get_weights())
-    whole.layers[-1].set_weights(head)
-    return whole
+    finished.layers[-1].set_weights(head)
+    return finished
 
 
 def finish_model_file(file: Path, training: Training) -> None:

@@ -77,7 +77,7 @@ def _board_note(job: "Job") -> str:
 
 
 def _write_lesions(job: "Job", maps: Maps, file: Path) -> None:
-    """Draw the outlines of the masks on the photograph and its overlays, for photographs on the board with masks."""
+    """Draw the outlines of the masks on photographs of the board that have masks, and on their overlays."""
     masks = {index: job.data.masks(index) for index in job.board}
     chosen = [index for index in job.board if masks[index]][:MOST_LESION_ROWS]
     if not chosen:
