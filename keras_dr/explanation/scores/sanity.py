@@ -65,14 +65,8 @@ def measure_sanity(
 ) -> dict[str, Any]:
     """Spearman's correlation of each map with the map of a grader with randomised weights.
 
-    Args:
-        explainer: of the grader.
-        data: the photographs.
-        survey: the results of the grader for them.
-        maps: index -> method -> float32 (h, w), for each of `indices`.
-        indices: the photographs to measure on.
-        seed: of the randomised weights and the bootstrap.
-        progress: called with (stages done, number of stages, "sanity").
+    Arguments as for `faithfulness.measure_faithfulness`; `seed` is that of the randomised weights and the bootstrap,
+    and `progress` is called with (stages done, number of stages, "sanity").
 
     Returns:
         Method -> key of `STAGES` -> what `heat.describe` returns.
