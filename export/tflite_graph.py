@@ -88,7 +88,7 @@ class FloatModel:
         return np.frombuffer(self._model.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape).copy()
 
     def replace(self, operator: Operator, weights: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
-        """Replace a convolution's weights and bias by floats of the same shapes: (O, kh, kw, I) and (O,)."""
+        """Replace a convolution's weights float (O, kh, kw, I) and its bias float (O,) by others of the same shapes."""
         self._replace(operator, 1, weights)
         self._replace(operator, 2, bias)
 
