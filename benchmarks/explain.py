@@ -67,7 +67,7 @@ def compare_closed(backbone: str, size: int, batch: int, repeats: int) -> None:
 def compare_methods(model: keras.Model, data: PreparedSet, repeats: int) -> None:
     """Every method on a photograph, against a bare forward pass, in batches of four."""
     explainer, images = Explainer(model), data.images(range(4))
-    classes, batch = explainer.look(images)[0].argmax(axis=1), images.astype(np.float32)
+    classes, batch = explainer.predict(images)[0].argmax(axis=1), images.astype(np.float32)
     ways: dict[str, Callable[[], object]] = {"bare forward": lambda: model.predict_on_batch(batch)}
     ways |= {name: (lambda name=name: explainer.heatmaps(images, classes, name, 4)) for name in METHODS}  # type: ignore[misc]
     times = clock(ways, repeats)

@@ -35,13 +35,15 @@ def ours(data: PreparedSet, recipe: Recipe) -> tuple[float, keras.Model]:
 def peer(data: PreparedSet, recipe: Recipe) -> tuple[float, keras.Model]:
     """Seconds of the same by `fit`, every epoch through the whole network."""
     training = Training(data, recipe, None)
-    model, lesson = training.model, training.lesson
+    model = training.model
     freeze(model, None)
     validation = training.val_photographs.batches(recipe.batch_size)
     model.compile(keras.optimizers.AdamW(recipe.frozen.learning_rate, weight_decay=0), training.head.loss(0))
     start = perf_counter()
     for epoch in range(recipe.frozen.epochs):
-        model.fit(lesson.batches(training.photographs.tensor, epoch), epochs=1, verbose=0, shuffle=False)
+        model.fit(
+            training.train_batches.batches(training.photographs.tensor, epoch), epochs=1, verbose=0, shuffle=False
+        )
         model.predict(validation, verbose=0)
     return perf_counter() - start, model
 

@@ -43,8 +43,8 @@ def load_photographs(folder: Path | None, size: int, count: int) -> Photographs:
 
 def epoch_batches(photographs: Photographs, labels: np.ndarray, recipe: Recipe, epoch: int) -> tf.data.Dataset:
     """An epoch as training reads it, with every augmentation."""
-    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
-    return lesson.batches(augmented_reader(photographs, recipe, epoch), epoch)
+    train_batches = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
+    return train_batches.batches(augmented_reader(photographs, recipe, epoch), epoch)
 
 
 def compiled(recipe: Recipe, size: int) -> keras.Model:

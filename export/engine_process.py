@@ -1,6 +1,7 @@
 """One engine in a process of its own: `engines.compare_engines` starts `python -m export.engine_process REQUEST`.
 
-REQUEST is JSON (engine, file, size, threads, repeats); the photograph comes on the standard input, uint8 RGB (S, S, 3).
+REQUEST is JSON (engine, file, size, threads, repeats). The photograph, uint8 RGB (S, S, 3), is read from the standard
+input.
 """
 
 from collections.abc import Callable
@@ -25,17 +26,18 @@ def _litert(file: str, threads: int) -> Invoke:
 
 
 def _onnxruntime(file: str, threads: int) -> Invoke:
-    """As it comes: all graph optimisations, one operator after the other."""
+    """With its default settings: all graph optimisations, operators one after the other."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     return lambda image: session.run(["probabilities", "heatmaps"], {"image": image})[0]
 
 
 def _openvino(file: str, threads: int) -> Invoke:
-    """For one photograph at a time; by itself it would compute in bfloat16 on processors that have it."""
+    """For one photograph at a time, in float32; its default is bfloat16 on processors that support it."""
     import openvino
 
     settings = {
@@ -50,7 +52,7 @@ def _openvino(file: str, threads: int) -> Invoke:
 
 
 LITERT = "litert"
-# Name -> its package, and how to load a file with a number of threads.
+# Name -> its package, and the function that loads a file for a number of threads.
 ENGINES: dict[str, tuple[str, Callable[[str, int], Invoke]]] = {
     LITERT: ("ai-edge-litert", _litert),
     "onnxruntime": ("onnxruntime", _onnxruntime),
@@ -58,17 +60,17 @@ ENGINES: dict[str, tuple[str, Callable[[str, int], Invoke]]] = {
 }
 
 
-def _measure(asked: dict[str, Any], pixels: bytes) -> dict[str, Any]:
+def _measure(request: dict[str, Any], pixels: bytes) -> dict[str, Any]:
     """The measured fields of `engines.EngineTime`, and the probabilities."""
-    package, load = ENGINES[asked["engine"]]
-    image = np.frombuffer(pixels, np.uint8).reshape(1, asked["size"], asked["size"], 3)
+    package, load = ENGINES[request["engine"]]
+    image = np.frombuffer(pixels, np.uint8).reshape(1, request["size"], request["size"], 3)
     start = perf_counter()
-    invoke = load(asked["file"], asked["threads"])
+    invoke = load(request["file"], request["threads"])
     load_ms = (perf_counter() - start) * 1000
     for _ in range(WARM_UP):
         probabilities = invoke(image)
     times_ms = []
-    for _ in range(asked["repeats"]):
+    for _ in range(request["repeats"]):
         start = perf_counter()
         invoke(image)
         times_ms.append((perf_counter() - start) * 1000)

@@ -1,13 +1,14 @@
-"""LiteRT against other engines on the same weights: one run, the same threads, a fresh process each, in turns.
+"""LiteRT compared with other engines on the same weights and threads, each in fresh processes that take turns.
 
-LiteRT runs float32.tflite, the others float32.onnx. All compute in float32 and answer one photograph at a time.
+LiteRT runs float32.tflite, the others float32.onnx. All compute in float32, one photograph at a time.
 
-Measured, processor time of an invoke with one thread on a busy machine (Xeon with AVX-512), medians of processes in
-turns. MobileNetV2 at 512 pixels, two sets of three: LiteRT 46 ms, ONNX Runtime 1.02 and 1.07 times that, OpenVINO .97
-and 1.02. DenseNet121 at 224, random weights, two rounds: LiteRT 58 ms, ONNX Runtime .88, OpenVINO .86. There, by
-`edge_demo.operators`, convolutions take 86 % of LiteRT's time, concatenations 5 % as copies, and the batch norms in
-front of convolutions 6 to 9 % as operators of their own; the gap is as large as those two, which others may fuse. A
-depthwise convolution in place of such a batch norm saves half of its time, 1 to 2 % of the whole: not worth it.
+Processor time per invoke with one thread on a busy machine (Xeon with AVX-512), medians of processes that took turns.
+MobileNetV2 at 512 pixels, two sets of three: LiteRT 46 ms, ONNX Runtime 1.02 and 1.07 times that, OpenVINO .97
+and 1.02. DenseNet121 at 224, random weights, two rounds: LiteRT 58 ms, ONNX Runtime .88, OpenVINO .86. According to
+`edge_demo.operators`, convolutions take 86 % of LiteRT's time for DenseNet121, concatenations, which copy, 5 %, and the
+batch norms in front of convolutions, which are operators of their own, 6 to 9 %. The gap is as large as the last two,
+which the other engines may fuse. A depthwise convolution in place of such a batch norm saves half of its time, 1 to 2 %
+of the whole, which is not worth it.
 """
 
 from collections.abc import Sequence
@@ -32,19 +33,19 @@ from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
 @dataclass(frozen=True)
 class EngineTime:
-    """One engine with one number of threads, once.
+    """One measurement of one engine with one number of threads.
 
     Attributes:
-        engine: key of `engine_times.ENGINES`.
+        engine: key of `engine_process.ENGINES`.
         version: of its package.
         threads: processor threads.
-        run: 0, 1, ... where everything is measured several times.
-        load_ms: import of the engine and model into memory.
-        invoke: of the model alone, over the counted rounds.
-        peak_rss_mib: the process's largest resident memory.
-        ratio: its median invoke by LiteRT's of the same run and threads.
-        largest_difference: of a probability from LiteRT's, 0..1.
-        repeats: counted rounds.
+        run: number of the run from 0, where everything is measured several times.
+        load_ms: time to import the engine and load the model.
+        invoke: time of the model alone, over the counted rounds.
+        peak_rss_mib: the largest resident memory of the process.
+        ratio: its median invoke time divided by LiteRT's of the same run and threads.
+        largest_difference: largest difference of a probability from LiteRT's, 0..1.
+        repeats: number of counted rounds.
     """
 
     engine: str
@@ -60,28 +61,35 @@ class EngineTime:
 
 
 def engine_files(bundle_folder: Path, engines: str) -> dict[str, Path]:
-    """What LiteRT and other engines are to run: name -> file.
+    """The files that LiteRT and other engines run: name -> file.
 
     Args:
         bundle_folder: a bundle with float32 and onnx.
         engines: names joined by commas, such as "onnxruntime,openvino".
 
     Raises:
-        KerasDrError: an unknown engine, one that is not installed, no bundle, no ONNX file in it, or an altered file.
+        KerasDrError: an engine is unknown or not installed; there is no bundle, no ONNX file in it, or a changed file.
     """
-    names, known = engines.split(","), [name for name in ENGINES if name != LITERT]
+    names = engines.split(",")
+    known = [name for name in ENGINES if name != LITERT]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise KerasDrError(f"engines among {', '.join(known)}", repr(unknown[0]), "Correct --compare.")
+        raise KerasDrError(
+            f"There is no engine {unknown[0]!r} to compare with LiteRT.",
+            f"Name one or more with --compare: {', '.join(known)}.",
+        )
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        remedy = "Install it with pip install -r requirements-onnx.txt, or leave it out of --compare."
-        raise KerasDrError(f"the package {missing[0]}", "none", remedy)
+        raise KerasDrError(
+            f"The package {missing[0]} is not installed.",
+            "Install it with pip install -r requirements-onnx.txt, or leave it out of --compare.",
+        )
     bundle = Bundle.load(bundle_folder)
     manifest = read_manifest(bundle_folder, "bundle")
     if "onnx" not in manifest:
-        remedy = "Export the run again with --variants float32,onnx."
-        raise KerasDrError(f"an ONNX file in the bundle {bundle_folder}", "none", remedy)
+        raise KerasDrError(
+            f"The bundle {bundle_folder} has no ONNX file.", "Export the run again with --variants float32,onnx."
+        )
     onnx = verified(bundle_folder, model_file(manifest, "onnx", str(bundle_folder / "bundle.json")))
     return {LITERT: bundle.model_path("float32")} | dict.fromkeys(names, onnx)
 
@@ -97,15 +105,15 @@ def compare_engines(
     """Measure each engine with every number of threads.
 
     Args:
-        files: as `engine_files` has them, LiteRT among them.
-        spec: of the bundle's preprocessing.
+        files: from `engine_files`; LiteRT is among them.
+        spec: the bundle's preprocessing.
         threads: numbers of threads.
-        repeats: counted rounds a measurement, 1 or more.
-        runs: how often all of it is done; the engines take turns.
-        image: a photograph's file; None takes a drawn one.
+        repeats: counted rounds per measurement, at least 1.
+        runs: how often everything is measured; the engines take turns.
+        image: the content of a photograph's file; None: a drawn photograph.
 
     Raises:
-        KerasDrError: an engine that fails.
+        KerasDrError: an engine fails.
     """
     pixels = prepare_image(image or synthetic_photograph(), spec).tobytes()
     times = []
@@ -115,46 +123,51 @@ def compare_engines(
             request = {"engine": name, "file": str(file), "size": spec.size, "threads": count, "repeats": repeats}
             what = f"a measurement of {name} with {count} thread{'s' if count > 1 else ''}"
             answers[name] = ask("export.engine_process", request, what, LOOK, 240 + 30 * repeats, pixels)
-        times += [_time(name, found, answers[LITERT], count, run, repeats) for name, found in answers.items()]
+        for name, answer in answers.items():
+            times.append(_engine_time(name, answer, answers[LITERT], count, run, repeats))
     return times
 
 
-def _time(name: str, found: dict[str, Any], litert: dict[str, Any], threads: int, run: int, repeats: int) -> EngineTime:
-    one, other = (np.array(each["probabilities"]) for each in (found, litert))
+def _engine_time(
+    name: str, answer: dict[str, Any], litert: dict[str, Any], threads: int, run: int, repeats: int
+) -> EngineTime:
+    """The measurement of an engine, from its answer and LiteRT's."""
+    differences = np.array(answer["probabilities"]) - np.array(litert["probabilities"])
     return EngineTime(
         engine=name,
-        version=found["version"],
+        version=answer["version"],
         threads=threads,
         run=run,
-        load_ms=found["load_ms"],
-        invoke=Timing(**found["invoke"]),
-        peak_rss_mib=found["peak_rss_mib"],
-        ratio=found["invoke"]["p50_ms"] / litert["invoke"]["p50_ms"],
-        largest_difference=float(np.abs(one - other).max()),
+        load_ms=answer["load_ms"],
+        invoke=Timing(**answer["invoke"]),
+        peak_rss_mib=answer["peak_rss_mib"],
+        ratio=answer["invoke"]["p50_ms"] / litert["invoke"]["p50_ms"],
+        largest_difference=float(np.abs(differences).max()),
         repeats=repeats,
     )
 
 
 def table(times: Sequence[EngineTime]) -> str:
-    """The engines as lines of text; of several runs the medians."""
-    lines = [f"{'engine':20}  threads     load   invoke      p90  by LiteRT's  peak MiB  difference"]
+    """The measurements as lines of text; medians where there are several runs."""
+    lines = [f"{'engine':20}  threads     load   invoke      p90        ratio  peak MiB  difference"]
     groups: dict[tuple[str, int], list[EngineTime]] = {}
-    for one in times:
-        groups.setdefault((f"{one.engine} {one.version}", one.threads), []).append(one)
-    for (name, threads), some in groups.items():
-        load, p50, p90, ratio, peak = (
-            median(values)
-            for values in zip(
-                *((t.load_ms, t.invoke.p50_ms, t.invoke.p90_ms, t.ratio, t.peak_rss_mib) for t in some), strict=True
-            )
-        )
-        worst = max(one.largest_difference for one in some)
+    for time in times:
+        groups.setdefault((f"{time.engine} {time.version}", time.threads), []).append(time)
+    for (name, threads), group in groups.items():
+        load_ms = median(time.load_ms for time in group)
+        p50_ms = median(time.invoke.p50_ms for time in group)
+        p90_ms = median(time.invoke.p90_ms for time in group)
+        ratio = median(time.ratio for time in group)
+        peak_mib = median(time.peak_rss_mib for time in group)
+        difference = max(time.largest_difference for time in group)
         lines.append(
-            f"{name:20}  {threads:7}  {load:7.0f}  {p50:7.2f}  {p90:7.2f}  {ratio:11.2f}  {peak:8.0f}  {worst:10.1e}"
+            f"{name:20}  {threads:7}  {load_ms:7.0f}  {p50_ms:7.2f}  {p90_ms:7.2f}  {ratio:11.2f}  {peak_mib:8.0f}  "
+            f"{difference:10.1e}"
         )
-    runs = 1 + max(one.run for one in times)
+    runs = 1 + max(time.run for time in times)
     lines.append(
-        f"Milliseconds; one photograph, float32, {times[0].repeats} repeats in a fresh process, medians of {runs} "
-        f"run{'s' if runs > 1 else ''}; difference: of a probability from LiteRT's. {machine().cpu}."
+        f"Times in milliseconds, for one photograph in float32: {times[0].repeats} repeats in a fresh process, medians "
+        f"of {runs} run{'s' if runs > 1 else ''}. Ratio: invoke time divided by LiteRT's. Difference: the largest "
+        f"difference of a probability from LiteRT's. {machine().cpu}."
     )
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Selective quantisation: which operators of the backbone must stay in float for a variant to pass its gate.
 
-Judged on calibration photographs, against the float32 file; validation photographs only ever see the result.
+They are chosen on calibration photographs, by comparison with the float32 file. Validation photographs are used only
+for the result.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from export.activation_statistics import Statistics
 from export.tflite_graph import FloatModel
 from export.variants import VARIANTS, quantise
 
-SEARCHING = "searching the layers that spoil"
-_FEW = 4  # photographs on which each operator is quantised alone
+SEARCHING = "searching for the layers that lose most in"  # and the variant: the progress text of the search
+_SEARCH_PHOTOGRAPHS = 4  # on which each operator is quantised alone
 _COUNTS = (2, 4, 8, 16)  # operators kept in float, tried in turn
-# Beside the gate's limits, because grades of photographs near a tie flip by chance, while this falls steadily. Set
-# after a look at validation figures of one run as well, so that run's figures flatter a little. With
-# IDRiD, MobileNetV2 at 512, int8: operators in float, mean difference on calibration and on validation photographs,
-# agreement on validation:
+# In addition to the gate's limits, because grades of photographs near a tie change by chance, while this difference
+# falls steadily. The validation figures of one run were known when it was chosen, so that those figures are slightly
+# too good. For IDRiD, MobileNetV2 at 512, int8: operators in float, mean difference on calibration and on validation
+# photographs, agreement on validation:
 #     0  .0078  .0084  .976        4 (stem, first bottleneck, next expansion)  .0049  .0052  .988
 #     2  .0075  .0069  .976        16                                          .0038  .0037  .988
 _AIM = {"mean_probability_difference": ("at most", 0.005)}
@@ -35,47 +36,51 @@ def quantise_within(
     decision: str = "argmax",
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[bytes, list[str]]:
-    """A variant's file, with as few operators kept in float as its limits ask for.
+    """A variant's file, with as few operators kept in float as its limits allow.
 
     Args:
         content: the float32 file.
         variant: key of `VARIANTS`.
-        statistics: of that file, from `calibration.observe`.
+        statistics: of that file, from `activation_statistics.observe`.
         photographs: uint8 RGB (n, S, S, 3), for calibration.
         limits: of the variant, from `parity.limits_of`.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
-        progress: called with a line of text, beginning with `SEARCHING`, before the search, which takes minutes.
+        progress: called with a line of text, which begins with `SEARCHING`, before the search, which takes minutes.
 
     Returns:
-        The TFLite file, and the names of the operators in float, the most harmful first; those of the last trial where
-        none suffices.
+        The TFLite file, and the names of the operators in float, the most harmful first. If no trial meets the limits,
+        those of the last trial.
     """
     kept: list[str] = []
     file = quantise(content, variant, statistics)
     if VARIANTS[variant].activation_bits == 16:
-        return file, kept  # int16 runs on kernels so slow that the search would take the better part of an hour
-    aims = {**limits, **(_AIM if VARIANTS[variant].activation_bits else {})}
+        return file, kept  # int16 kernels are so slow that the search would take most of an hour
+    aims = dict(limits)
+    if VARIANTS[variant].activation_bits:
+        aims |= _AIM
     reference = interpreter.outputs_of_file(content, photographs)
-    blamed: list[str] = []
+    most_harmful: list[str] = []
     for count in _COUNTS:
         outputs = interpreter.outputs_of_file(file, photographs)
         if not parity.failures(parity.agreement(reference, outputs, decision), aims):
             return file, kept
-        if not blamed:
+        if not most_harmful:
             progress(f"{SEARCHING} {variant}")
-            blamed = blame(content, variant, statistics, photographs[:_FEW])
-        kept = blamed[:count]
+            most_harmful = rank_by_harm(content, variant, statistics, photographs[:_SEARCH_PHOTOGRAPHS])
+        kept = most_harmful[:count]
         file = quantise(content, variant, statistics, kept)
     return file, kept
 
 
-def blame(content: bytes, variant: str, statistics: Statistics, photographs: NDArray[np.uint8]) -> list[str]:
-    """Names of the operators, the most harmful first: by the heat maps' mean squared error with only it quantised.
+def rank_by_harm(content: bytes, variant: str, statistics: Statistics, photographs: NDArray[np.uint8]) -> list[str]:
+    """Names of the operators whose quantisation changes the heat maps, the most harmful first.
+
+    The harm is the mean squared error of the heat maps when only this operator is quantised.
 
     Args:
-        content: float32 file.
+        content: the float32 file.
         variant: key of `VARIANTS`.
-        statistics: of calibration photographs.
+        statistics: of that file, from `activation_statistics.observe`.
         photographs: uint8 RGB (n, S, S, 3).
     """
     names = [operator.name for operator in FloatModel(content).body()]

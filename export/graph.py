@@ -3,9 +3,9 @@
     image -> cast -> backbone -> features F -> 1x1 convolution with the head's kernel -> heat maps
                                                heat maps -> spatial sum -> dense -> softmax -> probabilities
 
-The head is linear, so the heat maps' spatial mean plus the bias is the logit. The graph computes the logits that way:
-heat maps and probabilities agree in every variant, whatever the rounding before them. What follows upon the backbone
-stays in float (`operators`).
+The head is linear, so that the spatial mean of the heat maps plus the bias is the logit. The graph computes the logits
+that way: heat maps and probabilities agree in every variant, however its backbone is rounded. Everything after the
+backbone stays in float (see `tflite_graph`).
 """
 
 import keras
@@ -18,45 +18,50 @@ from keras_dr.models.heads import OrdinalHead
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:
-    """The graph to convert.
+    """The inference graph of a grader, ready to be converted.
 
     Args:
-        model: a grader from `keras_dr.models.grader.build_model`, trained.
+        model: a trained grader, see `grader.build_model`.
         temperature: > 0; the logits are divided by it before the softmax.
 
     Returns:
-        Model from `image` uint8 RGB (1, S, S, 3) to a dictionary: `probabilities` float32 (1, C), rows summing to 1;
+        A model from `image` uint8 RGB (1, S, S, 3) to a dictionary: `probabilities` float32 (1, C), which sum to 1;
         `heatmaps` float32 (1, h, w, C), class evidence in logits, unnormalised.
 
     Raises:
         KerasDrError: the temperature is not a positive number.
     """
     if not (np.isfinite(temperature) and temperature > 0):
-        raise KerasDrError("a temperature above 0", str(temperature), "Train or calibrate the run again.")
-    kernel, (_, bias) = class_evidence(model), head_weights(model)
-    classes, ordinal = kernel.shape[1], isinstance(model.get_layer(LOGITS), OrdinalHead)
-    # Names are given to all that would otherwise count up, so that one process writes the same bytes twice.
+        raise KerasDrError(
+            f"The temperature must be a number above 0, but it is {temperature}.", "Train or calibrate the run again."
+        )
+    kernel = class_evidence(model)
+    bias = head_weights(model)[1]
+    classes = kernel.shape[1]
+    ordinal = isinstance(model.get_layer(LOGITS), OrdinalHead)
+    # Layers get names of their own, because Keras would number them and the same process could not write the same
+    # bytes twice.
     backbone = keras.Model(model.inputs[0], feature_layer(model).output, name="backbone")
     image = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="image")
     evidence = layers.Conv2D(classes, 1, use_bias=False, name="heatmaps")
     logits = layers.Dense(len(bias), name="scaled_logits")
     heatmaps = evidence(backbone(keras.ops.cast(image, "float32"), training=False))
     scaled = logits(keras.ops.sum(heatmaps, axis=(1, 2)))
-    probabilities = _steps(scaled, classes) if ordinal else keras.ops.softmax(scaled)
+    probabilities = _ordinal_probabilities(scaled, classes) if ordinal else keras.ops.softmax(scaled)
     pixels = heatmaps.shape[1] * heatmaps.shape[2]
     evidence.set_weights([kernel[None, None]])
-    # the evidence for the classes above the lowest is that of an ordinal head's steps
-    chosen = np.eye(classes)[:, classes - len(bias) :]
-    logits.set_weights([chosen / (pixels * temperature), bias / temperature])
+    # The evidence for the classes above the lowest is the evidence for the steps of an ordinal head.
+    classes_of_logits = np.eye(classes)[:, classes - len(bias) :]
+    logits.set_weights([classes_of_logits / (pixels * temperature), bias / temperature])
     return keras.Model(image, {"probabilities": probabilities, "heatmaps": heatmaps}, name="grader")
 
 
-def _steps(logits: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Class probabilities (1, C) of an ordinal head's logits (1, C - 1), as `heads.probabilities` has them."""
-    signs = keras.ops.tanh(logits / 2)  # logistic function: .5 + .5 tanh(x / 2)
+def _ordinal_probabilities(logits: keras.KerasTensor, classes: int) -> keras.KerasTensor:
+    """Class probabilities (1, C) from an ordinal head's logits (1, C - 1), as in `heads.probabilities`."""
+    tanh = keras.ops.tanh(logits / 2)  # the logistic function is .5 + .5 tanh(x / 2)
     differences = layers.Dense(classes, name="differences")
-    result = differences(signs)
-    # class k: the probability of passing step k - 1, less that of passing step k
-    one = np.eye(classes)
-    differences.set_weights([(one[1:] - one[:-1]) / 2, (one[0] + one[-1]) / 2])
+    result = differences(tanh)
+    # Class k: the probability of passing step k - 1 minus that of passing step k.
+    unit = np.eye(classes)
+    differences.set_weights([(unit[1:] - unit[:-1]) / 2, (unit[0] + unit[-1]) / 2])
     return result

@@ -1,9 +1,9 @@
 """The float32 TFLite file as an ONNX file, for engines other than LiteRT.
 
-It is made from the TFLite file itself, not from the model again: the same weights with the batch norms already in them,
-and the same names: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
-Needs the packages of requirements-onnx.txt. tf2onnx counts the names inside the file on and on: the first one of a
-process has the same bytes each time, a second one not.
+It is made from the TFLite file, not from the Keras model, so that it has the same weights, with the batch norms folded
+in, and the same names: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
+It needs the packages of requirements-onnx.txt. tf2onnx numbers the names inside the file without ever starting again:
+the first file that a process makes has the same bytes each time, a second one does not.
 """
 
 import tempfile
@@ -19,20 +19,22 @@ from export.tflite_graph import FloatModel
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import quiet
 
-OPSET = 18  # of 2022: read by every engine of the last years; the operators here have not changed since
+OPSET = 18  # of 2022: every engine of recent years reads it, and the operators used here have not changed since
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 
 
 def check_packages() -> None:
-    """See that ONNX files can be written and checked here.
+    """Check that the packages which write and run ONNX files are installed.
 
     Raises:
-        KerasDrError: they cannot.
+        KerasDrError: one of them is missing.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
-        remedy = "Install them with pip install -r requirements-onnx.txt, or leave onnx out."
-        raise KerasDrError(f"the packages {', '.join(PACKAGES)} for an ONNX file", f"no {', '.join(missing)}", remedy)
+        raise KerasDrError(
+            f"An ONNX file needs the packages {', '.join(PACKAGES)}; not installed: {', '.join(missing)}.",
+            "Install them with pip install -r requirements-onnx.txt, or leave onnx out.",
+        )
 
 
 def to_onnx(content: bytes) -> bytes:
@@ -42,7 +44,7 @@ def to_onnx(content: bytes) -> bytes:
         content: as `variants.convert` makes it.
     """
     with quiet(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")  # tf2onnx reads the file with an interpreter that TensorFlow has deprecated
+        warnings.simplefilter("ignore")  # tf2onnx uses an interpreter that TensorFlow has deprecated
         import tf2onnx
 
         file = Path(folder) / "float32.tflite"
@@ -59,7 +61,7 @@ def to_onnx(content: bytes) -> bytes:
 
 
 def onnx_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
-    """What an ONNX file says, by ONNX Runtime.
+    """The outputs of an ONNX file for photographs, computed by ONNX Runtime.
 
     Args:
         content: the file, as `to_onnx` makes it.
@@ -68,5 +70,10 @@ def onnx_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
     from onnxruntime import InferenceSession
 
     session = InferenceSession(content, providers=["CPUExecutionProvider"])
-    answers = [session.run(["probabilities", "heatmaps"], {"image": image[None]}) for image in images]
-    return Outputs(*(np.concatenate(part) for part in zip(*answers, strict=True)))
+    probabilities = []
+    heatmaps = []
+    for image in images:
+        image_probabilities, image_heatmaps = session.run(["probabilities", "heatmaps"], {"image": image[None]})
+        probabilities.append(image_probabilities)
+        heatmaps.append(image_heatmaps)
+    return Outputs(np.concatenate(probabilities), np.concatenate(heatmaps))

@@ -1,4 +1,4 @@
-"""How far a variant is from the float model on photographs, and the gate that it has to pass."""
+"""How far a variant differs from the float model on photographs, and the gate that it has to pass."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from edge_demo.interpreter import Outputs
 from keras_dr.core.decision import decide
 from keras_dr.datasets.grades import Task
-from keras_dr.metrics import measure, predictions
+from keras_dr.metrics import measure
 from keras_dr.metrics.operating_points import OperatingPoint
+from keras_dr.metrics.predictions import Predictions
 from keras_dr.models.grader import class_evidence, feature_layer
 from keras_dr.models.heads import probabilities
 from keras_dr.recipe import ParityLimits
@@ -23,30 +24,39 @@ Limits = Mapping[str, tuple[str, float]]  # name of a figure -> ("at most" or "a
 
 
 def limits_of(recipe: ParityLimits) -> dict[str, Limits]:
-    """Variant -> what a recipe asks of it."""
-    return {
-        variant: {
+    """The limits that a recipe sets for each variant."""
+    limits_by_variant: dict[str, Limits] = {}
+    for variant, values in recipe.model_dump().items():
+        limits_by_variant[variant] = {
             figure: ("at least" if figure in _AT_LEAST else "at most", value)
-            for figure, value in limits.items()
+            for figure, value in values.items()
             if value is not None
         }
-        for variant, limits in recipe.model_dump().items()
-    }
+    return limits_by_variant
 
 
 @dataclass(frozen=True)
 class Parity:
-    """A variant against the float model.
+    """The figures of a variant compared with the float model.
+
+    Figures named `*_float` and `*_variant` compare the float model and the variant with the labels; they are None where
+    undefined.
 
     Attributes:
-        photographs: n.
-        largest_probability_difference, mean_probability_difference: absolute, over photographs and classes, 0..1.
-        grade_agreement: share 0..1 of photographs to which both give the same class.
-        heatmap_correlation: mean over photographs of Pearson's r, -1..1, between both raw maps of the class that the
-            float model predicts; photographs with a constant map are left out, None where all are.
-        quadratic_kappa_float, quadratic_kappa_variant: against the labels; None where undefined.
-        auroc_float, auroc_variant: of the positive classes, against the labels; None where undefined.
-        sensitivity_float, sensitivity_variant, specificity_float, specificity_variant: at the operating point.
+        photographs: their number n.
+        largest_probability_difference: absolute, over photographs and classes, 0..1.
+        mean_probability_difference: absolute, over photographs and classes, 0..1.
+        grade_agreement: share 0..1 of photographs for which both predict the same class.
+        heatmap_correlation: mean over photographs of Pearson's r, -1..1, of the two raw maps of the class that the
+            float model predicts; photographs with a constant map are left out; None if all have one.
+        quadratic_kappa_float: quadratic weighted kappa.
+        quadratic_kappa_variant: quadratic weighted kappa.
+        auroc_float: AUROC of the positive classes.
+        auroc_variant: AUROC of the positive classes.
+        sensitivity_float: at the operating point.
+        sensitivity_variant: at the operating point.
+        specificity_float: at the operating point.
+        specificity_variant: at the operating point.
     """
 
     photographs: int
@@ -65,46 +75,52 @@ class Parity:
 
     @property
     def quadratic_kappa_loss(self) -> float | None:
-        """Kappa of the float model minus the variant's; below 0 where the variant came out better."""
+        """Kappa of the float model minus that of the variant; below 0 if the variant is better."""
         return _difference(self.quadratic_kappa_float, self.quadratic_kappa_variant)
 
     @property
     def auroc_loss(self) -> float | None:
-        """AUROC of the float model minus the variant's."""
+        """AUROC of the float model minus that of the variant; below 0 if the variant is better."""
         return _difference(self.auroc_float, self.auroc_variant)
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON."""
+        """The figures as a dictionary for JSON."""
         losses = {"quadratic_kappa_loss": self.quadratic_kappa_loss, "auroc_loss": self.auroc_loss}
         return {**asdict(self), **losses}
 
 
-def _difference(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _difference(first: float | None, second: float | None) -> float | None:
+    """The first figure minus the second; None if either is undefined."""
+    if first is None or second is None:
+        return None
+    return first - second
 
 
 def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uint8]) -> Outputs:
-    """What the trained grader says of photographs, uint8 RGB (n, S, S, 3), by Keras; see `float_grader`."""
+    """The outputs of the trained grader in Keras for photographs uint8 RGB (n, S, S, 3); see `float_grader`."""
     return float_grader(model, temperature)(images)
 
 
 def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np.uint8]], Outputs]:
-    """The trained grader by Keras, compiled once: photographs uint8 RGB (n, S, S, 3) -> what it says of them.
+    """The trained grader in Keras, compiled once, as a function: photographs uint8 RGB (n, S, S, 3) -> its outputs.
 
     Args:
         model: the grader, float32 (n, S, S, 3) -> logits.
         temperature: > 0.
     """
-    both = keras.Model(model.inputs[0], [model.output, feature_layer(model).output])
+    with_features = keras.Model(model.inputs[0], [model.output, feature_layer(model).output])
     kernel = class_evidence(model)
 
     def outputs(images: NDArray[np.uint8]) -> Outputs:
-        parts = []
+        logits = []
+        heatmaps = []
         for start in range(0, len(images), _BATCH):
-            logits, features = both.predict_on_batch(images[start : start + _BATCH].astype(np.float32))
-            parts.append((logits, features @ kernel))
-        logits, heatmaps = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Outputs(probabilities(logits, kernel.shape[1], temperature), heatmaps)
+            batch = images[start : start + _BATCH].astype(np.float32)
+            batch_logits, features = with_features.predict_on_batch(batch)
+            logits.append(batch_logits)
+            heatmaps.append(features @ kernel)
+        classes = kernel.shape[1]
+        return Outputs(probabilities(np.concatenate(logits), classes, temperature), np.concatenate(heatmaps))
 
     return outputs
 
@@ -129,11 +145,11 @@ def compare(
     threshold: float,
     decision: str = "argmax",
 ) -> Parity:
-    """Figures of a variant against the float model, on the same n >= 1 photographs.
+    """The figures of a variant compared with the float model, on the same n >= 1 photographs.
 
     Args:
-        reference: of the float model.
-        variant: of the variant.
+        reference: outputs of the float model.
+        variant: outputs of the variant.
         labels: int (n,), true class indices.
         task: the label space.
         threshold: the operating point, on the probability of a positive class.
@@ -141,38 +157,52 @@ def compare(
     """
     against_labels: dict[str, Any] = {}
     for which, outputs in (("float", reference), ("variant", variant)):
-        of = predictions.Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
-        kappa = measure.quadratic_kappa(of.labels, of.predicted, len(task.classes), task.ordered)
-        against_labels[f"quadratic_kappa_{which}"] = kappa
-        against_labels[f"auroc_{which}"] = measure.auroc(of.positive, of.scores)
-        point = measure.measure_point(of, OperatingPoint(threshold))
+        predictions = Predictions(np.asarray(labels, np.int64), outputs.probabilities.astype(float), task, decision)
+        against_labels[f"quadratic_kappa_{which}"] = measure.quadratic_kappa(
+            predictions.labels, predictions.predicted, len(task.classes), task.ordered
+        )
+        against_labels[f"auroc_{which}"] = measure.auroc(predictions.positive, predictions.scores)
+        point_figures = measure.measure_point(predictions, OperatingPoint(threshold))
         for name in ("sensitivity", "specificity"):
-            against_labels[f"{name}_{which}"] = point[name]
+            against_labels[f"{name}_{which}"] = point_figures[name]
     figures: dict[str, Any] = agreement(reference, variant, decision) | against_labels
     return Parity(photographs=len(labels), **figures)
 
 
-def _correlation(one: NDArray[np.float32], other: NDArray[np.float32], grades: NDArray[np.int64]) -> float | None:
-    """Mean Pearson's r of the maps of class grades[i]; None where every photograph has a constant map."""
-    index = np.arange(len(grades))
-    a, b = (maps[index, ..., grades].reshape(len(grades), -1).astype(np.float64) for maps in (one, other))
-    varied = (np.ptp(a, axis=1) > 0) & (np.ptp(b, axis=1) > 0)
+def _correlation(
+    reference_maps: NDArray[np.float32], variant_maps: NDArray[np.float32], grades: NDArray[np.int64]
+) -> float | None:
+    """Mean Pearson's r of the maps of class grades[i]; None if every photograph has a constant map."""
+    reference = _maps_of_grades(reference_maps, grades)
+    variant = _maps_of_grades(variant_maps, grades)
+    varied = (np.ptp(reference, axis=1) > 0) & (np.ptp(variant, axis=1) > 0)
     if not varied.any():
         return None
-    return float(np.mean([np.corrcoef(x, y)[0, 1] for x, y in zip(a[varied], b[varied], strict=True)]))
+    pairs = zip(reference[varied], variant[varied], strict=True)
+    return float(np.mean([np.corrcoef(first, second)[0, 1] for first, second in pairs]))
+
+
+def _maps_of_grades(maps: NDArray[np.float32], grades: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The map of class grades[i] of photograph i, flattened: float (n, h, w, C) -> float64 (n, h w)."""
+    chosen = maps[np.arange(len(grades)), ..., grades]
+    return chosen.reshape(len(grades), -1).astype(np.float64)
 
 
 def failures(figures: Parity | Mapping[str, float | None], limits: Limits) -> list[str]:
-    """Why a variant fails its gate; empty if it passes. A figure that does not exist (None) fails nothing.
+    """The reasons why a variant fails its gate; empty if it passes. An undefined figure (None) fails nothing.
 
     Args:
-        figures: those of the variant.
+        figures: of the variant.
         limits: of the variant, from `limits_of`.
     """
     values = figures.to_dict() if isinstance(figures, Parity) else figures
     reasons = []
     for name, (bound, limit) in limits.items():
         value = values.get(name)
-        if value is not None and not (value <= limit if bound == "at most" else value >= limit):
-            reasons.append(f"{name} {value:.4g}, {bound} {limit:g} allowed")
+        if value is None:
+            continue
+        if bound == "at most" and not value <= limit:
+            reasons.append(f"{name} {value:.4g}, at most {limit:g} allowed")
+        if bound == "at least" and not value >= limit:
+            reasons.append(f"{name} {value:.4g}, at least {limit:g} required")
     return reasons

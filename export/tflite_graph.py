@@ -1,9 +1,9 @@
-"""The operators of a float TFLite file: which of them quantisation concerns, and their weights.
+"""The operators of a float TFLite file: which of them are quantised, and their weights.
 
     image -> cast -> scaling | first convolution ... last activation of the backbone | heat maps -> tail
 
-Quantised is what lies between the bars. Before it pixels are whole numbers anyway; after it a class has one channel,
-so that float costs nothing, and an int8 softmax would know 256 probabilities.
+The operators between the bars are quantised. Before them, pixels are whole numbers anyway. After them, there is one
+channel per class, so that float costs nothing, and an int8 softmax would have only 256 different probabilities.
 """
 
 import copy
@@ -25,7 +25,7 @@ class Operator:
         place: index among the model's operators.
         name: of its first output tensor; unique.
         kind: such as "CONV_2D".
-        inputs: indices of its input tensors; for a convolution input, weights, bias.
+        inputs: indices of its input tensors; for a convolution: input, weights, bias.
     """
 
     place: int
@@ -40,28 +40,29 @@ class Operator:
 
     @property
     def channel_axis(self) -> int:
-        """Axis of a convolution's weights that holds its output channels: (O, h, w, I), or (1, h, w, O) depthwise."""
+        """The axis of a convolution's weights for its output channels: (O, h, w, I), or (1, h, w, O) if depthwise."""
         return 0 if self.kind == "CONV_2D" else 3
 
 
 class FloatModel:
-    """A float TFLite file, taken apart. Reads and replaces weights; `content` puts it together again."""
+    """A parsed float TFLite file, whose weights can be read and replaced; `content` writes it again."""
 
     def __init__(self, content: bytes) -> None:
         self._model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
         self._graph = self._model.subgraphs[0]
-        self.operators = tuple(self._operator(*one) for one in enumerate(self._graph.operators))
+        self.operators = tuple(self._operator(place, raw) for place, raw in enumerate(self._graph.operators))
 
-    def _operator(self, place: int, found: Any) -> Operator:
-        kind = flatbuffer_utils.opcode_to_name(self._model, found.opcodeIndex)
-        return Operator(place, self.tensor_name(found.outputs[0]), kind, tuple(int(index) for index in found.inputs))
+    def _operator(self, place: int, raw: Any) -> Operator:
+        """The operator at this index, from its flatbuffer object."""
+        kind = flatbuffer_utils.opcode_to_name(self._model, raw.opcodeIndex)
+        return Operator(place, self.tensor_name(raw.outputs[0]), kind, tuple(int(index) for index in raw.inputs))
 
     def tensor_name(self, index: int) -> str:
-        """Name of a tensor."""
+        """The name of a tensor."""
         return self._graph.tensors[index].name.decode()
 
     def signature(self) -> dict[str, str]:
-        """Name of a tensor -> what the signature calls it, of each input and output."""
+        """Name of the tensor of each input and output -> its name in the signature."""
         definition = self._model.signatureDefs[0]
         ends = (*definition.inputs, *definition.outputs)
         return {self.tensor_name(end.tensorIndex): end.name.decode() for end in ends}
@@ -71,7 +72,8 @@ class FloatModel:
         outputs = {output.name: output.tensorIndex for output in self._model.signatureDefs[0].outputs}
         names = [operator.name for operator in self.operators]
         first = next(place for place, operator in enumerate(self.operators) if operator.is_convolution)
-        return self.operators[first : names.index(self.tensor_name(outputs[b"heatmaps"]))]
+        end = names.index(self.tensor_name(outputs[b"heatmaps"]))
+        return self.operators[first:end]
 
     def weights(self, operator: Operator) -> NDArray[np.float32]:
         """A convolution's weights float32 (O, kh, kw, I), as a copy."""
@@ -86,18 +88,20 @@ class FloatModel:
         return np.frombuffer(self._model.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape).copy()
 
     def replace(self, operator: Operator, weights: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
-        """Give a convolution other weights and another bias, float of the same shapes: (O, kh, kw, I) and (O,)."""
+        """Replace a convolution's weights float (O, kh, kw, I) and its bias float (O,) by others of the same shapes."""
         self._replace(operator, 1, weights)
         self._replace(operator, 2, bias)
 
     def _replace(self, operator: Operator, position: int, values: NDArray[np.floating]) -> None:
         index = operator.inputs[position]
         tensor = self._graph.tensors[index]
-        readers = sum(list(one.inputs).count(index) for one in self._graph.operators)
-        if readers > 1 or sum(one.buffer == tensor.buffer for one in self._graph.tensors) > 1:
+        readers = sum(list(reader.inputs).count(index) for reader in self._graph.operators)
+        tensors_of_buffer = sum(other.buffer == tensor.buffer for other in self._graph.tensors)
+        if readers > 1 or tensors_of_buffer > 1:
             # The converter lets operators share equal constants, such as biases of zeros.
             tensor = copy.copy(tensor)
-            tensor.name, tensor.buffer = f"{operator.name}/{position}".encode(), len(self._model.buffers)
+            tensor.name = f"{operator.name}/{position}".encode()
+            tensor.buffer = len(self._model.buffers)
             self._model.buffers.append(copy.copy(self._model.buffers[0]))
             self._graph.operators[operator.place].inputs[position] = len(self._graph.tensors)
             self._graph.tensors.append(tensor)
@@ -105,5 +109,5 @@ class FloatModel:
         self._model.buffers[tensor.buffer].data = np.frombuffer(data, np.uint8)
 
     def content(self) -> bytes:
-        """The file."""
+        """The TFLite file."""
         return bytes(flatbuffer_utils.convert_object_to_bytearray(self._model))

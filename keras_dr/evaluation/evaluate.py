@@ -155,7 +155,7 @@ def evaluate_photographs(
             "schema_version": folders.SCHEMA_VERSION,
             "set": data.name,
             "split": _split(data),
-            "turned": run.turns,
+            "turned": run.uses_tta,
             "model_sha256": model_sha256,
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
@@ -171,7 +171,7 @@ def evaluate_photographs(
         folders.write_json(folder / "metrics.json", figures)
         evaluation.write_report(folder, run.about, figures, data.folder)
     # the card goes with the model, which by itself turns no photograph
-    if not figures["external"] and figures["split"] == "test" and not run.turns:
+    if not figures["external"] and figures["split"] == "test" and not run.uses_tta:
         folders.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
     return target, folders.read_json(target / "metrics.json")
 

@@ -1,4 +1,4 @@
-"""Everything about one photograph: all methods, the predicted class and its rival, and what would change that."""
+"""The explanation of one photograph: all methods, the predicted class and its rival, and what changes the decision."""
 
 import uuid
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from keras_dr.explanation.drawing.sheets import AGAINST, FOR, Cell, blend_signed
 from keras_dr.explanation.forward_pass import check_fit
 from keras_dr.explanation.methods import METHODS, Explainer
 from keras_dr.explanation.scores import faithfulness
-from keras_dr.explanation.scores.heat import finished, score_maps
+from keras_dr.explanation.scores.heat import combine_scores, score_maps
 from keras_dr.preparation.prepared_set import PreparedSet
 
 
@@ -34,24 +34,25 @@ def explain_photograph(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write explanation.png, heatmaps.npz (float32 (2, h, w) a method) and scores.json of one photograph.
+    """Write explanation.png, heatmaps.npz (float32 (2, h, w) per method) and scores.json of one photograph.
 
     Args:
         model: a grader.
         data: a Prepared set.
-        index: which of its photographs.
-        out_folder: folder to write, whole or not at all.
-        methods: keys of `METHODS`, each a row of the figure.
+        index: of the photograph in the set.
+        out_folder: folder to write; it is written completely or not at all.
+        methods: keys of `METHODS`; each is one row of the figure.
         temperature: of the grader, > 0.
         overwrite: replace an existing `out_folder`.
-        progress: called with (methods done, methods, method).
+        progress: called with (methods done, number of methods, name of the method).
 
     Returns:
-        What scores.json says: probabilities, the two classes, scores of the first one's maps, and for each method
-        the smallest share of the fundus, hottest first, whose blurring changes the decision, and to what.
+        The content of scores.json: the probabilities, the predicted class and the scores of its maps; and for each
+        method the smallest share of the fundus, hottest pixels first, whose blurring changes the decision, and the
+        class that is predicted then.
 
     Raises:
-        KerasDrError: `out_folder` exists; a method that does not fit; photographs that do not fit.
+        KerasDrError: `out_folder` exists; a method does not fit the grader; the photograph does not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
     explainer = Explainer(model, None, temperature)
@@ -59,22 +60,34 @@ def explain_photograph(
         explainer.find_method(method)
     check_fit(explainer, data)
     image = data.image(index)
-    probabilities = explainer.look(image[None])[0][0]
-    first = int(decide(probabilities[None], explainer.decision)[0])
-    top = np.array([first, *[one for one in np.argsort(-probabilities, kind="stable") if one != first][:1]])
-    rows, maps, changes = [_first_row(explainer, data, index, probabilities, top)], {}, {}
+    probabilities = explainer.predict(image[None])[0][0]
+    top = _predicted_and_rival(probabilities, explainer.decision)
+    class_names = [data.task.classes[class_index] for class_index in top]
+    rows = [_first_row(explainer, data, index, probabilities, top)]
+    maps: dict[str, NDArray[np.float32]] = {}
+    changes: dict[str, dict[str, Any]] = {}
     for done, method in enumerate(methods, start=1):
-        maps[method] = np.stack([explainer.heatmaps(image[None], np.array([one]), method)[0] for one in top])
-        changes[method], last = _change(explainer, data, index, maps[method][0], int(top[0]))
-        names = [data.task.classes[one] for one in top]
-        cells = [overlaid(image, heat, f"{method}: {name}") for heat, name in zip(maps[method], names, strict=True)]
-        rows.append([*cells, last])
+        maps[method] = np.stack(
+            [explainer.heatmaps(image[None], np.array([class_index]), method)[0] for class_index in top]
+        )
+        changes[method], changed_cell = _change(explainer, data, index, maps[method][0], int(top[0]))
+        row = [overlaid(image, heat, f"{method}: {name}") for heat, name in zip(maps[method], class_names, strict=True)]
+        rows.append([*row, changed_cell])
         if progress:
             progress(done, len(methods), method)
-    scores = finished(score_maps(data, index, {method: both[0] for method, both in maps.items()}), {})
-    about = _about(data, index, probabilities, first, changes) | {"scores": scores}
-    _write(out_folder, rows, maps, about, [data.task.classes[one] for one in top], overwrite)
+    predicted_maps = {method: both[0] for method, both in maps.items()}
+    scores = combine_scores(score_maps(data, index, predicted_maps), {})
+    about = _about(data, index, probabilities, int(top[0]), changes) | {"scores": scores}
+    _write(out_folder, rows, maps, about, class_names, overwrite)
     return about
+
+
+def _predicted_and_rival(probabilities: NDArray[np.floating], decision: str) -> NDArray[np.int64]:
+    """The predicted class and the most probable other one, int64 (2,), of the probabilities float (C,)."""
+    predicted = int(decide(probabilities[None], decision)[0])
+    by_probability = np.argsort(-probabilities, kind="stable")
+    rival = next(int(class_index) for class_index in by_probability if class_index != predicted)
+    return np.array([predicted, rival])
 
 
 def _first_row(
@@ -84,46 +97,59 @@ def _first_row(
     probabilities: NDArray[np.floating],
     top: NDArray[np.integer],
 ) -> list[Cell]:
-    """The photograph, and where the evidence speaks for the first class rather than the second."""
-    image, names = data.image(index), data.task.classes
+    """The photograph, and a map of where the evidence favours the predicted class over its rival."""
+    image = data.image(index)
+    class_names = data.task.classes
     label = data.rows[index]["label"] or "not graded"
-    wrong = label in names and names[top[0]] != label
-    row = [Cell(image, f"true: {label}; {verdict(names[top[0]], probabilities[top[0]])}", wrong)]
+    wrong = label in class_names and class_names[top[0]] != label
+    row = [Cell(image, f"true: {label}; {verdict(class_names[top[0]], probabilities[top[0]])}", wrong)]
     try:
-        evidence = model_evidence(explainer.look(image[None])[1], explainer.model)[0]
-    except KerasDrError:  # no linear head: no evidence that adds up
+        evidence = model_evidence(explainer.predict(image[None])[1], explainer.model)[0]
+    except KerasDrError:  # without a linear head the evidence does not add up to the score
         return row
     difference = evidence[..., top[0]] - evidence[..., top[1]]
-    if not difference.any():  # two steps of an ordinal head, for which the same speaks
+    if not difference.any():  # two steps of an ordinal head, which have the same evidence
         return row
-    return [*row, Cell(blend_signed(image, difference), f"evidence: {names[top[0]]} less {names[top[1]]}")]
+    title = f"evidence: {class_names[top[0]]} minus {class_names[top[1]]}"
+    return [*row, Cell(blend_signed(image, difference), title)]
 
 
 def _change(
     explainer: Explainer, data: PreparedSet, index: int, heatmap: NDArray[np.floating], target: int
 ) -> tuple[dict[str, Any], Cell]:
-    """The least share of the fundus, hottest first, whose blurring changes the decision, and the photograph then."""
+    """The smallest share of the fundus, hottest pixels first, whose blurring changes the decision, and a picture of it.
+
+    Args:
+        explainer: of the grader.
+        data: the set of the photograph.
+        index: of the photograph in the set.
+        heatmap: float (h, w), of the class `target`.
+        target: the predicted class.
+    """
     image = data.image(index)
     fundus = faithfulness.lit(image, data.fundus(index))
     ranks = faithfulness.rank_pixels(enlarge(heatmap, image.shape[0]), fundus, seed=42)
-    tried = faithfulness.deletions(image, ranks, faithfulness.blurred(image, fundus))
-    said = faithfulness.probabilities(lambda some: explainer.look(some)[0], tried)
-    decided = decide(said, explainer.decision)
-    changed = np.flatnonzero(decided != target)
+    blurred_images = faithfulness.deletions(image, ranks, faithfulness.blurred(image, fundus))
+    probabilities = faithfulness.probabilities(lambda batch: explainer.predict(batch)[0], blurred_images)
+    decisions = decide(probabilities, explainer.decision)
+    changed = np.flatnonzero(decisions != target)
     if not len(changed):
-        shown = np.rint(tried[-1]).astype(np.uint8)
-        return {"blurred_share": None, "becomes": None}, Cell(shown, "blurring all of it changes nothing")
+        last_image = np.rint(blurred_images[-1]).astype(np.uint8)
+        return {"blurred_share": None, "becomes": None}, Cell(last_image, "blurring all of it changes nothing")
     step = int(changed[0])
-    name, share = data.task.classes[decided[step]], step / faithfulness.STEPS
-    shown = np.clip(np.rint(tried[step]), 0, 255).astype(np.uint8)
-    cell = Cell(shown, f"hottest {share:.0%} blurred: {verdict(name, said[step, decided[step]])}")
-    return {"blurred_share": share, "becomes": name}, cell
+    name = data.task.classes[decisions[step]]
+    share = step / faithfulness.STEPS
+    changed_image = np.clip(np.rint(blurred_images[step]), 0, 255).astype(np.uint8)
+    title = f"hottest {share:.0%} blurred: {verdict(name, probabilities[step, decisions[step]])}"
+    return {"blurred_share": share, "becomes": name}, Cell(changed_image, title)
 
 
 def _about(
     data: PreparedSet, index: int, probabilities: NDArray[np.floating], predicted: int, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    row, classes = data.rows[index], data.task.classes
+    """The content of scores.json without the scores."""
+    row = data.rows[index]
+    classes = data.task.classes
     return {
         "schema_version": folders.SCHEMA_VERSION,
         "versions": folders.versions(),
@@ -142,14 +168,15 @@ def _write(
     rows: list[list[Cell]],
     maps: dict[str, NDArray[np.float32]],
     about: dict[str, Any],
-    names: Sequence[str],
-    again: bool,
+    class_names: Sequence[str],
+    overwrite: bool,
 ) -> None:
-    first, second = names
+    """Write the folder; `class_names` are the predicted class and its rival."""
+    predicted, rival = class_names
     title = f"{about['image_id']} · {about['set']}, {about['split']}"
     note = "; ".join(verdict(name, value) for name, value in about["probabilities"].items())
-    with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, again) as folder:
-        legend = {f"for {first}": FOR, f"for {second}": AGAINST}
+    legend = {f"for {predicted}": FOR, f"for {rival}": AGAINST}
+    with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
         write_sheet(folder / "explanation.png", rows, title, note.replace("_", " "), legend)
         folders.write_bytes(folder / "heatmaps.npz", encode_npz(maps))
         folders.write_json(folder / "scores.json", about)

@@ -1,6 +1,6 @@
-"""Finer heat maps than the feature map's own, with the weights that there are.
+"""Heat maps that are finer than the feature map, made with the weights that the grader has.
 
-A map of 7 x 7 divides a photograph in 49 blocks of 2 % each, while a microaneurysm covers less than .08 % of it.
+A map of 7 x 7 divides a photograph into 49 blocks of 2 % each, while a microaneurysm covers less than .08 % of it.
 """
 
 import cv2
@@ -13,16 +13,16 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.explanation.closed_form import model_evidence
 from keras_dr.models.grader import feature_layer
 
-ZOOM = 2  # how many times crops are enlarged
+ZOOM = 2  # factor by which crops are enlarged
 _ACTIVATIONS = (layers.ReLU, layers.Activation)
 
 
 def dilated(model: keras.Model) -> keras.Model:
     """The grader with its last stage at stride 1 and dilation 2: same weights, twice the side of the feature map.
 
-    The convolutions then meet the same neighbours as before, at all positions instead of every second one (Yu and
-    Koltun, ICLR 2016; "atrous" in Chen et al., TPAMI 2018): every second pixel of the new map is the old one, save
-    where a network pools over the whole stage (EfficientNet's squeeze-and-excitation).
+    The convolutions then see the same neighbours as before, but at every position instead of every second one (Yu and
+    Koltun, ICLR 2016; "atrous" in Chen et al., TPAMI 2018). Every second pixel of the new map therefore equals the old
+    one, except where a network pools over the whole stage (EfficientNet's squeeze-and-excitation).
 
     Args:
         model: a grader, float32 (n, S, S, 3) -> outputs.
@@ -41,49 +41,54 @@ def dilated(model: keras.Model) -> keras.Model:
 
 
 def _changes(layer: keras.layers.Layer, side: int) -> dict[str, object]:
-    """What becomes another in a layer's configuration, where `side` is that of the last stage's maps."""
+    """The settings of a layer that change, where `side` is the side of the last stage's maps."""
     if isinstance(layer.input, list) or len(layer.output.shape) != 4:
         return {}
-    entered, left = layer.input.shape[1], layer.output.shape[1]
-    if isinstance(layer, layers.ZeroPadding2D) and entered == side:
+    input_side = layer.input.shape[1]
+    output_side = layer.output.shape[1]
+    if isinstance(layer, layers.ZeroPadding2D) and input_side == side:
         return {"padding": [[2 * pixels for pixels in pair] for pair in layer.padding]}
-    strides = getattr(layer, "strides", (1, 1))
-    if left != side or not hasattr(layer, "strides"):
+    if output_side != side or not hasattr(layer, "strides"):
         return {}
-    if max(strides) > 1:
+    if max(layer.strides) > 1:
         return {"strides": 1}
-    return {"dilation_rate": 2} if max(getattr(layer, "kernel_size", (1,))) > 1 else {}
+    if max(getattr(layer, "kernel_size", (1,))) > 1:
+        return {"dilation_rate": 2}
+    return {}
 
 
-def crops_evidence(grader: keras.Model, model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Class evidence of photographs seen through overlapping windows, each enlarged `ZOOM` times.
+def crops_evidence(feature_model: keras.Model, model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Class evidence of photographs that are graded in overlapping windows, each enlarged `ZOOM` times.
 
-    Windows of a half of the photograph's side lie a quarter apart, 3 x 3 of them. Where they overlap, their mean.
+    There are 3 x 3 windows, each half as wide and high as the photograph, at intervals of a quarter of its side. The
+    evidence is averaged where windows overlap.
 
     Args:
-        grader: float32 (n, S, S, 3) -> [outputs, features (n, h, w, channels)].
-        model: the grader, for its head.
+        feature_model: float32 (n, S, S, 3) -> [outputs, features (n, h, w, channels)].
+        model: the grader, whose head is used.
         images: uint8 RGB (n, S, S, 3).
 
     Returns:
         float32 (n, 2h, 2w, C).
     """
-    size, side = images.shape[1], feature_layer(model).output.shape[1]
-    large = [cv2.resize(image, (ZOOM * size, ZOOM * size), interpolation=cv2.INTER_CUBIC) for image in images]
+    size = images.shape[1]
+    side = feature_layer(model).output.shape[1]
+    enlarged = [cv2.resize(image, (ZOOM * size, ZOOM * size), interpolation=cv2.INTER_CUBIC) for image in images]
     total: NDArray[np.float32] | None = None
-    times = np.zeros((ZOOM * side, ZOOM * side, 1), np.float32)
-    places = np.linspace(0, (ZOOM - 1) * side, 2 * ZOOM - 1).round().astype(int)  # in pixels of the map
-    for y in places:
-        for x in places:
-            top, left = (round(place * size / side) for place in (y, x))
-            window = np.stack([image[top : top + size, left : left + size] for image in large])
-            evidence = model_evidence(grader.predict_on_batch(window.astype(np.float32))[1], model)
+    windows_over = np.zeros((ZOOM * side, ZOOM * side, 1), np.float32)  # windows that cover each pixel of the map
+    offsets = np.linspace(0, (ZOOM - 1) * side, 2 * ZOOM - 1).round().astype(int)  # in pixels of the map
+    for y in offsets:
+        for x in offsets:
+            top = round(y * size / side)
+            left = round(x * size / side)
+            window = np.stack([image[top : top + size, left : left + size] for image in enlarged])
+            evidence = model_evidence(feature_model.predict_on_batch(window.astype(np.float32))[1], model)
             if total is None:
-                total = np.zeros((len(images), *times.shape[:2], evidence.shape[-1]), np.float32)
+                total = np.zeros((len(images), *windows_over.shape[:2], evidence.shape[-1]), np.float32)
             total[:, y : y + side, x : x + side] += evidence
-            times[y : y + side, x : x + side] += 1
+            windows_over[y : y + side, x : x + side] += 1
     assert total is not None
-    return (total / times).astype(np.float32)
+    return (total / windows_over).astype(np.float32)
 
 
 def finer_layer(model: keras.Model, factor: int) -> keras.layers.Layer:
@@ -92,10 +97,12 @@ def finer_layer(model: keras.Model, factor: int) -> keras.layers.Layer:
     Raises:
         KerasDrError: there is none.
     """
-    side = feature_layer(model).output.shape[1]
-    found = [one for one in model.layers if isinstance(one, _ACTIVATIONS) and len(one.output.shape) == 4]
-    found = [one for one in found if one.output.shape[1] >= factor * side]
-    if not found:
-        remedy = "Choose another --method, or prepare larger photographs."
-        raise KerasDrError(f"an activation of {factor * side} pixels or more in {model.name}", "none", remedy)
-    return found[-1]
+    least_side = factor * feature_layer(model).output.shape[1]
+    activations = [layer for layer in model.layers if isinstance(layer, _ACTIVATIONS) and len(layer.output.shape) == 4]
+    fine_enough = [layer for layer in activations if layer.output.shape[1] >= least_side]
+    if not fine_enough:
+        raise KerasDrError(
+            f"No activation in {model.name} has a map of {least_side} pixels or more per side.",
+            "Choose another --method, or prepare larger photographs.",
+        )
+    return fine_enough[-1]

@@ -1,4 +1,4 @@
-"""One forward pass over photographs: what the grader says of each, and the heat maps that come with it."""
+"""One forward pass over photographs: the predictions for each, and the heat maps that the same pass gives."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training.pipeline import Photographs
 
 BATCH = 16
-HEAVY_BATCH = 4  # photographs whose gradients are held at a time
+HEAVY_BATCH = 4  # photographs whose gradients are held in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What one pass over N photographs gave.
+    """The results of one forward pass over N photographs.
 
     Attributes:
         probabilities: float64 (N, C).
         predictions: int64 (N,), class indices.
-        maps: free method -> float32 (N, h, w), of the predicted class.
+        maps: free method (see `Explainer.is_free`) -> float32 (N, h, w), of the predicted class.
     """
 
     probabilities: NDArray[np.float64]
@@ -32,65 +32,78 @@ class Survey:
     maps: dict[str, NDArray[np.float32]]
 
 
-def survey(explainer: Explainer, data: PreparedSet, methods: Sequence[str], progress: Progress | None = None) -> Survey:
-    """Look at every photograph once.
+def survey_photographs(
+    explainer: Explainer, data: PreparedSet, methods: Sequence[str], progress: Progress | None = None
+) -> Survey:
+    """Grade every photograph once, and make the maps of the free methods on the way.
 
     Raises:
         KerasDrError: the photographs do not fit the grader; see `Explainer.heatmaps`.
     """
     check_fit(explainer, data)
-    free = [method for method in methods if explainer.is_free(method)]
-    total, said = len(data.rows), []
-    maps: dict[str, list[NDArray[np.float32]]] = {method: [] for method in free}
-    for batch in (
-        Photographs(data.image_files(), data.preprocessing.size, keep=False).batches(BATCH).as_numpy_iterator()
-    ):
-        probabilities, features = explainer.look(batch)
-        said.append(probabilities)
-        for method in free:
-            maps[method].append(explainer.free_maps(method, features, decide(probabilities, explainer.decision)))
+    free_methods = [method for method in methods if explainer.is_free(method)]
+    photographs = Photographs(data.image_files(), data.preprocessing.size, keep=False)
+    probabilities: list[NDArray[np.float64]] = []
+    maps: dict[str, list[NDArray[np.float32]]] = {method: [] for method in free_methods}
+    for batch in photographs.batches(BATCH).as_numpy_iterator():
+        batch_probabilities, features = explainer.predict(batch)
+        probabilities.append(batch_probabilities)
+        for method in free_methods:
+            decisions = decide(batch_probabilities, explainer.decision)
+            maps[method].append(explainer.free_maps(method, features, decisions))
         if progress:
-            progress(min(len(said) * BATCH, total), total, "look")
-    likely = np.concatenate(said)
-    whole = {method: np.concatenate(parts) for method, parts in maps.items()}
-    return Survey(likely, decide(likely, explainer.decision), whole)
+            progress(min(len(probabilities) * BATCH, len(data.rows)), len(data.rows), "predict")
+    all_probabilities = np.concatenate(probabilities)
+    return Survey(
+        all_probabilities,
+        decide(all_probabilities, explainer.decision),
+        {method: np.concatenate(batch_maps) for method, batch_maps in maps.items()},
+    )
 
 
 def check_fit(explainer: Explainer, data: PreparedSet) -> None:
-    """Refuse photographs of another size or other classes than the grader's, before any work."""
+    """Refuse photographs whose size or classes are not the grader's, before any work.
+
+    Raises:
+        KerasDrError: the photographs do not fit the grader.
+    """
     model = explainer.model
-    size, classes = model.input_shape[1], len(data.task.classes)
+    size = model.input_shape[1]
     if data.preprocessing.size != size:
-        found = f"{data.preprocessing.size} pixels in {data.folder}"
         raise KerasDrError(
-            f"photographs of {size} pixels, as {model.name} takes", found, f"Prepare with --size {size}."
+            f"{model.name} takes photographs of {size} pixels, but those in {data.folder} have "
+            f"{data.preprocessing.size} pixels.",
+            f"Prepare with --size {size}.",
         )
-    graded = explainer.scoring.output_shape[1]
-    if graded != classes:
-        remedy = f"Prepare {data.folder} for the task that the grader was trained on."
-        raise KerasDrError(f"a grader of {classes} classes", f"one of {graded}", remedy)
+    classes = len(data.task.classes)
+    grader_classes = explainer.score_model.output_shape[1]
+    if grader_classes != classes:
+        raise KerasDrError(
+            f"The grader has {grader_classes} classes, but the photographs in {data.folder} have {classes}.",
+            f"Prepare {data.folder} for the task that the grader was trained on.",
+        )
 
 
 def maps_of(
     explainer: Explainer,
     data: PreparedSet,
-    seen: Survey,
+    survey: Survey,
     indices: Sequence[int],
     methods: Sequence[str],
     progress: Progress | None = None,
 ) -> dict[int, dict[str, NDArray[np.float32]]]:
-    """Every method's map of the predicted class, float32 (h, w), for some of the photographs, by their index."""
+    """Maps of the predicted class of the photographs at `indices`: index -> method -> float32 (h, w)."""
     maps: dict[int, dict[str, NDArray[np.float32]]] = {index: {} for index in indices}
     for method in methods:
-        if method in seen.maps:
+        if method in survey.maps:
             for index in indices:
-                maps[index][method] = seen.maps[method][index]
+                maps[index][method] = survey.maps[method][index]
             continue
         for start in range(0, len(indices), HEAVY_BATCH):
-            some = list(indices[start : start + HEAVY_BATCH])
-            made = explainer.heatmaps(data.images(some), seen.predictions[some], method, HEAVY_BATCH)
-            for index, heat in zip(some, made, strict=True):
+            batch = list(indices[start : start + HEAVY_BATCH])
+            batch_maps = explainer.heatmaps(data.images(batch), survey.predictions[batch], method, HEAVY_BATCH)
+            for index, heat in zip(batch, batch_maps, strict=True):
                 maps[index][method] = heat
             if progress:
-                progress(start + len(some), len(indices), method)
+                progress(start + len(batch), len(indices), method)
     return maps

@@ -1,4 +1,4 @@
-"""What is asked of an explanation, and the photographs that it is about."""
+"""The options of an explanation, and the photographs that it covers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,18 @@ from keras_dr.preparation.prepared_set import PreparedSet
 
 @dataclass(frozen=True)
 class ExplanationOptions:
-    """What is asked of an explanation.
+    """The options of an explanation.
 
     Attributes:
         n: photographs on the board, at least 1.
         methods: keys of `METHODS`.
-        layer: where methods that take any layer make their maps; None: the feature layer.
+        layer: where methods that work at any layer make their maps; None: at the feature layer.
         temperature: of the grader, > 0.
-        seed: of the choice of photographs, of the bootstrap and of what is randomised.
-        score_all: score the whole split (an even sample of `MOST_SCORED` where maps cost forward passes), or the board.
-        faithfulness, sanity: photographs for the scores of `costly`; 0: none.
+        seed: of the choice of photographs, the bootstrap and the randomised weights.
+        score_all: True: score the whole split, or a proportional sample of `MOST_SCORED` photographs where maps need
+            forward passes of their own; False: score only the photographs on the board.
+        faithfulness: number of photographs for `scores.faithfulness`; 0: none.
+        sanity: number of photographs for `scores.sanity`; 0: none.
     """
 
     n: int = 12
@@ -46,20 +48,22 @@ class ExplanationOptions:
         for method in self.methods:
             explainer.find_method(method)
         if not self.methods:
-            raise KerasDrError(f"a heat map method among {', '.join(METHODS)}", "none", "Name one with --method.")
+            raise KerasDrError("No heat map method is given.", f"Name one or more with --method: {', '.join(METHODS)}.")
         if self.n < 1:
-            raise KerasDrError("at least 1 photograph on the board", str(self.n), "Choose another -n.")
+            raise KerasDrError(
+                f"The board must show at least 1 photograph, but {self.n} are asked for.", "Choose another -n."
+            )
 
 
 @dataclass(frozen=True)
 class ExtraInputs:
-    """What a split of photographs is explained beside; each may be absent.
+    """Further inputs of an explanation; each may be absent.
 
     Attributes:
-        masked: other photographs with masks, on which the overlap's thresholds are chosen.
+        masked: other photographs with masks, on which the thresholds of the overlap are chosen.
         before: the grader before it was fine-tuned.
-        bundle: folder of the bundle made of the run, and the sha256 of the run's model.
-        left_out: photographs of the split left out, as the run learned from them.
+        bundle: folder of the bundle made from the run, and the sha256 of the run's model.
+        left_out: number of photographs of the split that are left out because the run was trained on them.
     """
 
     masked: PreparedSet | None = None
@@ -70,36 +74,39 @@ class ExtraInputs:
 
 @dataclass(frozen=True)
 class Job:
-    """Photographs, what the grader said of them, and which are shown and scored.
+    """The photographs of an explanation, the grader's predictions, and the choice of those to show and to score.
 
     Attributes:
         data: N photographs.
-        seen: what one pass over them gave.
-        options: what is asked.
-        board, scored: indices of the photographs shown, and scored.
+        survey: the results of one forward pass over them.
+        options: of the explanation.
+        board: indices of the photographs to show.
+        scored: indices of the photographs to score.
     """
 
     data: PreparedSet
-    seen: Survey
+    survey: Survey
     options: ExplanationOptions
     board: list[int]
     scored: list[int]
 
     def wrong(self) -> NDArray[np.bool_]:
-        """bool (N,), where the prediction is not the true class; nowhere if the photographs have no grades."""
-        predictions = self.seen.predictions
-        return predictions != self.data.labels() if self.data.labelled else np.zeros(len(predictions), bool)
+        """Whether each prediction differs from the true class, bool (N,); all False without grades."""
+        predictions = self.survey.predictions
+        if not self.data.labelled:
+            return np.zeros(len(predictions), bool)
+        return predictions != self.data.labels()
 
     def entry(self, index: int) -> dict[str, Any]:
-        """What scores.json says of a photograph, without its scores."""
-        row, probabilities = self.data.rows[index], self.seen.probabilities[index]
-        best = self.seen.predictions[index]
-        prediction = self.data.task.classes[best]
+        """The entry of a photograph in scores.json, without its scores."""
+        row = self.data.rows[index]
+        predicted = self.survey.predictions[index]
+        prediction = self.data.task.classes[predicted]
         return {
             "image_id": row["image_id"],
             "label": row["label"],
             "prediction": prediction,
-            "confidence": float(probabilities[best]),
+            "confidence": float(self.survey.probabilities[index][predicted]),
             "correct": row["label"] == prediction if row["label"] else None,
             "on_board": index in self.board,
             "scored": index in self.scored,

@@ -1,7 +1,7 @@
-"""tf-keras-vis: heat maps at any layer and of any head, by gradients or by masking.
+"""Heat maps at any layer and of any head, made by tf-keras-vis from gradients or by masking.
 
-Left to itself, tf-keras-vis takes the last convolution, which in DenseNet121 is a 32-channel growth layer that holds a
-small part of what is pooled; so it is always told the layer.
+By default tf-keras-vis takes the last convolution, which in DenseNet121 is a 32-channel growth layer that holds only a
+small part of what is pooled. Therefore the layer is always given.
 """
 
 import warnings
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 
-with warnings.catch_warnings():  # tf-keras-vis 0.8.7 imports zoom from where SciPy used to keep it
+with warnings.catch_warnings():  # tf-keras-vis 0.8.7 imports zoom from a module that SciPy has deprecated
     warnings.filterwarnings("ignore", "Please import `zoom`", DeprecationWarning)
     from tf_keras_vis import ModelVisualization
     from tf_keras_vis.gradcam import Gradcam
@@ -26,12 +26,12 @@ GRADIENTS: dict[str, type[ModelVisualization]] = {
     "grad-cam++": GradcamPlusPlus,
     "layercam": Layercam,  # relu of the sum of features times their positive gradients: Jiang et al., IEEE TIP 2021
 }
-CHANNELS = 32  # of the largest spread, that Score-CAM masks the photograph with; tf-keras-vis calls this "faster"
+CHANNELS = 32  # Score-CAM masks the photograph with the channels that vary most; tf-keras-vis calls this "faster"
 _OPTIONS = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
 
 
 class _Silent(keras.Model):
-    """A model whose `predict`, which tf-keras-vis calls, draws no progress bar into the terminal."""
+    """A model whose `predict`, which tf-keras-vis calls, draws no progress bar in the terminal."""
 
     def predict(self, *args: object, **kwargs: object) -> object:
         return super().predict(*args, verbose=0, **kwargs)
@@ -40,14 +40,14 @@ class _Silent(keras.Model):
 def by_gradients(
     name: str, model: keras.Model, images: NDArray[np.uint8], classes: NDArray[np.integer], layer: keras.layers.Layer
 ) -> NDArray[np.floating]:
-    """A map by one of `GRADIENTS`.
+    """Maps by one of the methods in `GRADIENTS`.
 
     Args:
         name: key of `GRADIENTS`.
-        model: float32 RGB (n, S, S, 3) in 0..255 -> a score a class, float32 (n, C).
+        model: float32 RGB (n, S, S, 3) in 0..255 -> one score per class, float32 (n, C).
         images: uint8 RGB (n, S, S, 3).
         classes: int (n,).
-        layer: whose output, (n, h, w, channels), the map is made of.
+        layer: the layer whose output, (n, h, w, channels), the map is made from.
 
     Returns:
         float (n, h, w), >= 0.
@@ -56,7 +56,8 @@ def by_gradients(
 
     def score(outputs: tf.Tensor) -> tf.Tensor:
         chosen = tf.gather(outputs, classes, batch_dims=1)
-        # The gradient of the score at the value 0: Grad-CAM++ multiplies by exp(score), which overflows float32 at 89.
+        # The gradient is that of the score, but the value is 0: Grad-CAM++ multiplies by exp(score), which overflows
+        # float32 at 89.
         return chosen - tf.stop_gradient(chosen)
 
     visualiser = GRADIENTS[name](model, clone=False)
@@ -66,30 +67,33 @@ def by_gradients(
 def by_masks(
     model: keras.Model, images: NDArray[np.uint8], classes: NDArray[np.integer], layer: keras.layers.Layer
 ) -> NDArray[np.floating]:
-    """Score-CAM (Wang et al., CVPRW 2020), `CHANNELS` forward passes a photograph; arguments as for `by_gradients`.
+    """Score-CAM (Wang et al., CVPRW 2020), `CHANNELS` forward passes per photograph.
 
-    A photograph at a time, as tf-keras-vis would mask all of a batch with the union of their channels.
+    Photographs are processed one at a time, because tf-keras-vis would mask every photograph of a batch with the
+    channels of all. Arguments and result are as for `by_gradients`.
     """
     check_backend()
     visualiser = Scorecam(_Silent(model.inputs, model.outputs, name=model.name), clone=False)
-    most = min(CHANNELS, layer.output.shape[-1])
+    channels = min(CHANNELS, layer.output.shape[-1])
     maps = []
-    for image, chosen in zip(images, classes.tolist(), strict=True):
+    for image, class_index in zip(images, classes.tolist(), strict=True):
 
-        def score(outputs: tf.Tensor, chosen: int = chosen) -> tf.Tensor:
-            return outputs[:, chosen]
+        def score(outputs: tf.Tensor, class_index: int = class_index) -> tf.Tensor:
+            return outputs[:, class_index]
 
-        one = tf.constant(image[None], tf.float32)
-        maps.append(visualiser(score, one, penultimate_layer=layer, batch_size=8, max_N=most, **_OPTIONS)[0])
+        batch = tf.constant(image[None], tf.float32)
+        maps.append(visualiser(score, batch, penultimate_layer=layer, batch_size=8, max_N=channels, **_OPTIONS)[0])
     return np.stack(maps)
 
 
 def check_backend() -> None:
-    """Refuse Keras on another backend than tf-keras-vis works on.
+    """Refuse a Keras backend other than TensorFlow, which tf-keras-vis needs.
 
     Raises:
-        KerasDrError: it does not run on TensorFlow.
+        KerasDrError: Keras runs on another backend.
     """
     if keras.backend.backend() != "tensorflow":
-        remedy = "Start the command again with KERAS_BACKEND=tensorflow; saved models serve every backend."
-        raise KerasDrError("Keras on TensorFlow, which tf-keras-vis needs", keras.backend.backend(), remedy)
+        raise KerasDrError(
+            f"tf-keras-vis needs Keras on TensorFlow, but Keras runs on {keras.backend.backend()}.",
+            "Start the command again with KERAS_BACKEND=tensorflow; saved models work with every backend.",
+        )

@@ -125,7 +125,7 @@ class PreparedSet:
         """
         rows = [row for row in self.rows if row["split"] in ("train", "val")]
         labels = replace(self, rows=tuple(rows)).labels().tolist()
-        numbers = fold_numbers(labels, [row["group_id"] for row in rows], fold.of)
+        numbers = fold_numbers(labels, [row["group_id"] for row in rows], fold.folds)
         sides = {
             row["image_id"]: "val" if number == fold.number else "train"
             for row, number in zip(rows, numbers, strict=True)

@@ -31,14 +31,20 @@ class SplitShares:
 
 @dataclass(frozen=True)
 class Fold:
-    """One of the folds of a cross validation: fold `number` of 1 to `of` judges, the others train."""
+    """One fold of a cross validation: fold `number`, from 1 to `folds`, is for validation, the others for training."""
 
     number: int
-    of: int
+    folds: int
 
     def __post_init__(self) -> None:
-        if not (self.of >= 2 and 1 <= self.number <= self.of):
-            raise KerasDrError("at least 2 folds", f"fold {self.number} of {self.of}", "Choose other --folds.")
+        if self.folds < 2:
+            raise KerasDrError(
+                f"A cross validation needs at least 2 folds, but {self.folds} are asked for.", "Choose other --folds."
+            )
+        if not 1 <= self.number <= self.folds:
+            raise KerasDrError(
+                f"There is no fold {self.number} of {self.folds}; folds are numbered from 1.", "Choose other --folds."
+            )
 
 
 def group_photographs(*keys: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:

@@ -1,7 +1,7 @@
-"""Random changes of training photographs: one affine map for all that moves, one matrix for all that colours.
+"""Random changes of training photographs: one affine map for all movements, one matrix for all colour changes.
 
-Two OpenCV calls a photograph, a third of a millisecond at 224 pixels on one core: training on the same cores hardly
-waits for them. Needs no TensorFlow.
+They take two OpenCV calls per photograph, a third of a millisecond at 224 pixels on one core, so that training on the
+same cores hardly waits for them. TensorFlow is not needed.
 """
 
 import math
@@ -22,7 +22,7 @@ Draws = dict[str, float]
 
 
 def augmented(image: Image, settings: Augmentation, random: np.random.Generator) -> Image:
-    """A photograph changed at random; black surround stays black.
+    """A randomly changed copy of a photograph; its black surround stays black.
 
     Args:
         image: uint8 RGB (S, S, 3).
@@ -32,7 +32,7 @@ def augmented(image: Image, settings: Augmentation, random: np.random.Generator)
     Returns:
         uint8 RGB (S, S, 3).
     """
-    names = _MOVES + _COLOURS  # all are drawn, so that one setting does not change what another draws
+    names = _MOVES + _COLOURS  # all are drawn, so that one setting does not change the draws of another
     draws = dict(zip(names, random.uniform(-1, 1, len(names)).tolist(), strict=True))
     side = image.shape[0]
     moved = cv2.warpAffine(image, movement(side, settings, draws), (side, side))
@@ -41,7 +41,7 @@ def augmented(image: Image, settings: Augmentation, random: np.random.Generator)
 
 
 def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
-    """Flips, then quarter turns, rotation and zoom about the centre, then translation.
+    """The affine map of flips, then quarter turns, rotation and zoom about the centre, then translation.
 
     Args:
         side: of the photograph in pixels.
@@ -49,8 +49,8 @@ def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.floa
         draws: a number in [-1, 1) for each of `_MOVES`.
 
     Returns:
-        float64 (2, 3), from pixel (x, y, 1) of the photograph to pixel (x, y) of the result; whole numbers where only
-        flips and quarter turns are asked for, so that these lose nothing.
+        float64 (2, 3), from pixel (x, y, 1) of the photograph to pixel (x, y) of the result; whole numbers if there are
+        only flips and quarter turns, so that these lose nothing.
     """
     linear = np.eye(2)
     if settings.flip:
@@ -67,9 +67,9 @@ def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.floa
 
 
 def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
-    """Hue, saturation or grey, contrast about the mean grey level, and brightness, in this order.
+    """The matrix of hue, saturation or grey, contrast about the mean grey level, and brightness, in this order.
 
-    Hue turns colours about the grey axis by Rodrigues' formula (as P. Haeberli, "Matrix Operations for Image
+    Hue rotates colours about the grey axis by Rodrigues' formula (as P. Haeberli, "Matrix Operations for Image
     Processing", 1993), which leaves grey as it is.
 
     Args:
@@ -81,8 +81,8 @@ def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -
         float64 (3, 4), from (R, G, B, 1) to RGB.
     """
     angle = math.radians(settings.hue * draws["hue"])
-    across = _NEXT_AXIS - _NEXT_AXIS.T  # the cross product with (1, 1, 1)
-    hue = math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) / math.sqrt(3) * across
+    cross_product = _NEXT_AXIS - _NEXT_AXIS.T  # with (1, 1, 1)
+    hue = math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) / math.sqrt(3) * cross_product
     grey = (draws["grayscale"] + 1) / 2 < settings.grayscale
     saturation = 0.0 if grey else 1 + settings.saturation * draws["saturation"]
     matrix = (saturation * np.eye(3) + (1 - saturation) * _LUMA) @ hue

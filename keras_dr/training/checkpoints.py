@@ -1,4 +1,4 @@
-"""Where a training stands: after each epoch, and every so many steps, saved so that it goes on bit for bit.
+"""The state of a training, saved after each epoch and every so many steps, so that it continues bit for bit.
 
 RUN/checkpoints/ state.json <phase>-<epoch>-<step>.weights.h5
 """
@@ -21,15 +21,15 @@ PHASES = ("frozen", "finetune")
 
 @dataclass
 class State:
-    """Where a training stands; `checkpoints/state.json`.
+    """The state of a training, as in `checkpoints/state.json`.
 
     Attributes:
-        phase: of `PHASES`.
+        phase: one of `PHASES`.
         epoch: finished epochs of the phase.
         step: finished batches of the epoch after them.
-        sums: of Keras's loss and accuracy over these batches, and their counts: float32 as the metrics hold them.
+        sums: Keras's sums of loss and accuracy over these batches, and their counts, float32 like the metrics.
         seconds: spent in the phase.
-        history: a row an epoch.
+        history: one row per epoch.
         finished: phase -> result.
     """
 
@@ -47,7 +47,7 @@ class State:
         return self.epoch > 0 or self.step > 0
 
     def rows(self) -> list[dict[str, Any]]:
-        """The history of the phase."""
+        """The rows of the history that belong to the phase."""
         return [row for row in self.history if row["phase"] == self.phase]
 
 
@@ -64,17 +64,17 @@ class Checkpoints:
         self.file = self.folder / "state.json"
 
     def state(self) -> State:
-        """What was saved last, or the begin."""
+        """The state that was saved last, or that of the beginning."""
         return State(**folders.read_json(self.file)) if self.file.is_file() else State()
 
     def load(self, trainer: keras.Model, state: State) -> None:
-        """Set weights and optimiser to what was saved with `state`."""
+        """Set weights and optimiser to those that were saved with `state`."""
         trainer.load_weights(self._weights(state))
 
     def save(self, trainer: keras.Model, state: State) -> None:
-        """Weights and optimiser first, then the state that names them, then drop the ones before."""
+        """Save weights and optimiser, then the state that names their file; then delete older files."""
         file = self._weights(state)
-        # HDF5 crashes on a full disk instead of telling: room for weights, gradients and moments
+        # HDF5 crashes on a full disk without a message. The room is for weights, gradients and moments.
         folders.check_room(self.folder, 16 * trainer.count_params() + (1 << 20))
         trainer.save_weights(file)
         folders.write_json(self.file, asdict(state))
@@ -83,7 +83,7 @@ class Checkpoints:
                 old.unlink()
 
     def finish(self, state: State) -> None:
-        """Note that a phase has ended; its checkpoint is of no more use."""
+        """Record that a phase has ended, so that its checkpoint is no longer needed."""
         folders.write_json(self.file, asdict(state))
 
     def _weights(self, state: State) -> Path:
@@ -91,28 +91,34 @@ class Checkpoints:
 
 
 def metric_values(model: keras.Model) -> list[float]:
-    """Sums and counts that the compiled loss and metrics hold, float32, in Keras's order."""
+    """The sums and counts of the compiled loss and metrics, float32, in Keras's order."""
     return [float(keras.ops.convert_to_numpy(variable)) for variable in _metric_variables(model)]
 
 
 def add_to_metrics(model: keras.Model, values: Sequence[float], copies: int = 1) -> dict[str, Any]:
-    """Add what `metric_values` gave before the first batch of a call to what the metrics hold after it.
+    """Add the metric values of earlier batches to the metrics after the first batch of a call.
 
-    Not before that batch, as Keras makes the variables in it. The sums are those of a call that was not interrupted,
-    bit for bit: adding two numbers rounds the same in either order.
+    They cannot be added before that batch, because Keras creates the variables in it. The sums are those of an
+    uninterrupted call, bit for bit: the sum of two numbers is rounded the same in either order.
 
     Args:
         model: compiled.
-        values: of the batches before.
-        copies: how often the batch that the metrics hold was given, each time to another device.
+        values: from `metric_values`, of the earlier batches.
+        copies: how often the metrics count the first batch, once for each device that was given all of it.
 
     Returns:
         Name of a metric -> its mean.
     """
-    getattr(model, "jax_state_sync", lambda: None)()
-    for variable, now, before in zip(_metric_variables(model), metric_values(model), values, strict=True):
-        variable.assign(np.float32(now / copies) + np.float32(before))
+    sync_jax_state(model)
+    for variable, new, earlier in zip(_metric_variables(model), metric_values(model), values, strict=True):
+        variable.assign(np.float32(new / copies) + np.float32(earlier))
     return model.get_metrics_result()
+
+
+def sync_jax_state(model: keras.Model) -> None:
+    """Write the state that Keras's JAX trainer holds back to the model's variables; other trainers need nothing."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def _metric_variables(model: keras.Model) -> list[keras.Variable]:
@@ -121,20 +127,24 @@ def _metric_variables(model: keras.Model) -> list[keras.Variable]:
 
 @contextmanager
 def held_interrupt() -> Iterator[list[int]]:
-    """Ctrl-C within it is noted in the list yielded, for the step to be finished and saved; a second one interrupts."""
-    noted: list[int] = []
+    """Within it, Ctrl-C is recorded, so that the step can be finished and saved; a second Ctrl-C interrupts.
+
+    Yields:
+        A list of the signals received; empty without Ctrl-C.
+    """
+    signals: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield noted
+        yield signals
         return
-    before = signal.getsignal(signal.SIGINT)
+    handler_before = signal.getsignal(signal.SIGINT)
 
-    def note(number: int, frame: Any) -> None:
-        if noted:
+    def record(number: int, frame: Any) -> None:
+        if signals:
             raise KeyboardInterrupt
-        noted.append(number)
+        signals.append(number)
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, record)
     try:
-        yield noted
+        yield signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, handler_before)

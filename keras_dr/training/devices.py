@@ -1,4 +1,4 @@
-"""What a training runs on: one device, several of one machine, or several machines; and how to tell it."""
+"""The devices that a training runs on: one, several of one machine, or several machines; and their description."""
 
 import os
 from collections import Counter
@@ -12,30 +12,30 @@ from keras_dr.training.spread import DeviceSpread
 
 
 def spread() -> DeviceSpread:
-    """Over all devices that the backend sees.
+    """The spread over all devices that the backend sees.
 
-    TensorFlow spreads over the GPUs of one machine by `tf.distribute.MirroredStrategy`, JAX over those of several by
-    `keras.distribution`, once `hosts.connect` has brought them together.
+    TensorFlow spreads over the GPUs of one machine by `tf.distribute.MirroredStrategy`. JAX spreads over the devices of
+    several machines by `keras.distribution`, after `hosts.connect` has connected them.
     """
     if keras.backend.backend() == "jax":
         from keras_dr.training.hosts import spread_by_jax
 
         return spread_by_jax()
-    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    if len(found) == 1:
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) == 1:
         return DeviceSpread()
-    strategy = _mirrored(tuple(device.name for device in found))
-    return DeviceSpread(strategy.scope, devices=len(found), copies=len(found))
+    strategy = _mirrored(tuple(device.name for device in devices))
+    return DeviceSpread(strategy.scope, devices=len(devices), copies=len(devices))
 
 
 @cache
-def _mirrored(found: tuple[str, ...]) -> tf.distribute.Strategy:
-    """One a process: a second one would number its sums between devices as the first did, and mix them up."""
-    return tf.distribute.MirroredStrategy(found)
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """The one strategy of the process: a second would reuse the first's collective keys and mix up their reductions."""
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def names() -> list[str]:
-    """What the backend computes on: an entry a device, GPUs by their model where it is known."""
+    """The names of the devices that the backend computes on; GPUs by their model where it is known."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -45,18 +45,19 @@ def names() -> list[str]:
 
 
 def describe(precision: str) -> str:
-    """Backend, devices and precision in a line, with a warning where a GPU lies idle."""
-    backend, found = keras.backend.backend(), Counter(names())
-    counted = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in found.items())
+    """Devices, backend and precision in one line, with a warning if the backend does not use the machine's GPU."""
+    backend = keras.backend.backend()
+    counts = Counter(names())
+    counted = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
     text = f"Training on {counted} ({os.cpu_count()} cores), {backend}, {precision}."
-    if machine_has_gpu() and all(name.lower() == "cpu" for name in found):
+    if machine_has_gpu() and all(name.lower() == "cpu" for name in counts):
         text += (
-            f" Warning: this machine has a GPU that {backend} does not see; "
-            "install tensorflow[and-cuda] or jax[cuda12], see docs/training.md."
+            f" Warning: this machine has a GPU that {backend} does not see. "
+            "Install tensorflow[and-cuda] or jax[cuda12]; see docs/training.md."
         )
     return text
 
 
 def machine_has_gpu() -> bool:
-    """Whether the operating system knows an NVIDIA GPU that this process may use."""
+    """Whether the operating system reports an NVIDIA GPU that this process may use."""
     return Path("/dev/nvidia0").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "0") not in ("", "-1")

@@ -1,14 +1,15 @@
-"""Several runs as one: a grader of the mean of their logits, calibrated anew.
+"""An ensemble of runs as one run: a grader whose logits are the mean of theirs, with a calibration of its own.
 
-The members' feature maps are laid side by side under one linear head that holds all of theirs, so that an ensemble is
-evaluated, explained in closed form, and exported like any run. The mean of logits is, but for a constant, the logarithm
-of the geometric mean of the members' probabilities.
+The feature maps of the members are concatenated under one linear head made of theirs, so that an ensemble is evaluated,
+explained in closed form and exported like any run. Up to a constant, the mean of logits is the logarithm of the
+geometric mean of the members' probabilities.
 
 RUN/ run.json model.keras history.csv
 """
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.metrics import measure
 from keras_dr.models.grader import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
 from keras_dr.models.heads import probabilities
+from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training import forward
 from keras_dr.training.finish import calibrated
 from keras_dr.training.loop import save_model
@@ -32,20 +34,20 @@ from keras_dr.training.run import Run
 def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwrite: bool = False) -> Run:
     """Write the ensemble of several runs as a run.
 
-    Operating point and temperature are chosen on the validation photographs that all members share; for the folds of a
-    cross validation, on what each fold says of the photographs that it did not learn from.
+    Operating point and temperature are chosen on the validation photographs, which all members share; for the folds of
+    a cross validation, on the predictions of each fold for its own validation photographs.
 
     Args:
-        members: runs or their folders; a cross validation's folder stands for all its folds.
+        members: runs or their folders; the folder of a cross validation stands for all its folds.
         target: the folder to write.
         overwrite: whether an existing run at `target` is replaced; by default it is refused.
 
     Returns:
-        The Run.
+        The ensemble as a Run.
 
     Raises:
-        KerasDrError: fewer than two runs, of different tasks, preparation, data or heads, with feature maps of
-            different sides, or whose validation photographs overlap without being the same.
+        KerasDrError: there are fewer than two runs; they differ in task, preparation, data, decision or the side of
+            their feature maps; or their validation photographs overlap without being the same.
 
     Example:
         >>> both = dr.ensemble(["runs/first", "runs/second"], "runs/both")
@@ -70,12 +72,12 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
         chosen = _calibrate(members, models, model)
         folders.write_bytes(folder / "history.csv", encode_csv(["phase", "epoch"], []))
         first = members[0].about
-        same = ("task", "classes", "referable", "preprocessing", "backend")
+        shared_keys = ("task", "classes", "referable", "preprocessing", "backend")
         seconds = sum(phase["seconds"] for member in members for phase in member.about["phases"].values())
         folders.write_manifest(
             folder,
             "run",
-            **{key: first[key] for key in same},
+            **{key: first[key] for key in shared_keys},
             recipe=first["recipe"] | {"backbone": ENSEMBLE},
             data=_data(members, target),
             members=[{"run": member.folder.name, "model_sha256": member.about["model_sha256"]} for member in members],
@@ -89,24 +91,30 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
 
 
 def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
-    """One grader of the mean of several graders' logits, each divided by its temperature.
+    """A grader whose logits are the mean of several graders' logits, each divided by its temperature.
 
     Args:
-        models: graders of one size with softmax heads of the same classes, or all ordinal; feature maps of one side.
-        temperatures: > 0, one a grader.
+        models: graders for photographs of one size, all with softmax heads of the same classes or all with ordinal
+            heads, and with feature maps of the same side.
+        temperatures: > 0, one per grader.
 
     Returns:
-        Grader from float32 RGB (n, S, S, 3) to float32 logits (n, K).
+        A grader from float32 RGB (n, S, S, 3) to float32 logits (n, K).
 
     Raises:
-        KerasDrError: feature maps of different sides.
+        KerasDrError: the feature maps have different sides.
     """
     sides = [feature_layer(model).output.shape[1] for model in models]
     if len(set(sides)) > 1:
-        found = ", ".join(f"{model.name} {side}" for model, side in zip(models, sides, strict=True))
-        raise KerasDrError("feature maps of one side", found, "Join runs whose backbones have maps of one side.")
+        listed = ", ".join(f"{model.name} {side}" for model, side in zip(models, sides, strict=True))
+        raise KerasDrError(
+            f"The feature maps of the runs have different sides in pixels: {listed}.",
+            "Combine runs whose backbones have feature maps of the same side.",
+        )
     image = keras.Input(models[0].input_shape[1:], name="image")
-    features, kernels, biases = [], [], []
+    features = []
+    kernels = []
+    biases = []
     for number, (model, temperature) in enumerate(zip(models, temperatures, strict=True), start=1):
         backbone = keras.Model(model.inputs[0], feature_layer(model).output)
         copy = keras.models.clone_model(backbone, image, clone_function=partial(_renamed, number))
@@ -117,15 +125,16 @@ def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> ke
         biases.append(bias / (temperature * len(models)))
     pooled = layers.GlobalAveragePooling2D(name="pooling")(layers.Concatenate(name=ENSEMBLE_FEATURES)(features))
     head = models[0].get_layer(LOGITS)
-    joined = type(head).from_config(head.get_config())
-    whole = keras.Model(image, joined(pooled), name=ENSEMBLE)
+    combined_head = type(head).from_config(head.get_config())
+    model = keras.Model(image, combined_head(pooled), name=ENSEMBLE)
     kernel = np.concatenate(kernels)
-    joined.set_weights([kernel[:, : joined.weights[0].shape[1]], np.sum(biases, axis=0)])
-    return whole
+    outputs = combined_head.weights[0].shape[1]  # an ordinal head has one direction for all its steps
+    combined_head.set_weights([kernel[:, :outputs], np.sum(biases, axis=0)])
+    return model
 
 
 def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
-    """A layer of member `number` under a name of its own."""
+    """A copy of a layer of member `number` under a name that no other member has."""
     settings = layer.get_config()
     if not isinstance(layer, layers.InputLayer):
         settings["name"] = f"member{number}_{layer.name}"
@@ -133,30 +142,37 @@ def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
 
 
 def _expand(members: Sequence[Run | Path | str]) -> list[Run]:
-    """The runs, and the folds of cross validations."""
+    """The runs, with each cross validation replaced by the runs of its folds."""
     runs: list[Run] = []
     for member in members:
         if not isinstance(member, Run) and (Path(member) / folders.MANIFESTS["cross-validation"]).is_file():
-            folds = Path(member).glob("fold-*")
-            runs += [Run.load(fold) for fold in sorted(folds, key=lambda fold: int(fold.name.rpartition("-")[2]))]
+            folds = sorted(Path(member).glob("fold-*"), key=lambda fold: int(fold.name.rpartition("-")[2]))
+            runs += [Run.load(fold) for fold in folds]
         else:
             runs.append(Run.load(member))
     return runs
 
 
 def _check(members: Sequence[Run]) -> None:
-    """Refuse what is not one grader's."""
+    """Refuse runs that cannot be combined into one grader."""
     if len(members) < 2:
-        raise KerasDrError("two runs or more", str(len(members)), "Name others, or a cross validation.")
+        raise KerasDrError(
+            f"An ensemble needs at least 2 runs, but {len(members)} {'is' if len(members) == 1 else 'are'} given.",
+            "Name more runs, or a cross validation.",
+        )
     first = members[0]
     for member in members[1:]:
-        for name, of in _COMMON.items():
-            if of(member) != of(first):
-                expected = f"runs of one {name}: {of(first)} in {first.folder}"
-                raise KerasDrError(expected, f"{of(member)} in {member.folder}", "Leave one out.")
+        for name, value_of in _SHARED_VALUES.items():
+            if value_of(member) != value_of(first):
+                raise KerasDrError(
+                    f"The runs differ in their {name}: {value_of(first)} in {first.folder}, {value_of(member)} in "
+                    f"{member.folder}.",
+                    "Leave one of them out.",
+                )
 
 
-_COMMON = {
+# Name -> how to read from a run what all members must share.
+_SHARED_VALUES: dict[str, Callable[[Run], Any]] = {
     "task": lambda run: run.task.classes,
     "preparation": lambda run: run.preprocessing,
     "prepared set": lambda run: run.about["data"]["manifest_sha256"],
@@ -165,32 +181,44 @@ _COMMON = {
 
 
 def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
-    """What run.json says of the data; of folds no longer which, as together they learned from train and val."""
+    """The entry "data" of run.json. It names no fold, because together folds are trained on train and val."""
     first = members[0]
     data = {key: value for key, value in first.about["data"].items() if key != "fold"}
-    home = (first.folder.resolve() / data["prepared"]).resolve()
-    return data | {"prepared": os.path.relpath(home, target.resolve()), "folds": _are_folds(members)}
+    prepared_folder = (first.folder.resolve() / data["prepared"]).resolve()
+    return data | {"prepared": os.path.relpath(prepared_folder, target.resolve()), "folds": _are_folds(members)}
 
 
 def _are_folds(members: Sequence[Run]) -> bool:
+    """Whether the members are folds of a cross validation."""
     return any("fold" in member.about["data"] for member in members)
 
 
 def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: keras.Model) -> dict[str, Any]:
-    """What a run chooses on validation photographs, as keys of run.json."""
-    task, decision = members[0].task, members[0].decision
-    sides = [member.own_set().split("val") for member in members]
-    if all(side.rows == sides[0].rows for side in sides):
-        labels, logits = sides[0].labels(), forward.forward(members[0], model, sides[0])
+    """The choices of a run on its validation photographs, as keys of run.json."""
+    task = members[0].task
+    decision = members[0].decision
+    validation_sets = [member.own_set().split("val") for member in members]
+    if all(data.rows == validation_sets[0].rows for data in validation_sets):
+        labels = validation_sets[0].labels()
+        logits = forward.forward(members[0], model, validation_sets[0])
     else:
-        names = [row["image_id"] for side in sides for row in side.rows]
-        if len(set(names)) < len(names):
-            found = "some in several"
-            raise KerasDrError(
-                "the same validation photographs in all runs, or others in each", found, "Leave one out."
-            )
-        labels = np.concatenate([side.labels() for side in sides])
-        parts = zip(members, models, sides, strict=True)
-        logits = np.concatenate([forward.forward(run, own, side) / run.temperature for run, own, side in parts])
+        _check_disjoint(validation_sets)
+        labels = np.concatenate([data.labels() for data in validation_sets])
+        parts = zip(members, models, validation_sets, strict=True)
+        logits = np.concatenate(
+            [forward.forward(run, member_model, data) / run.temperature for run, member_model, data in parts]
+        )
     scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
     return calibrated(labels, logits, task, members[0].recipe, decision) | {"validation": scores}
+
+
+def _check_disjoint(validation_sets: Sequence[PreparedSet]) -> None:
+    """Refuse runs whose validation photographs overlap without being the same."""
+    counts = Counter(row["image_id"] for data in validation_sets for row in data.rows)
+    in_several = [image_id for image_id, count in counts.items() if count > 1]
+    if in_several:
+        raise KerasDrError(
+            "The runs must have the same validation photographs or none in common, but they share only some, such as "
+            f"{in_several[0]}.",
+            "Leave one of the runs out.",
+        )

@@ -1,4 +1,4 @@
-"""What is done to a trained grader before it is kept: cut-points, float32, and all that is chosen on validation."""
+"""The last steps after training: cut-points, conversion to float32, and all choices made on validation photographs."""
 
 from pathlib import Path
 from typing import Any
@@ -22,33 +22,34 @@ from keras_dr.training.loop import Training, save_model
 def calibrated(
     labels: NDArray[np.int64], outputs: NDArray[np.floating], task: Task, recipe: Recipe, decision: str
 ) -> dict[str, Any]:
-    """What `calibration.calibrate` chooses, as keys of run.json.
+    """The choices of `calibration.calibrate`, as keys of run.json.
 
     Args:
         labels: int (n,), class indices of validation photographs.
-        outputs: float (n, K), what the grader says of them.
+        outputs: float (n, K), the grader's outputs for them.
         task: the label space.
-        recipe: for the operating point that photographs are referred by.
+        recipe: sets the rule and the target of the operating point.
         decision: see `decision.decide`.
     """
 
     def decode(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
         return probabilities(logits, len(task.classes), temperature)
 
-    return calibrate(
-        labels, outputs, decode, task, recipe.operating_point.rule, recipe.operating_point.target, decision
-    )
+    point = recipe.operating_point
+    return calibrate(labels, outputs, decode, task, point.rule, point.target, decision)
 
 
 def finished_head(recipe: Recipe, classes: int, head: layers.Layer, labels: NDArray[np.int64], outputs: Any) -> Any:
-    """A head as it is kept: a regression with its cut-points, an ordinal head with ordered offsets, a softmax as it is.
+    """The weights of a head to keep: a regression gets its cut-points, an ordinal head ordered offsets.
+
+    A softmax head is not changed.
 
     Args:
-        recipe: which kind of head.
+        recipe: sets the kind of head.
         classes: number C of classes.
         head: the trained layer.
-        labels: int (n,), of validation photographs.
-        outputs: float (n, K), what the head says of them.
+        labels: int (n,), class indices of validation photographs.
+        outputs: float (n, K), the head's outputs for them.
 
     Returns:
         The head's weights, for a softmax or an ordinal layer of C classes.
@@ -64,10 +65,10 @@ def finished_head(recipe: Recipe, classes: int, head: layers.Layer, labels: NDAr
 
 
 def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
-    """Where a score passes from one grade to the next, for the best quadratic kappa.
+    """The scores at which one grade passes to the next, chosen for the best quadratic kappa.
 
-    One cut-point after another is moved to the place between two scores that serves kappa best, until none moves;
-    the begin is halfway between the grades. Ties go to the place nearest the old one.
+    The cut-points begin halfway between the grades. One after the other is moved to the midpoint between two scores
+    that gives the best kappa, until none moves. Among equally good midpoints the one nearest to the old is taken.
 
     Args:
         labels: int (n,), 0..C-1.
@@ -79,7 +80,7 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
     """
     cuts = np.arange(classes - 1, dtype=np.float64) + 0.5
     values = np.unique(scores)
-    places = (values[:-1] + values[1:]) / 2
+    midpoints = (values[:-1] + values[1:]) / 2
 
     def kappa(trial: NDArray[np.float64]) -> float:
         predictions = (scores[:, None] > trial).sum(axis=1)
@@ -90,23 +91,25 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
         for step in range(classes - 1):
             low = cuts[step - 1] if step else -np.inf
             high = cuts[step + 1] if step + 2 < classes else np.inf
-            trials = [cuts[step], *places[(places > low) & (places < high)]]
-            # rounded, so that equal kappas that differ by their last bit are ties
-            worth = [(round(kappa(_with(cuts, step, place)), 9), -abs(place - cuts[step])) for place in trials]
-            cuts[step] = trials[max(range(len(trials)), key=worth.__getitem__)]
+            old = cuts[step]
+            trials = [old, *midpoints[(midpoints > low) & (midpoints < high)]]
+            best = old
+            best_rank = (-np.inf, -np.inf)
+            for trial in trials:
+                cuts[step] = trial
+                # Rounded, so that equal kappas which differ in their last bit are ties.
+                rank = (round(kappa(cuts), 9), -abs(trial - old))
+                if rank > best_rank:
+                    best = trial
+                    best_rank = rank
+            cuts[step] = best
         if np.array_equal(before, cuts):
             break
     return cuts
 
 
-def _with(cuts: NDArray[np.float64], step: int, place: float) -> NDArray[np.float64]:
-    changed = cuts.copy()
-    changed[step] = place
-    return changed
-
-
 def _sharpness(labels: NDArray[np.int64], distances: NDArray[np.floating], classes: int) -> float:
-    """The factor on distances (n, C-1) from the cut-points that makes the labels likeliest."""
+    """The factor on the distances (n, C-1) from the cut-points that makes the labels most likely."""
 
     def loss(log_slope: float) -> float:
         return measure.log_loss(labels, probabilities(np.exp(log_slope) * distances, classes))
@@ -115,33 +118,35 @@ def _sharpness(labels: NDArray[np.int64], distances: NDArray[np.floating], class
 
 
 def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[NDArray[np.float32]]) -> keras.Model:
-    """The grader as it is kept: in float32, a regression as an ordinal head with its cut-points.
+    """The grader to keep: in float32, with an ordinal head in place of a regression.
 
     Args:
-        model: what was trained.
-        recipe: by what.
+        model: the trained model.
+        recipe: that it was trained with.
         classes: number C of classes.
-        head: weights from `heads.finished_head`.
+        head: weights from `finished_head`.
 
     Returns:
-        Model to logits (n, C) of a softmax or (n, C - 1) of an ordinal head.
+        A model from photographs to logits (n, C) of a softmax or (n, C - 1) of an ordinal head.
     """
     kind = "ordinal" if recipe.head == "regression" else recipe.head
     recipe = recipe.model_copy(update={"head": kind})
-    whole = recipe_model(recipe, model.input_shape[1], classes)
-    for source, target in zip(model.layers[:-1], whole.layers[:-1], strict=True):
+    finished = recipe_model(recipe, model.input_shape[1], classes)
+    for source, target in zip(model.layers[:-1], finished.layers[:-1], strict=True):
         target.set_weights(source.get_weights())
-    whole.layers[-1].set_weights(head)
-    return whole
+    finished.layers[-1].set_weights(head)
+    return finished
 
 
 def finish_model_file(file: Path, training: Training) -> None:
-    """Turn a trained model into one as it is kept; done again, nothing changes."""
-    recipe, classes = training.recipe, len(training.task.classes)
+    """Replace the file of a trained model by that of the model to keep; a second call changes nothing."""
+    recipe = training.recipe
+    classes = len(training.task.classes)
     model = keras.saving.load_model(file, compile=False)
     head = model.get_layer(LOGITS)
-    plain = recipe.head == "softmax" and recipe.precision == "float32"
-    if plain or (recipe.head == "regression" and model.output_shape[1] == classes - 1):
+    needs_no_change = recipe.head == "softmax" and recipe.precision == "float32"
+    is_finished_regression = recipe.head == "regression" and model.output_shape[1] == classes - 1
+    if needs_no_change or is_finished_regression:
         return
     outputs = model.predict(training.val_photographs.batches(recipe.batch_size), verbose=0)
     weights = finished_head(recipe, classes, head, training.val_labels, outputs)

@@ -1,4 +1,4 @@
-"""Cross validation: a run a fold, and what each says of the photographs that it did not learn from.
+"""Cross validation: one run per fold, and the predictions of each for the photographs that it was not trained on.
 
 RUN/ cross_validation.json out_of_fold.csv fold-1/ ... fold-N/, each an ordinary run
 """
@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Stage, no_progress
-from keras_dr.datasets.grades import Task
-from keras_dr.metrics import measure, predictions
-from keras_dr.metrics.predictions import write_predictions
+from keras_dr.metrics import measure
+from keras_dr.metrics.predictions import Predictions, write_predictions
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
@@ -32,8 +31,9 @@ class CrossValidation:
     """The runs of a cross validation.
 
     Attributes:
-        folder: where it lies.
-        figures: the content of cross_validation.json: folds, their mean, deviation and the pooled scores.
+        folder: of the cross validation.
+        figures: the content of cross_validation.json: the scores of the folds, their mean and deviation, and the pooled
+            scores.
     """
 
     folder: Path
@@ -58,16 +58,18 @@ def cross_validate(
     overwrite: bool = False,
     stage: Stage | None = None,
 ) -> CrossValidation:
-    """Train one run per fold of the train and val photographs, and judge each photograph by the run that never saw it.
+    """Train one run per fold on the photographs of train and val, and grade each by the run that was not trained on it.
 
-    Each fold's epoch and threshold are chosen on the photographs that it judges: figures to choose a recipe by, a
-    little too good to report. The test split stays untouched. An interrupted call goes on in the fold where it stood.
+    The epoch and the threshold of each fold are chosen on the photographs that it grades. The figures serve to choose
+    a recipe; they are slightly too good to report. The test split is not used. An interrupted call continues in the
+    fold where it stopped.
 
     Args:
         data: a Prepared set with train and val splits, or its folder.
         target: the folder to write.
-        recipe: what to do in each fold: a recipe, a YAML file, or the name of a shipped recipe.
-        folds: the number of folds, 2 or more.
+        recipe: for the training of each fold: a recipe, a YAML file, or the name of a shipped recipe; by default
+            `Recipe()`.
+        folds: the number of folds, at least 2.
         save_every: as for `train`.
         overwrite: whether an existing cross validation at `target` is replaced; by default it is refused.
         stage: given the name of a fold, returns a context that yields its progress function.
@@ -76,8 +78,8 @@ def cross_validate(
         The cross validation.
 
     Raises:
-        KerasDrError: too few patients for so many folds, a fold without positive or without negative photographs, or
-            as for `train`.
+        KerasDrError: there are too few patients for so many folds, a fold has no positive or no negative photographs,
+            or as for `train`.
 
     Example:
         >>> dr.cross_validate("prepared/idrid", "folds/idrid", recipe="idrid", folds=5).figures["pooled"]
@@ -87,66 +89,94 @@ def cross_validate(
     target = Path(target)
     recipe = Recipe.load(recipe)
     folders.check_target(target, "cross-validation", overwrite)
-    sides = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
-    _check(sides, folds)
+    folded_sets = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
+    _check(folded_sets, folds)
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "folds": folds}
     with folders.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
-        judged = []
-        for number, side in enumerate(sides, 1):
-            place = folder / f"fold-{number}"
-            if not (place / folders.MANIFESTS["run"]).is_file():
+        graded_folds = []
+        for number, folded in enumerate(folded_sets, start=1):
+            fold_folder = folder / f"fold-{number}"
+            if not (fold_folder / folders.MANIFESTS["run"]).is_file():
                 with stage(f"fold {number} of {folds}") if stage else nullcontext(no_progress) as progress:
-                    train(side, place, recipe, save_every=save_every, progress=progress)
-            grader = Run.load(place)
-            held_out = side.split("val")
-            judged.append((grader, held_out, predict(grader, grader.model(), held_out)))
-        _write_out_of_fold(folder / "out_of_fold.csv", judged)
-        summary = summarise([held_out.labels() for _, held_out, _ in judged], [p for *_, p in judged], judged[0][0])
+                    train(folded, fold_folder, recipe, save_every=save_every, progress=progress)
+            run = Run.load(fold_folder)
+            held_out = folded.split("val")
+            graded_folds.append(_GradedFold(run, held_out, predict(run, run.model(), held_out)))
+        _write_out_of_fold(folder / "out_of_fold.csv", graded_folds)
+        summary = summarise(
+            [fold.held_out.labels() for fold in graded_folds],
+            [fold.probabilities for fold in graded_folds],
+            graded_folds[0].run,
+        )
         manifest = {"recipe": plan["recipe"], "data": {"manifest_sha256": manifest_sha256}, **summary}
         folders.write_manifest(folder, "cross-validation", **manifest)
     return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
 
 
-def summarise(labels: list[NDArray[np.int64]], likely: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _GradedFold:
+    """A fold after training.
+
+    Attributes:
+        run: that was trained.
+        held_out: its validation photographs, n of them.
+        probabilities: float64 (n, C), the run's for these photographs.
+    """
+
+    run: Run
+    held_out: PreparedSet
+    probabilities: NDArray[np.float64]
+
+
+def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:
     """Scores of each fold, their mean and standard deviation (of a sample, n - 1), and of all photographs pooled.
 
     Args:
-        labels: int (n,) a fold.
-        likely: float (n, C) a fold.
-        run: of any fold, for its task and way of deciding.
+        labels: int (n,) for each fold.
+        probabilities: float (n, C) for each fold.
+        run: of any fold, for its task and decision.
     """
-    task: Task = run.task
 
-    def scores(truth: NDArray[np.int64], says: NDArray[np.float64]) -> dict[str, float | None]:
-        return measure.validation_scores(truth, says, task, run.decision)
+    def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
+        return measure.validation_scores(labels, probabilities, run.task, run.decision)
 
-    folds = [scores(truth, says) for truth, says in zip(labels, likely, strict=True)]
-    whole = {name: [fold[name] for fold in folds] for name in folds[0]}
-    known = {name: [v for v in values if v is not None] for name, values in whole.items() if None not in values}
+    folds = [scores(*fold) for fold in zip(labels, probabilities, strict=True)]
+    mean: dict[str, float | None] = {}
+    deviation: dict[str, float | None] = {}
+    for name in folds[0]:
+        values = [fold[name] for fold in folds]
+        known = [value for value in values if value is not None]
+        complete = len(known) == len(values)
+        mean[name] = float(np.mean(known)) if complete else None
+        deviation[name] = float(np.std(known, ddof=1)) if complete else None
     return {
-        "folds": [{"photographs": len(truth), **fold} for truth, fold in zip(labels, folds, strict=True)],
-        "mean": {name: float(np.mean(known[name])) if name in known else None for name in whole},
-        "deviation": {name: float(np.std(known[name], ddof=1)) if name in known else None for name in whole},
-        "pooled": scores(np.concatenate(labels), np.concatenate(likely)),
+        "folds": [{"photographs": len(of_fold), **fold} for of_fold, fold in zip(labels, folds, strict=True)],
+        "mean": mean,
+        "deviation": deviation,
+        "pooled": scores(np.concatenate(labels), np.concatenate(probabilities)),
     }
 
 
-def _write_out_of_fold(file: Path, judged: list[tuple[Run, PreparedSet, NDArray[np.float64]]]) -> None:
-    """predictions.csv of all folds, with the fold of each photograph."""
-    rows = [row | {"fold": number} for number, (_, held_out, _) in enumerate(judged, 1) for row in held_out.rows]
-    labels = np.concatenate([side.labels() for _, side, _ in judged])
-    likely = np.concatenate([p for *_, p in judged])
-    grader = judged[0][0]
-    of = predictions.Predictions(labels, likely, grader.task, grader.decision)
-    thresholds = np.concatenate([np.full(len(p), one.threshold) for one, _, p in judged])
-    write_predictions(file, rows, of, thresholds, ["fold"])
+def _write_out_of_fold(file: Path, graded_folds: list[_GradedFold]) -> None:
+    """Write the predictions of all folds as predictions.csv, with the fold of each photograph."""
+    rows = []
+    for number, fold in enumerate(graded_folds, start=1):
+        rows += [row | {"fold": number} for row in fold.held_out.rows]
+    labels = np.concatenate([fold.held_out.labels() for fold in graded_folds])
+    probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
+    thresholds = np.concatenate([np.full(len(fold.probabilities), fold.run.threshold) for fold in graded_folds])
+    run = graded_folds[0].run
+    write_predictions(file, rows, Predictions(labels, probabilities, run.task, run.decision), thresholds, ["fold"])
 
 
-def _check(sides: list[PreparedSet], folds: int) -> None:
-    """Find out before the first fold what would fail in a later one."""
-    for number, side in enumerate(sides, 1):
-        positive = np.isin(side.split("val").labels(), side.task.referable)
-        if side.task.referable and (positive.all() or not positive.any()):
-            found = f"{int(positive.sum())} positive of {len(positive)} in fold {number}"
-            raise KerasDrError(f"positive and negative photographs in each of {folds} folds", found, "Choose fewer.")
+def _check(folded_sets: list[PreparedSet], folds: int) -> None:
+    """Refuse before the first fold what would fail in a later one."""
+    for number, folded in enumerate(folded_sets, start=1):
+        positive = np.isin(folded.split("val").labels(), folded.task.referable)
+        if folded.task.referable and (positive.all() or not positive.any()):
+            raise KerasDrError(
+                f"Each of the {folds} folds needs positive and negative photographs, but fold {number} has "
+                f"{int(positive.sum())} positive of {len(positive)}.",
+                "Choose fewer --folds.",
+            )

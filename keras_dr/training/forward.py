@@ -1,8 +1,9 @@
-"""What a run says of photographs: one forward pass, or the mean over eight views of each."""
+"""The outputs of a run for photographs: one forward pass, or the mean over eight views of each."""
 
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,53 +21,71 @@ from keras_dr.training.run import Run, recalibrated
 def forward(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float32]:
-    """The model's outputs for every photograph, float32 (n, K); the mean over eight views where the run `turns`."""
-    photographs = Photographs(data.image_files(), run.preprocessing.size, keep=run.turns)
-    views = VIEWS if run.turns else VIEWS[:1]
-    steps = -(-len(data.rows) // batch_size)
-    outputs = []
-    for number, view in enumerate(views):
-        tick = keras.callbacks.LambdaCallback(
-            on_predict_batch_end=lambda step, logs, done=number * steps: (
-                progress(done + step + 1, len(views) * steps, "predict") if progress else None
-            )
-        )
-        batches = photographs.batches(batch_size)
-        if view != VIEWS[0]:
-            batches = batches.map(partial(_turned, *view))
-        outputs.append(model.predict(batches, verbose=0, callbacks=[tick]))
-    return np.mean(outputs, axis=0)
-
-
-# Quarter turns, and whether mirrored: the eight ways to lay a square photograph.
-VIEWS = tuple((turns, mirrored) for mirrored in (False, True) for turns in range(4))
-
-
-def _turned(turns: int, mirrored: bool, images: tf.Tensor) -> tf.Tensor:
-    images = tf.reverse(images, [2]) if mirrored else images
-    return tf.image.rot90(images, turns)
-
-
-def with_tta(run: Run, moved_to: Path | None = None) -> Run:
-    """The run with test-time augmentation: outputs are means over eight views, and all thresholds are chosen anew.
+    """The model's outputs for every photograph, float32 (n, K); means over eight views with test-time augmentation.
 
     Args:
         run: a grader.
-        moved_to: where its prepared set lies, whose validation photographs are looked at; None: where it was.
+        model: of the run.
+        data: n photographs.
+        progress: called with (batches done, number of batches, "predict").
+        batch_size: photographs per batch.
     """
-    home, run = run.own_set(moved_to).split("val"), replace(run, turns=True)
-    outputs = forward(run, run.model(), home)
-    chosen = calibrated(home.labels(), outputs, run.task, run.recipe, run.decision)
+    photographs = Photographs(data.image_files(), run.preprocessing.size, keep=run.uses_tta)
+    views = VIEWS if run.uses_tta else VIEWS[:1]
+    steps = -(-len(data.rows) // batch_size)
+    outputs = []
+    for number, view in enumerate(views):
+        batches = photographs.batches(batch_size)
+        if view != VIEWS[0]:
+            quarter_turns, mirrored = view
+            batches = batches.map(partial(_turned, quarter_turns, mirrored))
+        callbacks = [_progress_callback(progress, number * steps, len(views) * steps)] if progress else None
+        outputs.append(model.predict(batches, verbose=0, callbacks=callbacks))
+    return np.mean(outputs, axis=0)
+
+
+# Quarter turns, and whether mirrored: the eight orientations of a square photograph.
+VIEWS = tuple((quarter_turns, mirrored) for mirrored in (False, True) for quarter_turns in range(4))
+
+
+def _progress_callback(progress: Progress, done_before: int, total: int) -> keras.callbacks.Callback:
+    """A callback that reports each batch of a prediction, after `done_before` of `total` batches."""
+
+    def report(step: int, logs: Any) -> None:
+        progress(done_before + step + 1, total, "predict")
+
+    return keras.callbacks.LambdaCallback(on_predict_batch_end=report)
+
+
+def _turned(quarter_turns: int, mirrored: bool, images: tf.Tensor) -> tf.Tensor:
+    """The photographs mirrored or not, then rotated."""
+    images = tf.reverse(images, [2]) if mirrored else images
+    return tf.image.rot90(images, quarter_turns)
+
+
+def with_tta(run: Run, moved_to: Path | None = None) -> Run:
+    """The run with test-time augmentation: its outputs are means over eight views.
+
+    All thresholds are chosen again, on validation outputs averaged in the same way.
+
+    Args:
+        run: a grader.
+        moved_to: folder of its prepared set, if that has moved; None: where it was.
+    """
+    validation = run.own_set(moved_to).split("val")
+    run = replace(run, uses_tta=True)
+    outputs = forward(run, run.model(), validation)
+    chosen = calibrated(validation.labels(), outputs, run.task, run.recipe, run.decision)
     return recalibrated(run, chosen)
 
 
 def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities float64 (n, C) of what `forward` gave, at the run's temperature."""
+    """Probabilities float64 (n, C) from the outputs of `forward`, at the run's temperature."""
     return probabilities(outputs, len(run.task.classes), run.temperature)
 
 
 def predict(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float64]:
-    """Probabilities of every photograph, float64 (n, C)."""
+    """Probabilities of every photograph, float64 (n, C); arguments as for `forward`."""
     return decode(run, forward(run, model, data, progress, batch_size))

@@ -1,9 +1,9 @@
-"""One training on several hosts, a process each: JAX and `keras.distribution` (KERAS_BACKEND=jax).
+"""One training on several hosts, one process on each: JAX and `keras.distribution` (KERAS_BACKEND=jax).
 
-Each process does all of the training, in step with the others: it reads its share of every batch, sums gradients with
-the others, and so has the same weights, the same scores and the same decisions. The first one's files become the run,
-the others keep theirs for themselves while they train. (Keras's own sharding of data sets has each process read and
-augment all photographs, and refuses a last batch that does not divide.)
+Each process runs the whole training in step with the others: it reads its share of every batch and sums gradients with
+the others, and therefore has the same weights, scores and decisions. The files of the first process become the run; the
+other processes write theirs to temporary folders. (With Keras's own sharding of data sets each process reads and
+augments all photographs, and a last batch that cannot be divided evenly is refused.)
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from keras_dr.training.spread import DeviceSpread
 
 
 class DividedDataParallel(DataParallel):
-    """Data parallelism in which batches are divided among the devices only where it is said, else each has them whole.
+    """Data parallelism in which batches are divided among the devices only within `divided`.
 
-    What is predicted is then whole in each process.
+    Otherwise each device gets whole batches, so that each process has all predictions.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class DividedDataParallel(DataParallel):
         self.divides = False
 
     def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
-        """Of a batch."""
+        """The layout of a batch."""
         first = self.batch_dim_name if self.divides else None
         return TensorLayout([first, *[None] * (len(data_shape) - 1)], self.device_mesh)
 
     @contextmanager
     def divided(self) -> Iterator[None]:
-        """Within it, batches are divided."""
+        """Within it, batches are divided among the devices."""
         self.divides = True
         try:
             yield
@@ -49,47 +49,75 @@ class DividedDataParallel(DataParallel):
 
 
 def connect(addresses: str, rank: int, seed: int) -> None:
-    """Bring the processes together, before JAX computes anything; waits until all are there.
+    """Connect the processes, before JAX computes anything; wait until all have started.
 
     Args:
-        addresses: "host:port" of each, joined by commas; the first one's port is the meeting point.
+        addresses: "host:port" of each process, joined by commas; all connect to the first one's port.
         rank: number of this process, from 0.
-        seed: of the recipe, the same everywhere.
+        seed: of the recipe, the same in all processes.
 
     Raises:
-        KerasDrError: another backend than JAX, no such rank, addresses that cannot be read, or not all are there.
+        KerasDrError: Keras runs on a backend other than JAX; there is no such rank; the addresses cannot be read; or
+            the processes cannot be connected.
     """
     hosts = addresses.split(",")
     if keras.backend.backend() != "jax":
-        found, remedy = keras.backend.backend(), "Set the environment variable KERAS_BACKEND=jax."
-        raise KerasDrError("the backend jax for --hosts", found, remedy)
-    if not all(host.rpartition(":")[2].isdigit() and host.rpartition(":")[0] for host in hosts):
-        raise KerasDrError("--hosts as host:port,host:port", addresses, "Name each host once, with a free port.")
+        raise KerasDrError(
+            f"--hosts needs Keras on JAX, but Keras runs on {keras.backend.backend()}.",
+            "Set the environment variable KERAS_BACKEND=jax.",
+        )
+    if not all(_is_address(host) for host in hosts):
+        raise KerasDrError(
+            f"--hosts must have the form host:port,host:port, but it is {addresses}.",
+            "Name each host once, with a free port.",
+        )
     if not 0 <= rank < len(hosts):
-        raise KerasDrError(f"--rank from 0 to {len(hosts) - 1}", str(rank), "Number the hosts as --hosts lists them.")
+        raise KerasDrError(
+            f"--rank must be from 0 to {len(hosts) - 1}, but it is {rank}.",
+            "Number the hosts in the order in which --hosts lists them.",
+        )
     keras.utils.set_random_seed(seed)
     try:
         keras.distribution.initialize(addresses, len(hosts), rank)
     except RuntimeError as error:
-        found = str(error).splitlines()[0]
-        raise KerasDrError(f"{len(hosts)} processes at {addresses}", found, "Start one on each host.") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise KerasDrError(
+            f"The {len(hosts)} processes at {addresses} could not be connected: {reason}.",
+            "Start one process on each host.",
+        ) from error
+
+
+def _is_address(text: str) -> bool:
+    """Whether the text has the form host:port."""
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isdigit()
 
 
 def spread_by_jax() -> DeviceSpread:
-    """Over the devices of all processes that `connect` has brought together, or of this one."""
+    """The spread over the devices of all processes that `connect` has connected, or of this process alone."""
     import jax
 
     if jax.device_count() == 1:
         return DeviceSpread()
-    together = DividedDataParallel()
-    return DeviceSpread(together.scope, together.divided, jax.device_count(), jax.process_count(), jax.process_index())
+    parallel = DividedDataParallel()
+    return DeviceSpread(
+        scope=parallel.scope,
+        divided=parallel.divided,
+        devices=jax.device_count(),
+        hosts=jax.process_count(),
+        rank=jax.process_index(),
+    )
 
 
 def check_agreement(spread: DeviceSpread, plan: Any) -> None:
-    """Find out before the training whether all processes would do the same.
+    """Check before the training that all processes have the same plan.
+
+    Args:
+        spread: of this process.
+        plan: the recipe and the hashes of the data, ready for JSON.
 
     Raises:
-        KerasDrError: another recipe or other photographs on one of them.
+        KerasDrError: one of them has another recipe or other photographs.
     """
     if spread.hosts == 1:
         return
@@ -98,18 +126,25 @@ def check_agreement(spread: DeviceSpread, plan: Any) -> None:
     digest = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).digest()
     plans = process_allgather(np.frombuffer(digest, np.uint8))
     if (plans != plans[0]).any():
-        remedy = "Give the same command but for --rank, and the same prepared set."
-        raise KerasDrError("the same recipe and photographs on all hosts", "others", remedy)
+        raise KerasDrError(
+            "The hosts do not all have the same recipe and photographs.",
+            "Give the same command on each, except for --rank, with the same prepared set.",
+        )
 
 
 @contextmanager
 def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], partial: Path) -> Iterator[Path]:
-    """The folder that a process fills: the run's for the first, a copy of what an interrupted call left for others.
+    """The folder that a process writes to: the run's folder for the first process, a temporary one for the others.
+
+    A temporary folder begins as a copy of what an interrupted call left in the run's folder.
 
     Args:
-        spread: who this process is.
-        growing: makes the run's folder; entered by the first process alone.
-        partial: where that folder lies, on a disk that all hosts share.
+        spread: of this process.
+        growing: creates the run's folder; only the first process enters it.
+        partial: path of that folder, on a disk that all hosts share.
+
+    Raises:
+        KerasDrError: this process does not see the folder of the first.
     """
     if spread.rank == 0:
         with growing as folder:
@@ -118,18 +153,20 @@ def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], p
             yield folder
     else:
         _wait(spread, "opened")
-        with tempfile.TemporaryDirectory() as own:
+        with tempfile.TemporaryDirectory() as temporary:
             if not partial.is_dir():
-                remedy = "Let RUN lie in a folder that all hosts share."
-                raise KerasDrError(f"the unfinished run of rank 0 at {partial}", "no such folder", remedy)
-            shutil.copytree(partial, own, dirs_exist_ok=True)
+                raise KerasDrError(
+                    f"This host does not see the unfinished run of rank 0 at {partial}.",
+                    "Choose a RUN in a folder that all hosts share.",
+                )
+            shutil.copytree(partial, temporary, dirs_exist_ok=True)
             _wait(spread, "copied")
-            yield Path(own)
+            yield Path(temporary)
     _wait(spread, "finished")
 
 
 def _wait(spread: DeviceSpread, name: str) -> None:
-    """Until all processes are here."""
+    """Wait until all processes have come to this point."""
     if spread.hosts > 1:
         from jax.experimental.multihost_utils import sync_global_devices
 

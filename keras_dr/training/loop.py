@@ -1,4 +1,4 @@
-"""The loop over the epochs of both phases: the head on a frozen backbone, then the unfrozen network."""
+"""The loop over the epochs of both phases: first the head on a frozen backbone, then the unfrozen network."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,15 @@ from keras_dr.models.heads import HEADS, probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Finetune, Frozen, Phase, Recipe
 from keras_dr.reports.tables import show
-from keras_dr.training.checkpoints import PHASES, Checkpoints, State, add_to_metrics, held_interrupt, metric_values
+from keras_dr.training.checkpoints import (
+    PHASES,
+    Checkpoints,
+    State,
+    add_to_metrics,
+    held_interrupt,
+    metric_values,
+    sync_jax_state,
+)
 from keras_dr.training.earlier_run import starting_model
 from keras_dr.training.optimisers import make_optimizer, plateau_rate
 from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
@@ -28,12 +36,12 @@ from keras_dr.training.spread import DeviceSpread
 
 
 @dataclass(frozen=True)
-class _Stage:
-    """What learns in a phase, and from what.
+class _PhaseSetup:
+    """The model that is trained in a phase, and its data.
 
     Attributes:
-        trainer: the part of the grader that is run, apart from it, so that model.keras has no optimiser.
-        reader: epoch over both phases -> what reads a batch of training photographs, or of their features.
+        trainer: the part of the grader that is trained, as a model of its own, so that model.keras has no optimiser.
+        reader: epoch over both phases -> function that reads a batch of training photographs, or of their features.
         validation: batches of the validation photographs, or of their features.
     """
 
@@ -47,11 +55,14 @@ class Training:
 
     Args:
         prepared: set with train and val splits.
-        recipe: what to do.
-        progress: called with (steps done, steps at most, what is going on).
-        save_every: steps after which an epoch is saved midway; 0: only after epochs.
-        spread: over which devices; made and used in its scope.
+        recipe: for the training.
+        progress: called with (steps done, steps at most, text on the current work).
+        save_every: steps after which an unfinished epoch is saved; 0: save only after epochs.
+        spread: the devices to train on; the training is created and used in its scope.
         callbacks: Keras callbacks, called with the epochs of both phases.
+
+    Raises:
+        KerasDrError: the recipe does not fit the task, the photographs or the devices; or its weights cannot be loaded.
     """
 
     def __init__(
@@ -63,9 +74,15 @@ class Training:
         spread: DeviceSpread | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
-        self.size, self.recipe, self.task = prepared.preprocessing.size, recipe, prepared.task
-        classes, train_set, val_set = len(self.task.classes), prepared.split("train"), prepared.split("val")
-        self.preprocessing, self.save_every = prepared.preprocessing, save_every
+        self.recipe = recipe
+        self.task = prepared.task
+        self.preprocessing = prepared.preprocessing
+        self.size = prepared.preprocessing.size
+        self.save_every = save_every
+        self.progress = progress or no_progress
+        train_set = prepared.split("train")
+        val_set = prepared.split("val")
+        classes = len(self.task.classes)
         self.val_labels = val_set.labels()
         check_recipe(recipe, self.task, self.val_labels)
         self.spread = spread or DeviceSpread()
@@ -79,16 +96,15 @@ class Training:
         targets = self.head.targets(target_matrix(classes, recipe)).astype(np.float32)
         labels = train_set.labels()
         weights = class_weights(labels, classes, recipe.class_weights)
-        self.lesson = Batches(labels, targets, weights, recipe, self.spread)
-        self.progress = progress or no_progress
+        self.train_batches = Batches(labels, targets, weights, recipe, self.spread)
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
 
     def run(self, folder: Path) -> State:
-        """Both phases, from where an interrupted call stood; leaves <phase>.keras of each one's best epoch.
+        """Train both phases, from where an interrupted call stopped; write <phase>.keras of each one's best epoch.
 
         Raises:
             KerasDrError: the loss is not finite, or the disk is full.
-            KeyboardInterrupt: Ctrl-C; the step was finished and saved.
+            KeyboardInterrupt: after Ctrl-C, once the step is finished and saved.
         """
         checkpoints = Checkpoints(folder)
         state = checkpoints.state()
@@ -98,12 +114,14 @@ class Training:
             if phase in state.finished:
                 continue
             if phase != state.phase:
-                state.phase, state.epoch, state.step, state.seconds = phase, 0, 0, 0.0
+                state.phase = phase
+                state.epoch = 0
+                state.step = 0
+                state.seconds = 0.0
             settings: Phase = getattr(self.recipe, phase)
-            if state.epoch < settings.epochs and not self._stale(state, settings):
-                self._phase(settings, state, checkpoints, folder, logs)
-            best = self.best(state)
-            state.finished[phase] = best | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
+            if not self._is_finished(state, settings):
+                self._train_phase(settings, state, checkpoints, folder, logs)
+            state.finished[phase] = self.best(state) | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
             checkpoints.finish(state)
         logs.close()
         self.callbacks.on_train_end()
@@ -117,29 +135,33 @@ class Training:
         best = max(state.rows(), key=lambda row: measure.goodness(row[monitor], monitor))
         return {"epoch": best["epoch"], monitor: best[monitor]}
 
-    def _phase(self, settings: Phase, state: State, checkpoints: Checkpoints, folder: Path, logs: Any) -> None:
+    def _train_phase(self, settings: Phase, state: State, checkpoints: Checkpoints, folder: Path, logs: Any) -> None:
+        """Train the epochs of a phase, from where the state stands."""
         started = time.monotonic() - state.seconds
-        stage = self._stage(settings, folder)
-        optimizer = self._compile(stage.trainer, settings)
+        setup = self._setup(settings, folder)
+        optimizer = self._compile(setup.trainer, settings)
         if state.begun:
-            checkpoints.load(stage.trainer, state)
-        while state.epoch < settings.epochs and not self._stale(state, settings):
+            checkpoints.load(setup.trainer, state)
+        while not self._is_finished(state, settings):
             if settings.schedule == "plateau":
-                seen = [measure.goodness(row[self.recipe.monitor], self.recipe.monitor) for row in state.rows()]
-                optimizer.learning_rate = plateau_rate(settings.learning_rate, seen)
-            watch = _Watch(self, settings, state, started, checkpoints)
-            epoch = self.overall(state)
+                monitor = self.recipe.monitor
+                goodness = [measure.goodness(row[monitor], monitor) for row in state.rows()]
+                optimizer.learning_rate = plateau_rate(settings.learning_rate, goodness)
+            callback = _EpochCallback(self, settings, state, started, checkpoints)
+            epoch = self.epoch_over_phases(state)
             self.callbacks.on_epoch_begin(epoch)
-            with held_interrupt() as watch.interrupted:
-                row = self._epoch(stage, state, watch)
+            with held_interrupt() as callback.interrupted:
+                row = self._train_epoch(setup, state, callback)
                 with optimizer.averaged():
-                    row |= self._validate(stage)
+                    row |= self._validate(setup)
                     state.history.append(row)
-                    state.epoch, state.step, state.seconds = state.epoch + 1, 0, time.monotonic() - started
+                    state.epoch += 1
+                    state.step = 0
+                    state.seconds = time.monotonic() - started
                     if self.best(state)["epoch"] == state.epoch:
                         save_model(self.model, folder / f"{state.phase}.keras")
-                checkpoints.save(stage.trainer, state)
-            watch.epoch_ended(row)
+                checkpoints.save(setup.trainer, state)
+            callback.report_epoch(row)
             scores = {
                 name: value for name, value in row.items() if name not in ("phase", "epoch") and value is not None
             }
@@ -147,135 +169,169 @@ class Training:
             with logs.as_default():
                 for name, value in scores.items():
                     tf.summary.scalar(f"{state.phase}/{name}", value, step=state.epoch)
-            if watch.interrupted:
+            if callback.interrupted:
                 raise KeyboardInterrupt
 
-    def _stage(self, settings: Phase, folder: Path) -> _Stage:
+    def _setup(self, settings: Phase, folder: Path) -> _PhaseSetup:
+        """The model and the data of a phase; fine-tuning begins with the best model of the frozen phase."""
         model = self.model
         validation = self.val_photographs.batches(self.recipe.batch_size)
         if isinstance(settings, Finetune):
             if (folder / "frozen.keras").is_file():
                 model.load_weights(folder / "frozen.keras")
             freeze(model, settings.unfreeze, settings.train_batch_norm)
-            return _Stage(keras.Model(model.input, model.output), self._reader(settings), validation)
+            return _PhaseSetup(keras.Model(model.input, model.output), self._reader(settings), validation)
         assert isinstance(settings, Frozen)
         freeze(model, None)
         backbone = keras.Model(model.input, model.get_layer("pooling").output)
         if settings.augment and not settings.views:
             image = keras.Input(model.input_shape[1:])
             trainer = keras.Model(image, self._head(backbone(image, training=False)))
-            return _Stage(trainer, self._reader(settings), validation)
+            return _PhaseSetup(trainer, self._reader(settings), validation)
+        return self._setup_on_features(backbone, settings, validation)
+
+    def _setup_on_features(self, backbone: keras.Model, settings: Frozen, validation: tf.data.Dataset) -> _PhaseSetup:
+        """The setup of a frozen phase that trains the head on features, which the backbone computes only once."""
         pooled = keras.Input(backbone.output_shape[1:])
-        views, seen = self._features(backbone, settings), backbone.predict(validation, verbose=0)
-        seen = tf.data.Dataset.from_tensor_slices(seen).batch(self.recipe.batch_size)
-        return _Stage(
+        views = self._features(backbone, settings)
+        val_features = backbone.predict(validation, verbose=0)
+
+        def reader(epoch: int) -> Callable[[tf.Tensor], tf.Tensor]:
+            return lambda indices: tf.gather(views[epoch % len(views)], indices)
+
+        return _PhaseSetup(
             keras.Model(pooled, self._head(pooled)),
-            lambda epoch: lambda indices: tf.gather(views[epoch % len(views)], indices),
-            seen,
+            reader,
+            tf.data.Dataset.from_tensor_slices(val_features).batch(self.recipe.batch_size),
         )
 
     def _features(self, backbone: keras.Model, settings: Frozen) -> list[tf.Tensor]:
-        """Pooled features (n, channels) of the training photographs, of each augmented view or as they are."""
+        """Pooled features (n, channels) of the training photographs, for each augmented view or unchanged."""
         views = []
         indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
         for view in range(settings.views if settings.augment else 1):
-            self.progress(0, self._total(), f"frozen: features, view {view + 1}")
+            self.progress(0, self.total_steps(), f"frozen: features, view {view + 1}")
             batches = indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
             views.append(tf.constant(backbone.predict(batches, verbose=0)))
         return views
 
     def _reader(self, settings: Phase) -> Callable[[int], Callable[[tf.Tensor], tf.Tensor]]:
+        """Epoch over both phases -> reader of a batch of training photographs, augmented if the phase says so."""
         if settings.augment:
             return lambda epoch: augmented_reader(self.photographs, self.recipe, epoch)
         return lambda epoch: self.photographs.tensor
 
     def _head(self, pooled: Any) -> Any:
+        """Dropout and head of the model, applied to pooled features."""
         return self.model.get_layer(LOGITS)(self.model.get_layer("dropout")(pooled))
 
     def _compile(self, trainer: keras.Model, settings: Phase) -> Any:
-        optimizer = make_optimizer(settings, self.lesson.steps, trainer)
-        right = keras.metrics.MeanMetricWrapper(self.head.right, name="accuracy")
+        """Compile the trainer; return its optimiser."""
+        optimizer = make_optimizer(settings, self.train_batches.steps, trainer)
+        accuracy = keras.metrics.MeanMetricWrapper(self.head.right, name="accuracy")
         loss = self.head.loss(self.recipe.focal_gamma)
-        trainer.compile(optimizer, loss, metrics=[right], weighted_metrics=[], jit_compile=self.recipe.jit)
+        trainer.compile(optimizer, loss, metrics=[accuracy], weighted_metrics=[], jit_compile=self.recipe.jit)
         return optimizer
 
-    def _epoch(self, stage: _Stage, state: State, watch: "_Watch") -> dict[str, Any]:
-        overall, copies = self.overall(state), self.spread.copies
-        self._seed(overall * self.lesson.steps + state.step)
-        for first, last, divided in self.lesson.stretches(state.step):
-            batches = self.lesson.batches(stage.reader(overall), overall, first, last, divided)
-            watch.state, watch.copies = replace(watch.state, step=first, sums=watch.sums), 1 if divided else copies
+    def _train_epoch(self, setup: _PhaseSetup, state: State, callback: "_EpochCallback") -> dict[str, Any]:
+        """Train one epoch, or the rest of it; return its row of the history without the validation scores."""
+        epoch = self.epoch_over_phases(state)
+        self._seed(epoch * self.train_batches.steps + state.step)
+        for first, last, divided in self.train_batches.stretches(state.step):
+            batches = self.train_batches.batches(setup.reader(epoch), epoch, first, last, divided)
+            callback.state = replace(callback.state, step=first, sums=callback.sums)
+            callback.copies = 1 if divided else self.spread.copies
             with self.spread.divided() if divided else nullcontext():
-                stage.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[watch])
-            watch.sums = metric_values(stage.trainer)
-        return {"phase": state.phase, "epoch": state.epoch + 1} | watch.means
+                setup.trainer.fit(batches, epochs=1, verbose=0, shuffle=False, callbacks=[callback])
+            callback.sums = metric_values(setup.trainer)
+        return {"phase": state.phase, "epoch": state.epoch + 1} | callback.means
 
     def _seed(self, step: int) -> None:
-        """Set what dropout draws by seed and step, as the pipeline's order is, so that a resumed run repeats it."""
-        for place, layer in enumerate(self.model.layers):
-            if generator := getattr(layer, "seed_generator", None):
-                generator.state.assign([(self.recipe.seed + place) % 2**31, step])
+        """Make dropout depend on seed and step, like the order of the photographs, so that a resumed run repeats it."""
+        for position, layer in enumerate(self.model.layers):
+            generator = getattr(layer, "seed_generator", None)
+            if generator:
+                generator.state.assign([(self.recipe.seed + position) % 2**31, step])
 
-    def _validate(self, stage: _Stage) -> dict[str, Any]:
-        logits = stage.trainer.predict(stage.validation, verbose=0)
-        likely = probabilities(logits, len(self.task.classes))
-        return measure.validation_scores(self.val_labels, likely, self.task, self.head.decision)
+    def _validate(self, setup: _PhaseSetup) -> dict[str, Any]:
+        """The scores on the validation photographs."""
+        logits = setup.trainer.predict(setup.validation, verbose=0)
+        class_probabilities = probabilities(logits, len(self.task.classes))
+        return measure.validation_scores(self.val_labels, class_probabilities, self.task, self.head.decision)
 
-    def _stale(self, state: State, settings: Phase) -> bool:
-        return state.epoch - self.best(state)["epoch"] >= settings.patience
+    def _is_finished(self, state: State, settings: Phase) -> bool:
+        """Whether the phase has had all its epochs, or none better within its patience."""
+        return state.epoch >= settings.epochs or state.epoch - self.best(state)["epoch"] >= settings.patience
 
-    def overall(self, state: State) -> int:
-        """The state's epoch, counted over both phases as if none stopped early."""
+    def epoch_over_phases(self, state: State) -> int:
+        """The number of the state's epoch over both phases, as if neither stopped early."""
         return state.epoch + PHASES.index(state.phase) * self.recipe.frozen.epochs
 
-    def _total(self) -> int:
-        return (self.recipe.frozen.epochs + self.recipe.finetune.epochs) * self.lesson.steps
+    def total_steps(self) -> int:
+        """The steps of both phases, if neither stops early."""
+        return (self.recipe.frozen.epochs + self.recipe.finetune.epochs) * self.train_batches.steps
 
 
-class _Watch(keras.callbacks.Callback):
-    """Follows the batches of an epoch: means over its photographs, progress, saving midway, a loss out of bounds."""
+class _EpochCallback(keras.callbacks.Callback):
+    """Follows the batches of an epoch: collects means, reports progress, saves, and stops at a loss that is not finite.
+
+    Attributes:
+        state: at the first batch of the current call of `fit`.
+        sums: metric values over the batches of the epoch before that call.
+        copies: how often the metrics count each batch of that call, see `DeviceSpread.copies`.
+        means: loss and accuracy over the batches of the epoch so far.
+        interrupted: from `held_interrupt`; not empty after Ctrl-C.
+    """
 
     def __init__(
         self, training: Training, settings: Phase, state: State, started: float, checkpoints: Checkpoints
     ) -> None:
         super().__init__()
-        self.training, self.started, self.checkpoints = training, started, checkpoints
-        self.state = replace(state)  # as what is trained of the epoch by this call began
+        self.training = training
+        self.started = started
+        self.checkpoints = checkpoints
+        self.state = replace(state)
         self.text = f"{state.phase} {state.epoch + 1}/{settings.epochs}"
-        self.sums, self.copies = state.sums, 1
+        self.sums = state.sums
+        self.copies = 1
         self.means: dict[str, float] = {}
         self.interrupted: list[int] = []
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any]) -> None:
-        """Keras's call after each batch, with the means over the epoch's batches so far."""
-        training, state = self.training, self.state
+        """Handle a batch; Keras calls this with the means over the batches of the epoch so far."""
+        training = self.training
+        state = self.state
         if not np.isfinite(logs["loss"]):
-            remedy = f"Lower {state.phase}.learning_rate; best weights so far are in the unfinished run's folder."
-            raise KerasDrError("a finite loss", f"{logs['loss']} in {self.text}", remedy)
-        done, steps = state.step + step + 1, training.lesson.steps
+            raise KerasDrError(
+                f"The loss became {logs['loss']} in {self.text}.",
+                f"Lower {state.phase}.learning_rate; the best weights so far are in the folder of the unfinished run.",
+            )
+        steps = training.train_batches.steps
+        done = state.step + step + 1
         if step == 0 and state.step:
             logs = add_to_metrics(self.model, self.sums, self.copies)
         self.means = {name: float(logs[name]) for name in ("loss", "accuracy")}
-        training.progress(training.overall(state) * steps + done, training._total(), self.text)
-        due = training.save_every and done % training.save_every == 0
-        if done < steps and (due or self.interrupted):
-            getattr(self.model, "jax_state_sync", lambda: None)()
+        done_over_phases = training.epoch_over_phases(state) * steps + done
+        training.progress(done_over_phases, training.total_steps(), self.text)
+        save_is_due = training.save_every and done % training.save_every == 0
+        if done < steps and (save_is_due or self.interrupted):
+            sync_jax_state(self.model)
             seconds = time.monotonic() - self.started
             sums = metric_values(self.model)
             self.checkpoints.save(self.model, replace(state, step=done, seconds=seconds, sums=sums))
             if self.interrupted:
                 raise KeyboardInterrupt
 
-    def epoch_ended(self, row: dict[str, Any]) -> None:
-        """Show the monitor of a finished epoch."""
+    def report_epoch(self, row: dict[str, Any]) -> None:
+        """Report the monitor of a finished epoch."""
         training = self.training
-        watched = f"{training.recipe.monitor} {show(row[training.recipe.monitor])}"
-        done = (training.overall(self.state) + 1) * training.lesson.steps
-        training.progress(done, training._total(), f"{self.text} {watched}")
+        monitor = training.recipe.monitor
+        done_over_phases = (training.epoch_over_phases(self.state) + 1) * training.train_batches.steps
+        training.progress(done_over_phases, training.total_steps(), f"{self.text} {monitor} {show(row[monitor])}")
 
 
 def save_model(model: keras.Model, file: Path) -> None:
-    """Write a model file so that it is whole or as it was before."""
+    """Write a model file; if this fails, a file that was there before is not changed."""
     temporary = file.with_name(f".{file.name}")
     model.save(temporary)
     temporary.replace(file)
@@ -283,10 +339,10 @@ def save_model(model: keras.Model, file: Path) -> None:
 
 @contextmanager
 def _precision(policy: str) -> Iterator[None]:
-    """Within it, layers are made with a dtype policy."""
-    before = keras.config.dtype_policy()
+    """Within it, new layers have this dtype policy."""
+    policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(policy_before)

@@ -11,7 +11,8 @@ from keras import ops
 
 from keras_dr.recipe import Finetune, Phase
 
-PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.5, 3
+PLATEAU_FACTOR = 0.5
+PLATEAU_PATIENCE = 3  # epochs
 
 
 @keras.saving.register_keras_serializable("keras_dr")
@@ -20,50 +21,63 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: learning rate after the warm-up.
-        warmup_steps, total_steps: optimiser steps.
-        cosine: whether to decay.
+        warmup_steps: number of optimiser steps of the warm-up.
+        total_steps: number of all optimiser steps.
+        cosine: whether the rate decays after the warm-up.
     """
 
     def __init__(self, peak: float, warmup_steps: int, total_steps: int, cosine: bool) -> None:
-        self.peak, self.warmup_steps, self.total_steps, self.cosine = peak, warmup_steps, total_steps, cosine
+        self.peak = peak
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        self.cosine = cosine
 
     def __call__(self, step: Any) -> Any:
+        """The learning rate of a step."""
         step = ops.cast(step, "float32")
-        warm = ops.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
+        warmup = ops.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
         if not self.cosine:
-            return self.peak * warm
-        passed = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
-        return self.peak * warm * 0.5 * (1 + ops.cos(math.pi * ops.clip(passed, 0.0, 1.0)))
+            return self.peak * warmup
+        progress = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)
+        return self.peak * warmup * 0.5 * (1 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        names = ("peak", "warmup_steps", "total_steps", "cosine")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "cosine": self.cosine,
+        }
 
 
 class _Rated:
-    """What is added to a Keras optimiser: a learning rate a variable, and averages that stay beside the weights."""
+    """Additions to a Keras optimiser: a learning rate per variable, and averages kept separately from the weights."""
 
     rates: Sequence[float] = ()
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """One variable's step, at its own share of the learning rate."""
+        """Update one variable, at its own share of the learning rate."""
         rate = self.rates[self._get_variable_index(variable)]
         super().update_step(gradient, variable, learning_rate * rate)
 
     def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
-        """Clipped by their norm over all devices; Keras takes each one's share for itself under MirroredStrategy."""
+        """The gradients, clipped by their norm over all devices.
+
+        Under MirroredStrategy Keras would clip each device's share by its own norm.
+        """
         if self.global_clipnorm and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
             replica = tf.distribute.get_replica_context()
             if replica and replica.num_replicas_in_sync > 1:
-                whole = super()._clip_gradients(replica.all_reduce("sum", gradients))
-                return [gradient / replica.num_replicas_in_sync for gradient in whole]  # they are summed later
+                clipped = super()._clip_gradients(replica.all_reduce("sum", gradients))
+                # The strategy sums the gradients of all devices later.
+                return [gradient / replica.num_replicas_in_sync for gradient in clipped]
         return super()._clip_gradients(gradients)
 
     def finalize_variable_values(self, var_list: Any) -> None:
-        """Nothing: Keras would put the averages in the weights' place whenever `fit` ends, here after each epoch."""
+        """Do nothing; Keras would replace the weights by the averages whenever `fit` ends, here after each epoch."""
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -71,30 +85,32 @@ class _Rated:
         if not self.use_ema:
             yield
             return
-        # copies: JAX frees the arrays that a prediction is given, and the means would be among them
-        kept, means = (
-            [np.array(ops.convert_to_numpy(variable)) for variable in variables]
-            for variables in (self._trainable_variables, self._model_variables_moving_average)
-        )
+        weights = _copies(self._trainable_variables)
+        means = _copies(self._model_variables_moving_average)
         for variable, mean in zip(self._trainable_variables, means, strict=True):
             variable.assign(mean)
         try:
             yield
         finally:
-            for variable, value in zip(self._trainable_variables, kept, strict=True):
+            for variable, value in zip(self._trainable_variables, weights, strict=True):
                 variable.assign(value)
 
 
+def _copies(variables: Sequence[Any]) -> list[Any]:
+    """Copies of the variables' values; JAX frees the arrays that are used in a prediction."""
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
 class RatedAdamW(_Rated, keras.optimizers.AdamW):
-    """AdamW."""
+    """AdamW with the additions of `_Rated`."""
 
 
 class RatedAdam(_Rated, keras.optimizers.Adam):
-    """Adam."""
+    """Adam with the additions of `_Rated`."""
 
 
 class RatedSGD(_Rated, keras.optimizers.SGD):
-    """SGD."""
+    """SGD with the additions of `_Rated`."""
 
 
 def make_optimizer(settings: Phase, steps: int, trainer: keras.Model) -> Any:
@@ -102,26 +118,29 @@ def make_optimizer(settings: Phase, steps: int, trainer: keras.Model) -> Any:
 
     Args:
         settings: of the phase.
-        steps: batches an epoch.
-        trainer: what it will train, already frozen where it shall be.
+        steps: batches per epoch.
+        trainer: the model to train; layers that do not learn are already frozen.
 
     Returns:
         A Keras optimiser with `averaged()`, a context in which the weights are their running means.
     """
     rate: Any = settings.learning_rate
     if settings.schedule != "plateau":
-        warmup, total = round(settings.warmup_epochs * steps), settings.epochs * steps
-        rate = WarmupSchedule(rate, warmup, total, settings.schedule == "cosine")
-    kind = {"adamw": RatedAdamW, "adam": RatedAdam, "sgd": RatedSGD}[settings.optimizer]
-    optimizer = kind(
-        rate,
-        weight_decay=settings.weight_decay if settings.optimizer == "adamw" else settings.weight_decay or None,
-        global_clipnorm=settings.clip_norm,
-        gradient_accumulation_steps=settings.accumulate if settings.accumulate > 1 else None,
-        use_ema=settings.ema > 0,
-        ema_momentum=settings.ema or 0.99,
-        **({"momentum": 0.9, "nesterov": True} if settings.optimizer == "sgd" else {}),
-    )
+        warmup_steps = round(settings.warmup_epochs * steps)
+        rate = WarmupSchedule(rate, warmup_steps, settings.epochs * steps, settings.schedule == "cosine")
+    arguments: dict[str, Any] = {
+        "weight_decay": settings.weight_decay,
+        "global_clipnorm": settings.clip_norm,
+        "gradient_accumulation_steps": settings.accumulate if settings.accumulate > 1 else None,
+        "use_ema": settings.ema > 0,
+        "ema_momentum": settings.ema or 0.99,
+    }
+    if settings.optimizer != "adamw" and settings.weight_decay == 0:
+        arguments["weight_decay"] = None  # Adam and SGD take None for no decay, AdamW takes 0
+    if settings.optimizer == "sgd":
+        arguments |= {"momentum": 0.9, "nesterov": True}
+    optimizer_class = {"adamw": RatedAdamW, "adam": RatedAdam, "sgd": RatedSGD}[settings.optimizer]
+    optimizer = optimizer_class(rate, **arguments)
     variables = trainer.trainable_variables
     optimizer.rates = layer_rates(settings, trainer)
     optimizer.exclude_from_weight_decay([weight for weight in variables if len(weight.shape) < 2])
@@ -130,26 +149,37 @@ def make_optimizer(settings: Phase, steps: int, trainer: keras.Model) -> Any:
 
 
 def layer_rates(settings: Phase, trainer: keras.Model) -> list[float]:
-    """Share of the learning rate for each trainable variable: 1 at the head, geometrically less towards the image.
+    """The share of the learning rate for each trainable variable: 1 at the head, geometrically less towards the image.
 
-    Discriminative fine-tuning (J. Howard and S. Ruder, ACL 2018), by the position of the layer among those that learn.
+    This is discriminative fine-tuning (J. Howard and S. Ruder, ACL 2018), by the position of the layer among the layers
+    that learn.
     """
     first = settings.first_layer_rate if isinstance(settings, Finetune) else 1.0
     learning = [layer for layer in trainer.layers if layer.trainable_variables]
-    shares = [first ** (1 - place / max(1, len(learning) - 1)) for place in range(len(learning))]
-    return [share for share, layer in zip(shares, learning, strict=True) for _ in layer.trainable_variables]
+    rates = []
+    for position, layer in enumerate(learning):
+        share = first ** (1 - position / max(1, len(learning) - 1))
+        rates += [share] * len(layer.trainable_variables)
+    return rates
 
 
 def plateau_rate(peak: float, goodness: Sequence[float]) -> float:
-    """Learning rate of the next epoch: halved whenever `PLATEAU_PATIENCE` epochs brought no better monitor.
+    """The learning rate of the next epoch: halved after every `PLATEAU_PATIENCE` epochs without a better monitor.
 
     Args:
-        peak: at the begin.
-        goodness: of the epochs so far, more is better.
+        peak: the learning rate at the beginning.
+        goodness: of the monitor after each epoch so far; more is better.
     """
-    best, waited, rate = -math.inf, 0, peak
+    rate = peak
+    best = -math.inf
+    epochs_without_better = 0
     for value in goodness:
-        best, waited = (value, 0) if value > best else (best, waited + 1)
-        if waited == PLATEAU_PATIENCE:
-            rate, waited = rate * PLATEAU_FACTOR, 0
+        if value > best:
+            best = value
+            epochs_without_better = 0
+        else:
+            epochs_without_better += 1
+        if epochs_without_better == PLATEAU_PATIENCE:
+            rate *= PLATEAU_FACTOR
+            epochs_without_better = 0
     return rate

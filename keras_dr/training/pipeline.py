@@ -1,7 +1,9 @@
-"""Prepared set -> tf.data batches; seed and epoch alone set order and augmentation, so a resumed run repeats them.
+"""Batches of a Prepared set in tf.data.
 
-Photographs are read and augmented by NumPy and OpenCV in tf.data's threads, a batch a call, while the one before it
-trains: OpenCV moves and colours a photograph in a tenth of the time that the same takes in TensorFlow's operations.
+Order and augmentation depend only on the seed and the epoch, so that a resumed run repeats them.
+
+Photographs are read and augmented by NumPy and OpenCV in tf.data's threads, one batch per call, while the batch before
+is trained on: OpenCV transforms a photograph in a tenth of the time that TensorFlow's operations take.
 """
 
 import os
@@ -31,11 +33,12 @@ class Photographs:
     Args:
         files: PNG files of one size.
         size: their side S in pixels.
-        keep: whether they will be read more than once, and so stay decoded in memory where they fit.
+        keep: whether they will be read more than once; if so, they stay decoded in memory if they fit.
     """
 
     def __init__(self, files: Sequence[str], size: int, keep: bool = True) -> None:
-        self.files, self.size = list(files), size
+        self.files = list(files)
+        self.size = size
         self._decoded: NDArray[np.uint8] | None = None
         if keep and len(self.files) * size * size * 3 <= min(_MEMORY_BYTES, _memory_bytes() // 4):
             self._decoded = self.array()
@@ -44,7 +47,7 @@ class Photographs:
         return len(self.files)
 
     def array(self) -> NDArray[np.uint8]:
-        """All of them, uint8 (n, S, S, 3)."""
+        """All photographs, uint8 (n, S, S, 3)."""
         if self._decoded is not None:
             return self._decoded
         images = np.empty((len(self), self.size, self.size, 3), np.uint8)
@@ -57,7 +60,7 @@ class Photographs:
         return images
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Some of them, in this order, uint8 (n, S, S, 3), the caller's own."""
+        """The photographs at these indices, uint8 (n, S, S, 3), in an array that the caller may change."""
         if self._decoded is not None:
             return self._decoded[indices]
         return np.stack([self._decode(index) for index in indices])
@@ -66,28 +69,34 @@ class Photographs:
         return read_image(Path(self.files[index]), self.size)
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
-        """float32 (b, S, S, 3) in 0..255, in order, unchanged."""
+        """All photographs in order and unchanged, in batches float32 (b, S, S, 3) in 0..255."""
         indices = tf.data.Dataset.range(len(self)).batch(batch_size)
         return indices.map(self.tensor, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def tensor(self, indices: tf.Tensor, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None) -> Any:
-        """Inside tf.data: int64 (b,) -> float32 (b, S, S, 3) in 0..255, by `self.read` or another function like it."""
+        """The photographs at the indices, inside tf.data: int64 (b,) -> float32 (b, S, S, 3) in 0..255.
+
+        Args:
+            indices: int64 (b,).
+            read: a function like `self.read`; None: `self.read`.
+        """
         images = tf.numpy_function(read or self.read, [indices], tf.uint8)
         return tf.cast(tf.ensure_shape(images, (None, self.size, self.size, 3)), tf.float32)
 
 
 def _memory_bytes() -> int:
-    """What the machine has; as much as anyone asks for where it does not tell."""
+    """The memory of the machine in bytes; a very large number where the system does not report it."""
     if not hasattr(os, "sysconf"):  # Windows
         return 1 << 62
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def target_matrix(classes: int, recipe: Recipe) -> NDArray[np.float32]:
-    """Row k: the classes that label k is said to be, in shares. float32 (C, C), rows summing to 1.
+    """The training targets of the labels: row k holds the shares of the classes for label k, float32 (C, C).
 
-    One-hot; with `ordinal_smoothing` t, softmax(-|i - k| / t) over classes i (R. Diaz and A. Marathe, "Soft Labels for
-    Ordinal Regression", CVPR 2019); then `label_smoothing` s of it spread evenly (Szegedy et al., CVPR 2016).
+    Each row sums to 1. Targets are one-hot, or with `ordinal_smoothing` t softmax(-|i - k| / t) over classes i (R. Diaz
+    and A. Marathe, "Soft Labels for Ordinal Regression", CVPR 2019). Then a share `label_smoothing` of them is spread
+    evenly (Szegedy et al., CVPR 2016).
     """
     index = np.arange(classes)
     targets = np.eye(classes)
@@ -99,9 +108,9 @@ def target_matrix(classes: int, recipe: Recipe) -> NDArray[np.float32]:
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, kind: str) -> NDArray[np.float32]:
-    """Weight of each class in the loss, float32 (C,), mean 1 over the photographs.
+    """The weight of each class in the loss, float32 (C,), with mean 1 over the photographs.
 
-    "balanced" is n / (C * count), as in scikit-learn; "sqrt" its square root, rescaled.
+    "balanced" is n / (C * count), as in scikit-learn; "sqrt" is its square root, rescaled.
     """
     counts = np.bincount(labels, minlength=classes)
     power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[kind]
@@ -110,40 +119,43 @@ def class_weights(labels: NDArray[np.int64], classes: int, kind: str) -> NDArray
 
 
 def drawing_order(labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
-    """Indices of the photographs of an epoch, int64 (n,): each once, or drawn with replacement where oversampled.
+    """Indices of the photographs of an epoch, int64 (n,): each once, or drawn with replacement for oversampling.
 
     Args:
         labels: int64 (n,), class indices.
         classes: number C of classes.
-        recipe: seed and oversampling, whose weights are of one photograph of each class.
+        recipe: sets the seed and oversampling, whose weights are for one photograph of each class.
         epoch: counted from 0 over both phases.
 
     Raises:
-        KerasDrError: another number of weights than classes, or none above 0 for a class that is there.
+        KerasDrError: the number of weights is not that of the classes, or no class with photographs has one above 0.
     """
     random = np.random.default_rng([recipe.seed, epoch])
     if recipe.oversampling == "none":
         return random.permutation(len(labels))
-    counts = np.bincount(labels, minlength=classes)
-    balanced = recipe.oversampling == "balanced"
-    weights = 1 / np.maximum(counts, 1) if balanced else np.asarray(recipe.oversampling)
+    if recipe.oversampling == "balanced":
+        weights = 1 / np.maximum(np.bincount(labels, minlength=classes), 1)
+    else:
+        weights = np.asarray(recipe.oversampling)
     if len(weights) != classes or not weights[labels].any():
-        expected = f"{classes} weights of classes under oversampling, not all 0"
-        raise KerasDrError(expected, str(recipe.oversampling), "Correct the recipe.")
+        raise KerasDrError(
+            f"oversampling must have {classes} weights of classes, not all 0, but it is {recipe.oversampling}.",
+            "Correct the recipe.",
+        )
     shares = weights[labels] / weights[labels].sum()
     return random.choice(len(labels), len(labels), p=shares)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """What is taught: labels, as targets and weights.
+    """Makes the training batches of an epoch.
 
     Attributes:
         labels: int64 (n,), class indices of the photographs.
-        targets: float32 (C, K), row k is what the logits are taught for class k.
-        weights: float32 (C,), of a class in the loss.
-        recipe: seed, batch size, order and augmentation.
-        spread: which devices share each batch.
+        targets: float32 (C, K), row k is the target of the logits for class k.
+        weights: float32 (C,), the weight of each class in the loss.
+        recipe: sets seed, batch size, order and augmentation.
+        spread: the devices that share each batch.
     """
 
     labels: NDArray[np.int64]
@@ -154,11 +166,11 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Batches an epoch."""
+        """The number of batches per epoch."""
         return -(-len(self.labels) // self.recipe.batch_size)
 
     def stretches(self, first_step: int = 0) -> Iterator[tuple[int, int | None, bool]]:
-        """What of an epoch is trained alike, see `Spread.stretches`."""
+        """The stretches of an epoch, see `DeviceSpread.stretches`."""
         return self.spread.stretches(len(self.labels), self.recipe.batch_size, first_step)
 
     def batches(
@@ -169,18 +181,21 @@ class Batches:
         last_step: int | None = None,
         divided: bool = True,
     ) -> tf.data.Dataset:
-        """One epoch, or a stretch of it: (what `read` gives, target (b, K), weight (b,)) batches.
+        """Batches of one epoch or a stretch of it: inputs from `read`, targets float32 (b, K), weights float32 (b,).
 
         Args:
             read: inside tf.data, int64 (b,) indices -> float32 (b, ...).
             epoch: counted from 0 over both phases; sets order and augmentation together with the seed.
-            first_step, last_step, divided: of the stretch, from `stretches`.
+            first_step: of the stretch, from `stretches`.
+            last_step: of the stretch, from `stretches`.
+            divided: of the stretch, from `stretches`.
         """
         size = self.recipe.batch_size
         order = drawing_order(self.labels, len(self.targets), self.recipe, epoch)
-        order = order[first_step * size : None if last_step is None else last_step * size]
-        order, size = self.spread.share(order, size, divided)
-        targets, weights = tf.constant(self.targets), tf.constant(self.weights)
+        end = len(order) if last_step is None else last_step * size
+        order, size = self.spread.share(order[first_step * size : end], size, divided)
+        targets = tf.constant(self.targets)
+        weights = tf.constant(self.weights)
 
         def load(indices: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             return read(indices), tf.gather(targets, label), tf.gather(weights, label)
@@ -190,7 +205,7 @@ class Batches:
 
 
 def augmented_reader(photographs: Photographs, recipe: Recipe, epoch: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Inside tf.data: int64 (b,) indices -> float32 (b, S, S, 3) in 0..255, changed at random for this epoch."""
+    """A reader of randomly changed photographs in tf.data: int64 (b,) indices -> float32 (b, S, S, 3) in 0..255."""
 
     def read(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         images = photographs.read(indices)

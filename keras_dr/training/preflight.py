@@ -1,4 +1,4 @@
-"""Whether a recipe fits the classes that are to be told apart, before hours go into it."""
+"""Check that a recipe fits the task and the photographs, before hours of training."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +12,67 @@ from keras_dr.training.pipeline import target_matrix
 
 
 def check_recipe(recipe: Recipe, task: Task, val_labels: NDArray[np.int64]) -> None:
-    """Find out before the training what would fail in it or after it.
+    """Refuse before the training what would fail during it or after it.
 
     Args:
-        recipe: what is to be done.
+        recipe: for the training.
         task: the label space.
         val_labels: int (n,), class indices of the validation photographs.
 
     Raises:
-        KerasDrError: the recipe does not fit the task, or the photographs do not serve to choose a threshold.
+        KerasDrError: the recipe does not fit the task, or no threshold can be chosen on the validation photographs.
     """
-    if recipe.monitor == "val_auroc" and not task.referable:
-        raise KerasDrError("a task with a positive class for val_auroc", task.name, "Set another monitor.")
-    if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
-        remedy = "Watch another figure: --set monitor=val_loss."
-        raise KerasDrError("ordered classes for val_quadratic_kappa", ", ".join(task.classes), remedy)
-    if recipe.head == "regression" and task.name != "icdr":
-        raise KerasDrError("the task icdr for head regression", task.name, "Set head: softmax or ordinal.")
-    if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:
-        raise KerasDrError("ordered classes, or two, for head ordinal", task.name, "Set head: softmax.")
-    soft, classes = target_matrix(len(task.classes), recipe), np.arange(len(task.classes))
-    said = np.rint(soft @ classes) if recipe.head == "regression" else decide(soft, HEADS[recipe.head].decision)
-    if (said != classes).any():
-        found = f"ordinal_smoothing {recipe.ordinal_smoothing:g}, label_smoothing {recipe.label_smoothing:g}"
-        raise KerasDrError("soft labels that still name the class they stand for", found, "Set less smoothing.")
+    _check_monitor(recipe, task)
+    _check_head(recipe, task)
+    _check_smoothing(recipe, len(task.classes))
     positive = np.isin(val_labels, task.referable)
     if task.referable and (positive.all() or not positive.any()):
-        found = f"{int(positive.sum())} positive of {len(positive)}"
-        raise KerasDrError("positive and negative validation photographs", found, "Prepare with a larger --val.")
+        raise KerasDrError(
+            "The threshold is chosen on positive and negative validation photographs, but "
+            f"{int(positive.sum())} of {len(positive)} are positive.",
+            "Prepare with a larger --val.",
+        )
+
+
+def _check_monitor(recipe: Recipe, task: Task) -> None:
+    """Refuse a monitor that is not defined for the task."""
+    if recipe.monitor == "val_auroc" and not task.referable:
+        raise KerasDrError(
+            f"The monitor val_auroc needs a positive class, but the task {task.name} has none.",
+            "Set another monitor, such as --set monitor=val_loss.",
+        )
+    if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
+        raise KerasDrError(
+            "The monitor val_quadratic_kappa needs ordered classes, but these have no order: "
+            f"{', '.join(task.classes)}.",
+            "Set another monitor, such as --set monitor=val_loss.",
+        )
+
+
+def _check_head(recipe: Recipe, task: Task) -> None:
+    """Refuse a head that does not fit the classes of the task."""
+    if recipe.head == "regression" and task.name != "icdr":
+        raise KerasDrError(
+            f"The head regression works only for the task icdr, not for {task.name}.", "Set head: softmax or ordinal."
+        )
+    if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:
+        raise KerasDrError(
+            f"The head ordinal needs ordered classes, or two, but those of the task {task.name} have no order.",
+            "Set head: softmax.",
+        )
+
+
+def _check_smoothing(recipe: Recipe, count: int) -> None:
+    """Refuse smoothing after which the soft label of a class would be decided as another class."""
+    soft_labels = target_matrix(count, recipe)
+    classes = np.arange(count)
+    if recipe.head == "regression":
+        decided = np.rint(soft_labels @ classes)
+    else:
+        decided = decide(soft_labels, HEADS[recipe.head].decision)
+    if (decided != classes).any():
+        raise KerasDrError(
+            "The soft labels no longer name the class they stand for, with ordinal_smoothing "
+            f"{recipe.ordinal_smoothing:g} and label_smoothing {recipe.label_smoothing:g}.",
+            "Set less smoothing.",
+        )

@@ -1,4 +1,4 @@
-"""Reads a Run folder: the trained grader and how its photographs must be prepared."""
+"""A Run folder in memory: the trained grader and how its photographs must be prepared."""
 
 import math
 from collections.abc import Mapping
@@ -19,24 +19,24 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
 
-_MOST_FOLDS = 1000  # a cross validation of as many takes months
+_MOST_FOLDS = 1000  # a cross validation with as many would take months
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained grader, read.
+    """A trained grader, read from its folder.
 
     Attributes:
-        folder: where it lies.
-        about: what run.json says.
+        folder: of the run.
+        about: the content of run.json.
         task: its label space.
-        preprocessing: what its photographs went through.
-        recipe: what it was trained by.
-        threshold: refer where p_referable >= threshold; chosen on validation photographs.
+        preprocessing: of its photographs.
+        recipe: that it was trained with.
+        threshold: photographs with p_referable >= threshold are referred; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
         decision: how a class is predicted, see `decision.decide`.
-        points: further operating points, by name; none in a run that was trained before there were any.
-        turns: whether it says the mean over eight views of a photograph.
+        points: further operating points, by name; none in a run of a version that did not have them yet.
+        uses_tta: whether its outputs are means over eight views of each photograph.
     """
 
     folder: Path
@@ -48,7 +48,7 @@ class Run:
     temperature: float
     decision: str = "argmax"
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
-    turns: bool = False
+    uses_tta: bool = False
 
     @classmethod
     def load(cls, source: "Run | Path | str") -> "Run":
@@ -58,7 +58,7 @@ class Run:
             source: the folder that `train` or `ensemble` wrote; a Run is returned as it is.
 
         Raises:
-            KerasDrError: not a Run folder.
+            KerasDrError: it is not a Run folder.
         """
         if isinstance(source, Run):
             return source
@@ -67,114 +67,151 @@ class Run:
 
     @classmethod
     def from_manifest(cls, folder: Path, about: dict[str, Any]) -> "Run":
-        """A Run whose run.json is read already; arguments and errors as for `load`."""
+        """A Run whose run.json has already been read.
+
+        Args:
+            folder: of the run.
+            about: the content of its run.json.
+
+        Raises:
+            KerasDrError: run.json is damaged.
+        """
         try:
             run = cls(
-                folder,
-                about,
-                task_of(about),
-                Preprocessing.from_dict(about["preprocessing"]),
-                recipe_from_dict(about["recipe"]),
-                float(about["operating_point"]["value"]),
-                float(about["temperature"]),
-                about.get("decision", "argmax"),
-                {name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
+                folder=folder,
+                about=about,
+                task=task_of(about),
+                preprocessing=Preprocessing.from_dict(about["preprocessing"]),
+                recipe=recipe_from_dict(about["recipe"]),
+                threshold=float(about["operating_point"]["value"]),
+                temperature=float(about["temperature"]),
+                decision=about.get("decision", "argmax"),
+                points={name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
             )
-            whole = _is_whole(run)
+            valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            found = f"{type(error).__name__}: {error}"
-            raise KerasDrError(f"{folder / 'run.json'} as train wrote it", found, "Train again.") from error
-        if not whole:
-            raise KerasDrError(f"{folder / 'run.json'} as train wrote it", "other values", "Train again.")
+            raise KerasDrError(
+                f"{folder / 'run.json'} is damaged or was changed ({type(error).__name__}: {error}).", "Train again."
+            ) from error
+        if not valid:
+            raise KerasDrError(
+                f"{folder / 'run.json'} is damaged or was changed: it has values that train never writes.",
+                "Train again.",
+            )
         return run
 
     @property
     def point(self) -> OperatingPoint:
         """The operating point at `threshold`."""
         chosen = self.about["operating_point"]
-        targets = {chosen["rule"]: chosen["target"]} if "rule" in chosen and self.task.referable else {}
+        targets = {}
+        if "rule" in chosen and self.task.referable:
+            targets = {chosen["rule"]: chosen["target"]}
         return OperatingPoint(self.threshold, targets)
 
     def model(self) -> keras.Model:
         """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
 
         Raises:
-            KerasDrError: model.keras is gone, changed, or no grader.
+            KerasDrError: model.keras is missing, was changed, or is not the grader of this run.
         """
         file = self.folder / "model.keras"
-        if not file.is_file() or folders.sha256_of(file) != self.about["model_sha256"]:
-            found = "another file" if file.is_file() else "no file"
-            raise KerasDrError(f"{file} as train wrote it (sha256 in run.json)", found, "Train again.")
+        if not file.is_file():
+            raise KerasDrError(f"There is no file {file}.", "Train again.")
+        if folders.sha256_of(file) != self.about["model_sha256"]:
+            raise KerasDrError(f"{file} was changed: its sha256 is not the one in run.json.", "Train again.")
         model = load_grader(file)
-        size, count = self.preprocessing.size, len(self.task.classes)
-        shapes = (model.input_shape, model.output_shape)
-        if shapes[0] != (None, size, size, 3) or shapes[1] not in ((None, count), (None, count - 1)):
-            expected = f"in {file} a grader of {size} x {size} pixels for {count} classes"
-            raise KerasDrError(expected, " -> ".join(map(str, shapes)), "Train again.")
+        size = self.preprocessing.size
+        classes = len(self.task.classes)
+        has_input = model.input_shape == (None, size, size, 3)
+        has_output = model.output_shape in ((None, classes), (None, classes - 1))
+        if not (has_input and has_output):
+            raise KerasDrError(
+                f"{file} is not a grader of {size} x {size} pixels for {classes} classes: its input has the shape "
+                f"{model.input_shape} and its output {model.output_shape}.",
+                "Train again.",
+            )
         return model
 
     def is_own(self, data: PreparedSet) -> bool:
-        """Whether this is the set that the run was trained on, wherever it lies now."""
+        """Whether this is the set that the run was trained on, even if it has moved."""
         return folders.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
 
     def result_name(self, data: PreparedSet, split: str) -> str:
-        """What results on a split are called: "<set>-<split>", for another set than the run's with part of its hash.
+        """The name of results on a split: "<set>-<split>", with part of the set's hash if it is not the run's own set.
 
-        The run's own set goes by the name that it had in the training, so that results are found where it was moved.
+        The run's own set keeps the name that it had in the training, so that results are found after it has moved.
         """
         if self.is_own(data):
             name = Path(self.about["data"]["prepared"]).name
         else:
             name = f"{data.name}-{folders.sha256_of(data.folder / 'manifest.csv')[:8]}"
-        return f"{name}-{split}{'-turned' if self.turns else ''}"
+        return f"{name}-{split}{'-turned' if self.uses_tta else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
-        """The Prepared set that the run was trained on, where it was then or where it lies now.
+        """The Prepared set that the run was trained on, divided by the run's fold if it has one.
+
+        Args:
+            moved_to: its folder now; None: the folder that it had in the training.
 
         Raises:
-            KerasDrError: none there, or one with other photographs or splits.
+            KerasDrError: there is no such folder, or its photographs or splits are not those of the training.
         """
         folder = moved_to or (self.folder.resolve() / self.about["data"]["prepared"]).resolve()
         if not folder.is_dir():
-            remedy = "Move it back there, or name it where the command takes a prepared set."
-            raise KerasDrError(f"the run's prepared set at {folder}", "no such folder", remedy)
-        home = PreparedSet.load(folder)
-        if not self.is_own(home):
-            remedy = "Photographs may have changed sides: train again, or prepare it as it was."
-            raise KerasDrError(f"the prepared set that {self.folder} was trained on at {folder}", "another", remedy)
-        return self._sides(home)
+            raise KerasDrError(
+                f"The run's prepared set is not at {folder}.",
+                "Move it back there, or name it where the command takes a prepared set.",
+            )
+        data = PreparedSet.load(folder)
+        if not self.is_own(data):
+            raise KerasDrError(
+                f"The prepared set at {folder} is not the one that {self.folder} was trained on.",
+                "Photographs may have moved between splits: train again, or prepare the set as it was.",
+            )
+        return self._divided_by_fold(data)
 
-    def _sides(self, home: PreparedSet) -> PreparedSet:
-        """The run's own set as the run saw it: divided by its fold, where it is one of a cross validation."""
+    def _divided_by_fold(self, data: PreparedSet) -> PreparedSet:
+        """The run's own set with the splits of its training: those of its fold, if it is one of a cross validation."""
         fold = self.about["data"].get("fold")
         if not fold:
-            return home
-        home = home.folded(Fold(fold["number"], fold["of"]))
-        if home.split_sha256("val") != fold["val_sha256"]:
-            expected, remedy = f"the photographs of fold {fold['number']} of {self.folder}", "Cross-validate again."
-            raise KerasDrError(expected, "others, by another version of scikit-learn", remedy)
-        return home
+            return data
+        folded = data.folded(Fold(fold["number"], fold["of"]))
+        if folded.split_sha256("val") != fold["val_sha256"]:
+            raise KerasDrError(
+                f"Fold {fold['number']} of {self.folder} no longer has the photographs that it was trained with: "
+                "another version of scikit-learn divides them differently.",
+                "Cross-validate again.",
+            )
+        return folded
 
     def prepared_set(self, source: PreparedSet | Path | str | None = None) -> PreparedSet:
-        """A Prepared set, labelled by the run's task; without a `source` the one that the run was trained on.
+        """A Prepared set, labelled by the run's task.
+
+        Args:
+            source: a set or its folder; None: the set that the run was trained on.
 
         Raises:
-            KerasDrError: none there, or prepared in another way than the run's, or without a class of the run's.
+            KerasDrError: there is no such set, it was not prepared like the run's photographs, or a photograph has
+                none of the run's classes.
         """
-        home = self.own_set() if source is None else PreparedSet.load(source)
-        if source is not None and self.is_own(home):
-            home = self._sides(home)
-        if home.preprocessing != self.preprocessing:
+        if source is None:
+            data = self.own_set()
+        else:
+            data = PreparedSet.load(source)
+            if self.is_own(data):
+                data = self._divided_by_fold(data)
+        if data.preprocessing != self.preprocessing:
             raise KerasDrError(
-                f"photographs prepared as the run's ({self.preprocessing})",
-                f"{home.preprocessing} in {home.folder}",
+                f"The photographs in {data.folder} were prepared with {data.preprocessing}, those of the run with "
+                f"{self.preprocessing}.",
                 f"Prepare them with {self.preprocessing.options}.",
             )
-        return home.labelled_for(self.task)
+        return data.labelled_for(self.task)
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
-    """The run with what `calibration.calibrate` chose."""
+    """The run with the choices of `calibration.calibrate`."""
     return replace(
         run,
         about=run.about | chosen,
@@ -184,21 +221,24 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
     )
 
 
-def _is_whole(run: Run) -> bool:
-    """Whether what is read of run.json later is there, and of its kind.
+def _is_valid(run: Run) -> bool:
+    """Whether the values of run.json that are used later exist and are possible.
 
     Raises:
-        LookupError, TypeError, AttributeError: something is missing, or of another type.
-        KerasDrError: a fold that cannot be.
+        LookupError, TypeError, AttributeError: a value is missing or has another type.
+        KerasDrError: the fold is impossible.
     """
     data = run.about["data"]
+    texts = [run.about["model_sha256"], data["prepared"], data["manifest_sha256"]]
     fold = data.get("fold")
-    texts = (run.about["model_sha256"], data["prepared"], data["manifest_sha256"], fold["val_sha256"] if fold else "")
-    figures = (run.point.value, run.temperature, *(point.value for point in run.points.values()))
+    if fold:
+        texts.append(fold["val_sha256"])
+        if Fold(fold["number"], fold["of"]).folds >= _MOST_FOLDS:
+            return False
+    figures = [run.point.value, run.temperature] + [point.value for point in run.points.values()]
     return (
         run.decision in DECISIONS
-        and all(map(math.isfinite, figures))
+        and all(math.isfinite(figure) for figure in figures)
         and run.temperature > 0
         and all(isinstance(text, str) and "\0" not in text for text in texts)
-        and (not fold or Fold(fold["number"], fold["of"]).of < _MOST_FOLDS)
     )

@@ -1,4 +1,4 @@
-"""How a batch is spread over devices and hosts."""
+"""The division of each batch among devices and hosts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,18 +13,18 @@ from keras_dr.core.errors import KerasDrError
 
 @dataclass(frozen=True)
 class DeviceSpread:
-    """Over what each batch is spread.
+    """The devices and hosts that share each batch.
 
-    Whole batches are divided evenly. The last, smaller one of an epoch goes to each device as it is, so that its mean
-    is that of its photographs whatever their number.
+    Full batches are divided evenly. The last, smaller batch of an epoch goes undivided to each device, so that its mean
+    is that of its photographs, whatever their number.
 
     Attributes:
-        scope: makes the context in which networks are built, trained and run.
-        divided: makes the context in which batches that are given are divided among the devices.
-        devices: how many, on all hosts.
-        hosts: how many processes.
+        scope: creates the context in which networks are built, trained and run.
+        divided: creates the context in which batches are divided among the devices.
+        devices: number of devices on all hosts.
+        hosts: number of processes.
         rank: number of this process, from 0.
-        copies: how often a batch must hold its photographs for each device to have them all.
+        copies: how often an undivided batch must repeat its photographs, so that each device gets them all.
     """
 
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -35,46 +35,59 @@ class DeviceSpread:
     copies: int = 1
 
     def check(self, batch_size: int, accumulate: int = 1) -> None:
-        """Refuse what cannot be divided.
+        """Refuse settings that do not work with these devices.
+
+        Args:
+            batch_size: photographs per batch.
+            accumulate: batches whose gradients are averaged for one step.
 
         Raises:
-            KerasDrError: the batch size is no multiple of the number of devices, or gradients of several batches are to
-                be averaged by `MirroredStrategy`, which sums them in each step.
+            KerasDrError: the batch size is not a multiple of the number of devices, or gradients of several batches
+                are to be averaged under `MirroredStrategy`, which sums them in each step.
         """
         if accumulate > 1 and self.copies > 1:
-            remedy = "Raise batch_size instead, or set KERAS_BACKEND=jax."
-            raise KerasDrError(f"accumulate: 1 with TensorFlow on {self.devices} devices", str(accumulate), remedy)
-        if batch_size % self.devices:
-            expected, next_one = (
-                f"a batch_size that {self.devices} devices divide evenly",
-                batch_size // self.devices + 1,
+            raise KerasDrError(
+                f"accumulate: {accumulate} does not work with TensorFlow on {self.devices} devices; only accumulate: 1 "
+                "does.",
+                "Raise batch_size instead, or set KERAS_BACKEND=jax.",
             )
-            raise KerasDrError(expected, str(batch_size), f"For example --set batch_size={next_one * self.devices}.")
+        if batch_size % self.devices:
+            divisible = (batch_size // self.devices + 1) * self.devices
+            raise KerasDrError(
+                f"A batch_size of {batch_size} cannot be divided evenly among {self.devices} devices.",
+                f"Choose a multiple, for example --set batch_size={divisible}.",
+            )
 
     def stretches(self, count: int, size: int, first: int = 0) -> Iterator[tuple[int, int | None, bool]]:
-        """What of an epoch is trained alike: (first step, step after the last or None, whether batches are divided).
+        """The parts of an epoch whose batches are all divided among the devices, or all undivided.
 
         Args:
             count: photographs of the epoch.
-            size: of a batch.
+            size: photographs per batch.
             first: step to begin with.
+
+        Yields:
+            First step, step after the last (None: to the end), and whether the batches are divided.
         """
-        whole = count // size
-        if self.devices == 1 or whole * size == count:
+        full_batches = count // size
+        if self.devices == 1 or full_batches * size == count:
             yield first, None, True
             return
-        if first < whole:
-            yield first, whole, True
-        yield max(first, whole), None, False
+        if first < full_batches:
+            yield first, full_batches, True
+        yield max(first, full_batches), None, False
 
     def share(self, order: NDArray[np.int64], size: int, divided: bool) -> tuple[NDArray[np.int64], int]:
-        """What of a stretch's photographs this process reads, and how many make a batch.
+        """The photographs of a stretch that this process reads, and how many of them make a batch.
 
         Args:
             order: int64 (n,), indices in the order of training.
-            size: of a batch.
-            divided: as `stretches` says.
+            size: photographs per batch.
+            divided: whether the batches of the stretch are divided, from `stretches`.
         """
-        if divided and self.hosts > 1:
-            return order.reshape(-1, self.hosts, size // self.hosts)[:, self.rank].ravel(), size // self.hosts
-        return (order, size) if divided else (np.tile(order, self.copies), self.copies * len(order))
+        if not divided:
+            return np.tile(order, self.copies), self.copies * len(order)
+        if self.hosts == 1:
+            return order, size
+        size_per_host = size // self.hosts
+        return order.reshape(-1, self.hosts, size_per_host)[:, self.rank].ravel(), size_per_host

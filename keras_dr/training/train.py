@@ -5,7 +5,6 @@ RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def train(
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     fold = None
     if data.fold:
-        fold = {**asdict(data.fold), "val_sha256": data.split_sha256("val")}
+        fold = {"number": data.fold.number, "of": data.fold.folds, "val_sha256": data.split_sha256("val")}
     start = _start(data, recipe, target)  # now: files may be gone when the training ends
     plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()

@@ -65,7 +65,7 @@ def test_folds_become_an_ensemble_that_turns_photographs(prepared_folder: Path, 
     assert done.returncode == 0 and "2 runs" in done.stdout, done.stderr
     done = cli("evaluate", tmp_path / "both", "--tta")
     assert done.returncode == 0 and "small-test-turned" in done.stdout, done.stderr
-    failed(cli("ensemble", tmp_path / "one", tmp_path / "both"), "two runs or more")
+    failed(cli("ensemble", tmp_path / "one", tmp_path / "both"), "at least 2 runs")
 
 
 def test_audit_lists_what_two_sets_share(prepared_folder: Path, tmp_path: Path) -> None:

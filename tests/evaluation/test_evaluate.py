@@ -125,7 +125,7 @@ def test_a_share_that_is_none_is_refused(run) -> None:
 def test_a_changed_or_missing_model_is_refused(run) -> None:
     file = run.folder / "model.keras"
     file.write_bytes(file.read_bytes() + b"x")
-    with pytest.raises(KerasDrError, match="another file"):
+    with pytest.raises(KerasDrError, match="was changed"):
         run.model()
     file.unlink()
     with pytest.raises(KerasDrError, match="no file"):

@@ -30,21 +30,21 @@ def other(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_own_test_split_is_explained_beside_its_training_masks(grader: Run) -> None:
+def test_own_test_split_is_explained_with_training_masks(grader: Run) -> None:
     target, about = explain_run(grader, None, "test", ExplanationOptions(2))
     assert target == grader.folder / "explanations" / "small-test"
     assert about["photographs_left_out"] == 0 and about["overlap_photographs"] > 0
     assert (target / "before-after.png").is_file() == (grader.about["kept"] == "finetune")
 
 
-def test_photographs_learned_from_are_left_out(grader: Run, other: Path) -> None:
+def test_photographs_the_run_was_trained_on_are_left_out(grader: Run, other: Path) -> None:
     _, about = explain_run(grader, other, "all", ExplanationOptions(1))
     assert about["photographs_in_split"] == 60
     assert about["photographs_left_out"] >= grader.about["data"]["photographs"]["train"]
     assert about["photographs_scored"] == 60 - about["photographs_left_out"] > 0
 
 
-def test_nothing_left_to_measure_is_told(grader: Run, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_having_nothing_left_to_measure_is_reported(grader: Run, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(explaining, "seen_in", lambda home, data: np.full(len(data.rows), "train"))
     with pytest.raises(KerasDrError, match="has not learned from; found none"):
         explain_run(grader, other, "test", ExplanationOptions(1))
@@ -57,7 +57,7 @@ def test_one_photograph_of_any_split(grader: Run) -> None:
     assert sum(about["probabilities"].values()) == pytest.approx(1)
 
 
-def test_unknown_photograph_is_told(grader: Run) -> None:
+def test_unknown_photograph_is_reported(grader: Run) -> None:
     with pytest.raises(KerasDrError, match="an image_id of"):
         explain_run_photograph(grader, None, "nobody", ("grad-cam",))
 
@@ -65,7 +65,7 @@ def test_unknown_photograph_is_told(grader: Run) -> None:
 def test_bundle_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_demo.bundle.Bundle.load", lambda folder: None)
     monkeypatch.setattr(folders, "read_manifest", lambda folder, kind: {"run": {"model_sha256": "a"}})
-    with pytest.raises(KerasDrError, match=r"one of another run. Export the run again"):
+    with pytest.raises(KerasDrError, match=r"was made from another run. Export the run again"):
         bundle_maps.measure_bundle(None, None, None, tmp_path, "b", [0], 42)
 
 

@@ -63,7 +63,7 @@ def test_board_seeks_the_only_wrong_prediction() -> None:
     assert 1 in choose_for_board(labels, np.array([0, 1, 0, 1, 1]), 2)
 
 
-def test_board_of_more_than_there_are_holds_all() -> None:
+def test_board_for_more_photographs_than_there_are_shows_all() -> None:
     labels = np.array([0, 1, 1])
     assert choose_for_board(labels, labels, 9).tolist() == [0, 1, 2]
 
@@ -84,7 +84,7 @@ def test_board_shows_the_photograph_pixel_for_pixel(tmp_path: Path) -> None:
 
 
 def test_board_without_photographs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="photographs for a board; found none"):
+    with pytest.raises(KerasDrError, match="There are no photographs for the board"):
         write_board(tmp_path / "board.png", [])
 
 
@@ -106,7 +106,7 @@ def test_stored_map_is_of_the_predicted_class(explained: Path, grader: keras.Mod
         assert np.allclose(stored["grad-cam"], Explainer(grader).heatmaps(image, prediction)[0], atol=1e-5)
 
 
-def test_scores_json_says_what_was_measured(explained: Path) -> None:
+def test_scores_json_reports_what_was_measured(explained: Path) -> None:
     about = json.loads((explained / "scores.json").read_text("utf-8"))
     assert (about["set"], about["split"], about["feature_layer"]) == ("fundus", "all", "block5b_relu")
     assert (about["photographs_scored"], about["sampling"]) == (24, "whole split")
@@ -123,11 +123,13 @@ def test_two_methods_have_a_board_each_and_an_agreement(
     out, options = tmp_path / "out", ExplanationOptions(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
     about = explain_split(grader, fundus_set.split("test"), out, options)
     assert sorted(path.name for path in out.glob("board*")) == ["board-grad-cam-dilated.png", "board-grad-cam.png"]
-    assert (about["photographs_scored"], about["sampling"][:14]) == (2, "the 2 of the b")
+    assert (about["photographs_scored"], about["sampling"][:15]) == (2, "the 2 on the bo")
     assert about["agreement"]["grad-cam ~ grad-cam-dilated"]["n"] == 2
 
 
-def test_costly_scores_are_made_when_asked_for(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
+def test_faithfulness_and_sanity_are_measured_when_asked_for(
+    grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
+) -> None:
     options = ExplanationOptions(1, faithfulness=3, sanity=2)
     about = explain_split(grader, fundus_set.split("test"), tmp_path / "out", options)
     assert set(about["faithfulness"]) == {"grad-cam", "random"}
@@ -138,29 +140,27 @@ def test_costly_scores_are_made_when_asked_for(grader: keras.Model, fundus_set: 
 def test_overlap_threshold_comes_from_other_photographs(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
-    companions = ExtraInputs(masked=fundus_set.split("train"), before=build_model("tiny", SIZE, 5))
-    about = explain_split(grader, fundus_set.split("test"), tmp_path / "out", ExplanationOptions(1), companions)
+    extra = ExtraInputs(masked=fundus_set.split("train"), before=build_model("tiny", SIZE, 5))
+    about = explain_split(grader, fundus_set.split("test"), tmp_path / "out", ExplanationOptions(1), extra)
     assert about["overlap_photographs"] == len(fundus_set.split("train").rows)
     assert 0 < about["overlap_thresholds"]["grad-cam"]["lesions"] < 1
     assert about["summary"]["uniform"]["iou_lesions"]["n"] > 0
     assert (tmp_path / "out" / "before-after.png").is_file()
 
 
-def test_photograph_met_in_training_is_found(fundus_set: PreparedSet) -> None:
+def test_photograph_seen_in_training_is_detected(fundus_set: PreparedSet) -> None:
     splits = [row["split"].replace("test", "") for row in fundus_set.rows]
     assert seen_in(fundus_set, fundus_set).tolist() == splits
-    encoded_anew = (row | {"pixels_sha256": row["image_id"]} for row in fundus_set.rows)
-    assert seen_in(fundus_set, replace(fundus_set, rows=tuple(encoded_anew))).tolist() == splits
+    encoded_again = (row | {"pixels_sha256": row["image_id"]} for row in fundus_set.rows)
+    assert seen_in(fundus_set, replace(fundus_set, rows=tuple(encoded_again))).tolist() == splits
 
 
 def test_temperature_changes_confidence_alone(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     val = fundus_set.split("val")
-    one, other = (
-        explain_split(grader, val, tmp_path / f"{t}", ExplanationOptions(1, temperature=t))["photographs"]
-        for t in (1.0, 0.1)
-    )
-    assert [row["prediction"] for row in one] == [row["prediction"] for row in other]
-    assert one[0]["confidence"] < other[0]["confidence"]
+    warm = explain_split(grader, val, tmp_path / "warm", ExplanationOptions(1, temperature=1.0))["photographs"]
+    cold = explain_split(grader, val, tmp_path / "cold", ExplanationOptions(1, temperature=0.1))["photographs"]
+    assert [row["prediction"] for row in warm] == [row["prediction"] for row in cold]
+    assert warm[0]["confidence"] < cold[0]["confidence"]
 
 
 def test_one_photograph_is_explained_by_all_methods(
@@ -181,9 +181,10 @@ def test_one_photograph_is_explained_by_all_methods(
 def test_the_legend_names_the_classes_that_are_drawn(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    likely = Explainer(grader).look(fundus_set.image(3)[None])[0][0]
-    chosen, rival = int(likely.argmin()), int(likely.argmax())  # as the median of an ordinal head may be
-    monkeypatch.setattr(explaining, "decide", lambda said, decision: np.full(len(said), chosen))
+    probabilities = Explainer(grader).predict(fundus_set.image(3)[None])[0][0]
+    chosen = int(probabilities.argmin())  # as the median of an ordinal head may be
+    rival = int(probabilities.argmax())
+    monkeypatch.setattr(explaining, "decide", lambda probabilities, decision: np.full(len(probabilities), chosen))
     drawn: list[dict[str, object]] = []
     monkeypatch.setattr(explaining, "write_sheet", lambda file, rows, title, note, legend: drawn.append(legend))
     explain_photograph(grader, fundus_set, 3, tmp_path / "out", ("grad-cam",))
@@ -210,5 +211,5 @@ def test_overwrite_replaces_an_explanation(grader: keras.Model, fundus_set: Prep
 
 
 def test_photographs_of_another_size_are_refused(fundus_set: PreparedSet, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match=r"photographs of 64 pixels.*Prepare with --size 64"):
+    with pytest.raises(KerasDrError, match=r"photographs of 64 pixels, but .* have 96 pixels. Prepare with --size 64"):
         explain_split(build_model("tiny", 64, 5), fundus_set, tmp_path / "out")

@@ -13,7 +13,7 @@ from keras_dr.models.grader import build_model, feature_layer, head_weights
 
 SIZE = 96
 QUICK = ("tiny", "mobilenetv2")
-DEEP = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169")  # of a family that is tried anyway
+DEEP = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169")  # of a family of which another is tested
 SLOW = [
     pytest.param(name, marks=pytest.mark.minutes if name in DEEP else pytest.mark.slow)
     for name in BACKBONES
@@ -41,8 +41,8 @@ def pooled(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def alike(maps: np.ndarray, expected: np.ndarray) -> bool:
     """Whether maps are the expected ones up to a positive factor, to 1e-3, and not all empty."""
     pairs = list(zip(maps, expected, strict=True))
-    same = all(np.abs(normalise(one) - normalise(other)).max() < 1e-3 for one, other in pairs)
-    return same and max(other.max() for _, other in pairs) > 0
+    same = all(np.abs(normalise(heat) - normalise(peer)).max() < 1e-3 for heat, peer in pairs)
+    return same and max(peer.max() for _, peer in pairs) > 0
 
 
 def brightness_grader(size: int) -> keras.Model:
@@ -78,7 +78,7 @@ def test_evidence_adds_up_to_the_logit(grader: keras.Model, photographs: np.ndar
     assert np.allclose(evidence.mean(axis=(1, 2)) + head_weights(grader)[1], logits, atol=1e-5)
 
 
-def test_grad_cam_plus_plus_bears_large_logits(photographs: np.ndarray) -> None:
+def test_grad_cam_plus_plus_works_with_large_logits(photographs: np.ndarray) -> None:
     model = build_model("tiny", SIZE, 2)
     kernel, _ = head_weights(model)
     model.get_layer("logits").set_weights([kernel, np.array([500.0, -500.0])])
@@ -101,7 +101,7 @@ def test_map_for_a_class_without_evidence_is_zero() -> None:
     assert not Explainer(brightness_grader(96)).heatmaps(image, np.array([0])).any()
 
 
-# Which of every two pixels is the old one: where padding makes up for an even side, the first or the second.
+# Which of every two pixels is the old one, the first or the second; it depends on how an even side is padded.
 PHASES = {"tiny": 1, "mobilenetv2": 0, "resnet50v2": 0, "densenet121": 0, "efficientnetlite0": 1}
 
 
@@ -111,9 +111,10 @@ PHASES = {"tiny": 1, "mobilenetv2": 0, "resnet50v2": 0, "densenet121": 0, "effic
 def test_dilated_features_hold_the_old_ones(name: str) -> None:
     explainer = Explainer(build_model(name, SIZE, 2))
     image = np.random.default_rng(2).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
-    few, many = (model.predict_on_batch(image)[1] for model in (explainer.seeing, explainer.dilated))
-    assert many.shape[1] in (5, 6)
-    assert np.allclose(many[:, PHASES[name] :: 2, PHASES[name] :: 2], few, atol=1e-4 * few.max())
+    coarse = explainer.feature_model.predict_on_batch(image)[1]
+    fine = explainer.dilated_model.predict_on_batch(image)[1]
+    assert fine.shape[1] in (5, 6)
+    assert np.allclose(fine[:, PHASES[name] :: 2, PHASES[name] :: 2], coarse, atol=1e-4 * coarse.max())
 
 
 def test_finer_maps_have_more_pixels(grader: keras.Model, photographs: np.ndarray) -> None:
@@ -124,7 +125,7 @@ def test_finer_maps_have_more_pixels(grader: keras.Model, photographs: np.ndarra
 
 def test_finer_layer_that_does_not_exist(grader: keras.Model) -> None:
     assert finer_layer(grader, 4).name == "block3b_relu"
-    with pytest.raises(KerasDrError, match="an activation of 96 pixels or more in tiny; found none"):
+    with pytest.raises(KerasDrError, match="No activation in tiny has a map of 96 pixels or more"):
         finer_layer(grader, 32)
 
 
@@ -137,8 +138,9 @@ def test_any_layer(grader: keras.Model, photographs: np.ndarray, method: str) ->
 def test_batches_do_not_change_maps(grader: keras.Model, photographs: np.ndarray) -> None:
     explainer, classes = Explainer(grader), np.array([0, 4, 2])
     for method in METHODS:
-        one, all_ = (explainer.heatmaps(photographs, classes, method, size) for size in (1, 3))
-        assert np.allclose(one, all_, rtol=1e-3, atol=1e-6), method
+        single = explainer.heatmaps(photographs, classes, method, batch_size=1)
+        batched = explainer.heatmaps(photographs, classes, method, batch_size=3)
+        assert np.allclose(single, batched, rtol=1e-3, atol=1e-6), method
 
 
 def test_score_cam_prints_nothing(grader: keras.Model, photographs: np.ndarray, capfd: pytest.CaptureFixture) -> None:
@@ -147,22 +149,22 @@ def test_score_cam_prints_nothing(grader: keras.Model, photographs: np.ndarray, 
 
 
 def test_unknown_layer_names_the_nearest(grader: keras.Model) -> None:
-    with pytest.raises(KerasDrError, match=r"'block5_relu', no such layer. The nearest names: block5b_relu, "):
+    with pytest.raises(KerasDrError, match=r"no layer 'block5_relu'. The nearest names of .* are: block5b_relu, "):
         Explainer(grader, "block5_relu")
 
 
 def test_layer_without_a_map_is_refused(grader: keras.Model) -> None:
-    with pytest.raises(KerasDrError, match="'logits', whose output is no map"):
+    with pytest.raises(KerasDrError, match="the layer 'logits' of tiny is not a map"):
         Explainer(grader, "logits")
 
 
 def test_layer_for_a_method_that_has_its_own_is_refused(grader: keras.Model, photographs: np.ndarray) -> None:
-    with pytest.raises(KerasDrError, match=r"takes --layer \(grad-cam, .*found grad-cam-crops"):
+    with pytest.raises(KerasDrError, match=r"grad-cam-crops does not work with --layer; these methods do: grad-cam, "):
         Explainer(grader, "block4b_relu").heatmaps(photographs, np.zeros(3, int), "grad-cam-crops")
 
 
 def test_unknown_method_names_the_known_ones(grader: keras.Model, photographs: np.ndarray) -> None:
-    with pytest.raises(KerasDrError, match=r"among grad-cam, grad-cam\+\+, .*; found 'gradcam'. Correct --method"):
+    with pytest.raises(KerasDrError, match=r"no heat map method 'gradcam'. Choose another --method: grad-cam, "):
         Explainer(grader).heatmaps(photographs, np.zeros(3, int), "gradcam")
 
 
@@ -186,7 +188,7 @@ def test_other_heads_have_other_methods(nonlinear: keras.Model, photographs: np.
         assert Explainer(nonlinear).heatmaps(photographs, np.zeros(3, int), method).any()
 
 
-def test_damaged_weights_are_told(photographs: np.ndarray) -> None:
+def test_damaged_weights_are_reported(photographs: np.ndarray) -> None:
     model = build_model("tiny", SIZE, 2)
     model.get_layer("logits").set_weights([np.full((64, 2), np.nan), np.zeros(2)])
     with pytest.raises(KerasDrError, match="NaN or infinity"):

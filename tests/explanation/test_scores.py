@@ -36,40 +36,43 @@ def test_share_outside_the_fundus() -> None:
 def test_share_on_lesions_counts_heat_inside_the_fundus_and_partly_covered_pixels() -> None:
     heat = np.array([[4, 1, 9, 9]] + 3 * [[1, 1, 9, 9]])  # 11 inside the fundus
     mask = np.zeros((4, 4))
-    mask[0, 0], mask[1, 1] = 0.5, 1  # heat 2 + 1, area .5 + 1
-    found = scores(heat, LEFT, {"haemorrhages": mask})
-    assert found["share_on_lesions"] == found["share_on_haemorrhages"] == pytest.approx(3 / 11)
-    assert found["area_of_lesions"] == pytest.approx(1.5 / 8)
-    assert found["enrichment_lesions"] == pytest.approx(3 / 11 / (1.5 / 8))
+    mask[0, 0] = 0.5  # heat 2, area .5
+    mask[1, 1] = 1  # heat 1, area 1
+    result = scores(heat, LEFT, {"haemorrhages": mask})
+    assert result["share_on_lesions"] == result["share_on_haemorrhages"] == pytest.approx(3 / 11)
+    assert result["area_of_lesions"] == pytest.approx(1.5 / 8)
+    assert result["enrichment_lesions"] == pytest.approx(3 / 11 / (1.5 / 8))
 
 
 def test_overlapping_lesions_count_once() -> None:
-    found = scores(CORNER, LEFT, {"hard_exudates": CORNER, "haemorrhages": CORNER})
-    assert (found["share_on_lesions"], found["enrichment_lesions"]) == (1, 2)
+    result = scores(CORNER, LEFT, {"hard_exudates": CORNER, "haemorrhages": CORNER})
+    assert (result["share_on_lesions"], result["enrichment_lesions"]) == (1, 2)
 
 
 def test_optic_disc_is_no_lesion() -> None:
-    found = scores(CORNER, LEFT, {"optic_disc": CORNER})
-    assert found == {"share_outside_fundus": 0, "share_on_optic_disc": 1}
+    result = scores(CORNER, LEFT, {"optic_disc": CORNER})
+    assert result == {"share_outside_fundus": 0, "share_on_optic_disc": 1}
 
 
 def test_uniform_map_scores_chance() -> None:
-    found = score_heatmap(baseline("uniform", 4), LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER[::-1]})
-    assert found.scores["share_outside_fundus"] == found.scores["share_on_optic_disc"] == 0.5
-    assert found.scores["enrichment_lesions"] == 1
-    assert found.scores["auprc_lesions"] == found.scores["pointing_lesions"] == found.scores["area_of_lesions"] == 0.5
-    assert set(found.overlaps["lesions"]) == {0.5}
+    result = score_heatmap(baseline("uniform", 4), LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER[::-1]})
+    assert result.scores["share_outside_fundus"] == result.scores["share_on_optic_disc"] == 0.5
+    assert result.scores["enrichment_lesions"] == 1
+    assert (
+        result.scores["auprc_lesions"] == result.scores["pointing_lesions"] == result.scores["area_of_lesions"] == 0.5
+    )
+    assert set(result.overlaps["lesions"]) == {0.5}
 
 
-def test_centred_gaussian_is_as_it_says() -> None:
+def test_centred_gaussian_has_the_stated_width() -> None:
     bell = baseline("centred Gaussian", 101)
     assert bell[50, 50] == bell.max() == 1
     assert bell[50, 75] == pytest.approx(np.exp(-0.5), abs=0.01)  # a quarter of the side off
 
 
 def test_map_without_heat_has_no_shares() -> None:
-    found = scores(np.zeros((4, 4)), LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER})
-    assert found == {"share_outside_fundus": None, "share_on_optic_disc": None}
+    result = scores(np.zeros((4, 4)), LEFT, {"haemorrhages": CORNER, "optic_disc": CORNER})
+    assert result == {"share_outside_fundus": None, "share_on_optic_disc": None}
 
 
 def test_photograph_without_lesions_has_no_lesion_scores() -> None:
@@ -80,41 +83,43 @@ def test_fundus_that_fills_the_photograph_has_no_outside() -> None:
     assert scores(CORNER, np.ones((4, 4), bool), {})["share_outside_fundus"] is None
 
 
-def test_mask_of_another_size_is_told() -> None:
-    with pytest.raises(KerasDrError, match=r"mask of haemorrhages of 4 x 4 pixels.*found 5 x 5"):
+def test_mask_of_another_size_is_refused() -> None:
+    with pytest.raises(KerasDrError, match=r"mask of haemorrhages has 5 x 5 pixels, but the photograph has 4 x 4"):
         score_heatmap(CORNER, LEFT, {"haemorrhages": np.zeros((5, 5))})
 
 
 def test_average_precision_is_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     heat, mask = rng.integers(0, 20, (40, 40)) / 20, rng.random((40, 40)) < 0.1  # many ties
-    found = Ranking(heat, ALL).localise(mask.astype(float))
-    assert found is not None
-    assert found.auprc == pytest.approx(average_precision_score(mask.ravel(), heat.ravel()))
+    result = Ranking(heat, ALL).localise(mask.astype(float))
+    assert result is not None
+    assert result.auprc == pytest.approx(average_precision_score(mask.ravel(), heat.ravel()))
 
 
 def test_overlap_is_that_of_the_sets() -> None:
     rng = np.random.default_rng(1)
     heat, mask = rng.random((40, 40)), rng.random((40, 40)) < 0.3
-    found = Ranking(heat, ALL).localise(mask.astype(float))
-    assert found is not None
+    result = Ranking(heat, ALL).localise(mask.astype(float))
+    assert result is not None
     expected = [(mask & (heat >= t)).sum() / (mask | (heat >= t)).sum() for t in THRESHOLDS]
-    assert np.allclose(found.iou, expected)
+    assert np.allclose(result.iou, expected)
 
 
 def test_pointing_allows_a_near_miss() -> None:
     heat, mask = np.zeros((100, 100)), np.zeros((100, 100))
-    heat[50, 50], fundus = 1, np.ones((100, 100), bool)
+    heat[50, 50] = 1
+    fundus = np.ones((100, 100), bool)
     for distance, hit in ((3, 1), (4, 0)):
         mask[:] = 0
         mask[50, 50 + distance] = 1
-        found = Ranking(heat, fundus).localise(mask)
-        assert found is not None and found.pointing == hit
+        result = Ranking(heat, fundus).localise(mask)
+        assert result is not None and result.pointing == hit
 
 
 def test_threshold_is_chosen_elsewhere_and_kept() -> None:
     heat = np.full((4, 4), 0.2)
-    heat[:2, :2], heat[0, 0] = 0.5, 1
+    heat[:2, :2] = 0.5
+    heat[0, 0] = 1
     known = score_heatmap(heat, np.ones((4, 4), bool), {"haemorrhages": CORNER})
     chosen = choose_thresholds([known])
     assert chosen["haemorrhages"] == pytest.approx(0.25)  # the first above .2, where both are the corner
@@ -124,27 +129,28 @@ def test_threshold_is_chosen_elsewhere_and_kept() -> None:
     assert overlap_scores(other, {}) == {}
 
 
-def test_summary_leaves_out_what_does_not_exist() -> None:
+def test_summary_leaves_out_missing_scores() -> None:
     rows = [scores(CORNER, LEFT, {"haemorrhages": CORNER}), scores(np.zeros((4, 4)), LEFT, {})]
     assert summarise(rows)["enrichment_lesions"] == {"n": 1, "mean": 2, "median": 2, "low": None, "high": None}
 
 
 def test_interval_is_that_of_the_mean() -> None:
     values = np.random.default_rng(1).normal(0.5, 0.1, 400)
-    found, half = describe(values.tolist()), 1.96 * values.std() / 20
-    assert (found["low"], found["high"]) == pytest.approx((values.mean() - half, values.mean() + half), abs=2e-3)
+    result = describe(values.tolist())
+    half = 1.96 * values.std() / 20
+    assert (result["low"], result["high"]) == pytest.approx((values.mean() - half, values.mean() + half), abs=2e-3)
 
 
 IMAGE = np.full((20, 20, 3), 100, np.uint8)
-IMAGE[5:10, 5:10] = 200  # what the grader below looks at
+IMAGE[5:10, 5:10] = 200  # the part that the grader below uses
 TARGET = (IMAGE[..., 0] == 200).astype(float)
 EVERYWHERE = np.ones((20, 20), bool)
 
 
 def bright_corner(images: np.ndarray) -> np.ndarray:
     """A grader: the probability of class 0 is the mean of the bright square over 200."""
-    seen = images[:, 5:10, 5:10].mean(axis=(1, 2, 3)) / 200
-    return np.stack([seen, 1 - seen], axis=1)
+    brightness = images[:, 5:10, 5:10].mean(axis=(1, 2, 3)) / 200
+    return np.stack([brightness, 1 - brightness], axis=1)
 
 
 def test_a_true_map_is_more_faithful_than_a_false_one() -> None:
@@ -153,8 +159,8 @@ def test_a_true_map_is_more_faithful_than_a_false_one() -> None:
 
 
 def test_deletion_and_insertion_of_a_constant_grader_are_its_probability() -> None:
-    found = faithfulness.measure(lambda images: np.full((len(images), 1), 0.3), IMAGE, TARGET, EVERYWHERE, 0)
-    assert (found.deletion_auc, found.insertion_auc) == pytest.approx((0.3, 0.3))
+    result = faithfulness.measure(lambda images: np.full((len(images), 1), 0.3), IMAGE, TARGET, EVERYWHERE, 0)
+    assert (result.deletion_auc, result.insertion_auc) == pytest.approx((0.3, 0.3))
 
 
 def test_insertion_gives_the_hottest_back_first() -> None:
@@ -184,8 +190,8 @@ def test_shuffled_map_keeps_its_values() -> None:
 
 
 def test_spearman_is_scipys() -> None:
-    one, other = np.random.default_rng(0).integers(0, 9, (2, 5, 5))
-    assert sanity.spearman(one, other) == pytest.approx(spearmanr(one.ravel(), other.ravel()).statistic)
+    first, second = np.random.default_rng(0).integers(0, 9, (2, 5, 5))
+    assert sanity.spearman(first, second) == pytest.approx(spearmanr(first.ravel(), second.ravel()).statistic)
 
 
 def test_constant_map_has_no_correlation() -> None:
@@ -194,9 +200,14 @@ def test_constant_map_has_no_correlation() -> None:
 
 def test_agreement_of_maps_of_different_size() -> None:
     maps = {"a": CORNER, "b": np.kron(CORNER, np.ones((2, 2))), "c": 1 - CORNER}
-    found = sanity.agreement(maps, ALL)
-    assert list(found) == ["a ~ b", "a ~ c", "b ~ c"]
-    assert found["a ~ b"] > 0.9 and found["a ~ c"] < -0.9
+    result = sanity.agreement(maps, ALL)
+    assert list(result) == ["a ~ b", "a ~ c", "b ~ c"]
+    assert result["a ~ b"] > 0.9 and result["a ~ c"] < -0.9
+
+
+def have_other_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> bool:
+    pairs = zip(old.get_weights(), new.get_weights(), strict=True)
+    return any((before != after).any() for before, after in pairs)
 
 
 def test_randomising_goes_from_the_top_down() -> None:
@@ -206,13 +217,10 @@ def test_randomising_goes_from_the_top_down() -> None:
     for stage, share in sanity.STAGES.items():
         other = sanity.randomised(model, share)
         pairs = zip(model.layers, other.layers, strict=True)
-        changed[stage] = [
-            one.name
-            for one, two in pairs
-            if any((a != b).any() for a, b in zip(one.get_weights(), two.get_weights(), strict=True))
-        ]
+        changed[stage] = [old.name for old, new in pairs if have_other_weights(old, new)]
     assert changed["head"] == ["logits"]
     assert set(changed["head, top quarter"]) == {"block5a_conv", "block5b_conv", "logits"}  # batch norms are constant
     assert len(changed["whole network"]) == 11
-    kernel, other_kernel = (one.get_layer("block1a_conv").get_weights()[0] for one in (model, other))
-    assert np.allclose(np.sort(kernel.ravel()), np.sort(other_kernel.ravel()))
+    kernel = model.get_layer("block1a_conv").get_weights()[0]
+    shuffled_kernel = other.get_layer("block1a_conv").get_weights()[0]
+    assert np.allclose(np.sort(kernel.ravel()), np.sort(shuffled_kernel.ravel()))

@@ -1,4 +1,4 @@
-"""export.variants: each variant's file against Keras and against the others."""
+"""export.variants: each variant's file compared with Keras and with the others."""
 
 import warnings
 
@@ -50,7 +50,7 @@ def test_spatial_mean_of_heatmaps_plus_bias_is_the_logit(model: keras.Model, fil
 def test_signature(files: dict[str, bytes], variant: str) -> None:
     runner = Interpreter(model_content=files[variant]).get_signature_runner("serving_default")
     details = {**runner.get_input_details(), **runner.get_output_details()}
-    assert {name: (tuple(d["shape"]), d["dtype"]) for name, d in details.items()} == {
+    assert {name: (tuple(detail["shape"]), detail["dtype"]) for name, detail in details.items()} == {
         "image": ((1, SIZE, SIZE, 3), np.uint8),
         "probabilities": ((1, 5), np.float32),
         "heatmaps": ((1, 2, 2, 5), np.float32),
@@ -69,7 +69,7 @@ def test_int8_probabilities_are_finer_than_256_steps(files: dict[str, bytes]) ->
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-# Half precision has eleven bits, int8 weights a 254th of the largest; the tiny network has eight layers.
+# Half precision has eleven bits, int8 rounds by up to a 254th of the largest weight; the tiny network has eight layers.
 @pytest.mark.parametrize(
     ("variant", "largest"), [("float16", 2e-3), ("dynamic", 0.05), ("int8", 0.05), ("int16x8", 0.03)]
 )
@@ -109,11 +109,12 @@ def test_int8_of_every_family_is_less_than_half_and_near(backbone: str) -> None:
 
 def test_heatmap_is_grad_cam_at_the_feature_layer() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tf-keras-vis imports what its own dependencies deprecate
+        warnings.simplefilter("ignore")  # tf-keras-vis imports names that its dependencies have deprecated
         from tf_keras_vis.gradcam import Gradcam
         from tf_keras_vis.utils.scores import CategoricalScore
 
-    model, images = grader(size=160), photographs(3, 160)
+    model = grader(size=160)
+    images = photographs(3, 160)
     maps = float_outputs(model, 1.0, images).heatmaps
     for label in range(5):
         cam = Gradcam(model, clone=False)(
@@ -128,6 +129,6 @@ def test_heatmap_is_grad_cam_at_the_feature_layer() -> None:
 
 
 def minmax(heatmap: np.ndarray) -> np.ndarray:
-    """To 0..1, as tf-keras-vis does with its maps."""
+    """The map scaled to 0..1, as tf-keras-vis does."""
     span = np.ptp(heatmap)
     return (heatmap - heatmap.min()) / span if span > 1e-6 else np.zeros_like(heatmap)

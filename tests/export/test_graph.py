@@ -1,4 +1,4 @@
-"""The exported graph of an ordinal head; that of a softmax is tested in test_export.py."""
+"""The exported graph of an ordinal head; that of a softmax is tested in test_bundle_files.py."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
 
 @pytest.fixture(scope="module", params=[2, 5])
 def outputs(request: pytest.FixtureRequest) -> tuple[interpreter.Outputs, interpreter.Outputs, np.ndarray]:
-    """Of Keras and of the float32 file, and the logits; temperature 1.5."""
+    """The outputs of Keras and of the float32 file, and the logits; temperature 1.5."""
     model = build_model("tiny", 32, request.param, head="ordinal")
     model.get_layer("logits").set_weights(
         [3 * model.get_layer("logits").get_weights()[0], np.linspace(1, -1, request.param - 1)]
@@ -27,21 +27,21 @@ def outputs(request: pytest.FixtureRequest) -> tuple[interpreter.Outputs, interp
 
 
 def test_probabilities_equal_keras(outputs: tuple) -> None:
-    keras_says, file_says, logits = outputs
-    assert file_says.probabilities == pytest.approx(keras_says.probabilities, abs=1e-5)
-    assert keras_says.probabilities == pytest.approx(probabilities(logits, file_says.probabilities.shape[1], 1.5))
-    assert file_says.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    keras_outputs, file_outputs, logits = outputs
+    assert file_outputs.probabilities == pytest.approx(keras_outputs.probabilities, abs=1e-5)
+    assert keras_outputs.probabilities == pytest.approx(probabilities(logits, file_outputs.probabilities.shape[1], 1.5))
+    assert file_outputs.probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_heat_maps_speak_for_a_higher_grade(outputs: tuple) -> None:
-    keras_says, file_says, logits = outputs
-    assert file_says.heatmaps == pytest.approx(keras_says.heatmaps, abs=1e-4)
-    assert np.array_equal(file_says.heatmaps[..., 0], -file_says.heatmaps[..., 1])
-    classes = file_says.probabilities.shape[1]
-    expected = file_says.heatmaps[..., 1:].mean(axis=(1, 2)) + np.linspace(1, -1, classes - 1)
+def test_heat_maps_are_evidence_for_a_higher_grade(outputs: tuple) -> None:
+    keras_outputs, file_outputs, logits = outputs
+    assert file_outputs.heatmaps == pytest.approx(keras_outputs.heatmaps, abs=1e-4)
+    assert np.array_equal(file_outputs.heatmaps[..., 0], -file_outputs.heatmaps[..., 1])
+    classes = file_outputs.probabilities.shape[1]
+    expected = file_outputs.heatmaps[..., 1:].mean(axis=(1, 2)) + np.linspace(1, -1, classes - 1)
     assert expected == pytest.approx(logits, abs=1e-4)
 
 
-def test_the_median_is_what_the_logits_say(outputs: tuple) -> None:
-    _, file_says, logits = outputs
-    assert np.array_equal(decide(file_says.probabilities, "median"), (logits > 0).sum(axis=1))
+def test_the_median_counts_the_positive_logits(outputs: tuple) -> None:
+    _, file_outputs, logits = outputs
+    assert np.array_equal(decide(file_outputs.probabilities, "median"), (logits > 0).sum(axis=1))

@@ -1,4 +1,4 @@
-"""export.onnx_file: the ONNX file of a bundle says what the TFLite file says, under the same names."""
+"""export.onnx_file: the ONNX file of a bundle has the outputs of the TFLite file, under the same names."""
 
 from pathlib import Path
 
@@ -20,16 +20,18 @@ from keras_dr.models.grader import build_model
 
 
 def compare_both(model: keras.Model, size: int = SIZE) -> bytes:
-    """Check that both files say the same of photographs; the ONNX file."""
+    """Check that both files have the same outputs for photographs; return the ONNX file."""
     content = convert(build_graph(model, 1.5))
-    file, images = to_onnx(content), photographs(3, size)
-    one, other = outputs_of_file(content, images), onnx_outputs(file, images)
-    np.testing.assert_allclose(other.heatmaps, one.heatmaps, atol=1e-3 * np.abs(one.heatmaps).max())
-    assert agreement(one, other)["largest_probability_difference"] < 1e-4
+    file = to_onnx(content)
+    images = photographs(3, size)
+    tflite = outputs_of_file(content, images)
+    onnx = onnx_outputs(file, images)
+    np.testing.assert_allclose(onnx.heatmaps, tflite.heatmaps, atol=1e-3 * np.abs(tflite.heatmaps).max())
+    assert agreement(tflite, onnx)["largest_probability_difference"] < 1e-4
     return file
 
 
-def test_onnx_says_what_tflite_says_under_the_same_names() -> None:
+def test_onnx_has_the_outputs_of_tflite_under_the_same_names() -> None:
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("tf2onnx")
     graph = onnx.load_from_string(compare_both(grader())).graph
@@ -50,12 +52,18 @@ def test_the_steps_of_an_ordinal_head_become_onnx() -> None:
     compare_both(build_model("tiny", SIZE, 5, head="ordinal"))
 
 
-@pytest.mark.minutes  # half a minute a network
+@pytest.mark.minutes  # half a minute per network
 @pytest.mark.parametrize(
     "backbone",
     [
-        *("mobilenetv2", "densenet121", "efficientnetb0", "resnet50v2", "vgg16"),
-        *("efficientnetlite0", "efficientnetlite1", "efficientnetlite2"),
+        "mobilenetv2",
+        "densenet121",
+        "efficientnetb0",
+        "resnet50v2",
+        "vgg16",
+        "efficientnetlite0",
+        "efficientnetlite1",
+        "efficientnetlite2",
     ],
 )
 def test_every_family_becomes_onnx(backbone: str) -> None:
@@ -63,7 +71,7 @@ def test_every_family_becomes_onnx(backbone: str) -> None:
     compare_both(grader(backbone, 64), 64)
 
 
-def test_onnx_brings_float32_and_a_device_does_not_see_it(tmp_path: Path) -> None:
+def test_onnx_adds_float32_and_a_device_does_not_see_it(tmp_path: Path) -> None:
     pytest.importorskip("tf2onnx")
     export(grader(), tmp_path / "bundle", variants=("onnx",))
     manifest = read_manifest(tmp_path / "bundle", "bundle")
@@ -74,5 +82,7 @@ def test_onnx_brings_float32_and_a_device_does_not_see_it(tmp_path: Path) -> Non
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_package"))
-    with pytest.raises(KerasDrError, match=r"found no .*no_such_package\. Install them .* requirements-onnx\.txt"):
+    with pytest.raises(
+        KerasDrError, match=r"not installed: .*no_such_package\. Install them .* requirements-onnx\.txt"
+    ):
         check_variants(["float32", "onnx"])

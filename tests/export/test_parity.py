@@ -15,15 +15,15 @@ LIMITS = limits_of(ParityLimits())
 
 def fake(referable: list[float], maps: list[list[float]]) -> Outputs:
     p = np.array(referable)
-    one = np.array(maps, np.float32).reshape(len(p), 1, -1, 1)
-    return Outputs(np.column_stack([1 - p, p]), np.repeat(one, 2, axis=-1))
+    heatmap = np.array(maps, np.float32).reshape(len(p), 1, -1, 1)
+    return Outputs(np.column_stack([1 - p, p]), np.repeat(heatmap, 2, axis=-1))
 
 
 def test_parity_by_hand() -> None:
     reference = fake([0.1, 0.4, 0.8, 0.9], [[1, 2, 3], [1, 2, 3], [1, 2, 3], [5, 5, 5]])
     variant = fake([0.1, 0.6, 0.8, 0.7], [[2, 4, 6], [3, 2, 1], [1, 2, 3], [1, 2, 3]])
-    found = compare(reference, variant, np.array([0, 0, 1, 1]), REFERABLE, 0.75)
-    assert found.to_dict() == {
+    figures = compare(reference, variant, np.array([0, 0, 1, 1]), REFERABLE, 0.75)
+    assert figures.to_dict() == {
         "photographs": 4,
         "largest_probability_difference": pytest.approx(0.2),
         "mean_probability_difference": pytest.approx(0.1),
@@ -48,13 +48,14 @@ def test_constant_heatmaps_have_no_correlation() -> None:
 
 
 def test_gate_says_which_figure_fails() -> None:
-    one, other = fake([0.1, 0.9], [[1, 2], [1, 2]]), fake([0.6, 0.9], [[1, 2], [1, 2]])
-    found = compare(one, other, np.array([0, 1]), REFERABLE, 0.5)
-    assert failures(found, LIMITS["int8"]) == [
-        "grade_agreement 0.5, at least 0.97 allowed",
+    reference = fake([0.1, 0.9], [[1, 2], [1, 2]])
+    variant = fake([0.6, 0.9], [[1, 2], [1, 2]])
+    figures = compare(reference, variant, np.array([0, 1]), REFERABLE, 0.5)
+    assert failures(figures, LIMITS["int8"]) == [
+        "grade_agreement 0.5, at least 0.97 required",
         "quadratic_kappa_loss 1, at most 0.01 allowed",
     ]
-    assert failures(compare(one, one, np.array([0, 1]), REFERABLE, 0.5), LIMITS["float32"]) == []
+    assert failures(compare(reference, reference, np.array([0, 1]), REFERABLE, 0.5), LIMITS["float32"]) == []
 
 
 def test_every_variant_has_limits() -> None:

@@ -65,7 +65,7 @@ def test_existing_target_is_refused(model: keras.Model, tmp_path: Path) -> None:
 
 
 def test_unknown_variant_is_named(model: keras.Model, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match=r"float32, float16.*'int4'"):
+    with pytest.raises(KerasDrError, match=r"no variant 'int4'.*: float32, float16"):
         export(model, tmp_path / "bundle", variants=("float32", "int4"))
 
 
@@ -104,7 +104,7 @@ def test_the_search_decides_as_the_run_does(
 def test_the_search_is_no_step_of_its_own() -> None:
     steps: list[int] = []
     say = export_run._counted(lambda done, total, text: steps.append(done), 2)
-    for line in ("converting to int8", "searching the layers that spoil int8", "comparing int8"):
+    for line in ("converting to int8", "searching for the layers that lose most in int8", "comparing int8"):
         say(line)
     assert steps == [0, 0, 1]
 

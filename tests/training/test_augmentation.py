@@ -17,16 +17,16 @@ def image() -> np.ndarray:
     return np.random.default_rng(1).integers(60, 190, (32, 32, 3), np.uint8)
 
 
-def test_nothing_asked_for_changes_nothing(image: np.ndarray) -> None:
+def test_an_augmentation_without_changes_keeps_the_photograph(image: np.ndarray) -> None:
     assert np.array_equal(changed(image), image)
 
 
 @pytest.mark.parametrize("side", [2, 31, 32])
 def test_flips_and_turns_give_the_eight_symmetries(side: int) -> None:
     image = np.random.default_rng(0).integers(1, 255, (side, side, 3), np.uint8)
-    seen = {changed(image, seed, flip=True, quarter_turns=True).tobytes() for seed in range(80)}
-    turns = [np.rot90(one, k) for one in (image, image[::-1]) for k in range(4)]
-    assert seen == {np.ascontiguousarray(turn).tobytes() for turn in turns}
+    results = {changed(image, seed, flip=True, quarter_turns=True).tobytes() for seed in range(80)}
+    turns = [np.rot90(flipped, turns) for flipped in (image, image[::-1]) for turns in range(4)]
+    assert results == {np.ascontiguousarray(turn).tobytes() for turn in turns}
 
 
 def test_rotation_turns_about_the_centre() -> None:
@@ -57,13 +57,13 @@ def test_translation_stays_within_its_share_of_the_side() -> None:
     assert np.std(moves, axis=0) == pytest.approx([20 / np.sqrt(12)] * 2, rel=0.25)  # uniform in [-10, 10]
 
 
-def test_grayscale_by_its_probability(image: np.ndarray) -> None:
+def test_grayscale_is_applied_with_its_probability(image: np.ndarray) -> None:
     luma = image @ [0.299, 0.587, 0.114]
     results = [changed(image, seed, grayscale=0.25) for seed in range(200)]
-    grey = [one for one in results if (one == one[..., :1]).all()]
-    assert all(np.abs(one[..., 0] - luma).max() <= 1 for one in grey)
+    grey = [result for result in results if (result == result[..., :1]).all()]
+    assert all(np.abs(result[..., 0] - luma).max() <= 1 for result in grey)
     assert 0.15 < len(grey) / 200 < 0.35
-    assert sum(np.array_equal(one, image) for one in results) == 200 - len(grey)
+    assert sum(np.array_equal(result, image) for result in results) == 200 - len(grey)
 
 
 def test_saturation_leaves_the_grey_of_a_pixel_alone(image: np.ndarray) -> None:
@@ -80,15 +80,15 @@ def test_brightness_multiplies_by_one_factor(image: np.ndarray) -> None:
 
 def test_contrast_keeps_the_mean(image: np.ndarray) -> None:
     results = [changed(image, seed, contrast=0.3) for seed in range(40)]
-    assert max(abs(one.mean() - image.mean()) for one in results) < 0.5
-    spreads = [one.std() / image.std() for one in results]
+    assert max(abs(result.mean() - image.mean()) for result in results) < 0.5
+    spreads = [result.std() / image.std() for result in results]
     assert 0.7 < min(spreads) < 0.78 and 1.22 < max(spreads) < 1.3
 
 
 def test_hue_keeps_grey_and_the_distance_from_it(image: np.ndarray) -> None:
     image = image // 2 + 60
     result = changed(image, 1, hue=180).astype(float)
-    from_grey = [one - one.mean(axis=2, keepdims=True) for one in (image, result)]
+    from_grey = [pixels - pixels.mean(axis=2, keepdims=True) for pixels in (image, result)]
     assert np.abs(result.mean(axis=2) - image.mean(axis=2)).max() < 1
     assert np.abs(np.linalg.norm(from_grey[0], axis=2) - np.linalg.norm(from_grey[1], axis=2)).max() < 1.5
     assert np.abs(result - image).mean() > 5
@@ -109,6 +109,6 @@ def test_black_stays_black_and_the_range_is_kept(image: np.ndarray) -> None:
         assert not changed(image, seed, **strong)[:, :9].any()
 
 
-def test_one_setting_does_not_change_what_another_draws(image: np.ndarray) -> None:
+def test_one_setting_does_not_change_the_draws_of_another(image: np.ndarray) -> None:
     turned = changed(image, rotation=30)
     assert np.array_equal(turned == 0, changed(image, rotation=30, brightness=0.1) == 0)

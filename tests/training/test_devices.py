@@ -1,4 +1,4 @@
-"""Several GPUs of one machine, which two virtual CPUs of TensorFlow stand for."""
+"""Several GPUs of one machine, represented by two virtual CPUs of TensorFlow."""
 
 import json
 import os
@@ -17,13 +17,17 @@ SCRIPT = ROOT / "tests" / "helpers" / "train_apart.py"
 PHASE = {"epochs": 1, "learning_rate": 1e-3}
 # 35 photographs in batches of 10 leave 5, which two devices cannot share evenly; dropout differs between devices
 RECIPE = {
-    **{"backbone": "tiny", "weights": "none", "batch_size": 10, "dropout": 0, "frozen": PHASE},
+    "backbone": "tiny",
+    "weights": "none",
+    "batch_size": 10,
+    "dropout": 0,
+    "frozen": PHASE,
     "finetune": PHASE | {"ema": 0.5, "clip_norm": 0.01, "weight_decay": 0.01, "first_layer_rate": 0.5},
 }
 
 
 @pytest.mark.slow
-def test_two_devices_train_as_one_and_go_on(prepared_folder: Path, tmp_path: Path) -> None:
+def test_two_devices_train_like_one_and_go_on(prepared_folder: Path, tmp_path: Path) -> None:
     jobs = {"one": {}, "two": {"devices": 2, "stop": 8}}
     running = {}
     for name, more in jobs.items():
@@ -35,17 +39,17 @@ def test_two_devices_train_as_one_and_go_on(prepared_folder: Path, tmp_path: Pat
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     for name, process in running.items():
-        said = process.communicate(timeout=1500)[0]
-        assert process.returncode == 0, said
-        assert ("Training on 2 x CPU" in said) == (name == "two")
-    one, two = (np.load(tmp_path / name / "weights-0.npz").values() for name in jobs)
-    for mine, other in zip(one, two, strict=True):
-        np.testing.assert_allclose(mine, other, rtol=0, atol=2e-6)
+        output = process.communicate(timeout=1500)[0]
+        assert process.returncode == 0, output
+        assert ("Training on 2 x CPU" in output) == (name == "two")
+    one_device, two_devices = (np.load(tmp_path / name / "weights-0.npz").values() for name in jobs)
+    for expected, weights in zip(one_device, two_devices, strict=True):
+        np.testing.assert_allclose(weights, expected, rtol=0, atol=2e-6)
     histories = [np.genfromtxt(tmp_path / name / "history-0.csv", delimiter=",") for name in jobs]
     np.testing.assert_allclose(*histories, rtol=1e-5)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="needs TensorFlow's backend")
 def test_the_line_names_backend_devices_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "names", lambda: ["CPU"])
     monkeypatch.setattr(devices, "machine_has_gpu", lambda: True)

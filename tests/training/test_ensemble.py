@@ -21,17 +21,19 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.flo
 
 
 @pytest.mark.parametrize("head", ["softmax", "ordinal"])
-def test_joined_logits_are_the_mean_of_the_members(head: str, tmp_path: Path) -> None:
+def test_combined_logits_are_the_mean_of_the_members(head: str, tmp_path: Path) -> None:
     models = [build_model("tiny", 32, 5, head=head) for _ in range(3)]
-    whole = ensemble.combined(models, [1.0, 2.0, 0.5])
-    expected = np.mean([m.predict(IMAGES, verbose=0) / t for m, t in zip(models, (1.0, 2.0, 0.5), strict=True)], axis=0)
-    assert whole.predict(IMAGES, verbose=0) == pytest.approx(expected, abs=1e-5)
-    whole.save(tmp_path / "m.keras")
+    temperatures = [1.0, 2.0, 0.5]
+    combined = ensemble.combined(models, temperatures)
+    members = zip(models, temperatures, strict=True)
+    expected = np.mean([model.predict(IMAGES, verbose=0) / temperature for model, temperature in members], axis=0)
+    assert combined.predict(IMAGES, verbose=0) == pytest.approx(expected, abs=1e-5)
+    combined.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     assert again.predict(IMAGES, verbose=0) == pytest.approx(expected, abs=1e-5)
 
 
-def test_joined_heat_maps_are_the_mean_of_the_members() -> None:
+def test_combined_heat_maps_are_the_mean_of_the_members() -> None:
     models = [build_model("tiny", 32, 5) for _ in range(2)]
 
     def evidence(model: keras.Model) -> np.ndarray:
@@ -68,12 +70,12 @@ def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path
     assert measure_cost(both, both.model())["latency_ms"] > 0
 
 
-def test_one_run_or_one_task_less_is_refused(run_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="two runs or more"):
+def test_an_ensemble_of_one_run_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match="at least 2 runs, but 1 is given"):
         ensemble.ensemble([run_folder], tmp_path / "one")
 
 
-def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: Path, tmp_path: Path) -> None:
+def test_folds_are_calibrated_on_photographs_they_were_not_trained_on(prepared_folder: Path, tmp_path: Path) -> None:
     from keras_dr.recipe import recipe_from_dict
     from keras_dr.training.folds import cross_validate
 
@@ -86,28 +88,29 @@ def test_folds_are_calibrated_on_what_each_did_not_learn_from(prepared_folder: P
     assert Run.load(tmp_path / "both").own_set().rows == data.rows
 
 
-def test_turned_views_are_averaged_and_thresholds_chosen_anew(run_folder: Path) -> None:
+def test_turned_views_are_averaged_and_thresholds_chosen_again(run_folder: Path) -> None:
     run = Run.load(run_folder)
-    turning = forward.with_tta(run)
-    data, model = run.prepared_set().split("test"), run.model()
+    tta_run = forward.with_tta(run)
+    data = run.prepared_set().split("test")
+    model = run.model()
     images = data.images(range(len(data.rows))).astype(np.float32)
     views = [np.rot90(view, k, (1, 2)) for view in (images, images[:, :, ::-1]) for k in range(4)]
     expected = np.mean([model.predict(view, verbose=0) for view in views], axis=0)
-    assert forward.forward(turning, model, data) == pytest.approx(expected, abs=1e-4)
-    assert turning.about["operating_point"]["value"] == turning.threshold
-    assert turning.result_name(data, "test").endswith("-turned")
-    said = forward.predict(turning, model, data)
-    assert said == pytest.approx(probabilities(expected, 5, turning.temperature), abs=1e-4)
+    assert forward.forward(tta_run, model, data) == pytest.approx(expected, abs=1e-4)
+    assert tta_run.about["operating_point"]["value"] == tta_run.threshold
+    assert tta_run.result_name(data, "test").endswith("-turned")
+    predicted = forward.predict(tta_run, model, data)
+    assert predicted == pytest.approx(probabilities(expected, 5, tta_run.temperature), abs=1e-4)
 
 
-def test_turned_views_have_no_card_and_are_told(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
+def test_turned_views_have_no_card_and_are_reported(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, tmp_path / "run")
     shutil.copytree(prepared_folder, tmp_path / "moved")
     run = Run.load(tmp_path / "run")
     data = run.prepared_set(tmp_path / "moved").split("test")
-    turning = forward.with_tta(run, tmp_path / "moved")
+    tta_run = forward.with_tta(run, tmp_path / "moved")
     before = (tmp_path / "run" / MODEL_CARD).exists()
-    folder, figures = evaluate.evaluate_photographs(turning, data, turning.result_name(data, "test"))
+    folder, figures = evaluate.evaluate_photographs(tta_run, data, tta_run.result_name(data, "test"))
     assert folder.name == f"{prepared_folder.name}-test-turned" and figures["turned"]
     assert (tmp_path / "run" / MODEL_CARD).exists() == before
     assert "eight views" in (folder / "report.html").read_text()

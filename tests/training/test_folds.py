@@ -29,7 +29,8 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="module")
 def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cross validation that was interrupted in its second fold and went on."""
-    target, data = tmp_path_factory.mktemp("folds") / "run", PreparedSet.load(prepared_folder)
+    target = tmp_path_factory.mktemp("folds") / "run"
+    data = PreparedSet.load(prepared_folder)
     begun: list[str] = []
 
     def stage(label: str) -> progress:
@@ -48,7 +49,8 @@ class progress:
     """A progress that interrupts after a few steps."""
 
     def __init__(self, stop: bool) -> None:
-        self.stop, self.calls = stop, 0
+        self.stop = stop
+        self.calls = 0
 
     def __enter__(self) -> "progress":
         return self
@@ -77,17 +79,16 @@ def test_too_few_groups_are_refused() -> None:
 
 def test_a_fold_leaves_the_test_split_alone(prepared_folder: Path) -> None:
     data = PreparedSet.load(prepared_folder)
-    sides = [data.folded(Fold(number, 3)) for number in (1, 2, 3)]
-    assert all(side.split("test").rows == data.split("test").rows for side in sides)
-    judged = [row["image_id"] for side in sides for row in side.split("val").rows]
-    assert sorted(judged) == sorted(row["image_id"] for row in data.rows if row["split"] != "test")
-    for side in sides:
-        assert not {row["group_id"] for row in side.split("val").rows} & {
-            row["group_id"] for row in side.split("train").rows
-        }
+    folded_sets = [data.folded(Fold(number, 3)) for number in (1, 2, 3)]
+    assert all(folded.split("test").rows == data.split("test").rows for folded in folded_sets)
+    validated = [row["image_id"] for folded in folded_sets for row in folded.split("val").rows]
+    assert sorted(validated) == sorted(row["image_id"] for row in data.rows if row["split"] != "test")
+    for folded in folded_sets:
+        val_groups = {row["group_id"] for row in folded.split("val").rows}
+        assert not val_groups & {row["group_id"] for row in folded.split("train").rows}
 
 
-def test_every_photograph_is_judged_once_by_the_run_that_never_saw_it(folder: Path) -> None:
+def test_every_photograph_is_graded_once_by_the_run_that_was_not_trained_on_it(folder: Path) -> None:
     with (folder / "out_of_fold.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     for number in range(1, FOLDS + 1):
@@ -97,22 +98,23 @@ def test_every_photograph_is_judged_once_by_the_run_that_never_saw_it(folder: Pa
     assert len(rows) == len({row["image_id"] for row in rows})
 
 
-def test_scores_are_of_the_predictions_in_the_file(folder: Path) -> None:
+def test_scores_are_those_of_the_predictions_in_the_file(folder: Path) -> None:
     about = json.loads((folder / "cross_validation.json").read_bytes())
     with (folder / "out_of_fold.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     right = [row["label"] == row["prediction"] for row in rows]
     assert about["pooled"]["val_accuracy"] == pytest.approx(np.mean(right))
-    each = [
-        np.mean([good for good, row in zip(right, rows, strict=True) if row["fold"] == str(number)])
+    accuracies = [
+        np.mean([row_right for row_right, row in zip(right, rows, strict=True) if row["fold"] == str(number)])
         for number in range(1, FOLDS + 1)
     ]
-    assert about["mean"]["val_accuracy"] == pytest.approx(np.mean(each))
-    assert about["deviation"]["val_accuracy"] == pytest.approx(abs(each[0] - each[1]) / 2**0.5)  # of a sample of two
+    deviation = abs(accuracies[0] - accuracies[1]) / 2**0.5  # of a sample of two
+    assert about["mean"]["val_accuracy"] == pytest.approx(np.mean(accuracies))
+    assert about["deviation"]["val_accuracy"] == pytest.approx(deviation)
     assert "deviation" in folds_text(about)
 
 
-def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> None:
+def test_a_fold_is_evaluated_like_any_run(folder: Path, prepared_folder: Path) -> None:
     run = Run.load(folder / "fold-2")
     data = run.prepared_set(prepared_folder).split("val")
     assert data.rows == run.own_set().split("val").rows
@@ -123,11 +125,11 @@ def test_a_fold_is_evaluated_as_any_run(folder: Path, prepared_folder: Path) -> 
     assert run.about["calibration"]["after"]["log_loss"] == pytest.approx(about["folds"][1]["val_loss"], rel=1e-5)
 
 
-def test_a_fold_divided_otherwise_is_refused(folder: Path) -> None:
+def test_a_fold_divided_differently_is_refused(folder: Path) -> None:
     run: Run = Run.load(folder / "fold-1")
     fold = run.about["data"]["fold"] | {"val_sha256": "0"}
     other = replace(run, about=run.about | {"data": run.about["data"] | {"fold": fold}})
-    with pytest.raises(KerasDrError, match="fold 1"):
+    with pytest.raises(KerasDrError, match=r"Fold 1 of .* no longer has the photographs"):
         other.own_set()
 
 

@@ -1,4 +1,4 @@
-"""JAX: alone, interrupted and on two hosts. Two processes of this machine are the hosts; all run side by side."""
+"""JAX: alone, interrupted and on two hosts. Two processes of this machine are the hosts; all run in parallel."""
 
 import json
 import os
@@ -27,8 +27,11 @@ SCRIPT = ROOT / "tests" / "helpers" / "train_apart.py"
 PHASE = {"epochs": 1, "learning_rate": 1e-3}
 # 35 photographs in batches of 10 leave 5, which two hosts cannot share evenly
 RECIPE = {
-    **{"backbone": "tiny", "weights": "none", "batch_size": 10},
-    **{"frozen": PHASE | {"augment": False}, "finetune": PHASE | {"ema": 0.5}},
+    "backbone": "tiny",
+    "weights": "none",
+    "batch_size": 10,
+    "frozen": PHASE | {"augment": False},
+    "finetune": PHASE | {"ema": 0.5},
 }
 JOB = {"recipe": RECIPE, "drop": 1}
 
@@ -42,11 +45,11 @@ def started(folder: Path, out: Path, backend: str, **job: object) -> subprocess.
 
 def free_ports(count: int) -> Iterator[int]:
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    yield from [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    for open_socket in sockets:
+        open_socket.bind(("127.0.0.1", 0))
+    yield from [open_socket.getsockname()[1] for open_socket in sockets]
+    for open_socket in sockets:
+        open_socket.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,19 +60,17 @@ def trained(prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     jobs = {
         "alone": started(prepared_folder, out / "alone", "jax"),
         "again": started(prepared_folder, out / "again", "jax", stop=8),
-        **{
-            f"rank {rank}": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=rank)
-            for rank in (0, 1)
-        },
+        "rank 0": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=0),
+        "rank 1": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=1),
     }
     with ExitStack() as stack:
         for process in jobs.values():
             stack.enter_context(process)
             stack.callback(process.kill)
         for name, process in jobs.items():
-            said = process.communicate(timeout=1500)[0]
-            assert process.returncode == 0, f"{name}: {said}"
-            assert "2 x cpu" in said if "rank" in name else "Training on cpu" in said
+            output = process.communicate(timeout=1500)[0]
+            assert process.returncode == 0, f"{name}: {output}"
+            assert ("2 x cpu" if "rank" in name else "Training on cpu") in output
     return out
 
 
@@ -79,21 +80,24 @@ def weights(file: Path) -> list[np.ndarray]:
 
 @pytest.mark.slow
 def test_jax_goes_on_bit_for_bit(trained: Path) -> None:
-    alone, again = (weights(trained / name / "weights-0.npz") for name in ("alone", "again"))
-    assert all(np.array_equal(one, other) for one, other in zip(alone, again, strict=True))
+    alone = weights(trained / "alone" / "weights-0.npz")
+    again = weights(trained / "again" / "weights-0.npz")
+    assert all(np.array_equal(expected, array) for expected, array in zip(alone, again, strict=True))
 
 
 @pytest.mark.slow
 def test_two_hosts_end_with_the_same_weights(trained: Path) -> None:
-    first, second = (weights(trained / "hosts" / f"weights-{rank}.npz") for rank in (0, 1))
-    assert all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
+    first = weights(trained / "hosts" / "weights-0.npz")
+    second = weights(trained / "hosts" / "weights-1.npz")
+    assert all(np.array_equal(expected, array) for expected, array in zip(first, second, strict=True))
 
 
 @pytest.mark.slow
-def test_two_hosts_train_as_one(trained: Path) -> None:
-    one, two = (weights(trained / name / "weights-0.npz") for name in ("alone", "hosts"))
-    for mine, other in zip(one, two, strict=True):
-        np.testing.assert_allclose(mine, other, rtol=0, atol=1e-6)
+def test_two_hosts_train_like_one(trained: Path) -> None:
+    alone = weights(trained / "alone" / "weights-0.npz")
+    two_hosts = weights(trained / "hosts" / "weights-0.npz")
+    for expected, array in zip(alone, two_hosts, strict=True):
+        np.testing.assert_allclose(array, expected, rtol=0, atol=1e-6)
     histories = [np.genfromtxt(trained / name / "history-0.csv", delimiter=",") for name in ("alone", "hosts")]
     np.testing.assert_allclose(*histories, rtol=1e-5)
 
@@ -109,10 +113,10 @@ def test_a_run_of_jax_is_read_by_tensorflow(trained: Path, prepared_folder: Path
 
 
 def test_hosts_share_each_batch_in_the_order_of_training() -> None:
-    two = [DeviceSpread(devices=2, hosts=2, rank=rank) for rank in (0, 1)]
+    spreads = [DeviceSpread(devices=2, hosts=2, rank=rank) for rank in (0, 1)]
     order = np.arange(8)
-    assert [spread.share(order, 4, True)[0].tolist() for spread in two] == [[0, 1, 4, 5], [2, 3, 6, 7]]
-    assert [spread.share(order[:3], 4, False)[0].tolist() for spread in two] == [[0, 1, 2]] * 2
+    assert [spread.share(order, 4, True)[0].tolist() for spread in spreads] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+    assert [spread.share(order[:3], 4, False)[0].tolist() for spread in spreads] == [[0, 1, 2]] * 2
 
 
 def test_the_last_smaller_batch_is_a_stretch_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""How the phases of a training learn; what is lost when they are stopped is tested in test_training.py."""
+"""What the phases of a training learn; interruptions are tested in test_train.py."""
 
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from keras_dr.recipe import recipe_from_dict
 from keras_dr.training import train
 from keras_dr.training.pipeline import Photographs
 
-ONE = {"epochs": 1, "learning_rate": 1e-3}
+ONE_EPOCH = {"epochs": 1, "learning_rate": 1e-3}
 
 
 def run(folder: Path, target: Path, **settings: Any) -> dict[str, Any]:
-    values = {"backbone": "tiny", "weights": "none", "frozen": ONE, "finetune": {"epochs": 0}}
+    values = {"backbone": "tiny", "weights": "none", "frozen": ONE_EPOCH, "finetune": {"epochs": 0}}
     return train.train(PreparedSet.load(folder), target, recipe_from_dict(values | settings)).about
 
 
@@ -28,15 +28,15 @@ def model_of(target: Path, name: str = "model.keras") -> keras.Model:
     return keras.saving.load_model(target / name, compile=False)
 
 
-def same(one: list[np.ndarray], other: list[np.ndarray], tolerance: float = 0.0) -> bool:
-    return all(np.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(one, other, strict=True))
+def same(first: list[np.ndarray], second: list[np.ndarray], tolerance: float = 0.0) -> bool:
+    return all(np.allclose(a, b, rtol=0, atol=tolerance) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_cached_features_teach_the_head_the_same(
+def test_a_head_learns_the_same_from_cached_features(
     prepared_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, augment: bool
 ) -> None:
-    """Against the ordinary loop, which runs the backbone in every epoch."""
+    """Compared with the ordinary loop, which runs the backbone in every epoch."""
     phase = {"epochs": 3, "learning_rate": 1e-2, "augment": augment}
     run(prepared_folder, tmp_path / "cached", frozen=phase | {"views": 3})
     if not augment:  # the ordinary loop, but without its random changes
@@ -45,19 +45,22 @@ def test_cached_features_teach_the_head_the_same(
     assert same(model_of(tmp_path / "cached").get_weights(), model_of(tmp_path / "ordinary").get_weights(), 1e-5)
 
 
-def test_views_are_taken_in_turn(prepared_folder: Path, tmp_path: Path) -> None:
+def test_each_view_is_computed_once(prepared_folder: Path, tmp_path: Path) -> None:
     calls = []
     values = {"backbone": "tiny", "weights": "none", "finetune": {"epochs": 0}}
-    recipe = recipe_from_dict(values | {"frozen": ONE | {"epochs": 4, "views": 2}})
+    recipe = recipe_from_dict(values | {"frozen": ONE_EPOCH | {"epochs": 4, "views": 2}})
     train.train(
-        PreparedSet.load(prepared_folder), tmp_path / "run", recipe, progress=lambda *what: calls.append(what[2])
+        PreparedSet.load(prepared_folder),
+        tmp_path / "run",
+        recipe,
+        progress=lambda done, total, text: calls.append(text),
     )
     assert [text for text in calls if "view" in text] == ["frozen: features, view 1", "frozen: features, view 2"]
 
 
 @pytest.mark.parametrize("head", ["ordinal", "regression"])
 def test_other_heads_end_as_linear_heads_over_the_grades(prepared_folder: Path, tmp_path: Path, head: str) -> None:
-    finetune = ONE | {"epochs": 2, "ema": 0.5, "clip_norm": 1.0, "first_layer_rate": 0.1}
+    finetune = ONE_EPOCH | {"epochs": 2, "ema": 0.5, "clip_norm": 1.0, "first_layer_rate": 0.1}
     about = run(prepared_folder, tmp_path / "run", head=head, finetune=finetune, monitor="val_loss")
     assert about["decision"] == "median"
     val = PreparedSet.load(prepared_folder).split("val")
@@ -78,8 +81,8 @@ def test_averaged_weights_are_kept_and_training_goes_on_from_the_others(prepared
     frozen = {"epochs": 1, "learning_rate": 1e-2}
     run(prepared_folder, tmp_path / "plain", frozen=frozen)
     run(prepared_folder, tmp_path / "averaged", frozen=frozen | {"ema": 0.9})
-    one, other = (model_of(tmp_path / name).get_layer("logits").get_weights() for name in ("plain", "averaged"))
-    assert not same(one, other)
+    heads = [model_of(tmp_path / name).get_layer("logits").get_weights() for name in ("plain", "averaged")]
+    assert not same(*heads)
     plain, averaged = ((tmp_path / name / "history.csv").read_text().split("\n")[1] for name in ("plain", "averaged"))
     assert plain.split(",")[:4] == averaged.split(",")[:4]  # the same training loss
 
@@ -88,8 +91,8 @@ def test_averaged_weights_are_kept_and_training_goes_on_from_the_others(prepared
     ("settings", "message"),
     [
         ({"head": "regression", "focal_gamma": 2}, "squared error"),
-        ({"frozen": ONE | {"optimizer": "adam", "weight_decay": 0.1}}, "adamw"),
-        ({"frozen": ONE | {"schedule": "plateau", "warmup_epochs": 1}}, "warm-up"),
+        ({"frozen": ONE_EPOCH | {"optimizer": "adam", "weight_decay": 0.1}}, "adamw"),
+        ({"frozen": ONE_EPOCH | {"schedule": "plateau", "warmup_epochs": 1}}, "warm-up"),
         ({"oversampling": [1, 2]}, "5 weights of classes"),
     ],
 )

@@ -45,14 +45,14 @@ def step(settings: Phase, count: int = 1) -> tuple[list[np.ndarray], list[np.nda
     return before, model.get_weights(), model, optimizer
 
 
-def test_each_layer_moves_by_its_own_rate() -> None:
+def test_each_layer_changes_by_its_own_rate() -> None:
     settings = Finetune(epochs=1, learning_rate=0.1, optimizer="sgd", first_layer_rate=0.1)
     before, after, _, _ = step(settings)
-    moved = [float((a - b).mean()) for a, b in zip(after, before, strict=True)]
-    assert moved[0] == pytest.approx(moved[3] / 10) and moved[3] == pytest.approx(-0.19)  # Nesterov: 1 + momentum
+    changes = [float((a - b).mean()) for a, b in zip(after, before, strict=True)]
+    assert changes[0] == pytest.approx(changes[3] / 10) and changes[3] == pytest.approx(-0.19)  # Nesterov: 1 + momentum
 
 
-def test_gradients_are_shortened_to_the_norm() -> None:
+def test_gradients_are_clipped_to_the_norm() -> None:
     before, after, _, _ = step(Phase(epochs=1, learning_rate=1.0, optimizer="sgd", clip_norm=0.5))
     length = np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)))
     assert length == pytest.approx(0.5 * 1.9, rel=1e-5)

@@ -20,9 +20,11 @@ def loaded(prepared_folder) -> Photographs:
 
 
 def batches(loaded: Photographs, epoch: int, augment: bool = True, **settings: object) -> list:
-    recipe, labels = recipe_from_dict(settings), np.arange(len(loaded)) % 5
-    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, recipe.class_weights), recipe)
-    return list(lesson.batches(augmented_reader(loaded, recipe, epoch) if augment else loaded.tensor, epoch))
+    recipe = recipe_from_dict(settings)
+    labels = np.arange(len(loaded)) % 5
+    weights = class_weights(labels, 5, recipe.class_weights)
+    train_batches = Batches(labels, target_matrix(5, recipe), weights, recipe)
+    return list(train_batches.batches(augmented_reader(loaded, recipe, epoch) if augment else loaded.tensor, epoch))
 
 
 def images(result: list) -> np.ndarray:
@@ -31,9 +33,9 @@ def images(result: list) -> np.ndarray:
 
 def test_batches_hold_the_prepared_pixels_in_order(loaded: Photographs, prepared_folder) -> None:
     data = PreparedSet.load(prepared_folder)
-    got = np.concatenate(list(loaded.batches(16).as_numpy_iterator()))
-    assert got.dtype == np.float32
-    assert np.array_equal(got, [data.image(index) for index in range(len(data.rows))])
+    pixels = np.concatenate(list(loaded.batches(16).as_numpy_iterator()))
+    assert pixels.dtype == np.float32
+    assert np.array_equal(pixels, [data.image(index) for index in range(len(data.rows))])
 
 
 def test_reading_from_disk_equals_reading_from_memory(loaded: Photographs, monkeypatch) -> None:
@@ -43,7 +45,7 @@ def test_reading_from_disk_equals_reading_from_memory(loaded: Photographs, monke
     assert np.array_equal(on_disk.array(), loaded.array())
 
 
-def test_what_is_read_once_is_not_kept_in_memory(loaded: Photographs, monkeypatch) -> None:
+def test_photographs_read_once_are_not_kept_in_memory(loaded: Photographs, monkeypatch) -> None:
     monkeypatch.setattr(Photographs, "array", lambda self: pytest.fail("all were decoded"))
     once = Photographs(loaded.files, SIZE, keep=False)
     assert np.array_equal(once.read(np.array([3])), loaded.read(np.array([3])))
@@ -55,7 +57,7 @@ def test_an_epoch_can_be_repeated_and_the_next_differs(loaded: Photographs) -> N
     assert not np.array_equal(first, following)
 
 
-def test_a_photograph_changes_alike_whatever_the_batch_size(loaded: Photographs) -> None:
+def test_augmentation_does_not_depend_on_the_batch_size(loaded: Photographs) -> None:
     assert np.array_equal(images(batches(loaded, 2, batch_size=7)), images(batches(loaded, 2, batch_size=16)))
 
 
@@ -72,11 +74,12 @@ def test_weights_follow_the_labels(loaded: Photographs) -> None:
     assert np.array_equal(np.concatenate([batch[2] for batch in result]), expected)
 
 
-def test_each_photograph_comes_once_an_epoch_with_its_own_label(loaded: Photographs) -> None:
+def test_each_photograph_comes_once_per_epoch_with_its_own_label(loaded: Photographs) -> None:
     result = batches(loaded, 0, augment=False)
-    shown, labels = images(result), np.concatenate([batch[1] for batch in result]).argmax(axis=1)
+    shown = images(result)
+    labels = np.concatenate([batch[1] for batch in result]).argmax(axis=1)
     originals = loaded.array()
-    order = [int(np.flatnonzero((originals == one).all(axis=(1, 2, 3)))[0]) for one in shown]
+    order = [int(np.flatnonzero((originals == image).all(axis=(1, 2, 3)))[0]) for image in shown]
     assert sorted(order) == list(range(len(loaded)))
     assert labels.tolist() == [index % 5 for index in order]
 
@@ -106,7 +109,7 @@ def test_targets_by_hand() -> None:
     assert soft[0] == pytest.approx(np.array([1, near, far]) / (1 + near + far))
 
 
-def test_oversampled_photographs_come_in_the_shares_of_their_weights() -> None:
+def test_oversampled_photographs_are_drawn_in_proportion_to_their_weights() -> None:
     labels = np.repeat([0, 1, 2], [9000, 900, 100])
     drawn = labels[drawing_order(labels, 3, recipe_from_dict({"oversampling": [0.1, 1, 0]}), 0)]
     assert np.bincount(drawn, minlength=3) / len(drawn) == pytest.approx([0.5, 0.5, 0], abs=0.02)
@@ -114,10 +117,10 @@ def test_oversampled_photographs_come_in_the_shares_of_their_weights() -> None:
     assert np.bincount(drawn) / len(drawn) == pytest.approx([1 / 3] * 3, abs=0.02)
 
 
-def test_what_is_left_of_an_epoch_is_its_end(loaded: Photographs) -> None:
+def test_the_rest_of_an_epoch_is_its_end(loaded: Photographs) -> None:
     recipe = recipe_from_dict({"batch_size": 8})
     labels = np.arange(len(loaded)) % 5
-    lesson = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, "none"), recipe)
-    whole, rest = (list(lesson.batches(loaded.tensor, 4, step).as_numpy_iterator()) for step in (0, 3))
-    assert len(rest) == len(whole) - 3 == lesson.steps - 3
+    train_batches = Batches(labels, target_matrix(5, recipe), class_weights(labels, 5, "none"), recipe)
+    whole, rest = (list(train_batches.batches(loaded.tensor, 4, step).as_numpy_iterator()) for step in (0, 3))
+    assert len(rest) == len(whole) - 3 == train_batches.steps - 3
     assert all(np.array_equal(a[0], b[0]) for a, b in zip(whole[3:], rest, strict=True))

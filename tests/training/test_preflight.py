@@ -13,15 +13,20 @@ NAMED = Task("classes", ("oval", "round", "square"), (2,))
 @pytest.mark.parametrize(
     ("values", "task", "labels", "message"),
     [
-        ({"head": "ordinal", "ordinal_smoothing": 2}, TASKS["icdr"], LABELS, "still name .* ordinal_smoothing 2"),
+        ({"head": "ordinal", "ordinal_smoothing": 2}, TASKS["icdr"], LABELS, "no longer name .* ordinal_smoothing 2"),
         ({"head": "regression", "ordinal_smoothing": 1}, TASKS["icdr"], LABELS, "Set less smoothing"),
-        ({}, NAMED, np.array([0, 1, 2]), "ordered classes for val_quadratic_kappa; found oval, round, square"),
-        ({"monitor": "val_loss", "head": "ordinal"}, NAMED, np.array([0, 2]), "head ordinal"),
-        ({"head": "regression"}, TASKS["referable"], np.array([0, 1]), "the task icdr for head regression"),
-        ({}, TASKS["icdr"], np.array([0, 1]), "0 positive of 2"),
+        ({}, NAMED, np.array([0, 1, 2]), "val_quadratic_kappa needs ordered classes, .* oval, round, square"),
+        ({"monitor": "val_loss", "head": "ordinal"}, NAMED, np.array([0, 2]), "The head ordinal needs ordered classes"),
+        (
+            {"head": "regression"},
+            TASKS["referable"],
+            np.array([0, 1]),
+            "The head regression works only for the task icdr",
+        ),
+        ({}, TASKS["icdr"], np.array([0, 1]), "0 of 2 are positive"),
     ],
 )
-def test_what_does_not_fit_is_refused(values: dict, task: Task, labels: np.ndarray, message: str) -> None:
+def test_a_recipe_that_does_not_fit_is_refused(values: dict, task: Task, labels: np.ndarray, message: str) -> None:
     with pytest.raises(KerasDrError, match=message):
         check_recipe(recipe_from_dict(values), task, labels)
 

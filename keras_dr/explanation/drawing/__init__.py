@@ -1,1 +1,1 @@
-"""Boards and sheets of heat maps."""
+"""Boards and sheets of photographs and heat maps."""

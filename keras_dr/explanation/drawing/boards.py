@@ -1,4 +1,4 @@
-"""The board: photographs beside their heat maps, with what they are, what the grader said, and how sure it was."""
+"""The board: photographs beside their heat maps, with the true class, the predicted class and its probability."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from keras_dr.core.overlay import blend
 from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, LINE, MARGIN, QUIET, WRONG, Page, fit
 
 COLUMNS = 3
-SIDES_PX = (224, 320)  # least and most side of a photograph on the board
+SIDES_PX = (224, 320)  # smallest and largest side of a photograph on the board
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class BoardRow:
         true: name of its true class.
         predicted: name of the predicted class, which the map explains.
         confidence: probability 0..1 of the predicted class.
-        correct: whether the two classes are one.
+        correct: whether the two classes are the same.
         name: the photograph's id, written below it.
     """
 
@@ -41,21 +41,23 @@ class BoardRow:
 
 
 def write_board(file: Path, rows: Sequence[BoardRow], title: str = "", note: str = "") -> None:
-    """Write the board as PNG, a pixel of the figure a pixel of the file.
+    """Write the board as PNG; each pixel of the figure is one pixel of the file.
 
     Args:
         file: the PNG to write.
-        rows: photographs, drawn from left to right and from top to bottom; images of one size.
-        title, note: lines above them.
+        rows: photographs of one size, drawn from left to right and from top to bottom.
+        title: the first line above them.
+        note: the second line above them.
 
     Raises:
-        KerasDrError: no photographs.
+        KerasDrError: there are no photographs.
     """
     if not rows:
-        raise KerasDrError("photographs for a board", "none", "Choose a split that has some.")
+        raise KerasDrError("There are no photographs for the board.", "Choose a split that has some.")
     side = int(np.clip(rows[0].image.shape[0], *SIDES_PX))
     columns = min(COLUMNS, len(rows))
-    cell_width, cell_height = 2 * side + GAP, LINE + side + LINE
+    cell_width = 2 * side + GAP
+    cell_height = LINE + side + LINE
     width = columns * cell_width + (columns + 1) * MARGIN
     page = Page(width, HEADER + math.ceil(len(rows) / columns) * cell_height + FOOTER)
     page.text(MARGIN, 20, title, 15, weight="bold")
@@ -68,7 +70,7 @@ def write_board(file: Path, rows: Sequence[BoardRow], title: str = "", note: str
 
 
 def _draw_cell(page: Page, row: BoardRow, x: int, y: int, side: int) -> None:
-    """Title, photograph, overlay and name, the upper left corner at (x, y)."""
+    """Draw title, photograph, overlay and name, with the upper left corner at (x, y)."""
     confidence = f"{row.confidence:.2f}".removeprefix("0")
     title = f"true: {row.true} / predicted: {row.predicted} {confidence}".replace("_", " ")
     if row.correct:

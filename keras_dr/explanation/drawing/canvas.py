@@ -1,4 +1,4 @@
-"""A page that is drawn in pixels: text, images pixel for pixel, and a colour bar."""
+"""A page drawn in pixels: text, images at their own resolution, and a colour bar."""
 
 import io
 from typing import Any
@@ -10,16 +10,25 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-DPI = 128  # a power of two, so that inches times it are whole pixels
-MARGIN, GAP, LINE, HEADER, FOOTER = 24, 4, 24, 64, 64  # pixels
-INK, WRONG, QUIET = "#1a1a1a", "#b03a00", "#666666"
+DPI = 128  # a power of two, so that inches times DPI give exact pixels
+# In pixels:
+MARGIN = 24
+GAP = 4
+LINE = 24
+HEADER = 64
+FOOTER = 64
+# Colours of text:
+INK = "#1a1a1a"
+WRONG = "#b03a00"
+QUIET = "#666666"
 
 
 class Page:
-    """A figure with pixels as its unit, the origin in the upper left corner."""
+    """A figure measured in pixels, with the origin in the upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
+        self.width = width
+        self.height = height
         self.figure = Figure((width / DPI, height / DPI), dpi=DPI, facecolor="white")
         FigureCanvasAgg(self.figure)
 
@@ -27,15 +36,16 @@ class Page:
         """Write a line whose middle is at y."""
         points = size_px * 72 / DPI
         style = {"va": "center_baseline"} | style
-        place = x / self.width, 1 - y / self.height
-        self.figure.text(*place, text, fontsize=points, color=colour, parse_math=False, **style)
+        self.figure.text(
+            x / self.width, 1 - y / self.height, text, fontsize=points, color=colour, parse_math=False, **style
+        )
 
     def image(self, x: int, y: int, image: NDArray[np.uint8]) -> None:
-        """Put the pixels of uint8 RGB (h, w, 3) on the page's pixels, its upper left corner at (x, y)."""
+        """Draw uint8 RGB (h, w, 3), one pixel per pixel of the page, with its upper left corner at (x, y)."""
         self.figure.figimage(image, x, self.height - y - image.shape[0], origin="upper")
 
     def colour_bar(self, x: float, y: float, width: float, label: str) -> None:
-        """Viridis from 0 to 1, its upper left corner at (x, y)."""
+        """Draw a colour bar, viridis from 0 to 1, with its upper left corner at (x, y)."""
         axes = self.figure.add_axes((x / self.width, 1 - (y + 12) / self.height, width / self.width, 12 / self.height))
         bar = self.figure.colorbar(ScalarMappable(cmap="viridis"), cax=axes, orientation="horizontal")
         bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", ".25", ".5", ".75", "1"])
@@ -44,12 +54,13 @@ class Page:
         self.text(x + width + 14, y + 6, label, 12)
 
     def png(self) -> bytes:
+        """The page as a PNG file."""
         stream = io.BytesIO()
         self.figure.savefig(stream, format="png", dpi=DPI)
         return stream.getvalue()
 
 
 def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """uint8 (S, S, 3) -> uint8 (side, side, 3)."""
+    """The image at another size: uint8 (S, S, 3) -> uint8 (side, side, 3)."""
     smaller = image.shape[0] > side
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)

@@ -1,4 +1,4 @@
-"""The pictures of an explanation: a board a method, overlays, before and after fine-tuning, lesions under the heat."""
+"""The pictures of an explanation: one board per method, overlays, before and after fine-tuning, lesions and heat."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +26,15 @@ Maps = Mapping[int, Mapping[str, NDArray[np.float32]]]
 def write_figures(
     backbone: str, explainer: Explainer, job: "Job", maps: Maps, before: keras.Model | None, folder: Path
 ) -> None:
-    """board.png, heatmaps/*.png, and where there is something to show before-after.png and lesions.png.
+    """Write board.png and heatmaps/*.png, and before-after.png and lesions.png where there is something to show.
 
-    `maps` holds for each photograph shown a float32 (h, w) a method.
+    Args:
+        backbone: its name, for the titles.
+        explainer: of the grader.
+        job: the photographs and the choice of those to show.
+        maps: index -> method -> float32 (h, w), for each photograph on the board.
+        before: the grader before fine-tuning, if there is one.
+        folder: to write into.
     """
     _write_boards(backbone, job, maps, folder)
     _write_lesions(job, maps, folder / "lesions.png")
@@ -37,10 +43,10 @@ def write_figures(
 
 
 def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
-    """A board a method, and an overlay for each photograph on it."""
-    entries, images, wrong = [job.entry(index) for index in job.board], job.data.images(job.board), job.wrong()
-    here = f"{wrong[job.board].sum()} of {len(entries)} here, chosen to hold both"
-    note = f"✗ wrong: {here}; {wrong.sum()} of {len(wrong)} in the split" if job.data.labelled else ""
+    """Write one board per method, and an overlay of each photograph on it."""
+    entries = [job.entry(index) for index in job.board]
+    images = job.data.images(job.board)
+    note = _board_note(job) if job.data.labelled else ""
     methods = list(maps[job.board[0]])
     for method in methods:
         suffix = f"-{method}" if len(methods) > 1 else ""
@@ -63,39 +69,49 @@ def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
             folders.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encode_png(blended))
 
 
+def _board_note(job: "Job") -> str:
+    """How many predictions are wrong, on the board and in the split."""
+    wrong = job.wrong()
+    on_board = f"{wrong[job.board].sum()} of {len(job.board)} here, chosen to include right and wrong ones"
+    return f"✗ wrong: {on_board}; {wrong.sum()} of {len(wrong)} in the split"
+
+
 def _write_lesions(job: "Job", maps: Maps, file: Path) -> None:
-    """Outlines of the masks on the photograph and on its overlays, of photographs on the board that have masks."""
-    masks = {index: found for index in job.board if (found := job.data.masks(index))}
-    chosen = list(masks)[:MOST_LESION_ROWS]
+    """Draw the outlines of the masks on photographs of the board that have masks, and on their overlays."""
+    masks = {index: job.data.masks(index) for index in job.board}
+    chosen = [index for index in job.board if masks[index]][:MOST_LESION_ROWS]
     if not chosen:
         return
-    colours = lesion_colours(list({kind: None for index in chosen for kind in masks[index]}))
+    colours = lesion_colours(list({kind for index in chosen for kind in masks[index]}))
     rows = []
     for index in chosen:
-        entry, image = job.entry(index), job.data.image(index)
-        said = verdict(entry["prediction"], entry["confidence"])
-        cells = [Cell(image, f"{entry['image_id']}: {said}", entry["correct"] is False)]
-        cells += [overlaid(image, heat, method) for method, heat in list(maps[index].items())[:MOST_LESION_METHODS]]
-        rows.append([Cell(with_contours(one.image, masks[index], colours), one.title, one.wrong) for one in cells])
+        entry = job.entry(index)
+        image = job.data.image(index)
+        title = f"{entry['image_id']}: {verdict(entry['prediction'], entry['confidence'])}"
+        cells = [Cell(image, title, entry["correct"] is False)]
+        for method, heat in list(maps[index].items())[:MOST_LESION_METHODS]:
+            cells.append(overlaid(image, heat, method))
+        rows.append([Cell(with_contours(cell.image, masks[index], colours), cell.title, cell.wrong) for cell in cells])
     title = f"Lesions and heat of the predicted class · {job.data.name}, {job.split}"
-    write_sheet(file, rows, title, "outlines: what ophthalmologists marked", colours)
+    write_sheet(file, rows, title, "outlines: lesions marked by ophthalmologists", colours)
 
 
 def _write_before_after(before: Explainer, after: Explainer, job: "Job", file: Path) -> None:
-    """One photograph a class: Grad-CAM of the grader with its backbone frozen, and fine-tuned."""
-    first: dict[str, int] = {}
+    """Draw one photograph per class with Grad-CAM of the grader before (frozen backbone) and after fine-tuning."""
+    first_of_class: dict[str, int] = {}
     for index in job.board:
-        first.setdefault(job.data.rows[index]["label"], index)
+        first_of_class.setdefault(job.data.rows[index]["label"], index)
     rows = []
-    for label, index in first.items():
+    for label, index in first_of_class.items():
         image = job.data.image(index)
         cells = [Cell(image, f"true: {label}")]
-        for name, explainer in (("frozen backbone", before), ("fine-tuned", after)):
-            probabilities, _ = explainer.look(image[None])
-            best = int(decide(probabilities, explainer.decision)[0])
-            heat = explainer.heatmaps(image[None], np.array([best]))[0]
-            said = verdict(job.data.task.classes[best], probabilities[0, best])
-            cells.append(overlaid(image, heat, f"{name}: {said}", job.data.task.classes[best] != label))
+        for stage, explainer in (("frozen backbone", before), ("fine-tuned", after)):
+            probabilities, _ = explainer.predict(image[None])
+            predicted = int(decide(probabilities, explainer.decision)[0])
+            predicted_name = job.data.task.classes[predicted]
+            heat = explainer.heatmaps(image[None], np.array([predicted]))[0]
+            title = f"{stage}: {verdict(predicted_name, probabilities[0, predicted])}"
+            cells.append(overlaid(image, heat, title, predicted_name != label))
         rows.append(cells)
     title = f"Before and after fine-tuning · grad-cam · {job.data.name}, {job.split}"
-    write_sheet(file, rows, title, "one photograph a class; red: not the true class")
+    write_sheet(file, rows, title, "one photograph per class; red: not the true class")

@@ -1,1 +1,1 @@
-"""How far a heat map can be trusted, on arrays."""
+"""Scores that say how far a heat map can be trusted."""

@@ -1,10 +1,11 @@
-"""Scores that need more forward passes: faithfulness, sanity, and the heat maps of a device's models."""
+"""Agreement of the heat maps of a bundle's models, which run on devices, with those of the float grader."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.explanation.closed_form import model_evidence
@@ -13,13 +14,13 @@ from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.scores.heat import describe
 from keras_dr.preparation.prepared_set import PreparedSet
 
-MOST_BUNDLED = 50  # photographs that the models of a bundle are tried on
+MOST_BUNDLED = 50  # photographs at most on which the models of a bundle are run
 
 
 def measure_bundle(
     explainer: Explainer,
     data: PreparedSet,
-    seen: Survey,
+    survey: Survey,
     folder: Path,
     model_sha256: str,
     indices: Sequence[int],
@@ -27,8 +28,18 @@ def measure_bundle(
 ) -> dict[str, Any]:
     """Pearson's r of the raw class evidence of the float grader and of each model of its bundle: variant -> `describe`.
 
+    Args:
+        explainer: of the float grader.
+        data: the photographs.
+        survey: the results of the grader for them.
+        folder: of the bundle.
+        model_sha256: of the run's model.
+        indices: the photographs to compare on.
+        seed: of the bootstrap.
+
     Raises:
-        KerasDrError: no bundle there, an altered one, one of another run, or a model that does not survive a trial.
+        KerasDrError: there is no bundle in the folder, it was changed, it is of another run, or a model fails its
+            trial.
     """
     from edge_demo.bundle import Bundle
     from edge_demo.interpreter import outputs_of_file
@@ -36,20 +47,28 @@ def measure_bundle(
     from keras_dr.core.folders import read_manifest
 
     bundle = Bundle.load(folder)
-    made_of = read_manifest(folder, "bundle").get("run", {}).get("model_sha256")
-    if made_of != model_sha256:
-        raise KerasDrError(f"the bundle of this run at {folder}", "one of another run", "Export the run again.")
+    exported_sha256 = read_manifest(folder, "bundle").get("run", {}).get("model_sha256")
+    if exported_sha256 != model_sha256:
+        raise KerasDrError(f"The bundle at {folder} was made from another run.", "Export the run again.")
     files = {variant: bundle.model_path(variant) for variant in bundle.models}
     for file in files.values():
         try_model(file)
-    images, classes = data.images(indices), seen.predictions[list(indices)]
-    chosen = (np.arange(len(indices)), ..., classes)
+    images = data.images(indices)
+    predicted = (np.arange(len(indices)), ..., survey.predictions[list(indices)])  # each map of the predicted class
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    features = np.concatenate([explainer.look(batch)[1] for batch in batches])
-    reference = model_evidence(features, explainer.model)[chosen]
-    found = {}
+    features = np.concatenate([explainer.predict(batch)[1] for batch in batches])
+    reference_maps = model_evidence(features, explainer.model)[predicted]
+    correlations = {}
     for variant, file in files.items():
-        other = outputs_of_file(file.read_bytes(), images).heatmaps[chosen]
-        pairs = [(a.ravel(), b.ravel()) for a, b in zip(reference, other, strict=True) if np.ptp(a) and np.ptp(b)]
-        found[variant] = describe([float(np.corrcoef(a, b)[0, 1]) for a, b in pairs], seed)
-    return found
+        maps = outputs_of_file(file.read_bytes(), images).heatmaps[predicted]
+        correlations[variant] = describe(_correlations(reference_maps, maps), seed)
+    return correlations
+
+
+def _correlations(references: NDArray[np.floating], maps: NDArray[np.floating]) -> list[float]:
+    """Pearson's r of each pair of maps, float (n, h, w); pairs with a constant map are left out."""
+    return [
+        float(np.corrcoef(reference.ravel(), heat.ravel())[0, 1])
+        for reference, heat in zip(references, maps, strict=True)
+        if np.ptp(reference) and np.ptp(heat)
+    ]

@@ -1,7 +1,7 @@
-"""How much of a heat map lies where it should. A figure that does not exist for a photograph is None, or not there.
+"""How much of a heat map lies where it should. A figure that a photograph does not have is None or left out.
 
 Shares of heat are the "relevance mass accuracy" of Arras, Osman and Samek, "CLEVR-XAI", Information Fusion 81, 2022,
-equation 2: the heat within a region divided by all of it.
+equation 2: the heat within a region divided by all heat.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +20,19 @@ from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.preparation.prepared_set import PreparedSet
 
 OPTIC_DISC = "optic_disc"  # a healthy landmark; every other mask is a lesion
-LESIONS = "lesions"  # of all kinds together; overlapping ones count once
+LESIONS = "lesions"  # of all kinds together; where they overlap, a pixel counts once
 BASELINES = ("uniform", "centred Gaussian")
 Scores = dict[str, float | None]
 Masks = Mapping[str, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What one map was given.
+class MapScores:
+    """The scores of one map.
 
     Attributes:
         scores: name -> figure.
-        overlaps: lesion kind -> float64 (19,), its IoU at each of `lesions.THRESHOLDS`.
+        overlaps: lesion kind -> float64 (19,), its IoU at each of `localisation.THRESHOLDS`.
     """
 
     scores: Scores
@@ -40,10 +40,11 @@ class Scored:
 
 
 def baseline(name: str, size: int) -> NDArray[np.float32]:
-    """A map that knows nothing of the photograph, float32 (size, size), 0..1.
+    """A map that does not depend on the photograph, float32 (size, size), 0..1.
 
-    "uniform" is the same everywhere; "centred Gaussian", of a quarter of the side, is what a habit of photographing
-    the interesting in the middle would explain (Judd, Durand and Torralba, MIT-CSAIL-TR-2012-001).
+    "uniform" is the same everywhere. "centred Gaussian", with a standard deviation of a quarter of the side, is what
+    the habit of placing the interesting part in the middle would explain (Judd, Durand and Torralba,
+    MIT-CSAIL-TR-2012-001).
     """
     if name == "uniform":
         return np.ones((size, size), np.float32)
@@ -52,7 +53,7 @@ def baseline(name: str, size: int) -> NDArray[np.float32]:
     return np.outer(bell, bell).astype(np.float32)
 
 
-def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: Masks) -> Scored:
+def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: Masks) -> MapScores:
     """The scores of one heat map.
 
     Args:
@@ -63,45 +64,56 @@ def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: 
     Returns:
         share_outside_fundus, 0..1: of all heat; None where the fundus fills the photograph, or without heat.
         share_on_optic_disc, 0..1: of the heat inside the fundus; None without its mask or without heat there.
-        For `LESIONS` and each KIND of lesion that the photograph has, of the heat inside the fundus:
-        share_on_KIND, 0..1; area_of_KIND, 0..1: of the fundus, what share_on_KIND is by chance;
-        enrichment_KIND, >= 0: the one divided by the other; auprc_KIND, pointing_KIND: see `Localisation`.
+        Further scores for `LESIONS` and each KIND of lesion that the photograph has:
+        share_on_KIND, 0..1: of the heat inside the fundus;
+        area_of_KIND, 0..1: of the fundus, which is the value of share_on_KIND by chance;
+        enrichment_KIND, >= 0: share_on_KIND divided by area_of_KIND;
+        auprc_KIND and pointing_KIND: see `Localisation`.
 
     Raises:
-        KerasDrError: a mask of another size than the map.
+        KerasDrError: the size of a mask is not that of the map.
     """
-    heat, kinds = np.asarray(heat, np.float32), _kinds(heat.shape, masks)
-    outside = None if fundus.all() else _share(heat, ~fundus)
-    weights = heat * fundus
-    disc = _share(weights, masks[OPTIC_DISC]) if OPTIC_DISC in masks else None
-    scores: Scores = {"share_outside_fundus": outside, "share_on_optic_disc": disc}
+    heat = np.asarray(heat, np.float32)
+    lesion_masks = _lesion_masks(heat.shape, masks)
+    heat_inside = heat * fundus
+    scores: Scores = {
+        "share_outside_fundus": None if fundus.all() else _share(heat, ~fundus),
+        "share_on_optic_disc": _share(heat_inside, masks[OPTIC_DISC]) if OPTIC_DISC in masks else None,
+    }
     overlaps = {}
-    ranking = Ranking(heat, fundus) if kinds and weights.any() else None
-    for kind, mask in kinds.items():
-        found = ranking.localise(mask) if ranking else None
-        if found:
-            scores |= _lesion_scores(kind, _share(weights, mask), _share(fundus, mask), found)
-            overlaps[kind] = found.iou
-    return Scored(scores, overlaps)
+    if lesion_masks and heat_inside.any():
+        ranking = Ranking(heat, fundus)
+        for kind, mask in lesion_masks.items():
+            localisation = ranking.localise(mask)
+            if localisation:
+                scores |= _lesion_scores(kind, _share(heat_inside, mask), _share(fundus, mask), localisation)
+                overlaps[kind] = localisation.iou
+    return MapScores(scores, overlaps)
 
 
-def _kinds(shape: tuple[int, ...], masks: Masks) -> dict[str, NDArray[np.floating]]:
-    """The masks of lesions, all together first."""
+def _lesion_masks(shape: tuple[int, ...], masks: Masks) -> dict[str, NDArray[np.floating]]:
+    """The masks of lesions by kind, that of all kinds together first; {} if there are none."""
     for name, mask in masks.items():
         if mask.shape != shape:
-            expected = f"a mask of {name} of {shape[1]} x {shape[0]} pixels, as the photograph"
-            raise KerasDrError(expected, f"{mask.shape[1]} x {mask.shape[0]}", "Prepare the set again.")
-    kinds = {name: mask for name, mask in masks.items() if name != OPTIC_DISC}
-    return {LESIONS: np.max(list(kinds.values()), axis=0), **kinds} if kinds else {}
+            raise KerasDrError(
+                f"The mask of {name} has {mask.shape[1]} x {mask.shape[0]} pixels, but the photograph has "
+                f"{shape[1]} x {shape[0]}.",
+                "Prepare the set again.",
+            )
+    by_kind = {name: mask for name, mask in masks.items() if name != OPTIC_DISC}
+    if not by_kind:
+        return {}
+    return {LESIONS: np.max(list(by_kind.values()), axis=0), **by_kind}
 
 
-def _lesion_scores(kind: str, share: float | None, area: float | None, found: Localisation) -> Scores:
+def _lesion_scores(kind: str, share: float | None, area: float | None, localisation: Localisation) -> Scores:
+    """The scores of one kind of lesion, from the share of the heat on it and its share of the fundus."""
     return {
         f"share_on_{kind}": share,
         f"area_of_{kind}": area,
         f"enrichment_{kind}": share / area if share is not None and area else None,
-        f"auprc_{kind}": found.auprc,
-        f"pointing_{kind}": found.pointing,
+        f"auprc_{kind}": localisation.auprc,
+        f"pointing_{kind}": localisation.pointing,
     }
 
 
@@ -111,43 +123,52 @@ def _share(weights: NDArray[Any], region: NDArray[Any]) -> float | None:
     return float((weights * region).sum(dtype=np.float64) / total) if total > 0 else None
 
 
-def choose_thresholds(scored: Iterable[Scored]) -> dict[str, float]:
+def choose_thresholds(map_scores: Iterable[MapScores]) -> dict[str, float]:
     """Lesion kind -> the share of a map's maximum at which heat overlaps best with it, on average over photographs."""
     curves: dict[str, list[NDArray[np.float64]]] = {}
-    for one in scored:
-        for kind, curve in one.overlaps.items():
+    for scores in map_scores:
+        for kind, curve in scores.overlaps.items():
             curves.setdefault(kind, []).append(curve)
-    return {kind: float(THRESHOLDS[np.mean(known, axis=0).argmax()]) for kind, known in curves.items()}
+    return {kind: float(THRESHOLDS[np.mean(kind_curves, axis=0).argmax()]) for kind, kind_curves in curves.items()}
 
 
-def overlap_scores(scored: Scored, thresholds: Mapping[str, float]) -> Scores:
+def overlap_scores(map_scores: MapScores, thresholds: Mapping[str, float]) -> Scores:
     """iou_KIND, 0..1, at each kind's threshold, chosen by `choose_thresholds` on other photographs."""
-    chosen = {kind: int(np.abs(THRESHOLDS - value).argmin()) for kind, value in thresholds.items()}
-    return {f"iou_{kind}": float(curve[chosen[kind]]) for kind, curve in scored.overlaps.items() if kind in chosen}
+    scores: Scores = {}
+    for kind, curve in map_scores.overlaps.items():
+        if kind in thresholds:
+            nearest = int(np.abs(THRESHOLDS - thresholds[kind]).argmin())
+            scores[f"iou_{kind}"] = float(curve[nearest])
+    return scores
 
 
 def summarise(rows: Sequence[Scores], seed: int = 42) -> dict[str, dict[str, Any]]:
-    """Each score over n photographs, ready for JSON: score -> what `describe` says of the photographs that have it."""
+    """Each score over n photographs, ready for JSON: score -> what `describe` returns for those that have it."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: describe([value for row in rows if (value := row.get(name)) is not None], seed) for name in names}
+    summary = {}
+    for name in names:
+        values = [row.get(name) for row in rows]
+        summary[name] = describe([value for value in values if value is not None], seed)
+    return summary
 
 
 def describe(values: Sequence[float], seed: int = 42) -> dict[str, Any]:
-    """n, mean, median, low and high: the 95 % interval of the mean; None below two values.
+    """n, mean, median, and low and high, the bounds of the 95 % interval of the mean (None below two values).
 
-    A percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-    13), `RESAMPLES` of them; it takes photographs as independent, which fellow eyes are not quite.
+    The interval comes from a percentile bootstrap over photographs (Efron and Tibshirani, "An Introduction to the
+    Bootstrap", 1993, chapter 13) with `RESAMPLES` resamples. It treats photographs as independent, which two eyes of
+    one patient are not quite.
     """
-    known = np.array(values, np.float64)
+    array = np.array(values, np.float64)
     low = high = None
-    if len(known) > 1:
+    if len(array) > 1:
         rng = np.random.default_rng(seed)
-        means = known[rng.integers(len(known), size=(RESAMPLES, len(known)))].mean(axis=1)
+        means = array[rng.integers(len(array), size=(RESAMPLES, len(array)))].mean(axis=1)
         low, high = (float(bound) for bound in np.percentile(means, (2.5, 97.5)))
     return {
-        "n": len(known),
-        "mean": float(known.mean()) if len(known) else None,
-        "median": float(np.median(known)) if len(known) else None,
+        "n": len(array),
+        "mean": float(array.mean()) if len(array) else None,
+        "median": float(np.median(array)) if len(array) else None,
         "low": low,
         "high": high,
     }
@@ -156,37 +177,46 @@ def describe(values: Sequence[float], seed: int = 42) -> dict[str, Any]:
 Thresholds = dict[str, dict[str, float]]  # method or baseline -> lesion kind -> share of the map's maximum
 
 
-def score_maps(data: PreparedSet, index: int, maps: Mapping[str, NDArray[np.floating]]) -> dict[str, Scored]:
-    """The scores of one photograph's maps, float (h, w), as the overlay shows them; and of the baselines.
+def score_maps(data: PreparedSet, index: int, maps: Mapping[str, NDArray[np.floating]]) -> dict[str, MapScores]:
+    """The scores of one photograph's maps, float (h, w), as the overlay shows them, and those of the baselines.
 
     Raises:
-        KerasDrError: a mask that cannot be read, or of another size.
+        KerasDrError: a mask cannot be read, or its size is not that of the photograph.
     """
-    fundus, masks, size = data.fundus(index), data.masks(index), data.preprocessing.size
-    scored = {}
+    fundus = data.fundus(index)
+    masks = data.masks(index)
+    size = data.preprocessing.size
+    map_scores = {}
     for method, heat in maps.items():
-        scored[method] = score_heatmap(overlay.enlarge(overlay.normalise(heat), size), fundus, masks)
+        map_scores[method] = score_heatmap(overlay.enlarge(overlay.normalise(heat), size), fundus, masks)
     for name in BASELINES:
-        known = (
-            score_heatmap(baseline(name, size), fundus, masks) if masks else _without_masks(name, size, fundus.all())
-        )
-        scored[name] = known
-    return scored
+        if masks:
+            map_scores[name] = score_heatmap(baseline(name, size), fundus, masks)
+        else:
+            map_scores[name] = _baseline_without_masks(name, size, fundus.all())
+    return map_scores
 
 
 @lru_cache(maxsize=8)
-def _without_masks(name: str, size: int, whole: bool) -> Scored:
-    """A baseline's scores on any photograph without masks."""
-    fundus = np.ones((size, size), bool) if whole else circle_mask(size)
+def _baseline_without_masks(name: str, size: int, fundus_fills: bool) -> MapScores:
+    """The scores of a baseline on any photograph without masks."""
+    fundus = np.ones((size, size), bool) if fundus_fills else circle_mask(size)
     return score_heatmap(baseline(name, size), fundus, {})
 
 
-def find_thresholds(scored: Sequence[Mapping[str, Scored]]) -> Thresholds:
-    """For each method and baseline, where its heat overlaps best with each kind of lesion on these photographs."""
-    methods = dict.fromkeys(method for one in scored for method in one)
-    return {method: choose_thresholds([one[method] for one in scored]) for method in methods}
+def find_thresholds(photographs: Sequence[Mapping[str, MapScores]]) -> Thresholds:
+    """For each method and baseline, the thresholds at which it overlaps best with the lesions of these photographs.
+
+    Args:
+        photographs: what `score_maps` returns, for each photograph.
+    """
+    methods = dict.fromkeys(method for map_scores in photographs for method in map_scores)
+    return {method: choose_thresholds([map_scores[method] for map_scores in photographs]) for method in methods}
 
 
-def finished(scored: Mapping[str, Scored], thresholds: Thresholds) -> dict[str, Scores]:
-    """All scores of one photograph, by method and baseline."""
-    return {method: one.scores | overlap_scores(one, thresholds.get(method, {})) for method, one in scored.items()}
+def combine_scores(map_scores: Mapping[str, MapScores], thresholds: Thresholds) -> dict[str, Scores]:
+    """All scores of one photograph, by method and baseline, with the overlaps at the thresholds."""
+    return {
+        method: scores.scores | overlap_scores(scores, thresholds.get(method, {}))
+        for method, scores in map_scores.items()
+    }

@@ -1,6 +1,6 @@
-"""Heat against lesion pixels, on arrays: average precision, intersection over union, and the pointing game.
+"""Agreement of heat with lesion pixels: average precision, intersection over union, and the pointing game.
 
-Masks give the share of each pixel that a lesion covers; counts of lesion pixels are sums of these shares, so that a
+Masks give the share of each pixel that a lesion covers. Counts of lesion pixels are sums of these shares, so that a
 lesion smaller than a pixel of the prepared photograph counts with its area.
 """
 
@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)  # shares of a map's maximum, tried for the overlap
-TOLERANCE = 0.03  # of the side: 15 pixels of 500, as Zhang et al. allow the hottest point to miss by
+TOLERANCE = 0.03  # of the side, by which the hottest point may miss: 15 pixels of 500, as in Zhang et al.
 
 
 @dataclass(frozen=True, eq=False)
 class Localisation:
-    """One map against the lesions of one kind.
+    """How well one map locates the lesions of one kind.
 
     Attributes:
         auprc: 0..1, average precision of the heat as a detector of lesion pixels inside the fundus; chance is the
             lesions' share of the fundus.
         pointing: whether the hottest point lies on a lesion or within `TOLERANCE` of one (J. Zhang et al., "Top-Down
-            Neural Attention by Excitation Backprop", IJCV 2018); of several equally hot ones, the share 0..1 that do.
+            Neural Attention by Excitation Backprop", IJCV 2018); of several equally hot points, the share 0..1 that do.
         iou: float64 (19,), intersection over union of lesions and heat >= each of `THRESHOLDS`, 0..1.
     """
 
@@ -32,10 +32,10 @@ class Localisation:
 
 
 class Ranking:
-    """The pixels of a fundus from hot to cold; sorted once, held against every kind of lesion.
+    """The pixels of a fundus from hot to cold, sorted once and compared with every kind of lesion.
 
     Args:
-        heat: float (S, S), 0..1, some above 0 inside the fundus.
+        heat: float (S, S), 0..1, above 0 in at least one pixel of the fundus.
         fundus: bool (S, S).
     """
 
@@ -44,27 +44,36 @@ class Ranking:
         inside = np.asarray(heat, np.float32)[fundus]
         self._order = np.argsort(-inside, kind="stable")
         falling = -inside[self._order]
-        self._ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # last of each run of equal heat
+        self._ends = np.append(np.flatnonzero(np.diff(falling)), len(falling) - 1)  # the last of equally hot pixels
         self._hotter = np.searchsorted(falling, -THRESHOLDS.astype(np.float32), side="right")
 
     def localise(self, mask: NDArray[np.floating]) -> Localisation | None:
-        """Hold the heat against the lesions of one kind, float (S, S), 0..1; None where the fundus has none."""
+        """Compare the heat with the lesions of one kind.
+
+        Args:
+            mask: float (S, S), the share 0..1 of each pixel that they cover.
+
+        Returns:
+            The figures, or None where the fundus has no lesion of this kind.
+        """
         cover = mask[self.fundus].astype(np.float64)
         if not cover.any():
             return None
-        found = np.cumsum(cover[self._order])
-        precision, recall = found[self._ends] / (self._ends + 1), found[self._ends] / found[-1]
-        shared = np.append(0, found)[self._hotter]
-        near = _widened(mask)[self.fundus][self._order[: self._ends[0] + 1]]
+        covered = np.cumsum(cover[self._order])  # lesion pixels among the hottest 1, 2, ... pixels
+        precision = covered[self._ends] / (self._ends + 1)
+        recall = covered[self._ends] / covered[-1]
+        intersection = np.append(0, covered)[self._hotter]
+        hottest = self._order[: self._ends[0] + 1]
+        near_lesion = _widened(mask)[self.fundus][hottest]
         return Localisation(
             auprc=float((np.diff(recall, prepend=0) * precision).sum()),
-            pointing=float(near.mean()),
-            iou=shared / (found[-1] + self._hotter - shared),
+            pointing=float(near_lesion.mean()),
+            iou=intersection / (covered[-1] + self._hotter - intersection),
         )
 
 
 def _widened(mask: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """bool (S, S), on the lesions of float (S, S), or within `TOLERANCE` of them."""
+    """Whether each pixel lies on a lesion or within `TOLERANCE` of one: bool (S, S), from float (S, S)."""
     radius = round(TOLERANCE * mask.shape[0])
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     return cv2.dilate((mask > 0).astype(np.uint8), disc) > 0

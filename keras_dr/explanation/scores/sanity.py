@@ -1,11 +1,12 @@
 """Whether a map depends on what the grader has learned, and whether methods agree.
 
 J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: weights are randomised from the top down, and a map
-that still looks the same explains nothing. Here each weight array keeps its values and loses their order, so that the
-activations keep their scale whatever the network's normalisation.
+that still looks the same explains nothing. Here the values of each weight array are shuffled, so that the activations
+keep their scale whatever the network's normalisation.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import keras
@@ -20,13 +21,13 @@ from keras_dr.explanation.scores.faithfulness import Maps
 from keras_dr.explanation.scores.heat import describe
 from keras_dr.preparation.prepared_set import PreparedSet
 
-# Share of the backbone's layers with weights that are randomised, from the top, each time with the head.
+# Share of the backbone's layers with weights that are randomised, from the top; the head always is.
 STAGES = {"head": 0.0, "head, top quarter": 0.25, "head, top half": 0.5, "whole network": 1.0}
-_SIDE = 32  # methods of different resolution are compared on this many pixels a side
+_SIDE = 32  # pixels per side to which maps of different resolution are resized for the comparison
 
 
 def randomised(model: keras.Model, share: float, seed: int = 42) -> keras.Model:
-    """A copy of a grader that has forgotten its head, and this share 0..1 of its backbone's layers from the top."""
+    """A copy of a grader with shuffled weights in its head and in this share 0..1 of its backbone, from the top."""
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     learned = [layer for layer in copy.layers if layer.weights and layer.name != "logits"]
@@ -37,47 +38,50 @@ def randomised(model: keras.Model, share: float, seed: int = 42) -> keras.Model:
     return copy
 
 
-def spearman(one: NDArray[np.floating], other: NDArray[np.floating]) -> float | None:
-    """Spearman's rank correlation -1..1 of two maps, float (h, w) or (n,); None where one is constant."""
+def spearman(first: NDArray[np.floating], second: NDArray[np.floating]) -> float | None:
+    """Spearman's rank correlation -1..1 of two maps, float (h, w) or (n,); None if either is constant."""
     from scipy.stats import rankdata
 
-    if np.ptp(one) == 0 or np.ptp(other) == 0:
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
+    return float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])
 
 
 def agreement(maps: Mapping[str, NDArray[np.floating]], fundus: NDArray[np.bool_]) -> dict[str, float | None]:
-    """Spearman's correlation inside the fundus, bool (S, S), of each two methods' maps, float (h, w)."""
+    """Spearman's correlation of the maps float (h, w) of each pair of methods, inside the fundus, bool (S, S)."""
     inside = enlarge(fundus.astype(np.float32), _SIDE) > 0.5
     common = {method: enlarge(heat, _SIDE)[inside] for method, heat in maps.items()}
-    names = list(common)
-    pairs = [(one, other) for number, one in enumerate(names) for other in names[number + 1 :]]
-    return {f"{one} ~ {other}": spearman(common[one], common[other]) for one, other in pairs}
+    return {f"{first} ~ {second}": spearman(common[first], common[second]) for first, second in combinations(common, 2)}
 
 
 def measure_sanity(
     explainer: Explainer,
     data: PreparedSet,
-    seen: Survey,
+    survey: Survey,
     maps: Maps,
     indices: Sequence[int],
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Spearman's correlation of each map with that of a grader that has forgotten: method -> stage -> `describe`.
+    """Spearman's correlation of each map with the map of a grader with randomised weights.
 
-    `maps` holds for each of `indices` a float32 (h, w) a method.
+    Arguments as for `faithfulness.measure_faithfulness`; `seed` is that of the randomised weights and the bootstrap,
+    and `progress` is called with (stages done, number of stages, "sanity").
+
+    Returns:
+        Method -> key of `STAGES` -> what `heat.describe` returns.
     """
     methods = list(maps[indices[0]])
-    found: dict[str, dict[str, Any]] = {method: {} for method in methods}
-    images, classes = data.images(indices), seen.predictions[list(indices)]
+    correlations: dict[str, dict[str, Any]] = {method: {} for method in methods}
+    images = data.images(indices)
+    classes = survey.predictions[list(indices)]
     for done, (stage, share) in enumerate(STAGES.items(), start=1):
-        blank = Explainer(randomised(explainer.model, share, seed), explainer.layer.name)
+        random_explainer = Explainer(randomised(explainer.model, share, seed), explainer.layer.name)
         for method in methods:
-            others = blank.heatmaps(images, classes, method)
-            pairs = zip(indices, others, strict=True)
-            known = [spearman(maps[index][method], other) for index, other in pairs]
-            found[method][stage] = describe([value for value in known if value is not None], seed)
+            random_maps = random_explainer.heatmaps(images, classes, method)
+            pairs = zip(indices, random_maps, strict=True)
+            values = [spearman(maps[index][method], random_map) for index, random_map in pairs]
+            correlations[method][stage] = describe([value for value in values if value is not None], seed)
         if progress:
             progress(done, len(STAGES), "sanity")
-    return found
+    return correlations
