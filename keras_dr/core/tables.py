@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".xlsx")

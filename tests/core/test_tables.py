@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keras_dr.core.tables import fold, is_missing, is_unknown, open_table, plain_number, read_header, read_table
-from keras_dr.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError
 
 ROWS = [{"image": "é.jpg", "grade": "3"}, {"image": "b;c.jpg", "grade": "0"}]
 
