@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePath, PureWindowsPath
 
-from keras_dr.core.tables import TABLE_SUFFIXES, Header, TableRow, open_table, plain_number
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.tables import TABLE_SUFFIXES, Header, TableRow, open_table, plain_number
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
@@ -127,9 +127,7 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             raise KerasDrError(message, "Name another folder or list, or the photographs themselves.")
 
 
-def walk_images(
-    folder: Path, skip_unreadable: bool = False, skipped: SkippedFiles | None = None
-) -> Iterator[Path]:
+def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFiles | None = None) -> Iterator[Path]:
     """Every image in a folder and in the folders there, sorted, hidden ones left out; links to folders not followed.
 
     Args:
@@ -182,9 +180,12 @@ def _read_list(file: Path) -> Iterator[Path]:
 def no_column(header: Header, what: str, example: str) -> str:
     """The sentence that says that a table lacks a column, and which it has."""
     if any(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for name in header.named):
-        return f"The first line of {header.file} is a photograph already ({', '.join(header.named)}); it must name columns."
+        names = ", ".join(header.named)
+        return f"The first line of {header.file} is a photograph already ({names}); it must name columns."
     has = ", ".join(header.named) or "no named column"
-    return f"{header.file} has no column that is known to hold the {what}, such as a column named {example}; it has {has}."
+    return (
+        f"{header.file} has no column that is known to hold the {what}, such as a column named {example}; it has {has}."
+    )
 
 
 def _column_of_files(columns: Sequence[str], rows: Sequence[TableRow], folder: Path) -> str:

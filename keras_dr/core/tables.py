@@ -1,6 +1,6 @@
 """Tables as people hand them over: CSV in its usual dialects and encodings, or the sheet of an .xlsx workbook.
 
-Needs the standard library alone, and openpyxl for .xlsx. Nothing is guessed: a table is read, or refused with the cause.
+Needs the standard library alone, and openpyxl for .xlsx. A table is read, or refused with the cause.
 """
 
 import csv
@@ -68,9 +68,12 @@ class Header:
         Raises:
             KerasDrError: two columns bear one of them.
         """
+        by_name: dict[str, list[str]] = {}
+        for column in self.named:
+            by_name.setdefault(fold(column), []).append(column)
         found: list[str] = []
         for name in names:
-            matching = [column for column in self.named if fold(column) == fold(name)]
+            matching = by_name.get(fold(name), [])
             if len(matching) > 1:
                 message = f"The columns {' and '.join(map(repr, matching))} of {self.file} bear the same name."
                 raise KerasDrError(message, "Rename the one that is not meant.")

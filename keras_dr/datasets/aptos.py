@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_dr.datasets.grades import parse_grade
 from keras_dr.datasets.records import Record, safe_id
-from keras_dr.datasets.tables import find_image, folders_below, pick_column, read_header, read_table
+from keras_dr.datasets.tables import find_image, folders_below, has_columns, pick_column, read_table
 
 NAME = "aptos"
 _FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")
@@ -16,8 +16,8 @@ _FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")
 
 def recognises(source: Path) -> bool:
     """train.csv with the columns id_code and diagnosis, beside one of the folders of photographs."""
-    columns = {"id_code", "diagnosis"}
-    return columns <= set(read_header(source / "train.csv")) and any((source / name).is_dir() for name in _FOLDERS)
+    photographs = any((source / name).is_dir() for name in _FOLDERS)
+    return photographs and has_columns(source / "train.csv", ["id_code"], ["diagnosis"])
 
 
 def read(source: Path) -> list[Record]:
@@ -27,8 +27,8 @@ def read(source: Path) -> list[Record]:
         KerasDrError: a column is missing, or a grade is unknown.
     """
     file = source / "train.csv"
-    rows = read_table(file)
-    image, grade = pick_column(file, rows, ("id_code",)), pick_column(file, rows, ("diagnosis",))
+    header, rows = read_table(file)
+    image, grade = pick_column(header, ("id_code",)), pick_column(header, ("diagnosis",))
     tops = [source / name for name in _FOLDERS if (source / name).is_dir()]
     folders = [folder for top in tops for folder in folders_below(top)]
     records = []

@@ -101,7 +101,7 @@ def test_a_list_of_another_dialect_names_photographs_with_or_without_suffix(fold
 
 def test_a_list_without_a_header_is_told_so(folder: Path) -> None:
     (folder / "list.csv").write_text("a.jpg\nb.png\n")
-    with pytest.raises(KerasDrError, match="first line .* is a photograph already"):
+    with pytest.raises(KerasDrError, match=r"first line .* is a photograph already"):
         list(find_images([folder / "list.csv"]))
 
 

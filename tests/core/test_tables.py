@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_dr.core.tables import fold, is_missing, is_unknown, open_table, plain_number, read_header, read_table
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.tables import fold, is_missing, is_unknown, open_table, plain_number, read_header, read_table
 
 ROWS = [{"image": "é.jpg", "grade": "3"}, {"image": "b;c.jpg", "grade": "0"}]
 
@@ -31,9 +31,7 @@ def test_delimiter_and_encoding_are_found_out(tmp_path: Path, delimiter: str, en
 
 @pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"'])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_the_first_line_that_excel_takes_for_the_delimiter_is_no_row(
-    tmp_path: Path, first: str, encoding: str
-) -> None:
+def test_the_first_line_that_excel_takes_for_the_delimiter_is_no_row(tmp_path: Path, first: str, encoding: str) -> None:
     header, rows = read_table(put(tmp_path, f"{first}\r\n{text(';')}".encode(encoding)))
     assert rows == ROWS
     assert header.columns == ("image", "grade") and rows[0].place.startswith("line 3 of ")
@@ -76,7 +74,8 @@ def test_none_may_be_a_grade_but_no_patient() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "plain"), [("12.0", "12"), ("12.00", "12"), ("-1.0", "-1"), ("0012", "0012"), ("1.5", "1.5"), ("a.0", "a.0")]
+    ("value", "plain"),
+    [("12.0", "12"), ("12.00", "12"), ("-1.0", "-1"), ("0012", "0012"), ("1.5", "1.5"), ("a.0", "a.0")],
 )
 def test_a_whole_number_is_written_plainly(value: str, plain: str) -> None:
     assert plain_number(value) == plain
