@@ -23,7 +23,7 @@ IMAGE_COLUMNS = (
     *("img", "img_name", "photograph", "photo", "picture", "fundus_image", "image_index"),
     *("image_id", "img_id", "id_code"),
 )
-APPLE_DOUBLE = "macOS's own AppleDouble files (._name), which hold no photograph"
+APPLE_DOUBLE = "by macOS itself (AppleDouble, ._name), which hold no photograph"
 _SAMPLE_ROWS = 100  # of a list, from which its column of photographs is found out
 _NAMES_KEPT = 3
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"P5", b"P6")
@@ -144,7 +144,7 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
             entries = sorted(stream, key=lambda one: one.name)
     except OSError as error:
         if skip_unreadable:
-            skipped.add(folder, "in folders that cannot be read")
+            skipped.add(folder, "unreadable as a folder")
             return
         message = f"The folder {folder} cannot be read: {error.strerror or error}."
         raise KerasDrError(message, "Correct its permissions, or name others.") from error
@@ -154,9 +154,9 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
             if not entry.name.startswith("."):
                 yield from walk_images(path, skip_unreadable, skipped)
         elif entry.is_dir():
-            skipped.add(path, "links to folders, which are not followed")
+            skipped.add(path, "linked as a folder, not followed")
         elif not entry.is_file():
-            skipped.add(path, "that are no regular files, or links to nothing")
+            skipped.add(path, "neither a file nor a folder")
         elif reason := why_no_image(path):
             skipped.add(path, reason)
         else:

@@ -7,6 +7,7 @@ folders, also take a person's options: `understand(source, options) -> Reading`.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -94,13 +95,34 @@ def read_source(source: Path, dataset: str = "auto", options: SourceOptions | No
     if dataset != "auto" and dataset not in DATASETS:
         message = f"There is no data set {dataset!r}; there are auto, {', '.join(DATASETS)}."
         raise KerasDrError(message, "Correct --dataset.")
-    name = find_adapter(source, options) if dataset == "auto" else dataset
     _check_there(source)
+    name, place = _find_place(source, options) if dataset == "auto" else (dataset, source)
     adapter = DATASETS[name]
     general = adapter in _GENERAL
-    reading = adapter.understand(source, options) if general else _read_published(adapter, source)
+    reading = adapter.understand(place, options) if general else _read_published(adapter, place)
     _check_ids(reading.records, source, name)
+    if place != source:
+        reading = replace(reading, why=f"{reading.why}, in the folder {printable(place.relative_to(source))}")
     return name, reading
+
+
+def _find_place(source: Path, options: SourceOptions) -> tuple[str, Path]:
+    """The adapter, and the folder that it recognises: the source, or one that alone lies in it, as archives unpack.
+
+    Raises:
+        KerasDrError: none is recognised.
+    """
+    try:
+        return find_adapter(source, options), source
+    except KerasDrError:
+        inside = [path for path in source.iterdir() if path.name[0] not in "._"] if source.is_dir() else []
+        if len(inside) != 1 or not inside[0].is_dir():
+            raise
+        try:
+            return _find_place(inside[0], options)
+        except KerasDrError:
+            pass
+        raise
 
 
 def _read_published(adapter: ModuleType, source: Path) -> Reading:

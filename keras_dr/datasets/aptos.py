@@ -15,9 +15,13 @@ _FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")
 
 
 def recognises(source: Path) -> bool:
-    """train.csv with the columns id_code and diagnosis, beside one of the folders of photographs."""
-    photographs = any((source / name).is_dir() for name in _FOLDERS)
-    return photographs and has_columns(source / "train.csv", ["id_code"], ["diagnosis"])
+    """train.csv alone with the columns id_code and diagnosis, beside one of the folders of photographs."""
+    if not any((source / name).is_dir() for name in _FOLDERS):
+        return False
+    columns = (["id_code"], ["diagnosis"])
+    others = (file for file in source.glob("*.csv") if file.name not in ("train.csv", "sample_submission.csv"))
+    # a mirror that has cut the photographs into splits, with a table each, is read as such by `csv_file`
+    return has_columns(source / "train.csv", *columns) and not any(has_columns(file, *columns) for file in others)
 
 
 def read(source: Path) -> list[Record]:

@@ -24,15 +24,9 @@ from keras_dr.core.tables import (
 )
 from keras_dr.datasets.columns import Columns, choose_columns, has_needed_columns
 from keras_dr.datasets.grades import find_grade
-from keras_dr.datasets.naming import (
-    example_of_names,
-    eye_of_value,
-    patients_of_beginnings,
-    patients_of_names,
-    split_of_table,
-    split_of_value,
-)
-from keras_dr.datasets.options import NONE, SourceOptions
+from keras_dr.datasets.naming import eye_of_value, split_of_table, split_of_value
+from keras_dr.datasets.options import SourceOptions
+from keras_dr.datasets.patients import example_of_names, name_patients, patients_of_names
 from keras_dr.datasets.photograph_index import PhotographIndex, image_stem, is_file
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import SPLITS, Record, safe_id
@@ -117,8 +111,8 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     records = _with_ids([record for record, _ in named], several=len(tables) > 1)
     column = next((table.columns.patient for table in tables if table.columns.patient), None)
     records, patients, notes = _with_patients(records, [patient for _, patient in named], column, options)
-    notes += [f"{count} names are written {how}; they were matched." for how, count in index.notes.items()]
-    notes += [f"{count} eyes say {eye!r}, which is neither left nor right." for eye, count in strange_eyes.items()]
+    notes += [f"Matched, though written {how}: {len(names)} names." for how, names in index.notes.items()]
+    notes += [f"Neither left nor right: {eye!r}, of {count} photographs." for eye, count in strange_eyes.items()]
     first = tables[0]
     split_column = next((table.columns.split for table in tables if table.columns.split), None)
     names = f"the tables' names ({', '.join(table.file.name for table in tables)})"
@@ -132,7 +126,7 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         patients=patients,
         splits=f"column {split_column}" if split_column else names if len(tables) > 1 else "",
         left_out=tuple(left_out),
-        passed={file: "tables without a column for the photographs and one for the class" for file in others},
+        passed=dict.fromkeys(others, "without a column for the photographs and one for the class (tables)"),
         notes=tuple(notes),
     )
 
@@ -153,7 +147,8 @@ def _files(source: Path, options: SourceOptions) -> tuple[dict[Path, str], list[
         names = " and ".join(file.relative_to(source).as_posix() for file in usable[:4])
         message = f"{source} holds {len(usable)} tables that may be meant: {names}."
         raise KerasDrError(message, "Name the CSV or Excel file itself as SOURCE.")
-    return (splits if len(usable) > 1 else {usable[0]: ""}), others
+    in_order = {file: split for name in SPLITS for file, split in splits.items() if split == name}
+    return (in_order if len(usable) > 1 else {usable[0]: ""}), others
 
 
 def _photograph_folder(root: Path, options: SourceOptions) -> Path:
@@ -250,7 +245,7 @@ def _with_patients(
     if any(patients):
         notes = []
         if "" in patients:
-            notes.append(f"{patients.count('')} photographs without a patient count as patients of their own.")
+            notes.append(f"Without a patient, so each one of its own: {patients.count('')} photographs.")
         looking = patients_of_names(stems)
         if looking and len(set(patients)) == len(patients):
             pair = example_of_names(stems, looking)
@@ -269,32 +264,3 @@ def _with_patients(
         for record, (patient, eye) in zip(records, pairs, strict=True)
     ]
     return found, words, notes
-
-
-def name_patients(stems: Sequence[str], options: SourceOptions) -> tuple[list[tuple[str, str]], str, list[str]]:
-    """Patients from the names of files: (patient, eye) of each, or []; in words where they come from; and notes.
-
-    Raises:
-        KerasDrError: the names were asked for, and say nothing.
-    """
-    if options.patients == NONE:
-        return [], "", []
-    named = patients_of_names(stems)
-    beginnings = patients_of_beginnings(stems)
-    sharing = example_of_names(stems, beginnings)
-    if options.patients == "names":
-        found = named or beginnings
-        if not example_of_names(stems, found):
-            message = f"No two names share a patient, such as 1000_OD and 1000_OS; the first is {stems[0]!r}."
-            raise KerasDrError(message, "Leave out --patients names.")
-        return found, f"the names {example_of_names(stems, found)}", []
-    if named:
-        return named, f"the names {example_of_names(stems, named)}", []
-    note = f"Names such as {sharing} begin alike; if they are of one patient, say --patients names."
-    return [], "", [note] if sharing and options.patients == "auto" and _few(beginnings) else []
-
-
-def _few(beginnings: Sequence[tuple[str, str]]) -> bool:
-    """Whether the beginnings of names divide photographs into small groups, as patients do, and not IMG_1, IMG_2."""
-    counts = Counter(patient for patient, _ in beginnings if patient)
-    return len(counts) > 1 and max(counts.values()) <= max(2, len(beginnings) // 4)

@@ -7,10 +7,10 @@ from pathlib import Path
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable, why_no_image
 from keras_dr.core.tables import fold
-from keras_dr.datasets.csv_file import name_patients
 from keras_dr.datasets.grades import find_grade, is_known_class
 from keras_dr.datasets.naming import is_mask_folder, is_no_class, split_of_folder
 from keras_dr.datasets.options import SourceOptions
+from keras_dr.datasets.patients import name_patients
 from keras_dr.datasets.photograph_index import image_stem
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record, safe_id

@@ -137,10 +137,10 @@ class Inspection:
         notes = list(self.reading.notes)
         if self.missing:
             shown = ", ".join(self.missing[:3]) + (", ..." if len(self.missing) > 3 else "")
-            notes.append(f"{len(self.missing)} photographs that the table names are not there ({shown}).")
+            notes.append(f"Named, but not there: {_number(len(self.missing), 'photograph')} ({shown}).")
         if self.reading.left_out:
             record, reason = self.reading.left_out[0]
-            notes.append(f"{len(self.reading.left_out)} rows are left out ({record.path.name}): {reason}.")
+            notes.append(f"Left out: {_number(len(self.reading.left_out), 'row')} ({record.path.name}), {reason}.")
         return notes
 
 
@@ -225,12 +225,12 @@ def _why_not_used(path: Path, root: Path, dataset: str, reading: Reading) -> str
     reason = why_no_image(path)
     if dataset in PUBLISHED:
         text = path.suffix.lower() in TABLE_SUFFIXES
-        return "tables and texts of the publishers" if text else reason or "images that are no part of this layout"
+        return "beside the photographs (tables and texts)" if text else reason or "outside this layout"
     if reason:
-        return "tables that were not read" if path.suffix.lower() in TABLE_SUFFIXES else reason
+        return f"{reason}, not read as a table" if path.suffix.lower() in TABLE_SUFFIXES else reason
     if any(is_mask_folder(part) for part in path.relative_to(root).parts[:-1]):
         return "in folders of masks"
-    return "photographs that the table does not name" if dataset == csv_file.NAME else "outside the class folders"
+    return "not named by the table" if dataset == csv_file.NAME else "outside the class folders"
 
 
 def _line(title: str, text: str) -> str:

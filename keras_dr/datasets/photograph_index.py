@@ -20,7 +20,7 @@ class PhotographIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.notes: dict[str, int] = {}
+        self.notes: dict[str, set[str]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         self._by_number: dict[str, list[Path]] = {}
         for path in _photographs(root, _DEPTH):
@@ -73,7 +73,7 @@ class PhotographIndex:
             found = [path for path in candidates if fits(path)]
             if found:
                 if note:
-                    self.notes[note] = self.notes.get(note, 0) + 1
+                    self.notes.setdefault(note, set()).add(name)
                 return found
         return []
 

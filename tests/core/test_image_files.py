@@ -67,7 +67,7 @@ def test_what_is_passed_over_is_counted_and_named(folder: Path) -> None:
         APPLE_DOUBLE: 1,
         "hidden": 1,
         "without a suffix, and no image by their content": 1,
-        "links to folders, which are not followed": 1,
+        "linked as a folder, not followed": 1,
     }
     assert skipped.lines()[0] == "2 with the suffix .gif (c.gif, d.gif)"
 
