@@ -177,9 +177,14 @@ def _read_list(file: Path) -> Iterator[Path]:
                     yield _named_file(file.parent, row[column])
 
 
+def first_line_is_data(header: Header) -> bool:
+    """Whether what should name the columns is a row with a photograph already."""
+    return any(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for name in header.named)
+
+
 def no_column(header: Header, what: str, example: str) -> str:
     """The sentence that says that a table lacks a column, and which it has."""
-    if any(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for name in header.named):
+    if first_line_is_data(header):
         names = ", ".join(header.named)
         return f"The first line of {header.file} is a photograph already ({names}); it must name columns."
     has = ", ".join(header.named) or "no named column"

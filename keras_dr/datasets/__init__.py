@@ -78,6 +78,9 @@ def _unknown_layout(source: Path) -> KerasDrError:
     message += (
         ", but no table with a column for the photographs and one for the class, and no two folders named as classes."
     )
+    old = next(source.rglob("*.xls"), None)
+    if old:
+        message += f" {printable(old.relative_to(source))} is in Excel's old format, which is not read."
     remedy = (
         "Name the table that has the classes as SOURCE, or put the photographs into a folder a class; "
         f"--dataset takes one of {', '.join(DATASETS)}."

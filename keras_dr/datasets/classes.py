@@ -4,12 +4,13 @@ Nobody is sent home because of the alphabet: where names do not tell which class
 each other, the source is refused with the options that say it.
 """
 
+import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.tables import fold
 from keras_dr.datasets.grades import (
     REFERABLE_FROM,
     TASKS,
@@ -58,6 +59,7 @@ def understand_labels(
         KerasDrError: labels that may be taken for two things, or for nothing that is known.
     """
     check_task(task)
+    records = _in_one_spelling(records)
     written = [record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade]) for record in records]
     records = _renamed(records, written, options)
     records = _without_the_word_none(records)
@@ -71,6 +73,22 @@ def understand_labels(
             _check_grades(records, task)
         records, chosen = _known_classes(records, task, published)
     return Labels(records, chosen, _taken(written, records, chosen))
+
+
+def _key(label: str) -> str:
+    """What labels of one class share: case and what joins words set aside; the sign of "DR+", "DR-" and "-1" is kept."""
+    return re.sub(r"(?<=\w)[\s\-./]+(?=\w)", "", label.casefold().replace("_", " ").strip())
+
+
+def _in_one_spelling(records: Sequence[Record]) -> list[Record]:
+    """With labels that differ in case, spaces and punctuation alone as the most frequent of them."""
+    labels = _labels(records)
+    best: dict[str, str] = {}
+    for label, _ in labels.most_common():
+        best.setdefault(_key(label), label)
+    if len(best) == len(labels):
+        return list(records)
+    return [replace(one, label=best[_key(one.label)]) if one.label else one for one in records]
 
 
 def _labels(records: Sequence[Record]) -> Counter[str]:
@@ -90,15 +108,15 @@ def _renamed(records: Sequence[Record], written: Sequence[str], options: SourceO
     Raises:
         KerasDrError: a label that no photograph has.
     """
-    names = {fold(label) or label: name for label, name in options.renamed.items()}
-    there = {fold(label) or label for label in written}
-    missing = [label for label in options.renamed if (fold(label) or label) not in there]
+    names = {_key(label): name for label, name in options.renamed.items()}
+    there = {_key(label) for label in written}
+    missing = [label for label in options.renamed if _key(label) not in there]
     if missing:
         message = f"--map names the label {missing[0]!r}, which no photograph has; there are {_said(Counter(written))}."
         raise KerasDrError(message, "Correct --map.")
     found = []
     for record, label in zip(records, written, strict=True):
-        name = names.get(fold(label) or label) if label else None
+        name = names.get(_key(label)) if label else None
         found.append(replace(record, label=name, grade=find_grade(name)) if name else record)
     return found
 
@@ -106,10 +124,10 @@ def _renamed(records: Sequence[Record], written: Sequence[str], options: SourceO
 def _without_the_word_none(records: Sequence[Record]) -> list[Record]:
     """ "None" beside Mild, Moderate, Severe is the grade without disease."""
     labels = _labels(records)
-    others = [label for label in labels if fold(label) != "none"]
+    others = [label for label in labels if _key(label) != "none"]
     if len(others) == len(labels) or not others or not all(named_grade(label) > 0 for label in others):
         return list(records)
-    return [replace(one, grade=0) if fold(one.label) == "none" else one for one in records]
+    return [replace(one, grade=0) if _key(one.label) == "none" else one for one in records]
 
 
 def _own_classes(records: Sequence[Record], options: SourceOptions) -> tuple[list[Record], Task]:
@@ -122,14 +140,14 @@ def _own_classes(records: Sequence[Record], options: SourceOptions) -> tuple[lis
     labels = _labels(records)
     labels.update(_GRADE_NAMES[one.grade] for one in records if not one.label and one.grade is not None)
     classes = options.classes or _sorted_names(labels, options.positive or ())
-    by_name = {fold(name) or name: name for name in classes}
+    by_name = {_key(name): name for name in classes}
     by_grade = {grade: name for name in classes if (grade := find_grade(name)) is not None}
     positive = _positive(classes, options.positive)
     found, strangers = [], Counter[str]()
     for record in records:
         label = record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade])
         grade = find_grade(label) if label else None
-        name = by_name.get(fold(label) or label) or ("" if grade is None else by_grade.get(grade, ""))
+        name = by_name.get(_key(label)) or ("" if grade is None else by_grade.get(grade, ""))
         if label and not name:
             strangers[label] += 1
         found.append(replace(record, label=name, grade=grade if label else record.grade))
@@ -142,11 +160,11 @@ def _own_classes(records: Sequence[Record], options: SourceOptions) -> tuple[lis
 
 def _sorted_names(labels: Counter[str], positive: Sequence[str]) -> tuple[str, ...]:
     """By grade where all are grades; else the positive ones behind the others, which claims no order."""
-    wanted = {fold(name) or name for name in positive}
+    wanted = {_key(name) for name in positive}
     grades = {label: find_grade(label) for label in labels}
     if all(grade is not None for grade in grades.values()):
         return tuple(sorted(labels, key=lambda label: (grades[label] or 0, label)))
-    return tuple(sorted(labels, key=lambda label: ((fold(label) or label) in wanted, label)))
+    return tuple(sorted(labels, key=lambda label: (_key(label) in wanted, label)))
 
 
 def _positive(classes: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
@@ -157,12 +175,12 @@ def _positive(classes: Sequence[str], wanted: Sequence[str] | None) -> tuple[int
     """
     if wanted is None:
         return _known_positive(classes)
-    keys = [fold(name) or name for name in classes]
-    missing = [name for name in wanted if (fold(name) or name) not in keys]
+    keys = [_key(name) for name in classes]
+    missing = [name for name in wanted if _key(name) not in keys]
     if missing:
         message = f"--positive names {missing[0]!r}, which is no class; the classes are {', '.join(classes)}."
         raise KerasDrError(message, "Correct --positive.")
-    found = tuple(sorted(keys.index(fold(name) or name) for name in wanted))
+    found = tuple(sorted(keys.index(_key(name)) for name in wanted))
     if len(found) == len(classes):
         raise KerasDrError("--positive names every class, so that nothing tells them apart.", "Leave one out.")
     return found
@@ -193,7 +211,7 @@ def _check_grades(records: Sequence[Record], task: str) -> None:
         KerasDrError: only 0 and 1, or R0 to R3 without R4.
     """
     labels = _labels(records)
-    keys = {fold(label) for label in labels}
+    keys = {_key(label) for label in labels}
     numbers = {"0", "1"}
     plain = {str(one.grade) for one in records if one.label and one.grade is not None and _is_number(one.label)}
     if labels and plain == numbers and all(map(_is_number, labels)) and task not in ("icdr", "icdr-ungradable"):
@@ -262,9 +280,11 @@ def _unknown_scale(labels: Counter[str], strangers: Counter[str]) -> KerasDrErro
     else:
         known = Counter({name: count for name, count in labels.items() if name not in strangers})
         message = f"Of the labels, {_said(known)} are an ICDR grade, but {_said(strangers)} are none."
+    first = min(strangers)
     remedy = (
-        f"If they are grades, say {_MAP_GRADES} for each; else name the classes in order, with the positive ones: "
-        "--classes A,B,C --positive C (or none)."
+        f"If they are grades, say so for each, --map {shlex.quote(first)}=GRADE, which is one of "
+        f"{', '.join(_GRADE_NAMES)}; else name the classes in order, and the positive ones or none: "
+        "--classes A,B,C --positive C."
     )
     return KerasDrError(message, remedy)
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import IMAGE_COLUMNS, no_column
+from keras_dr.core.image_files import IMAGE_COLUMNS, first_line_is_data, no_column
 from keras_dr.core.tables import Header, TableRow, fold, is_unknown
-from keras_dr.datasets.grades import find_grade
+from keras_dr.datasets.grades import find_grade, named_grade
 from keras_dr.datasets.naming import eye_of_value, split_of_value
 from keras_dr.datasets.options import NONE, SourceOptions
 
@@ -84,6 +84,10 @@ def choose_columns(
             eyes = header.find(EYES) or [name for name in strangers if _all(rows, name, eye_of_value)]
         if splits is None:
             splits = header.find(SPLITS) or [name for name in strangers if _all(rows, name, split_of_value)]
+    grades = [name for name in header.named if named_grade(name) >= 0 and _all(rows, name, "01".__contains__)]
+    if not labels and len(grades) > 1:
+        message = f"{header.file} has a column for each class ({', '.join(grades)}), not one column for the class."
+        raise KerasDrError(message, "Write one column, grade, with the name of the class.")
     if not labels:
         raise KerasDrError(
             no_column(header, "class", "grade, label or diagnosis"), "Name it with --label-column COLUMN."
@@ -120,6 +124,8 @@ def _image_column(header: Header, rows: Sequence[TableRow], named: str, is_photo
     """The column of the photographs; among several the one whose names are files."""
     candidates = _named(header, named, "--image-column") or header.find(IMAGE_COLUMNS)
     sample = rows[:: max(1, len(rows) // 50)]
+    if not candidates and first_line_is_data(header):
+        raise KerasDrError(no_column(header, "photographs", "image"), "Write a line above it: image,grade")
     if not candidates:
         fitting = [name for name in header.named if any(is_photograph(row[name]) for row in sample)]
         hint = f" {fitting[0]!r} holds names of files that are there." if fitting else ""

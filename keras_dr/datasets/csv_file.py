@@ -5,8 +5,9 @@ is a grade, a number or a class name. Tables that are splits by their names (tra
 Lesion masks, where there are any, lie in masks/<lesion>/<image name without folder and suffix>.png.
 """
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     names = f"the tables' names ({', '.join(table.file.name for table in tables)})"
     return Reading(
         records=records,
-        why=f"{' and '.join(table.file.name for table in tables)} names the photographs and their classes",
+        why=f"{_listed(table.file.name for table in tables)} the photographs and their classes",
         columns=first.columns.named(),
         unused=tuple(dict.fromkeys(name for table in tables for name in table.unused)),
         unnamed=first.unnamed,
@@ -129,6 +130,12 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         passed=dict.fromkeys(others, "without a column for the photographs and one for the class (tables)"),
         notes=tuple(notes),
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """ "a.csv names", "a.csv, b.csv name"."""
+    found = list(names)
+    return f"{', '.join(found)} {'names' if len(found) == 1 else 'name'}"
 
 
 def _files(source: Path, options: SourceOptions) -> tuple[dict[Path, str], list[Path]]:
@@ -244,6 +251,11 @@ def _with_patients(
     stems = [image_stem(record.path.name) for record in records]
     if any(patients):
         notes = []
+        spellings: dict[str, str] = {}
+        spelled = [spellings.setdefault(unicodedata.normalize("NFC", one).casefold(), one) for one in patients]
+        if spelled != list(patients):
+            notes.append(f"Patients that differ in case alone are taken for one: {len(set(patients) - set(spelled))}.")
+            patients = spelled
         if "" in patients:
             notes.append(f"Without a patient, so each one of its own: {patients.count('')} photographs.")
         looking = patients_of_names(stems)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import printable, why_no_image
+from keras_dr.core.image_files import SkippedFiles, printable, why_no_image
 from keras_dr.core.tables import fold
 from keras_dr.datasets.grades import find_grade, is_known_class
 from keras_dr.datasets.naming import is_mask_folder, is_no_class, split_of_folder
@@ -60,7 +60,9 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     for one in folders:
         photographs = list(_photographs(one.folder))
         if not photographs:
-            raise KerasDrError(f"The class folder {one.folder} has no photographs.", "Fill it or remove it.")
+            raise KerasDrError(
+                f"The class folder {one.folder} has no photographs{_others(one.folder)}.", "Fill it or remove it."
+            )
         for path in photographs:
             records.append(_record(one, path))
     stems = [image_stem(record.path.name) for record in records]
@@ -86,6 +88,15 @@ def _record(one: _ClassFolder, path: Path) -> Record:
     between = tuple(part for part in between if not split_of_folder(part))
     image_id = safe_id("_".join(filter(None, (split, *one.above, one.name, *between, image_stem(path.name)))))
     return Record(image_id, path, find_grade(one.name), split=split, label=printable(one.name))
+
+
+def _others(folder: Path) -> str:
+    """What a folder without photographs holds, for a message."""
+    skipped = SkippedFiles()
+    for path in folder.rglob("*"):
+        if not path.is_dir():
+            skipped.add(path, why_no_image(path))
+    return f", but {'; '.join(skipped.lines())}" if skipped.counts else ""
 
 
 def _folders(folder: Path) -> list[Path]:

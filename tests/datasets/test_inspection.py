@@ -424,3 +424,21 @@ def test_an_inspection_fits_a_screen(tmp_path: Path) -> None:
     rows = [f"i{n},{n % 5},P{n},x" for n in range(20)]
     said = str(inspect(table(tmp_path, "image,grade,patient,camera", *rows)))
     assert len(said.splitlines()) < 24 and max(map(len, said.splitlines())) <= 100
+
+
+def test_spellings_of_one_class_are_one_and_signs_are_kept(tmp_path: Path) -> None:
+    table(tmp_path, "image,label", "a,Glaucoma", "b,glaucoma", "c,Glaucoma", "d,Normal")
+    assert counted(inspect(tmp_path)) == {"Normal": 1, "Glaucoma": 3}
+    table(tmp_path, "image,label", "a,DR+", "b,DR-")
+    with pytest.raises(KerasDrError, match=r"DR\+ \(1\), DR- \(1\).*--positive"):
+        inspect(tmp_path)
+
+
+def test_a_column_for_each_class_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"a column for each class \(No DR, Mild\)"):
+        inspect(table(tmp_path, "image,No DR,Mild", "a,0,1", "b,1,0"))
+
+
+def test_patients_of_two_spellings_are_one(tmp_path: Path) -> None:
+    found = inspect(table(tmp_path, "image,grade,patient", "a,0,P1", "b,3,p1", "c,2,p2"))
+    assert found.patients == 2 and "differ in case alone are taken for one: 1" in said(found)
