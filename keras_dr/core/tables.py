@@ -32,7 +32,7 @@ _MARKS = (
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*', re.IGNORECASE)
 _UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # how pandas calls a column that has no name
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)\.0+")
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(\.0+|,00?)")  # 12.0, and 12,0 where the comma is decimal; 1,000 is neither
 # what tables hold where a value is missing, compared without case; "none" may be a word for "no disease"
 _MISSING = {"", "nan", "na", "n/a", "<na>", "#n/a", "nat", "null"}
 _UNKNOWN = _MISSING | {"none", "unknown", "unk", "missing", "-", "--", "?"}

@@ -43,6 +43,10 @@ def find_adapter(source: Path, options: SourceOptions | None = None) -> str:
     """
     options = options or SourceOptions()
     _check_there(source)
+    if (source / "prepared.json").is_file():
+        raise KerasDrError(
+            f"{source} is a prepared set already.", "Pass it to train, or name the folder that it came from."
+        )
     if options.speaks_of_a_table:
         return csv_file.NAME
     for adapter in _PUBLISHED:
@@ -64,6 +68,8 @@ def _check_there(source: Path) -> None:
 def _unknown_layout(source: Path) -> KerasDrError:
     """What the source holds instead of a layout that is known."""
     if source.is_file():
+        if source.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+            return KerasDrError(f"{source} is an archive, whose layout is unknown.", "Unpack it, and name its folder.")
         message = f"{source} is neither a table nor an .npz file: its layout is unknown."
         return KerasDrError(message, "Name the folder of the photographs, or the table that lists them.")
     entries = sorted(source.iterdir())

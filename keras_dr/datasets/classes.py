@@ -76,7 +76,7 @@ def understand_labels(
 
 
 def _key(label: str) -> str:
-    """What labels of one class share: case and what joins words set aside; the sign of "DR+", "DR-" and "-1" is kept."""
+    """What spellings of one label share: case and what joins words set aside, signs ("DR+", "-1") kept."""
     return re.sub(r"(?<=\w)[\s\-./]+(?=\w)", "", label.casefold().replace("_", " ").strip())
 
 

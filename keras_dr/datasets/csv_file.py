@@ -27,7 +27,7 @@ from keras_dr.datasets.columns import Columns, choose_columns, has_needed_column
 from keras_dr.datasets.grades import find_grade
 from keras_dr.datasets.naming import eye_of_value, split_of_table, split_of_value
 from keras_dr.datasets.options import SourceOptions
-from keras_dr.datasets.patients import example_of_names, name_patients, patients_of_names
+from keras_dr.datasets.patients import example_of_names, groups_of_folders, name_patients, patients_of_names
 from keras_dr.datasets.photograph_index import PhotographIndex, image_stem, is_file
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import SPLITS, Record, safe_id
@@ -112,6 +112,7 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     records = _with_ids([record for record, _ in named], several=len(tables) > 1)
     column = next((table.columns.patient for table in tables if table.columns.patient), None)
     records, patients, notes = _with_patients(records, [patient for _, patient in named], column, options)
+    notes += _other_classes(records)
     notes += [f"Matched, though written {how}: {len(names)} names." for how, names in index.notes.items()]
     notes += [f"Neither left nor right: {eye!r}, of {count} photographs." for eye, count in strange_eyes.items()]
     first = tables[0]
@@ -130,6 +131,22 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         passed=dict.fromkeys(others, "without a column for the photographs and one for the class (tables)"),
         notes=tuple(notes),
     )
+
+
+def _other_classes(records: Sequence[Record]) -> list[str]:
+    """A note where photographs lie in folders of another grade than the table says."""
+    other = [
+        record
+        for record in records
+        if record.grade is not None and find_grade(record.path.parent.name) not in (None, record.grade)
+    ]
+    if not other:
+        return []
+    first = other[0]
+    return [
+        f"{len(other)} photographs lie in a folder of another grade than the table says, such as "
+        f"{first.path.parent.name}/{first.path.name} ({first.label}); the table is taken."
+    ]
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -268,6 +285,14 @@ def _with_patients(
         words = f"column {column}"
     else:
         pairs, words, notes = name_patients(stems, options)
+        groups = (
+            []
+            if pairs or options.patients != "auto"
+            else groups_of_folders([record.path.parent.name for record in records])
+        )
+        if groups:
+            records = [replace(record, neighbours=group) for record, group in zip(records, groups, strict=True)]
+            notes = [f"Folders such as {min(groups)} may be patients: no cut divides one of them.", *notes]
         if column:
             notes = [f"The column {column} names no patient in any row.", *notes]
     pairs = pairs or [("", "")] * len(records)

@@ -10,12 +10,13 @@ from keras_dr.core.tables import fold
 from keras_dr.datasets.grades import find_grade, is_known_class
 from keras_dr.datasets.naming import is_mask_folder, is_no_class, split_of_folder
 from keras_dr.datasets.options import SourceOptions
-from keras_dr.datasets.patients import name_patients
+from keras_dr.datasets.patients import groups_of_folders, name_patients
 from keras_dr.datasets.photograph_index import image_stem
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record, safe_id
 
 NAME = "folder"
+_KEPT = "no cut divides one of them."
 _DEPTH = 4  # folders below a class in which its photographs may lie
 
 
@@ -71,6 +72,14 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         records = [
             replace(record, patient_id=patient, eye=eye) for record, (patient, eye) in zip(records, named, strict=True)
         ]
+    elif options.patients == "auto":
+        groups = groups_of_folders(_inner_folders(records, folders))
+        if groups:
+            records = [replace(record, neighbours=group) for record, group in zip(records, groups, strict=True)]
+            notes = [
+                f"Folders below the classes, such as {min(filter(None, groups))}, may be patients: {_KEPT}",
+                *notes,
+            ]
     splits = sorted({printable(one.folder.parent.name) for one in folders if one.split})
     return Reading(
         records=records,
@@ -88,6 +97,13 @@ def _record(one: _ClassFolder, path: Path) -> Record:
     between = tuple(part for part in between if not split_of_folder(part))
     image_id = safe_id("_".join(filter(None, (split, *one.above, one.name, *between, image_stem(path.name)))))
     return Record(image_id, path, find_grade(one.name), split=split, label=printable(one.name))
+
+
+def _inner_folders(records: Sequence[Record], folders: Sequence[_ClassFolder]) -> list[str]:
+    """The folder of each photograph, "" for one that lies in the class folder itself, or in a split below it."""
+    classes = {one.folder for one in folders}
+    parents = [record.path.parent for record in records]
+    return ["" if parent in classes or split_of_folder(parent.name) else parent.name for parent in parents]
 
 
 def _others(folder: Path) -> str:

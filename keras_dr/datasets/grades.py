@@ -42,6 +42,7 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """What `task_of` reads back, for a manifest."""
         about = {"task": self.name, "classes": list(self.classes), "referable": list(self.referable)}
+        about["positive"] = [self.classes[index] for index in self.referable]  # for people
         return about | ({"in_order": True} if self.in_order else {})
 
     @property

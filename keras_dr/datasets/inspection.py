@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from keras_dr.core.decision import positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, printable, why_no_image
 from keras_dr.core.tables import TABLE_SUFFIXES
@@ -262,7 +263,8 @@ def _class_lines(labels: Labels) -> list[str]:
     if set(counts) == {""}:
         return [_line("Classes", "no photograph has a class; a trained grader can be explained on them")]
     kind = {"icdr": "ICDR grades", "icdr-ungradable": "ICDR grades and ungradable", "referable": "referable DR"}
-    lines = [_line("Classes", f"{kind.get(task.name, 'its own')}{_order(task)}; {positive_words(task)}")]
+    positive = positive_words(task.classes, task.referable)
+    lines = [_line("Classes", f"{kind.get(task.name, 'its own')}{_order(task)}; {positive}")]
     names = [*task.classes, *([""] if counts[""] else [])]
     width = max(map(len, names))
     for name in names[:_MOST_CLASSES]:
@@ -277,11 +279,3 @@ def _class_lines(labels: Labels) -> list[str]:
 
 def _order(task: Task) -> str:
     return " in order" if task.name in TASKS or (task.ordered > 1 and len(task.classes) > 2) else ""
-
-
-def positive_words(task: Task) -> str:
-    """Which classes send a patient on, for a line of text."""
-    names: Sequence[str] = [task.classes[index] for index in task.referable]
-    if not names:
-        return "positive: none, so that nobody is referred"
-    return f"positive: {', '.join(names)}"

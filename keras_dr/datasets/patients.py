@@ -10,6 +10,7 @@ from keras_dr.datasets.options import NONE, SourceOptions
 
 _EYE_TOKEN = re.compile(r"(left|right|od|os|le|re|l|r)\d{0,2}", re.IGNORECASE)
 _GLUED_EYE = re.compile(r"(.*\d)(od|os|l|r)", re.IGNORECASE)  # Image_01L
+_FOLDERS = 10
 _SEPARATORS = re.compile(r"[\s_.\-]+")
 # what may follow the patient in a name and is none of the patient: a visit or a date
 _OCCASION = re.compile(
@@ -49,6 +50,20 @@ def patients_of_names(stems: Sequence[str]) -> list[tuple[str, str]]:
 def patients_of_beginnings(stems: Sequence[str]) -> list[tuple[str, str]]:
     """(patient, "") of each name: what stands before its last separator; ("", "") of a name without one."""
     return [(match[1] if (match := re.fullmatch(r"(.+)[\s_.\-]+[^\s_.\-]+", stem)) else "", "") for stem in stems]
+
+
+def groups_of_folders(folders: Sequence[str]) -> list[str]:
+    """The folder of each photograph, where these may be patients: ten or more of them, none with a tenth of all.
+
+    Args:
+        folders: the name of the folder that holds each photograph; "" where it is none of its own.
+
+    Returns:
+        What `Record.neighbours` holds; [] where folders say nothing.
+    """
+    counts = Counter(name for name in folders if name)
+    few = len(counts) < _FOLDERS or max(counts.values()) < 2 or _FOLDERS * max(counts.values()) > len(folders)
+    return [] if few else list(folders)
 
 
 def example_of_names(stems: Sequence[str], patients: Sequence[tuple[str, str]]) -> str:

@@ -11,12 +11,12 @@ from keras_dr.core.image_files import IMAGE_SUFFIXES, why_no_image
 from keras_dr.core.tables import plain_number
 from keras_dr.datasets.naming import is_mask_folder, split_of_folder
 
-_DEPTH = 4
+_DEPTH = 6
 _LONG_NUMBER = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # what Excel makes of a number of 12 digits or more
 
 
 class PhotographIndex:
-    """The photographs in a folder and four levels below; masks and hidden folders left out."""
+    """The photographs in a folder and six levels below; masks and hidden folders left out."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

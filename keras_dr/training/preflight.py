@@ -23,10 +23,17 @@ def check_recipe(recipe: Recipe, task: Task, val_labels: NDArray[np.int64]) -> N
         KerasDrError: the recipe does not fit the task, or the photographs do not serve to choose a threshold.
     """
     if recipe.monitor == "val_auroc" and not task.referable:
-        raise KerasDrError("a task with a positive class for val_auroc", task.name, "Set another monitor.")
+        message = f"val_auroc needs a positive class, and none of {', '.join(task.classes)} is one."
+        raise KerasDrError(message, "Prepare the set again with --positive, or set another monitor.")
     if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
-        remedy = "Watch another figure: --set monitor=val_loss."
-        raise KerasDrError("ordered classes for val_quadratic_kappa", ", ".join(task.classes), remedy)
+        message = (
+            f"val_quadratic_kappa needs classes in order, and nobody has said in which {', '.join(task.classes)} stand."
+        )
+        remedy = (
+            "If they are grades, prepare the set again with --map or --classes; if they have no order, watch another "
+            "figure: --set monitor=val_loss."
+        )
+        raise KerasDrError(message, remedy)
     if recipe.head == "regression" and task.name != "icdr":
         raise KerasDrError("the task icdr for head regression", task.name, "Set head: softmax or ordinal.")
     if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:

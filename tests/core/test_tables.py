@@ -75,7 +75,16 @@ def test_none_may_be_a_grade_but_no_patient() -> None:
 
 @pytest.mark.parametrize(
     ("value", "plain"),
-    [("12.0", "12"), ("12.00", "12"), ("-1.0", "-1"), ("0012", "0012"), ("1.5", "1.5"), ("a.0", "a.0")],
+    [
+        ("12.0", "12"),
+        ("12.00", "12"),
+        ("-1.0", "-1"),
+        ("0012", "0012"),
+        ("2,0", "2"),
+        ("1,000", "1,000"),
+        ("1.5", "1.5"),
+        ("a.0", "a.0"),
+    ],
 )
 def test_a_whole_number_is_written_plainly(value: str, plain: str) -> None:
     assert plain_number(value) == plain

@@ -442,3 +442,29 @@ def test_a_column_for_each_class_is_told_so(tmp_path: Path) -> None:
 def test_patients_of_two_spellings_are_one(tmp_path: Path) -> None:
     found = inspect(table(tmp_path, "image,grade,patient", "a,0,P1", "b,3,p1", "c,2,p2"))
     assert found.patients == 2 and "differ in case alone are taken for one: 1" in said(found)
+
+
+def test_folders_that_may_be_patients_are_not_divided(tmp_path: Path) -> None:
+    for patient in range(12):
+        for number in range(2):
+            put(tmp_path / str(2 * (patient % 3)) / f"P{patient:02d}" / f"{number}.jpg")
+    found = inspect(tmp_path)
+    assert len({record.neighbours for record in found.records}) == 12 and "P00, may be patients" in said(found)
+
+
+def test_folders_of_another_grade_than_the_table_are_told(tmp_path: Path) -> None:
+    for name, folder in (("a", "0"), ("b", "4")):
+        put(tmp_path / folder / f"{name}.jpg")
+    put(tmp_path / "labels.csv", "image,grade\na,0\nb,2\n")
+    assert "1 photographs lie in a folder of another grade than the table says, such as 4/b.jpg (2)" in said(
+        inspect(tmp_path)
+    )
+
+
+def test_a_prepared_set_and_an_archive_are_no_sources(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "prepared.json", "{}")
+    put(tmp_path / "set.zip", "PK")
+    with pytest.raises(KerasDrError, match="a prepared set already"):
+        inspect(tmp_path / "set")
+    with pytest.raises(KerasDrError, match="Unpack it"):
+        inspect(tmp_path / "set.zip")

@@ -15,7 +15,7 @@ NAMED = Task("classes", ("oval", "round", "square"), (2,))
     [
         ({"head": "ordinal", "ordinal_smoothing": 2}, TASKS["icdr"], LABELS, "still name .* ordinal_smoothing 2"),
         ({"head": "regression", "ordinal_smoothing": 1}, TASKS["icdr"], LABELS, "Set less smoothing"),
-        ({}, NAMED, np.array([0, 1, 2]), "ordered classes for val_quadratic_kappa; found oval, round, square"),
+        ({}, NAMED, np.array([0, 1, 2]), "needs classes in order, .* oval, round, square"),
         ({"monitor": "val_loss", "head": "ordinal"}, NAMED, np.array([0, 2]), "head ordinal"),
         ({"head": "regression"}, TASKS["referable"], np.array([0, 1]), "the task icdr for head regression"),
         ({}, TASKS["icdr"], np.array([0, 1]), "0 positive of 2"),
