@@ -26,6 +26,8 @@ from keras_dr.datasets import (
     oia_ddr,
 )
 from keras_dr.datasets.options import SourceOptions
+from keras_dr.datasets.patients import name_patients
+from keras_dr.datasets.photograph_index import image_stem
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record
 
@@ -88,7 +90,8 @@ def _unknown_layout(source: Path) -> KerasDrError:
     if old:
         message += f" {printable(old.relative_to(source))} is in Excel's old format, which is not read."
     remedy = (
-        "Name the table that has the classes as SOURCE, or put the photographs into a folder a class; "
+        "Name the table that has the classes as SOURCE, or put the photographs into a folder a class, or name the "
+        "folders that are classes with --classes; "
         f"--dataset takes one of {', '.join(DATASETS)}."
     )
     return KerasDrError(message, remedy)
@@ -108,7 +111,7 @@ def read_source(source: Path, dataset: str = "auto", options: SourceOptions | No
     name, place = _find_place(source, options) if dataset == "auto" else (dataset, source)
     adapter = DATASETS[name]
     general = adapter in _GENERAL
-    reading = adapter.understand(place, options) if general else _read_published(adapter, place)
+    reading = adapter.understand(place, options) if general else _read_published(adapter, place, options)
     _check_ids(reading.records, source, name)
     if place != source:
         reading = replace(reading, why=f"{reading.why}, in the folder {printable(place.relative_to(source))}")
@@ -134,16 +137,22 @@ def _find_place(source: Path, options: SourceOptions) -> tuple[str, Path]:
         raise
 
 
-def _read_published(adapter: ModuleType, source: Path) -> Reading:
+def _read_published(adapter: ModuleType, source: Path, options: SourceOptions) -> Reading:
     """What an adapter of a published set reads, in the words of its first line."""
     records = adapter.read(source)
     about = (adapter.__doc__ or "").split(":")[0].split("\n")[0]
+    patients, notes = "the data set itself", []
+    if options.patients != "auto":
+        pairs, patients, notes = name_patients([image_stem(record.path.name) for record in records], options)
+        named = pairs or [("", "")] * len(records)
+        records = [replace(one, patient_id=patient) for one, (patient, _) in zip(records, named, strict=True)]
     own = all(record.patient_id == record.image_id for record in records)
     splits = sorted({record.split for record in records} - {""})
     return Reading(
         records=records,
         why=f"the published layout of {about}",
-        patients="" if own else "the data set itself",
+        patients="" if own else patients,
+        notes=tuple(notes),
         splits="the official ones" if splits else "",
     )
 

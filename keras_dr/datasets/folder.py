@@ -37,7 +37,7 @@ def recognises(source: Path, options: SourceOptions | None = None) -> bool:
     """A folder whose subfolders, or those of its split folders, are grades, or two or more classes with photographs."""
     if not source.is_dir():
         return False
-    folders = _class_folders(source)
+    folders = _class_folders(source, options or SourceOptions())
     if folders and all(find_grade(one.name) is not None for one in folders):
         return True
     filled = {one.name for one in folders if next(_photographs(one.folder), None)}
@@ -55,7 +55,7 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     Raises:
         KerasDrError: a class folder is empty, or two levels of folders may be the classes.
     """
-    folders = _chosen_level(_class_folders(source), options)
+    folders = _chosen_level(_class_folders(source, options), options)
     _refuse_other_splits(source, folders)
     records = []
     for one in folders:
@@ -134,18 +134,24 @@ def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
             yield from _photographs(path, depth - 1)
 
 
-def _class_folders(source: Path) -> list[_ClassFolder]:
-    """The class folders, empty ones too; those whose names are no classes left out."""
-    folders = _folders(source)
+def _class_folders(source: Path, options: SourceOptions) -> list[_ClassFolder]:
+    """The class folders, empty ones too; those whose names are no classes left out, unless a person named them."""
+    folders, wanted = _folders(source), _wanted(options)
     splits = [(path, split_of_folder(path.name)) for path in folders if split_of_folder(path.name)]
     if splits:
         return [
             _ClassFolder(folder, split)
             for path, split in splits
             for folder in _folders(path)
-            if not is_no_class(folder.name)
+            if fold(folder.name) in wanted or not is_no_class(folder.name)
         ]
-    return [_ClassFolder(folder, "") for folder in folders if not is_no_class(folder.name)]
+    named = [folder for folder in folders if fold(folder.name) in wanted or not is_no_class(folder.name)]
+    return [_ClassFolder(folder, "") for folder in named]
+
+
+def _wanted(options: SourceOptions) -> set[str]:
+    """The names of classes that a person has said, folded."""
+    return {fold(name) for name in (*options.classes, *(options.positive or ()), *options.renamed)}
 
 
 def _chosen_level(folders: Sequence[_ClassFolder], options: SourceOptions) -> list[_ClassFolder]:
@@ -163,7 +169,7 @@ def _chosen_level(folders: Sequence[_ClassFolder], options: SourceOptions) -> li
     known = [one for one in inner if is_known_class(one.name)]
     if not known:
         return list(folders)
-    wanted = {fold(name) for name in (*options.classes, *options.renamed)}
+    wanted = _wanted(options)
     if wanted and all(fold(one.name) in wanted for one in folders):
         return list(folders)
     if wanted and all(fold(one.name) in wanted for one in inner):

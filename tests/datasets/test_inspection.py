@@ -468,3 +468,17 @@ def test_a_prepared_set_and_an_archive_are_no_sources(tmp_path: Path) -> None:
         inspect(tmp_path / "set")
     with pytest.raises(KerasDrError, match="Unpack it"):
         inspect(tmp_path / "set.zip")
+
+
+def test_a_name_that_is_no_class_may_be_said_to_be_one(tmp_path: Path) -> None:
+    classes(tmp_path, "a", "b", "c")
+    with pytest.raises(KerasDrError, match="--classes"):
+        inspect(tmp_path)
+    assert look(tmp_path, classes="c,b,a", positive="a").task.classes == ("c", "b", "a")
+
+
+def test_patients_of_a_published_set_may_be_said(tmp_path: Path) -> None:
+    rows = ("10_left,0", "10_right,4", "13_left,1", "13_right,0")
+    table(tmp_path, "image,level", *rows, name="trainLabels.csv", images="train")
+    assert (inspect(tmp_path).dataset, inspect(tmp_path).patients) == ("eyepacs", 2)
+    assert look(tmp_path, patients="none").patients == 4
