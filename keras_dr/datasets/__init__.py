@@ -141,7 +141,8 @@ def _read_published(adapter: ModuleType, source: Path, options: SourceOptions) -
     """What an adapter of a published set reads, in the words of its first line."""
     records = adapter.read(source)
     about = (adapter.__doc__ or "").split(":")[0].split("\n")[0]
-    patients, notes = "the data set itself", []
+    patients = "the data set itself"
+    notes: list[str] = []
     if options.patients != "auto":
         pairs, patients, notes = name_patients([image_stem(record.path.name) for record in records], options)
         named = pairs or [("", "")] * len(records)
