@@ -7,22 +7,20 @@ import csv
 import io
 import re
 import unicodedata
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.workbooks import workbook_rows
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".xlsx")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAMPLE = 1 << 16  # bytes from which encoding and delimiter are found out
 _SAMPLE_ROWS = 30
-_MOST_UNPACKED = 1 << 29  # bytes that a workbook may unpack to
 _MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -150,7 +148,7 @@ def open_table(file: Path) -> Iterator[tuple[Header, Iterator[TableRow]]]:
             start = stream.read(_SAMPLE)
             _refuse_other_kinds(file, start)
             if start.startswith(b"PK\x03\x04"):
-                yield _from_cells(file, _workbook_rows(file), "an Excel sheet", "row")
+                yield _from_cells(file, workbook_rows(file), "an Excel sheet", "row")
                 return
             encoding = _encoding(start)
             stream.seek(0)
@@ -301,44 +299,3 @@ def _refuse_encoding(file: Path, error: UnicodeError) -> NoReturn:
     message = f"{file} is text in neither UTF-8 nor UTF-16{found}, perhaps in the code page of a Windows computer."
     remedy = "Save it again as UTF-8; Excel calls that CSV UTF-8."
     raise KerasDrError(message, remedy) from error
-
-
-def _workbook_rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """(number, cells as text) of each row of the one sheet that holds anything."""
-    try:
-        import openpyxl
-    except ImportError as error:
-        message = f"{file} is an Excel workbook, and the package openpyxl, which reads it, is not installed."
-        raise KerasDrError(message, "Save the sheet as CSV UTF-8, or: pip install openpyxl") from error
-    try:
-        with zipfile.ZipFile(file) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > _MOST_UNPACKED:
-            raise ValueError(f"it unpacks to {size} bytes")
-        book = openpyxl.load_workbook(io.BytesIO(file.read_bytes()), read_only=True, data_only=True)
-        sheets = {sheet.title: _sheet_rows(sheet) for sheet in book.worksheets}
-        firsts = {title: next(rows, None) for title, rows in sheets.items()}
-    except Exception as error:  # whatever a broken workbook makes of zipfile, the XML parser and openpyxl
-        message = f"{file} cannot be read as an Excel workbook: {type(error).__name__}: {error}."
-        raise KerasDrError(message, "Save the sheet as CSV UTF-8.") from error
-    filled = [title for title, first in firsts.items() if first]
-    if len(filled) > 1:
-        message = f"{file} holds {len(filled)} sheets with data: {', '.join(filled)}."
-        raise KerasDrError(message, "Save the one that is meant as CSV UTF-8, and name that file.")
-    for title in filled:
-        yield from chain(filter(None, [firsts[title]]), sheets[title])
-
-
-def _sheet_rows(sheet: Any) -> Iterator[tuple[int, list[str]]]:
-    for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
-        cells = [_cell_text(value) for value in values]
-        if any(cells):
-            yield number, cells
-
-
-def _cell_text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()

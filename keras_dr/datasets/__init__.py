@@ -30,6 +30,7 @@ from keras_dr.datasets.patients import name_patients
 from keras_dr.datasets.photograph_index import image_stem
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record
+from keras_dr.datasets.table_files import tables_of
 
 _PUBLISHED = (idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, deepdrid, medmnist)
 _GENERAL = (csv_file, folder)
@@ -57,7 +58,7 @@ def find_adapter(source: Path, options: SourceOptions | None = None) -> str:
     for general in _GENERAL:
         if general.recognises(source, options):
             return general.NAME
-    if source.is_dir() and csv_file.tables_of(source):  # it says which column is missing
+    if source.is_dir() and tables_of(source):  # it says which column is missing
         return csv_file.NAME
     raise _unknown_layout(source)
 

@@ -16,24 +16,22 @@ from keras_dr.core.image_files import APPLE_DOUBLE
 from keras_dr.core.tables import (
     TABLE_SUFFIXES,
     TableRow,
-    fold,
     is_missing,
     is_unknown,
     plain_number,
-    read_header,
     read_table,
 )
-from keras_dr.datasets.columns import Columns, choose_columns, has_needed_columns
+from keras_dr.datasets.columns import Columns, choose_columns
 from keras_dr.datasets.grades import find_grade
-from keras_dr.datasets.naming import eye_of_value, split_of_table, split_of_value
+from keras_dr.datasets.naming import eye_of_value, split_of_value
 from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.patients import example_of_names, groups_of_folders, name_patients, patients_of_names
 from keras_dr.datasets.photograph_index import PhotographIndex, image_stem, is_file
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import SPLITS, Record, safe_id
+from keras_dr.datasets.table_files import tables_of, tables_to_read, usable_tables
 
 NAME = "csv"
-_LEVELS = 2  # folders below SOURCE in which a table is sought where none lies in SOURCE itself
 
 
 @dataclass(frozen=True)
@@ -53,35 +51,7 @@ def recognises(source: Path, options: SourceOptions | None = None) -> bool:
     """A table, or a folder with one that has a column for the photographs and one for the class."""
     if source.is_file():
         return source.suffix.lower() in TABLE_SUFFIXES
-    return bool(_usable(tables_of(source), options or SourceOptions()))
-
-
-def tables_of(source: Path) -> list[Path]:
-    """The tables in a folder; where it has none itself, those in the folders there, two levels down."""
-    found = sorted(path for path in source.iterdir() if _is_table(path))
-    level = [source]
-    for _ in range(0 if found else _LEVELS):
-        inside = (path for folder in level for path in folder.iterdir())
-        level = sorted(path for path in inside if path.is_dir() and path.name[0] not in "._" and path.name != "masks")
-        found = [path for folder in level for path in sorted(folder.iterdir()) if _is_table(path)]
-        if found:
-            break
-    return found
-
-
-def _is_table(path: Path) -> bool:
-    kind = path.suffix.lower() in TABLE_SUFFIXES and path.suffix.lower() != ".txt"
-    return kind and path.name[0] not in ".~" and path.is_file()
-
-
-def _usable(tables: Sequence[Path], options: SourceOptions) -> list[Path]:
-    """The tables with the needed columns; a competition's sample_submission is none, its classes are made up."""
-    found = []
-    for file in tables:
-        header = None if fold(file.stem).startswith("samplesubmission") else read_header(file)
-        if header and has_needed_columns(header, options):
-            found.append(file)
-    return found
+    return bool(usable_tables(tables_of(source), options or SourceOptions()))
 
 
 def read(source: Path) -> list[Record]:
@@ -100,7 +70,7 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         KerasDrError: no table, or several that may be meant; a needed column is missing, or two may be meant; a
             split is unknown; a name leads out, or two files bear it.
     """
-    files, others = _files(source, options)
+    files, others = tables_to_read(source, options)
     root = source if source.is_dir() else source.parent
     index = PhotographIndex(_photograph_folder(root, options))
     tables = [_read(file, index, options, split) for file, split in files.items()]
@@ -153,26 +123,6 @@ def _listed(names: Iterable[str]) -> str:
     """ "a.csv names", "a.csv, b.csv name"."""
     found = list(names)
     return f"{', '.join(found)} {'names' if len(found) == 1 else 'name'}"
-
-
-def _files(source: Path, options: SourceOptions) -> tuple[dict[Path, str], list[Path]]:
-    """(table -> its split, "" for the only one; tables that are not read)."""
-    if source.is_file():
-        return {source: ""}, []
-    tables = tables_of(source)
-    usable = _usable(tables, options) or (tables if len(tables) == 1 else [])
-    others = [file for file in tables if file not in usable]
-    splits = {file: split_of_table(file.stem) for file in usable}
-    if not usable:
-        found = ", ".join(file.name for file in tables) or "no table"
-        message = f"{source} holds {found}, and none with a column for the photographs and one for the class."
-        raise KerasDrError(message, "Name the CSV or Excel file itself as SOURCE, and its columns.")
-    if len(usable) > 1 and (not all(splits.values()) or len(set(splits.values())) < len(splits)):
-        names = " and ".join(file.relative_to(source).as_posix() for file in usable[:4])
-        message = f"{source} holds {len(usable)} tables that may be meant: {names}."
-        raise KerasDrError(message, "Name the CSV or Excel file itself as SOURCE.")
-    in_order = {file: split for name in SPLITS for file, split in splits.items() if split == name}
-    return (in_order if len(usable) > 1 else {usable[0]: ""}), others
 
 
 def _photograph_folder(root: Path, options: SourceOptions) -> Path:
