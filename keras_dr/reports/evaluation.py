@@ -66,7 +66,14 @@ def positive_lines(figures: dict[str, Any]) -> list[str]:
 
 def metrics_text(figures: dict[str, Any]) -> str:
     """Return the figures of metrics.json as text for the terminal."""
-    parts = [_size(figures) + ".", *positive_lines(figures), *warnings(figures), "", text_table(summary_table(figures)), ""]
+    parts = [
+        _size(figures) + ".",
+        *positive_lines(figures),
+        *warnings(figures),
+        "",
+        text_table(summary_table(figures)),
+        "",
+    ]
     parts += [text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
         parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
