@@ -180,6 +180,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     if heatmaps[0] is not None:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
+    print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
     gradings, failures = [], []
     for image, heatmap in zip(images, heatmaps, strict=True):
         try:
@@ -213,7 +214,10 @@ def _watch(arguments: argparse.Namespace) -> int:
         said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
         print(f"{line['file']}: {said}", flush=True)
 
-    print(f"Watching {printable(arguments.folder)}, journal {printable(journal)}. {FOOTER}", flush=True)
+    print(
+        f"Watching {printable(arguments.folder)}, journal {printable(journal)}; {grader.bundle.positive}. {FOOTER}",
+        flush=True,
+    )
     watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
     return 0
 

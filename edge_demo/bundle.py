@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_dr.core.decision import DECISIONS
+from keras_dr.core.decision import DECISIONS, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
 from keras_dr.core.preprocessing import Preprocessing
@@ -118,6 +118,11 @@ class Bundle:
             raise KerasDrError(f"a decision among {', '.join(DECISIONS)} in {where}", self.decision, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
+
+    @property
+    def positive(self) -> str:
+        """Which classes send a patient on: "positive: moderate, severe, proliferative"."""
+        return positive_words(self.classes, self.referable)
 
     def default_variant(self) -> str:
         """The first of `PREFERRED` that the bundle holds and that did not fail, else its first."""

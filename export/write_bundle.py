@@ -157,9 +157,7 @@ def _manifest(
 ) -> dict[str, Any]:
     """The content of bundle.json, but for the hashes of the files written after it."""
     about: dict[str, Any] = {
-        "task": settings.task.name,
-        "classes": list(settings.task.classes),
-        "referable": list(settings.task.referable),
+        **settings.task.to_dict(),
         "preprocessing": settings.preprocessing.to_dict(),
         "threshold": float(settings.threshold),
         "temperature": float(settings.temperature),

@@ -26,11 +26,13 @@ _MODULES = {
     "GradedPhotographs": "keras_dr.prediction.predict",
     "Grader": "edge_demo.grader",
     "Grading": "edge_demo.grader",
+    "Inspection": "keras_dr.datasets.inspection",
     "KerasDrError": "keras_dr.core.errors",
     "PreparedSet": "keras_dr.preparation.prepared_set",
     "Profile": "export.profile_bundle",
     "Recipe": "keras_dr.recipe",
     "Run": "keras_dr.training.run",
+    "SourceOptions": "keras_dr.datasets.options",
     "audit": "keras_dr.preparation.audit",
     "compare": "keras_dr.evaluation.compare",
     "cross_validate": "keras_dr.training.folds",
@@ -38,6 +40,7 @@ _MODULES = {
     "evaluate": "keras_dr.evaluation.evaluate",
     "explain": "keras_dr.explanation.explain_run",
     "export": "export.export_run",
+    "inspect": "keras_dr.datasets.inspection",
     "predict": "keras_dr.prediction.predict",
     "prepare": "keras_dr.preparation.prepare",
     "profile": "export.profile_bundle",
@@ -83,6 +86,9 @@ if TYPE_CHECKING:  # what editors and mypy see
     from export.profile_bundle import Profile as Profile
     from export.profile_bundle import profile as profile
     from keras_dr.core.errors import KerasDrError as KerasDrError
+    from keras_dr.datasets.inspection import Inspection as Inspection
+    from keras_dr.datasets.inspection import inspect as inspect
+    from keras_dr.datasets.options import SourceOptions as SourceOptions
     from keras_dr.evaluation.compare import compare as compare
     from keras_dr.evaluation.comparison import Comparison as Comparison
     from keras_dr.evaluation.evaluate import Evaluation as Evaluation

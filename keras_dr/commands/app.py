@@ -62,6 +62,7 @@ recipe.command("check")(training.check_recipes)
 app.add_typer(recipe, name="recipe")
 
 COMMANDS: tuple[Callable[..., None], ...] = (
+    data.inspect,
     data.prepare,
     data.audit,
     data.show,

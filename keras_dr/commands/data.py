@@ -1,4 +1,4 @@
-"""Data sets: prepare, audit, show."""
+"""Data sets: inspect, prepare, audit, show."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,70 @@ _TASK_HELP = (
 )
 
 
+Source = Annotated[Path, typer.Argument(help="Folder of photographs or of a published data set, or a table.")]
+Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")]
+TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
+ImageColumn = Annotated[str | None, typer.Option(help="Column of the table that names the photographs.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Column that holds the class.")]
+PatientColumn = Annotated[str | None, typer.Option(help="Column that holds the patient, or none.")]
+EyeColumn = Annotated[str | None, typer.Option(help="Column that holds the eye, or none.")]
+SplitColumn = Annotated[str | None, typer.Option(help="Column that holds the published split, or none.")]
+Images = Annotated[Path | None, typer.Option(help="Folder of the table's photographs.")]
+Classes = Annotated[str | None, typer.Option(help="Class names in order: A,B,C.")]
+Positive = Annotated[str | None, typer.Option(help="Classes that send a patient on: B,C; or none.")]
+Map = Annotated[list[str] | None, typer.Option(help="LABEL=CLASS: what a label means; may be repeated.")]
+Patients = Annotated[str, typer.Option(help="auto, names (from 1000_OD, 1000_OS), or none.")]
+
+
+def inspect(
+    source: Source,
+    dataset: Dataset = "auto",
+    task: TaskName = "auto",
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    patient_column: PatientColumn = None,
+    eye_column: EyeColumn = None,
+    split_column: SplitColumn = None,
+    images: Images = None,
+    classes: Classes = None,
+    positive: Positive = None,
+    map: Map = None,
+    patients: Patients = "auto",
+) -> None:
+    """Say what is understood of a source: columns, patients, classes, files; nothing is written."""
+    from keras_dr import inspect as inspect_source
+    from keras_dr.datasets.options import parse_options
+
+    options = parse_options(
+        image_column=image_column,
+        label_column=label_column,
+        patient_column=patient_column,
+        eye_column=eye_column,
+        split_column=split_column,
+        images=images,
+        classes=classes,
+        positive=positive,
+        renamed=tuple(map or ()),
+        patients=patients,
+    )
+    say(str(inspect_source(source, dataset, task, options)))
+
+
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder of a published data set, or a CSV file.")],
+    source: Source,
     prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
-    dataset: Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")] = "auto",
-    task: Annotated[str, typer.Option(help=_TASK_HELP)] = "auto",
+    dataset: Dataset = "auto",
+    task: TaskName = "auto",
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    patient_column: PatientColumn = None,
+    eye_column: EyeColumn = None,
+    split_column: SplitColumn = None,
+    images: Images = None,
+    classes: Classes = None,
+    positive: Positive = None,
+    map: Map = None,
+    patients: Patients = "auto",
     size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 28 to 1024.")] = 224,
     enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
     fundus: Annotated[
@@ -34,15 +93,29 @@ def prepare(
     overwrite: Overwrite = False,
 ) -> None:
     """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
+    from keras_dr import inspect as inspect_source
     from keras_dr import prepare as prepare_set
+    from keras_dr.datasets.options import parse_options
     from keras_dr.reports.preparation import prepared_text
 
+    options = parse_options(
+        image_column=image_column,
+        label_column=label_column,
+        patient_column=patient_column,
+        eye_column=eye_column,
+        split_column=split_column,
+        images=images,
+        classes=classes,
+        positive=positive,
+        renamed=tuple(map or ()),
+        patients=patients,
+    )
+    found = inspect_source(source, dataset, task, options)
+    say(str(found))
     with bar("prepare") as progress:
         data = prepare_set(
-            source,
+            found,
             prepared,
-            dataset=dataset,
-            task=task,
             size=size,
             enhance=enhance,
             fundus=fundus,
@@ -56,7 +129,6 @@ def prepare(
             overwrite=overwrite,
             progress=progress,
         )
-    say(f"Read as {data.about['dataset']}, task {data.task.name}.")
     say(prepared_text(data.about))
     done(prepared, command("train", prepared, "RUN") if data.labelled else command("explain", "RUN", prepared))
 

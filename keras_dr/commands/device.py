@@ -75,6 +75,7 @@ def predict(
         found = grade(source, list(find_images(images)), engine, progress)
     write_bytes(file, results_csv(found.bundle, found.gradings))
     referred = sum(grading.action.startswith("refer") for grading in found.gradings)
+    say(f"Classes: {', '.join(found.bundle.classes)}; {found.bundle.positive}.")
     _tell(file, len(found.gradings), referred, len(found.failures), found.failures)
 
 

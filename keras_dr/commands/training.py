@@ -54,6 +54,7 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
+    from keras_dr.core.decision import positive_words
     from keras_dr.core.folders import check_target
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import Recipe
@@ -71,6 +72,7 @@ def train(
         from keras_dr.training.hosts import connect
 
         connect(hosts, rank, chosen.seed)
+    say(f"Classes: {', '.join(data.task.classes)}; {positive_words(data.task.classes, data.task.referable)}.")
     say(describe(chosen.precision))
     if folds:
         _cross_validate(data, run, chosen, folds, save_every, overwrite)

@@ -1,6 +1,6 @@
 """The rule that turns probabilities into one grade; the same on the workstation and on the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,12 @@ DECISIONS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.int64]]] = {
     "argmax": lambda probabilities: probabilities.argmax(axis=1),
     "median": _median,
 }
+
+
+def positive_words(classes: Sequence[str], referable: Sequence[int]) -> str:
+    """Which classes send a patient on, for a line of text: "positive: moderate, severe, proliferative"."""
+    names = ", ".join(classes[index] for index in referable)
+    return f"positive: {names}" if names else "positive: none, so that nobody is referred"
 
 
 def decide(probabilities: NDArray[np.floating], decision: str = "argmax") -> NDArray[np.int64]:

@@ -1,13 +1,18 @@
 """One small adapter a published data set: a folder on disk -> its records.
 
 An adapter is a module with `NAME`, `recognises(folder) -> bool` and `read(folder) -> list[Record]`. To add one: write
-the module and list it in `_ADAPTERS`, the particular before the general.
+the module and list it in `_PUBLISHED`, the particular before the general. The two general ones, tables and class
+folders, also take a person's options: `understand(source, options) -> Reading`.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable
 from keras_dr.datasets import (
     aptos,
     csv_file,
@@ -20,54 +25,158 @@ from keras_dr.datasets import (
     messidor2,
     oia_ddr,
 )
+from keras_dr.datasets.options import SourceOptions
+from keras_dr.datasets.patients import name_patients
+from keras_dr.datasets.photograph_index import image_stem
+from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record
+from keras_dr.datasets.table_files import tables_of
 
-_ADAPTERS = (
-    *(idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, deepdrid, medmnist),
-    *(csv_file, folder),
-)
-DATASETS: dict[str, ModuleType] = {adapter.NAME: adapter for adapter in _ADAPTERS}
+_PUBLISHED = (idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, deepdrid, medmnist)
+_GENERAL = (csv_file, folder)
+DATASETS: dict[str, ModuleType] = {adapter.NAME: adapter for adapter in (*_PUBLISHED, *_GENERAL)}
+PUBLISHED = tuple(adapter.NAME for adapter in _PUBLISHED)
 
 
-def find_adapter(source: Path) -> str:
+def find_adapter(source: Path, options: SourceOptions | None = None) -> str:
     """The name of the adapter that recognises this folder.
 
     Raises:
         KerasDrError: none does, or the folder does not exist.
     """
-    if not source.exists():
-        raise KerasDrError(f"a data set at {source}", "no such folder", "Check the path.")
-    for name, adapter in DATASETS.items():
+    options = options or SourceOptions()
+    _check_there(source)
+    if (source / "prepared.json").is_file():
+        raise KerasDrError(
+            f"{source} is a prepared set already.", "Pass it to train, or name the folder that it came from."
+        )
+    if options.speaks_of_a_table:
+        return csv_file.NAME
+    for adapter in _PUBLISHED:
         if adapter.recognises(source):
-            return name
-    found = ", ".join(sorted(path.name for path in source.iterdir())[:6]) if source.is_dir() else "a file"
-    raise KerasDrError(
-        f"in {source} the layout of one of: {', '.join(DATASETS)}",
-        found or "an empty folder",
-        "Name the file, or the folder that holds the CSV or the class folders, or choose with --dataset.",
+            return adapter.NAME
+    for general in _GENERAL:
+        if general.recognises(source, options):
+            return general.NAME
+    if source.is_dir() and tables_of(source):  # it says which column is missing
+        return csv_file.NAME
+    raise _unknown_layout(source)
+
+
+def _check_there(source: Path) -> None:
+    if not source.exists():
+        raise KerasDrError(f"There is no such folder or file: {source}.", "Check the path.")
+
+
+def _unknown_layout(source: Path) -> KerasDrError:
+    """What the source holds instead of a layout that is known."""
+    if source.is_file():
+        if source.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+            return KerasDrError(f"{source} is an archive, whose layout is unknown.", "Unpack it, and name its folder.")
+        message = f"{source} is neither a table nor an .npz file: its layout is unknown."
+        return KerasDrError(message, "Name the folder of the photographs, or the table that lists them.")
+    entries = sorted(source.iterdir())
+    folders = [printable(path.name) for path in entries if path.is_dir() and not path.name.startswith(".")]
+    files = [printable(path.name) for path in entries if not path.is_dir()]
+    parts = [
+        f"the {kind} {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}"
+        for kind, names in (("folders", folders), ("files", files))
+        if names
+    ]
+    message = f"The layout of {source} is unknown: it holds {' and '.join(parts) or 'nothing'}"
+    message += (
+        ", but no table with a column for the photographs and one for the class, and no two folders named as classes."
     )
+    old = next(source.rglob("*.xls"), None)
+    if old:
+        message += f" {printable(old.relative_to(source))} is in Excel's old format, which is not read."
+    remedy = (
+        "Name the table that has the classes as SOURCE, or put the photographs into a folder a class, or name the "
+        "folders that are classes with --classes; "
+        f"--dataset takes one of {', '.join(DATASETS)}."
+    )
+    return KerasDrError(message, remedy)
 
 
-def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]]:
-    """The data set's adapter and its records, ids unique, files not opened.
+def read_source(source: Path, dataset: str = "auto", options: SourceOptions | None = None) -> tuple[str, Reading]:
+    """The data set's adapter and what it reads; ids unique, files not opened.
 
     Raises:
         KerasDrError: unknown adapter, a layout that it does not read, two records of one name, no record at all.
     """
+    options = options or SourceOptions()
     if dataset != "auto" and dataset not in DATASETS:
-        raise KerasDrError(f"a data set among auto, {', '.join(DATASETS)}", dataset, "Correct --dataset.")
-    name = find_adapter(source) if dataset == "auto" else dataset
-    if not source.exists():
-        raise KerasDrError(f"a data set at {source}", "no such folder", "Check the path.")
-    records = DATASETS[name].read(source)
+        message = f"There is no data set {dataset!r}; there are auto, {', '.join(DATASETS)}."
+        raise KerasDrError(message, "Correct --dataset.")
+    _check_there(source)
+    name, place = _find_place(source, options) if dataset == "auto" else (dataset, source)
+    adapter = DATASETS[name]
+    general = adapter in _GENERAL
+    reading = adapter.understand(place, options) if general else _read_published(adapter, place, options)
+    _check_ids(reading.records, source, name)
+    if place != source:
+        reading = replace(reading, why=f"{reading.why}, in the folder {printable(place.relative_to(source))}")
+    return name, reading
+
+
+def _find_place(source: Path, options: SourceOptions) -> tuple[str, Path]:
+    """The adapter, and the folder that it recognises: the source, or one that alone lies in it, as archives unpack.
+
+    Raises:
+        KerasDrError: none is recognised.
+    """
+    try:
+        return find_adapter(source, options), source
+    except KerasDrError:
+        inside = [path for path in source.iterdir() if path.name[0] not in "._"] if source.is_dir() else []
+        if len(inside) != 1 or not inside[0].is_dir():
+            raise
+        try:
+            return _find_place(inside[0], options)
+        except KerasDrError:
+            pass
+        raise
+
+
+def _read_published(adapter: ModuleType, source: Path, options: SourceOptions) -> Reading:
+    """What an adapter of a published set reads, in the words of its first line."""
+    records = adapter.read(source)
+    about = (adapter.__doc__ or "").split(":")[0].split("\n")[0]
+    patients = "the data set itself"
+    notes: list[str] = []
+    if options.patients != "auto":
+        pairs, patients, notes = name_patients([image_stem(record.path.name) for record in records], options)
+        named = pairs or [("", "")] * len(records)
+        records = [replace(one, patient_id=patient) for one, (patient, _) in zip(records, named, strict=True)]
+    own = all(record.patient_id == record.image_id for record in records)
+    splits = sorted({record.split for record in records} - {""})
+    return Reading(
+        records=records,
+        why=f"the published layout of {about}",
+        patients="" if own else patients,
+        notes=tuple(notes),
+        splits="the official ones" if splits else "",
+    )
+
+
+def _check_ids(records: Sequence[Record], source: Path, name: str) -> None:
     if not records:
-        raise KerasDrError(f"photographs in {source} (read as {name})", "none", "Check the path and --dataset.")
-    counts: dict[str, int] = {}
-    for record in records:
-        counts[record.image_id] = counts.get(record.image_id, 0) + 1
-    twice = [image_id for image_id, count in counts.items() if count > 1]
-    if twice:
-        raise KerasDrError(
-            "each photograph once", f"{twice[0]!r} {counts[twice[0]]} times in {source}", "Remove its other rows."
+        raise KerasDrError(f"There are no photographs in {source} (read as {name}).", "Check the path and --dataset.")
+    counts = Counter(record.image_id for record in records)
+    image_id, count = counts.most_common(1)[0]
+    if count > 1:
+        places = [record.origin or record.path.name for record in records if record.image_id == image_id]
+        message = (
+            f"{source} must name each photograph once, but has {image_id!r} {count} times: {' and '.join(places[:2])}."
         )
-    return name, records
+        raise KerasDrError(message, "Remove its other rows, or rename one of the files.")
+
+
+def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]]:
+    """The data set's adapter and its records, as `read_source` reads them without options.
+
+    Raises:
+        KerasDrError: see `read_source`.
+    """
+    name, reading = read_source(source, dataset)
+    return name, list(reading.records)

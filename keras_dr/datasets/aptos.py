@@ -8,16 +8,20 @@ from pathlib import Path
 
 from keras_dr.datasets.grades import parse_grade
 from keras_dr.datasets.records import Record, safe_id
-from keras_dr.datasets.tables import find_image, folders_below, pick_column, read_header, read_table
+from keras_dr.datasets.tables import find_image, folders_below, has_columns, pick_column, read_table
 
 NAME = "aptos"
 _FOLDERS = ("train_images", "colored_images", "gaussian_filtered_images")
 
 
 def recognises(source: Path) -> bool:
-    """train.csv with the columns id_code and diagnosis, beside one of the folders of photographs."""
-    columns = {"id_code", "diagnosis"}
-    return columns <= set(read_header(source / "train.csv")) and any((source / name).is_dir() for name in _FOLDERS)
+    """train.csv alone with the columns id_code and diagnosis, beside one of the folders of photographs."""
+    if not any((source / name).is_dir() for name in _FOLDERS):
+        return False
+    columns = (["id_code"], ["diagnosis"])
+    others = (file for file in source.glob("*.csv") if file.name not in ("train.csv", "sample_submission.csv"))
+    # a mirror that has cut the photographs into splits, with a table each, is read as such by `csv_file`
+    return has_columns(source / "train.csv", *columns) and not any(has_columns(file, *columns) for file in others)
 
 
 def read(source: Path) -> list[Record]:
@@ -27,8 +31,8 @@ def read(source: Path) -> list[Record]:
         KerasDrError: a column is missing, or a grade is unknown.
     """
     file = source / "train.csv"
-    rows = read_table(file)
-    image, grade = pick_column(file, rows, ("id_code",)), pick_column(file, rows, ("diagnosis",))
+    header, rows = read_table(file)
+    image, grade = pick_column(header, ("id_code",)), pick_column(header, ("diagnosis",))
     tops = [source / name for name in _FOLDERS if (source / name).is_dir()]
     folders = [folder for top in tops for folder in folders_below(top)]
     records = []

@@ -47,21 +47,21 @@ def read(source: Path) -> list[Record]:
 
 
 def _read(file: Path, split: str) -> list[Record]:
-    rows = read_table(file)
-    image, name, patient = (pick_column(file, rows, (column,)) for column in ("image_path", "image_id", "patient_id"))
-    eyes = {eye: pick_column(file, rows, (column,)) for eye, column in _EYES.items()}
+    header, rows = read_table(file)
+    image, name, patient = (pick_column(header, (column,)) for column in ("image_path", "image_id", "patient_id"))
+    eyes = {eye: pick_column(header, (column,)) for eye, column in _EYES.items()}
     records = []
     for row in rows:
-        levels = {eye: row[column] for eye, column in eyes.items() if row[column]}
+        levels = {eye: row.text(column) for eye, column in eyes.items() if row.text(column)}
         if len(levels) != 1:
-            expected = f"the grade of one eye of {row[name]} in {file}"
-            raise KerasDrError(expected, ", ".join(levels) or "none", "Correct that row.")
+            found = " and ".join(levels) or "no eye"
+            raise KerasDrError(f"{row[name]} in {file} has a grade of {found}, not of one eye.", "Correct that row.")
         ((eye, level),) = levels.items()
         # the paths begin with the set's folder and leave out "Images": patient and file are what holds
         inside = PureWindowsPath(row[image]).parts
         name_inside = "/".join(inside if ".." in inside else inside[-2:])
         with row.named():
             path = find_image([file.parent / "Images", file.parent], name_inside)
-            grade = UNGRADABLE if level in ("5", "5.0") else parse_grade(level)
-        records.append(Record(safe_id(row[name]), path, grade, row[patient], eye, split))
+            grade = UNGRADABLE if level == "5" else parse_grade(level)
+        records.append(Record(safe_id(row[name]), path, grade, row.text(patient), eye, split))
     return records

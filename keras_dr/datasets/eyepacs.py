@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keras_dr.datasets.grades import parse_grade
 from keras_dr.datasets.records import Record, safe_id
-from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
+from keras_dr.datasets.tables import find_image, folders_below, has_columns, image_stem, pick_column, read_table
 
 NAME = "eyepacs"
 _TRAIN, _TEST = "trainLabels.csv", "retinopathy_solution.csv"
@@ -17,7 +17,7 @@ _TRAIN, _TEST = "trainLabels.csv", "retinopathy_solution.csv"
 
 def recognises(source: Path) -> bool:
     """trainLabels.csv with the columns image and level."""
-    return {"image", "level"} <= set(read_header(source / _TRAIN))
+    return has_columns(source / _TRAIN, ["image"], ["level"])
 
 
 def read(source: Path) -> list[Record]:
@@ -32,8 +32,8 @@ def read(source: Path) -> list[Record]:
 
 
 def _read(source: Path, file: Path, split: str) -> list[Record]:
-    rows = read_table(file)
-    image, grade = pick_column(file, rows, ("image",)), pick_column(file, rows, ("level",))
+    header, rows = read_table(file)
+    image, grade = pick_column(header, ("image",)), pick_column(header, ("level",))
     below = folders_below(source)
     folders = sorted(below, key=lambda folder: folder.name != (split or "train"))  # its own folder first
     records = []

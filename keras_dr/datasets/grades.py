@@ -6,11 +6,13 @@ JAMA 316(22), 2016.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.tables import fold
 from keras_dr.datasets.records import Record
 
 ICDR = ("no_dr", "mild", "moderate", "severe", "proliferative")
@@ -28,12 +30,20 @@ class Task:
         referable: indices of the positive classes: those whose patients are sent to an ophthalmologist, or the second
             class of two. May be empty: then nobody is referred, and figures of referral do not exist.
         labels: grade 0..4 and `UNGRADABLE` -> index into `classes`, None where the task has no class for it.
+        in_order: whether somebody said that the classes stand in an order, where their names do not tell.
     """
 
     name: str
     classes: tuple[str, ...]
     referable: tuple[int, ...]
     labels: tuple[int | None, ...] = field(default=(), compare=False)
+    in_order: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `task_of` reads back, for a manifest."""
+        about = {"task": self.name, "classes": list(self.classes), "referable": list(self.referable)}
+        about["positive"] = [self.classes[index] for index in self.referable]  # for people
+        return about | ({"in_order": True} if self.in_order else {})
 
     @property
     def positive(self) -> str:
@@ -46,9 +56,9 @@ class Task:
 
         A class beside the grades ("ungradable") is none of them.
         """
-        if len(self.classes) == 2:
-            return 2
-        grades = [_SPELLINGS.get(_fold(name), -1) for name in self.classes]
+        if len(self.classes) == 2 or self.in_order:
+            return len(self.classes)
+        grades = [named_grade(name) for name in self.classes]
         return sum(grade < UNGRADABLE for grade in grades) if min(grades) >= 0 else 0
 
     def label(self, record: Record) -> int | None:
@@ -85,27 +95,83 @@ TASKS = {
 }
 TASK_NAMES = ("auto", *TASKS, "classes")
 
-# Spellings met in published data sets (APTOS folders, class folders of mirrors), compared without case and marks.
-_SPELLINGS = {
-    **dict.fromkeys(("nodr", "normal", "healthy"), 0),
-    **{"mild": 1, "moderate": 2, "severe": 3},
-    **dict.fromkeys(("proliferative", "proliferatedr", "proliferativedr", "pdr"), 4),
-    **dict.fromkeys(("ungradable", "ungradeable"), UNGRADABLE),
+_DISEASE = "(diabeticretinopathy|retinopathy|dr)"
+_BACKGROUND = f"(npdr|non(proliferative|pdr){_DISEASE}?|{_DISEASE})?"
+# How published sets call the grades, compared without case and marks ("Mild NPDR", "Proliferate_DR").
+_NAMES = (
+    (0, re.compile(f"(no|non|without)(apparent|visible|(any)?signsof|(any)?signof|any)?{_DISEASE}")),
+    (0, re.compile("(normal|healthy)(fundus|retina)?")),
+    *((grade, re.compile(name + _BACKGROUND)) for grade, name in ((1, "mild"), (2, "moderate"), (3, "severe"))),
+    (4, re.compile(f"pdr|(proliferative|proliferate){_DISEASE}?(pdr)?")),
+    (UNGRADABLE, re.compile("(un|not|non)grade?able")),
+)
+# "grade_0", "DR0", "R4", "0 - No DR", "Moderate NPDR (2)"
+_NUMBERED = re.compile(r"([^\W\d]*)([0-4])([^\W\d]*)")
+_PREFIX = re.compile(r"(dr|icdr|grade|level|class|stage|severity|degree|label)+|r")
+# Names of the negative class of two, apart from those that say "no" to the other one.
+_NEGATIVE = {
+    *("normal", "healthy", "negative", "neg", "control", "controls", "benign", "unaffected", "absent", "no", "false"),
+    *("nofinding", "nofindings", "nodisease", "nopathology", "notreferable", "nonreferable", "nrdr", "nonrdr"),
+    *("nodr", "nondr", "noabnormality", "diseasefree", "nonglaucoma"),
 }
-# Names of the negative class of two that the alphabet would put second ("DR", "No finding").
-_NEGATIVE = {"negative", "control", "nofinding", "nodisease", "notreferable", "nonreferable", "nrdr"}
+# Names that say something else than how ill an eye is: beside a healthy class they are not clearly the positive one.
+_OTHER = {
+    *("other", "others", "unknown", "unlabeled", "unlabelled", "reject", "rejected", "bad", "good", "poor", "blurry"),
+    *("blurred", "usable", "unusable", "lowquality", "badquality", "poorquality", "left", "right", "artifact", "none"),
+}
+_NEGATIONS = ("no", "non", "not", "without")
 
 
-def _fold(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalnum())
+def _word_grade(text: str) -> int | None:
+    """The grade that a name says without any number, or None."""
+    folded = fold(re.sub(r"\((n?pdr|dr|nodr)\)", "", text, flags=re.IGNORECASE))
+    return next((grade for grade, pattern in _NAMES if pattern.fullmatch(folded)), None)
 
 
 def find_grade(text: str) -> int | None:
     """The grade that a text names, see `parse_grade`, or None."""
-    if _fold(text) in _SPELLINGS:
-        return _SPELLINGS[_fold(text)]
+    if (grade := _word_grade(text)) is not None:
+        return grade
     number = _number(text)
-    return int(number) if number in range(len(ICDR)) else None
+    if number in range(len(ICDR)):
+        return int(number)
+    match = _NUMBERED.fullmatch(fold(text)) if number == math.inf else None
+    if match is None:
+        return None
+    grade = int(match[2])
+    return grade if all(_fits(words, grade) for words in (match[1], match[3])) else None
+
+
+def _fits(words: str, grade: int) -> bool:
+    """Whether the words before or after a number name its grade or nothing: "mild", "dr", ""."""
+    return not words or _PREFIX.fullmatch(words) is not None or _word_grade(words) == grade
+
+
+def is_negative(name: str) -> bool:
+    """Whether a class name says, by itself, that nothing was found: "Normal", "No DR", "negative"."""
+    folded = re.sub("(eyes?|fundus|retinas?|control|images?|photos?|cases?)$", "", fold(name))
+    return fold(name) in _NEGATIVE or folded in _NEGATIVE or _word_grade(name) == 0
+
+
+def is_known_class(name: str) -> bool:
+    """Whether a folder's name is clearly one of a class: a grade, or a negative class."""
+    return find_grade(name) is not None or is_negative(name)
+
+
+def positive_of_two(one: str, other: str) -> str | None:
+    """The positive one of two class names, where they are a clear pair: one says that the other is not there.
+
+    Of "DR" and "No DR", "Normal" and "Glaucoma", "RDR" and "NRDR" the first, the second, the first; None of "Sano" and
+    "Enfermo", of "0" and "1", or of "normal" and "blurry".
+    """
+    for positive, negative in ((one, other), (other, one)):
+        if fold(negative) in {word + fold(positive) for word in _NEGATIONS}:
+            return positive
+    if is_negative(one) == is_negative(other):
+        return None
+    positive = other if is_negative(one) else one
+    strange = fold(positive) in _OTHER or _number(positive) < math.inf or find_grade(positive) == UNGRADABLE
+    return None if strange else positive
 
 
 def parse_grade(text: str) -> int:
@@ -177,13 +243,20 @@ def _task_of_classes(names: set[str]) -> Task:
     classes = sorted(names, key=lambda name: (_severity(name), _number(name), name))
     if len(classes) < 2:
         raise KerasDrError("photographs of two or more classes", ", ".join(classes) or "none", "Add the other classes.")
-    grades = [_SPELLINGS.get(_fold(name), -1) for name in classes]
+    grades = [named_grade(name) for name in classes]
     referable = tuple(i for i, grade in enumerate(grades) if REFERABLE_FROM <= grade < UNGRADABLE and min(grades) >= 0)
     return Task("classes", tuple(classes), (1,) if len(classes) == 2 else referable)
 
 
 def _severity(name: str) -> int:
-    return -1 if _fold(name) in _NEGATIVE else _SPELLINGS.get(_fold(name), UNGRADABLE)
+    grade = named_grade(name)
+    return -1 if is_negative(name) else UNGRADABLE if grade < 0 else grade
+
+
+def named_grade(name: str) -> int:
+    """The grade that a class name says in words or with a prefix; -1 of others, and of bare numbers."""
+    grade = None if _number(name) < math.inf else find_grade(name)
+    return -1 if grade is None else grade
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:
@@ -201,7 +274,7 @@ def task_of(manifest: Mapping[str, Any]) -> Task:
         if not named or not known or len(set(classes)) < len(classes) or len(set(referable)) < len(referable):
             expected = "two or more class names, each once, and which of them are referable"
             raise KerasDrError(expected, brief((classes, referable)), "Prepare the data set again.")
-        return Task(str(name), classes, referable)
+        return Task(str(name), classes, referable, in_order=manifest.get("in_order") is True)
     if TASKS[name].classes != classes:
         expected = f"the classes of the task {name} ({', '.join(TASKS[name].classes)})"
         raise KerasDrError(expected, brief(classes), "Prepare the data set again.")

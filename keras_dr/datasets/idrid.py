@@ -51,8 +51,8 @@ def read(source: Path) -> list[Record]:
         file = part / "2. Groundtruths" / labels
         if not file.is_file():
             raise KerasDrError(f"IDRiD's label file {file}", "none", "Unpack the data set again.")
-        rows = read_table(file)
-        image, grade = pick_column(file, rows, ("Image name",)), pick_column(file, rows, ("Retinopathy grade",))
+        header, rows = read_table(file)
+        image, grade = pick_column(header, ("Image name",)), pick_column(header, ("Retinopathy grade",))
         for row in rows:
             with row.named():
                 path, level = find_image([part / "1. Original Images" / folder], row[image]), parse_grade(row[grade])

@@ -10,7 +10,15 @@ from pathlib import Path
 
 from keras_dr.datasets.grades import UNGRADABLE, parse_grade
 from keras_dr.datasets.records import Record, safe_id
-from keras_dr.datasets.tables import find_image, folders_below, image_stem, pick_column, read_header, read_table
+from keras_dr.datasets.tables import (
+    find_column,
+    find_image,
+    folders_below,
+    has_columns,
+    image_stem,
+    pick_column,
+    read_table,
+)
 
 NAME = "messidor-2"
 _FILE = "messidor_data.csv"
@@ -19,7 +27,7 @@ _IMAGE, _GRADE = ("image_id", "id_code"), ("adjudicated_dr_grade", "diagnosis")
 
 def recognises(source: Path) -> bool:
     """messidor_data.csv with the published column names or those of its mirror."""
-    return all(set(names) & set(read_header(source / _FILE)) for names in (_IMAGE, _GRADE))
+    return has_columns(source / _FILE, _IMAGE, _GRADE)
 
 
 def read(source: Path) -> list[Record]:
@@ -29,15 +37,15 @@ def read(source: Path) -> list[Record]:
         KerasDrError: a column is missing, or a grade is unknown.
     """
     file = source / _FILE
-    rows = read_table(file)
-    image, grade = pick_column(file, rows, _IMAGE), pick_column(file, rows, _GRADE)
-    gradable, patient = (pick_column(file, rows, (name,), False) for name in ("adjudicated_gradable", "patient_id"))
+    header, rows = read_table(file)
+    image, grade = pick_column(header, _IMAGE), pick_column(header, _GRADE)
+    gradable, patient = (find_column(header, (name,)) for name in ("adjudicated_gradable", "patient_id"))
     folders = folders_below(source, depth=3)
     records = []
     for row in rows:
-        ungradable = not row[grade] or row.get(gradable, "1") in ("0", "0.0")
+        ungradable = not row.text(grade) or row.text(gradable) == "0"
         with row.named():
             path = find_image(folders, row[image])
             level = UNGRADABLE if ungradable else parse_grade(row[grade])
-        records.append(Record(safe_id(image_stem(row[image])), path, level, row.get(patient, "")))
+        records.append(Record(safe_id(image_stem(row[image])), path, level, row.text(patient)))
     return records

@@ -208,6 +208,7 @@ def measure(
         "photographs": len(predictions.labels),
         "patients": int(predictions.patients.max()) + 1,
         "positive": task.positive,
+        "positive_classes": [task.classes[index] for index in task.referable],
         **_nested(values),
         "confusion_matrix": matrix.astype(int).tolist(),
         "operating_point": measure_point(predictions, point, prevalence),

@@ -21,7 +21,7 @@ from edge_demo.results import FOOTER, failed_row, table_columns, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.image_files import find_images, is_list, printable
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -93,7 +93,7 @@ def grade_on_cluster(
 
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
     """What determines the result, but for the photographs' own content."""
-    manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
+    manifests = [path for path in images if is_list(path) and path.is_file()]
     return {
         "bundle_sha256": folders.sha256_of(bundle_folder / folders.MANIFESTS["bundle"]),
         "images": [(str(path), str(path.absolute())) for path in images],

@@ -21,8 +21,9 @@ from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
-from keras_dr.datasets import read_records
-from keras_dr.datasets.grades import Task, check_task, choose_task
+from keras_dr.datasets.grades import Task, choose_task
+from keras_dr.datasets.inspection import Inspection, inspect
+from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.records import SPLITS, Record
 from keras_dr.preparation import duplicates
 from keras_dr.preparation.journal import MapRecords, prepare_images
@@ -48,11 +49,12 @@ REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
 def prepare(
-    source: Path | str,
+    source: Path | str | Inspection,
     target: Path | str,
     *,
     dataset: str = "auto",
     task: str = "auto",
+    options: SourceOptions | None = None,
     size: int = 224,
     enhance: str = "none",
     fundus: str = "auto",
@@ -69,11 +71,13 @@ def prepare(
     """Make the photographs of a published data set ready for training, and write them as a Prepared set.
 
     Args:
-        source: the data set's folder, or a table of photographs.
+        source: the data set's folder, or a table of photographs; or what `inspect` found there, and then `dataset`,
+            `task` and `options` are those that it was told.
         target: the folder to write.
         dataset: the name of the data set's adapter (a key of `DATASETS`); "auto" recognises it.
         task: the classes to tell apart: "icdr" (five grades), "icdr-ungradable", "referable" (grade 2 and above), or
             "classes" as the data set names them; "auto" is "icdr", or "classes" where there are no grades.
+        options: what is said of the source instead of left to be understood, such as its columns and classes.
         size: side of the prepared square in pixels, 28 to 1024.
         enhance: "none", "clahe", "green", "ben-graham", or several joined by "+".
         fundus: "auto" crops to the fundus circle; "none" is for images of something else.
@@ -101,21 +105,20 @@ def prepare(
         >>> len(data.split("train").rows)
         330
     """
-    source = Path(source)
     target = Path(target)
-    check_task(task)
     spec = Preprocessing(size, enhance, fundus)
     shares = SplitShares(val, test)
     check_engine(engine, ("local", "ray"), address)
     map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
-    name, records = read_records(source, dataset)
+    found = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
     prepare_records(
-        records,
-        source,
+        found.records,
+        found.source,
         target,
         spec,
-        dataset=name,
-        task=task,
+        dataset=found.dataset,
+        task=found.task,
+        inspection=found,
         shares=shares,
         seed=seed,
         workers=workers,
@@ -134,7 +137,8 @@ def prepare_records(
     spec: Preprocessing,
     *,
     dataset: str,
-    task: str = "auto",
+    task: str | Task = "auto",
+    inspection: Inspection | None = None,
     shares: SplitShares | None = None,
     seed: int = 42,
     workers: int | None = None,
@@ -151,7 +155,9 @@ def prepare_records(
         target: folder to write.
         spec: preprocessing of every photograph.
         dataset: name of the adapter, for prepared.json.
-        task: one of `TASK_NAMES`; photographs without a class in it are left out, with a line in rejected.csv.
+        task: one of `TASK_NAMES`, or a task; photographs without a class in it are left out, with a line in
+            rejected.csv.
+        inspection: what was understood of the source, for prepared.json; what it leaves out stands in rejected.csv.
         shares: sizes of the splits that the data set lacks.
         seed: of these splits, 0 to `splits.MAX_SEED`.
         workers: processes; None: one a usable core; 0: none but this one, which a photograph that kills it takes along.
@@ -168,8 +174,9 @@ def prepare_records(
             one stay empty, no photograph is readable, or the disk is full.
     """
     check_seed(seed)
-    shares, label_space = shares or SplitShares(), choose_task(task, records)
+    shares, label_space = shares or SplitShares(), task if isinstance(task, Task) else choose_task(task, records)
     published, (records, left_out) = records, label_space.usable(records)
+    left_out += inspection.reading.left_out if inspection else ()
     plan = {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
@@ -196,6 +203,7 @@ def prepare_records(
             row |= quality.judge(row, limits)
         settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
         settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
+        settings |= {"inspection": inspection.to_dict()} if inspection else {}
         about = settings | _describe(published, rows, label_space, spec)
         about |= {
             "rejected": len(rejected),
@@ -282,9 +290,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
     labels, counts = [task.label(record) for record in records], _count(rows, task)
     published = Counter("" if label is None else task.classes[label] for label in labels)
     return {
-        "task": task.name,
-        "classes": list(task.classes),
-        "referable": list(task.referable),
+        **task.to_dict(),
         "source_counts": {name: published[name] for name in counts["train"]},
         "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),

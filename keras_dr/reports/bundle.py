@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from keras_dr.core.decision import positive_words
 from keras_dr.reports.tables import NOTICE, Table, counted, markdown, show, text_table
 
 
@@ -56,7 +57,11 @@ def _reading(about: dict[str, Any]) -> list[str]:
     ]
     if about["referable"]:
         names = ", ".join(about["classes"][index] for index in about["referable"])
-        parts.append(f"Refer a photograph if the probabilities of {names} add up to {about['threshold']:.3f} or more.")
+        parts.append(
+            f"Positive: {names}. Refer a photograph if their probabilities add up to {about['threshold']:.3f} or more."
+        )
+    else:
+        parts.append("Positive: none, so that nobody is referred.")
     if about["operating_points"]:
         rows = [(name, point["value"], _targets(point)) for name, point in about["operating_points"].items()]
         parts.append(markdown(Table(("other operating point", "threshold", "target on validation"), rows)))
@@ -90,8 +95,9 @@ def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:
 
 
 def bundle_text(bundle: dict[str, Any], figures: dict[str, Any]) -> str:
-    """Return `bundle_table` as text for the terminal."""
-    return text_table(bundle_table(bundle, figures))
+    """Return `bundle_table` and the positive classes as text for the terminal."""
+    positive = positive_words(bundle["classes"], bundle["referable"])
+    return f"{text_table(bundle_table(bundle, figures))}\nClasses: {', '.join(bundle['classes'])}; {positive}."
 
 
 def profile_table(profile: dict[str, Any]) -> Table:

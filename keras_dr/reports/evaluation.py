@@ -57,9 +57,23 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     return texts
 
 
+def positive_lines(figures: dict[str, Any]) -> list[str]:
+    """Return the line that says which classes are positive; no line for figures that an older version measured."""
+    if "positive_classes" not in figures:
+        return []
+    return [f"Positive: {', '.join(figures['positive_classes']) or 'none, so that nobody is referred'}."]
+
+
 def metrics_text(figures: dict[str, Any]) -> str:
     """Return the figures of metrics.json as text for the terminal."""
-    parts = [_size(figures) + ".", *warnings(figures), "", text_table(summary_table(figures)), ""]
+    parts = [
+        _size(figures) + ".",
+        *positive_lines(figures),
+        *warnings(figures),
+        "",
+        text_table(summary_table(figures)),
+        "",
+    ]
     parts += [text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
         parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
@@ -128,7 +142,7 @@ def _complement(interval: Sequence[float] | None) -> Sequence[float] | None:
 def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
     """Return the sections on figures, for this report and others."""
     sections = [
-        Section("Figures", [summary_table(figures)]),
+        Section("Figures", [*positive_lines(figures), summary_table(figures)]),
         Section(
             "Classes",
             [

@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from keras_dr.reports.evaluation import in_words
+from keras_dr.reports.evaluation import in_words, positive_lines
 from keras_dr.reports.evaluation_tables import (
     MAIN_FIGURES,
     class_table,
@@ -36,6 +36,7 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
         f"Research on the grading of retinal fundus photographs into {', '.join(about['classes'])}, prepared at "
         f"{about['preprocessing']['size']} pixels as run.json specifies. It is not meant for screening, diagnosis or "
         "triage of patients, nor for cameras, populations or eye diseases that it was not measured on.",
+        *positive_lines(figures),
         "## Training",
         f"{photographs['train']} photographs for training and {photographs['val']} for validation of "
         f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "

@@ -72,12 +72,13 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
         chosen = _calibrate(members, models, model)
         folders.write_bytes(folder / "history.csv", encode_csv(["phase", "epoch"], []))
         first = members[0].about
-        shared_keys = ("task", "classes", "referable", "preprocessing", "backend")
         seconds = sum(phase["seconds"] for member in members for phase in member.about["phases"].values())
         folders.write_manifest(
             folder,
             "run",
-            **{key: first[key] for key in shared_keys},
+            **members[0].task.to_dict(),
+            preprocessing=first["preprocessing"],
+            backend=first["backend"],
             recipe=first["recipe"] | {"backbone": ENSEMBLE},
             data=_data(members, target),
             members=[{"run": member.folder.name, "model_sha256": member.about["model_sha256"]} for member in members],
@@ -173,7 +174,7 @@ def _check(members: Sequence[Run]) -> None:
 
 # Name -> how to read from a run what all members must share.
 _SHARED_VALUES: dict[str, Callable[[Run], Any]] = {
-    "task": lambda run: run.task.classes,
+    "task": lambda run: (run.task.classes, run.task.referable),
     "preparation": lambda run: run.preprocessing,
     "prepared set": lambda run: run.about["data"]["manifest_sha256"],
     "decision": lambda run: run.decision,

@@ -38,14 +38,15 @@ def _check_monitor(recipe: Recipe, task: Task) -> None:
     """Refuse a monitor that is not defined for the task."""
     if recipe.monitor == "val_auroc" and not task.referable:
         raise KerasDrError(
-            f"The monitor val_auroc needs a positive class, but the task {task.name} has none.",
-            "Set another monitor, such as --set monitor=val_loss.",
+            f"The monitor val_auroc needs a positive class, and none of {', '.join(task.classes)} is one.",
+            "Prepare the set again with --positive, or set another monitor, such as --set monitor=val_loss.",
         )
     if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
         raise KerasDrError(
             "The monitor val_quadratic_kappa needs ordered classes, but these have no order: "
             f"{', '.join(task.classes)}.",
-            "Set another monitor, such as --set monitor=val_loss.",
+            "If they are grades, prepare the set again with --map or --classes. If they have no order, set another "
+            "monitor, such as --set monitor=val_loss.",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import find_images, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, find_images, walk_images
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_folder_that_cannot_be_read_is_told_or_skipped(folder: Path, monkeypat
 
     scandir = os.scandir
     monkeypatch.setattr(os, "scandir", scan)
-    with pytest.raises(KerasDrError, match=r"in/a; found Permission denied"):
+    with pytest.raises(KerasDrError, match=r"in/a cannot be read: Permission denied"):
         list(find_images([folder]))
     assert [path.name for path in walk_images(folder, skip_unreadable=True)] == ["c.tif", "a.jpg", "b.png"]
 
@@ -53,3 +53,59 @@ def test_a_manifest_without_photographs_is_refused(content: str, tmp_path: Path)
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="images"):
         list(find_images([tmp_path]))
+
+
+def test_what_is_passed_over_is_counted_and_named(folder: Path) -> None:
+    for name in ("c.gif", "d.gif", "._a.jpg", "plain"):
+        (folder / name).touch()
+    (folder / "link").symlink_to(folder / "a")
+    skipped = SkippedFiles()
+    assert len(list(find_images([folder], skipped))) == 5
+    assert skipped.counts == {
+        "with the suffix .gif": 2,
+        "with the suffix .txt": 1,
+        APPLE_DOUBLE: 1,
+        "hidden": 1,
+        "without a suffix, and no image by their content": 1,
+        "linked as a folder, not followed": 1,
+    }
+    assert skipped.lines()[0] == "2 with the suffix .gif (c.gif, d.gif)"
+
+
+def test_a_photograph_needs_no_suffix_and_may_have_a_rare_one(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.ppm", "c"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0")
+    assert [path.name for path in find_images([tmp_path])] == ["a.jfif", "b.ppm", "c"]
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").touch()
+    with pytest.raises(KerasDrError, match=r"no images .* passed over: 1 with the suffix .dcm"):
+        list(find_images([tmp_path]))
+
+
+def test_its_own_predictions_are_a_list(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written elsewhere, with paths from the folder where the command was given."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    file = tmp_path / "results" / "predictions.csv"
+    file.write_text("image_id,path,prediction\na,in/a.jpg,mild\nb,in/b.png,mild\n")
+    assert list(find_images([file])) == [Path("in/a.jpg"), Path("in/b.png")]
+
+
+@pytest.mark.parametrize("text", ["Image Name;eye\na;left\nb;right\n", "sep=;\nimage_id;x\na.jpg;1\nb.png;2\n"])
+def test_a_list_of_another_dialect_names_photographs_with_or_without_suffix(folder: Path, text: str) -> None:
+    (folder / "list.csv").write_bytes(text.encode("utf-16"))
+    assert list(find_images([folder / "list.csv"])) == [folder / "a.jpg", folder / "b.png"]
+
+
+def test_a_list_without_a_header_is_told_so(folder: Path) -> None:
+    (folder / "list.csv").write_text("a.jpg\nb.png\n")
+    with pytest.raises(KerasDrError, match=r"first line .* is a photograph already"):
+        list(find_images([folder / "list.csv"]))
+
+
+def test_paths_of_another_computer_are_told_with_their_line(folder: Path) -> None:
+    (folder / "list.csv").write_text("image\na.jpg\nC:\\eyes\\b.png\n")
+    with pytest.raises(KerasDrError, match=r"path of a Windows computer in line 3 of"):
+        list(find_images([folder / "list.csv"]))

@@ -240,13 +240,13 @@ def test_unknown_layouts_and_paths_are_refused(tmp_path: Path) -> None:
         read_records(tmp_path)
     with pytest.raises(KerasDrError, match="no such folder"):
         read_records(tmp_path / "none")
-    with pytest.raises(KerasDrError, match=r"auto, idrid, .*, csv, folder; found kaggle"):
+    with pytest.raises(KerasDrError, match=r"no data set 'kaggle'; there are auto, idrid, .*, csv, folder"):
         read_records(tmp_path, "kaggle")
 
 
 def test_a_folder_of_two_csv_files_wants_one_named(photographs: Path, tmp_path: Path) -> None:
     shutil.copytree(photographs, tmp_path / "copy")
-    put(tmp_path / "copy" / "other.csv", "x\n")
-    with pytest.raises(KerasDrError, match="Name the CSV"):
+    put(tmp_path / "copy" / "other.csv", "image,label\nimages/p001_left.jpg,1\n")
+    with pytest.raises(KerasDrError, match=r"labels.csv and other.csv. Name the CSV"):
         read_records(tmp_path / "copy", "csv")
     assert len(read_records(tmp_path / "copy" / "labels.csv")[1]) == 60

@@ -58,7 +58,8 @@ def tables(box: Path) -> None:
 
     from keras_dr.core.errors import KerasDrError
     from keras_dr.datasets import find_adapter, read_records
-    from keras_dr.datasets.grades import choose_task
+    from keras_dr.datasets.classes import understand_labels
+    from keras_dr.datasets.options import SourceOptions
 
     refusals = []
     for name in LAYOUTS:
@@ -66,7 +67,7 @@ def tables(box: Path) -> None:
         try:
             find_adapter(source)
             _, records = read_records(source, name)
-            choose_task("auto", records)
+            understand_labels(records, SourceOptions())
         except KerasDrError as error:
             refusals.append(error)
             continue
