@@ -25,7 +25,6 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
-from keras_dr.core.truncation import is_truncated
 
 MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
 Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, fundus circle, faults
@@ -48,8 +47,8 @@ class Grading:
         p_referable: their sum over the referable classes.
         referred: whether `p_referable` reaches the bundle's threshold.
         fundus_found: False where a fundus circle was sought in vain and the whole photograph was graded.
-        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), or "no fundus"; none if it
-            is good enough to be graded.
+        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi";
+            none if it is good enough to be graded.
         action: "refer"; "refer: uncertain" where `p_referable` falls short of the threshold by less than the margin;
             "retake" where the photograph has faults and would not be referred; "none".
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
@@ -157,15 +156,14 @@ class Grader:
         Raises:
             KerasDrError: the bytes are no photograph, or end within it.
         """
-        if is_truncated(photograph):
-            found = f"{len(photograph)} bytes that end within the image"
-            raise KerasDrError("a whole photograph", found, "Copy the file again from its source.")
         return read_photograph(photograph, self.bundle.preprocessing)
 
     def prepare(self, photograph: Photograph) -> Prepared:
         """What `decode` gave -> the model's input uint8 RGB (S, S, 3), the fundus circle that was found, the faults."""
         spec, limits = self.bundle.preprocessing, self.bundle.quality_limits
         image, fundus = prepare_photograph(photograph, spec)
+        if photograph.several:
+            return image, fundus, ("two fundi",)
         if fundus is None and spec.fundus != "none":
             return image, fundus, ("no fundus",)
         if fundus is None or not limits:

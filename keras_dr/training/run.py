@@ -164,7 +164,7 @@ class Run:
         home = self.own_set() if source is None else PreparedSet.load(source)
         if source is not None and self.is_own(home):
             home = self._sides(home)
-        if home.preprocessing != self.preprocessing:
+        if not home.preprocessing.fits(self.preprocessing):
             raise KerasDrError(
                 f"photographs prepared as the run's ({self.preprocessing})",
                 f"{home.preprocessing} in {home.folder}",
