@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
+from keras_dr.core.samples import UNDECIDED
 from keras_dr.datasets import read_records
 from keras_dr.datasets.grades import Task, check_task, choose_task
 from keras_dr.datasets.records import SPLITS, Record
 from keras_dr.preparation import duplicates
+from keras_dr.preparation.bit_depth import choose_bits
 from keras_dr.preparation.journal import MapRecords, prepare_images
 from keras_dr.preparation.photograph import Row, read_copy_square, source_name
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -42,7 +45,8 @@ from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
-    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
+    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", "stretched"),
+    *quality.COLUMNS,
 )
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 
@@ -170,6 +174,11 @@ def prepare_records(
     check_seed(seed)
     shares, label_space = shares or SplitShares(), choose_task(task, records)
     published, (records, left_out) = records, label_space.usable(records)
+    processes = usable_cores() if workers is None else workers
+    spread = spread or partial(map_surviving, workers=processes)
+    folders.check_target(target, "prepared", overwrite)  # before photographs are read
+    if spec.bits == UNDECIDED:
+        spec = replace(spec, bits=choose_bits(records, spread))
     plan = {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
@@ -177,8 +186,6 @@ def prepare_records(
         "schema_version": folders.SCHEMA_VERSION,
     }
     with _room_for(target), folders.growing_folder(target, "prepared", plan, overwrite) as folder:
-        processes = usable_cores() if workers is None else workers
-        spread = spread or partial(map_surviving, workers=processes)
         outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
@@ -289,6 +296,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
         "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
+        "stretched": sum(bool(row["stretched"]) for row in rows),
         "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }
