@@ -26,9 +26,9 @@ _END = 0xD9
 Pixels = NDArray[np.uint8]
 # what libjpeg's warnings say of a picture that is not whole (jerror.h: JWRN_HIT_MARKER, JWRN_JPEG_EOF, ...)
 _LACKING = ("premature end", "instead of rst", "ends prematurely")
-_DAMAGED = ("before marker 0xd0", "before marker 0xd1", "before marker 0xd2", "before marker 0xd3")
-_DAMAGED += ("before marker 0xd4", "before marker 0xd5", "before marker 0xd6", "before marker 0xd7")
-_DAMAGED += ("bad huffman code", "bad arithmetic code", "inconsistent progression")
+_DAMAGED = ("bad huffman code", "bad arithmetic code", "inconsistent progression")
+# data before a restart mark that belongs to no block; before another mark they do no harm
+_DAMAGED_INTERVAL = re.compile("extraneous bytes before marker 0xd[0-7]")
 # begins with 0, so that a 0xFF before it does not become a marker
 FILLING = b"\0" + bytes((197 * number + 91) % 251 for number in range(512))
 
@@ -107,7 +107,7 @@ def decode_strictly(data: bytes, width: int, height: int, reduction: int) -> Pix
         said = str(error).lower()
         if any(words in said for words in _LACKING):
             raise truncated(len(data)) from error
-        if any(words in said for words in _DAMAGED):
+        if any(words in said for words in _DAMAGED) or _DAMAGED_INTERVAL.search(said):
             raise damaged(str(error).split(": ")[-1]) from error
         return None
 
