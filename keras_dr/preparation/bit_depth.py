@@ -1,22 +1,21 @@
 """How many bits the sixteen-bit photographs of a set use, found once for all of them before they are prepared."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import cv2
 
-from keras_dr.core.samples import UNDECIDED, used_bits
 from keras_dr.core.decoding import decode_samples, read_header
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.samples import UNDECIDED, used_bits
 from keras_dr.datasets.records import Record, read_bytes
+from keras_dr.preparation.journal import MapRecords
+from keras_dr.preparation.photograph import Row
 
-Row = dict[str, Any]
-Spread = Callable[[Callable[[Record], Row], Sequence[Record]], Iterator[tuple[Record, Row | None]]]
 _HEAD = 32  # bytes of a PNG that hold the number of bits
 _PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def choose_bits(records: Sequence[Record], spread: Spread) -> int:
+def choose_bits(records: Sequence[Record], spread: MapRecords) -> int:
     """The smallest of `samples.DEPTHS` that holds the largest sample of a set, or what the files' metadata says.
 
     Only PNG files of sixteen bits and TIFF files are read, each a first time.

@@ -3,9 +3,9 @@ import zipfile
 
 import pytest
 
-from keras_dr.core.file_kinds import describe_kind
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.file_kinds import describe_kind
 
 
 def workbook() -> bytes:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from drawn import encode
 
-from keras_dr.core.samples import depth_of, to_eight_bits
 from keras_dr.core.decoding import decode_mask, decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.samples import depth_of, to_eight_bits
 
 OLD = Preprocessing.from_dict({"size": 32, "enhance": "none", "fundus": "none"})
 
