@@ -208,6 +208,15 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
+def interrupted_plan(target: Path) -> Any:
+    """The plan of the interrupted call that left a folder growing to become `target`; None where there is none."""
+    growing = partial_folder(target)
+    try:
+        return json.loads(growing.with_name(f"{growing.name}.json").read_bytes()) if growing.is_dir() else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def partial_folder(target: Path) -> Path:
     """Return the temporary name under which `target` is written."""
     target = target.resolve()

@@ -8,7 +8,7 @@ Needs NumPy, OpenCV and simplejpeg alone; `edge_demo` runs this very module.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -108,6 +108,10 @@ class Preprocessing:
         page = str(values.get("page", "first"))
         fundus = str(values.get("fundus", "auto"))
         return cls(int(values["size"]), str(values["enhance"]), fundus, stretch, page, bits)
+
+    def as_before(self) -> "Preprocessing":
+        """The same as it was before photographs were stretched, pages chosen and bits counted."""
+        return replace(self, stretch=False, page="first", bits=None)
 
     @property
     def options(self) -> str:

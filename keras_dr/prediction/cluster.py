@@ -17,7 +17,7 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
-from edge_demo.results import FOOTER, failed_row, table_columns, table_row
+from edge_demo.results import FOOTER, column_types, failed_row, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
@@ -91,6 +91,17 @@ def grade_on_cluster(
     return found
 
 
+def check_parts(target: Path) -> None:
+    """Refuse a folder whose name says a format that parts are not written in.
+
+    Raises:
+        KerasDrError: it ends in one.
+    """
+    if target.suffix.lower() not in ("", ".csv", ".parquet"):
+        message = f"The ending of {printable(target)} is none of the formats of a cluster's parts: .csv, .parquet."
+        raise KerasDrError(message, "Choose a name that ends in one of them; without an ending it is .parquet.")
+
+
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
     """What determines the result, but for the photographs' own content."""
     manifests = [path for path in images if path.suffix.lower() == ".csv" and path.is_file()]
@@ -112,18 +123,12 @@ def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
         "threshold": bundle.threshold,
         "photographs": found.photographs,
         "referred": found.referred,
+        "retake": found.retake,
         "failed": found.failed,
         "parts": parts,
-        "columns": result_columns(bundle),
+        "columns": column_types(bundle),
         "notice": FOOTER,
     }
-
-
-def result_columns(bundle: Bundle) -> dict[str, str]:
-    """Column -> Arrow type; those of predictions.csv, and `error`."""
-    kinds = {f"p_{name}": "float32" for name in bundle.classes} | {"p_referable": "float64"}
-    kinds |= {"referred": "int8", "fundus_found": "int8"}
-    return {name: kinds.get(name, "string") for name in (*table_columns(bundle), "error")}
 
 
 def _grade_parts(
@@ -153,7 +158,7 @@ class PartGrader:
 
     def __init__(self, job: GradingJob) -> None:
         self._job, bundle = job, Bundle.load(job.bundle)
-        self._grader, self._columns = Grader(bundle, threads=1), result_columns(bundle)
+        self._grader, self._columns = Grader(bundle, threads=1), column_types(bundle)
 
     def __call__(self, part: Part) -> Counts:
         file = part_file(self._job.folder, part.number, self._job.ending)

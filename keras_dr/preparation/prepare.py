@@ -6,6 +6,7 @@ and ends with the bytes of one that was not. What grows with the number of photo
 
 import errno
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -45,9 +46,9 @@ from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
 COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
-    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", "stretched"),
-    *quality.COLUMNS,
+    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
+STRETCHED = "stretched"  # a column more, of sets whose squashed photographs were stretched
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
@@ -177,14 +178,12 @@ def prepare_records(
     processes = usable_cores() if workers is None else workers
     spread = spread or partial(map_surviving, workers=processes)
     folders.check_target(target, "prepared", overwrite)  # before photographs are read
-    if spec.bits == UNDECIDED:
+    before = spec.as_before()
+    if folders.interrupted_plan(target) == json.loads(json.dumps(_plan(records, before))):
+        spec = before  # it goes on as it began
+    elif spec.bits == UNDECIDED:
         spec = replace(spec, bits=choose_bits(records, spread))
-    plan = {
-        "records": hashlib.sha256(repr(records).encode()).hexdigest(),
-        "preprocessing": spec.to_dict(),
-        "columns": COLUMNS,
-        "schema_version": folders.SCHEMA_VERSION,
-    }
+    plan = _plan(records, spec)
     with _room_for(target), folders.growing_folder(target, "prepared", plan, overwrite) as folder:
         outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
@@ -211,7 +210,7 @@ def prepare_records(
             "quality_limits": limits,
         }
         tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
-        for name, (columns, listed) in (tables | {"manifest": (COLUMNS, rows)}).items():
+        for name, (columns, listed) in (tables | {"manifest": (_columns(spec), rows)}).items():
             folders.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
         about["manifest_sha256"] = folders.sha256_of(folder / "manifest.csv")
         folders.write_bytes(
@@ -237,6 +236,21 @@ def _room_for(target: Path) -> Iterator[None]:
 def _relative_source(source: Path, target: Path) -> str:
     base = source if source.is_dir() else source.parent
     return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
+
+
+def _columns(spec: Preprocessing) -> tuple[str, ...]:
+    """Of manifest.csv."""
+    return (*COLUMNS, STRETCHED) if spec.stretch else COLUMNS
+
+
+def _plan(records: Sequence[Record], spec: Preprocessing) -> dict[str, Any]:
+    """What determines the prepared photographs."""
+    return {
+        "records": hashlib.sha256(repr(records).encode()).hexdigest(),
+        "preprocessing": spec.to_dict(),
+        "columns": _columns(spec),
+        "schema_version": folders.SCHEMA_VERSION,
+    }
 
 
 def _divide(
@@ -296,7 +310,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
         "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
-        "stretched": sum(bool(row["stretched"]) for row in rows),
+        "stretched": sum(bool(row[STRETCHED]) for row in rows),
         "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }

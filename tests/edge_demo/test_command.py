@@ -15,7 +15,7 @@ from places import ROOT
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from edge_demo.results import results_csv
+from edge_demo.results import encode_outcomes
 
 
 def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photogr
     change(bundle_folder, classes=["a", "b", "c", "d", "referable"], referable=[4])
     bundle = Bundle.load(bundle_folder)
     grading = Grader(bundle).grade(photograph, "eye.jpg")
-    (row,) = csv.reader(results_csv(bundle, [grading]).decode().splitlines()[:1])
+    (row,) = csv.reader(encode_outcomes(bundle, [grading]).decode().splitlines()[:1])
     assert row.count("p_referable") == 1
 
 

@@ -138,7 +138,7 @@ def bundle(box: Path) -> None:
 
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grading
-    from edge_demo.results import describe, results_csv
+    from edge_demo.results import describe, encode_outcomes
     from keras_dr.core.errors import KerasDrError
 
     read = Bundle.load(box)
@@ -153,7 +153,7 @@ def bundle(box: Path) -> None:
     empty = np.zeros((1, 1, 3), np.uint8)
     grading = Grading("a.png", read.classes[0], said, 0.2, False, True, (), "none", empty[..., 0].astype("f4"), empty)
     describe(grading, read).encode()
-    results_csv(read, [grading])
+    encode_outcomes(read, [grading])
     json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
 
 
