@@ -261,6 +261,9 @@ def read_bytes(photograph: Path) -> bytes:
     """
     try:
         return photograph.read_bytes()
+    except IsADirectoryError as error:
+        message = f"{printable(photograph)} is a folder, not a photograph."
+        raise KerasDrError(message, "Name the photographs in it.") from error
     except OSError as error:
         raise KerasDrError(
             f"The photograph {printable(photograph)} cannot be read: {error.strerror or error}.",

@@ -91,18 +91,18 @@ def predict(
     else:
         content = encode_outcomes(found.bundle, found.outcomes, suffix, style)
     write_bytes(file, content)
-    for line in skipped.lines():
-        say(f"Skipped in folders: {line}.")
-    _tell(file, found.counts, found.failures)
+    _tell(file, found.counts, found.failures, skipped.lines())
 
 
 def _predict_on_cluster(
     source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
 ) -> None:
+    from keras_dr.core.image_files import SkippedFiles
     from keras_dr.core.outputs import check_apart
     from keras_dr.prediction.cluster import check_parts, grade_on_cluster
     from keras_dr.prediction.predict import bundle_at
 
+    skipped = SkippedFiles()
     check_parts(out)
     check_apart(out, (source, *images))
     with bar("predict") as progress:
@@ -114,18 +114,21 @@ def _predict_on_cluster(
             workers=workers,
             overwrite=overwrite,
             progress=progress,
+            skipped=skipped,
         )
-    _tell(out, found.actions(), found.failures)
+    _tell(out, found.actions(), found.failures, skipped.lines())
 
 
-def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]]) -> None:
-    """Say what was graded, and each failure or the first of them; exit with 1 where there is one."""
+def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]], skipped: Sequence[str]) -> None:
+    """Say what was graded and skipped, and each failure or the first of them; exit with 1 where there is one."""
     from edge_demo.results import closing_line
 
     for image, message in failures:
         typer.echo(f"Error: {image}: {message}", err=True)
     if counts["failed"] > len(failures):
         typer.echo(f"Error: and {counts['failed'] - len(failures)} more; see the column error.", err=True)
+    for line in skipped:
+        say(f"Skipped in folders: {line}.")
     say(closing_line(counts))
     say(f"Result: {result}")
     if counts["failed"]:

@@ -21,7 +21,7 @@ from edge_demo.results import FOOTER, column_types, failed_row, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.image_files import SkippedFiles, find_images, printable
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -56,6 +56,7 @@ def grade_on_cluster(
     part_size: int | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    skipped: SkippedFiles | None = None,
 ) -> Counts:
     """Grade photographs into a folder of parts; the same call goes on where a killed one stopped.
 
@@ -68,6 +69,7 @@ def grade_on_cluster(
         part_size: see `photographs.cut`.
         overwrite: replace an existing `target`.
         progress: called with (photographs done, photographs).
+        skipped: is told each file of a folder that is passed over, while the photographs are listed.
 
     Returns:
         What `target` holds.
@@ -81,7 +83,7 @@ def grade_on_cluster(
     try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with folders.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
-        write_list(find_images(images), folder / _LIST)
+        write_list(find_images(images, skipped), folder / _LIST)
         parts = split_list(folder / _LIST, part_size)
         job = GradingJob(bundle_folder.resolve(), folder, ending)
         found = _grade_parts(job, parts, address, workers, progress)

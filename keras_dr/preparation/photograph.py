@@ -113,6 +113,8 @@ def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
     try:
         data = read_bytes(record)
         photograph = preprocessing.read_photograph(data, spec)
+    except IsADirectoryError as error:
+        raise _UnusableError("It is a folder, not a photograph.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise _UnusableError(getattr(error, "strerror", None) or str(error)) from error
     except KerasDrError as error:
