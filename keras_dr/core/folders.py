@@ -41,7 +41,7 @@ _MADE_BY = {
     "cross-validation": "cli.py train --folds",
 }
 _BACKENDS = ("tensorflow", "jax")
-_PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
+_PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "simplejpeg", "scikit-learn", "numpy")
 
 
 def versions() -> dict[str, str]:
