@@ -18,6 +18,7 @@ _THIN = 40  # longer than this many widths: its thumbnail has too few rows for a
 # them, the most was 1.015), three fifths of its outline lie within 2 % of it, and the best circle is twice as far off.
 _SQUASHED, _MOST_SQUASHED = 1.05, 3.0
 _KEPT, _CLOSE, _BETTER = 0.6, 0.02, 2.0
+_ROUND = 0.01  # so near a circle, no ellipse of these can be: one of 1.05 is 0.02 off
 _SECOND = 0.25  # of the largest bright part's area: a second fundus is not smaller
 _APART = 0.75  # of the sum of the radii: centres of two fundi are farther apart
 _ALIKE = 2.0  # two fundi in one picture differ by less in radius
@@ -110,10 +111,19 @@ def examine(image: Image) -> Finding:
     mask, outlines = found
     outline = outlines[0]
     circle = _fit_circle(outline, mask.shape)
-    several = _shows_several(outlines, mask.shape)
-    stretch = None if several else _find_stretch(outline, circle, mask.shape)
     fundus = circle.scaled(factor) if circle and _plausible(circle, mask) else None
-    return Finding(fundus, *(stretch or (1.0, 1.0)), several)
+    points = _inner(outline, mask.shape)
+    round_off = _typical(_as_ellipse(circle).off(points)) if circle else math.inf
+    if len(outlines) == 1 and round_off < _ROUND:  # as nearly every fundus is
+        return Finding(fundus)
+    if _shows_several(outlines, mask.shape):
+        return Finding(fundus, several=True)
+    return Finding(fundus, *_find_stretch(points, round_off))
+
+
+def _as_ellipse(circle: Fundus) -> _Ellipse:
+    """The circle through the centres of the outline's pixels; a fundus ends at their outer edge."""
+    return _Ellipse(circle.x, circle.y, circle.radius - 0.5, circle.radius - 0.5)
 
 
 def _thumbnail(image: Image) -> tuple[Image, float]:
@@ -231,25 +241,27 @@ def _ellipse_through(points: NDArray[np.float64]) -> _Ellipse | None:
     return _Ellipse(a * unit + float(centre[0]), b / k * unit + float(centre[1]), across, down)
 
 
-def _find_stretch(
-    outline: NDArray[np.float64], circle: Fundus | None, shape: tuple[int, ...]
-) -> tuple[float, float] | None:
-    """How much wider and higher a squashed photograph must become, or None where it was not squashed."""
-    points = _inner(outline, shape)
+def _find_stretch(points: NDArray[np.float64], round_off: float) -> tuple[float, float]:
+    """How much wider and higher a squashed photograph must become, both 1 where it was not squashed.
+
+    Args:
+        points: float64 (n, 2), of the outline.
+        round_off: how far they typically lie from the best circle, in shares of its radius.
+    """
     ellipse = _fit_ellipse(points)
     if ellipse is None:
-        return None
+        return 1.0, 1.0
     ratio = (ellipse.down + 0.5) / (ellipse.across + 0.5)  # the outer edge of these pixels
     off = _typical(ellipse.off(points))
-    as_ellipse = circle and _Ellipse(circle.x, circle.y, circle.radius - 0.5, circle.radius - 0.5)
-    round_off = _typical(as_ellipse.off(points)) if as_ellipse else math.inf
     if max(ratio, 1 / ratio) < _SQUASHED or off > _CLOSE or round_off < _BETTER * off:
-        return None
+        return 1.0, 1.0
     return (ratio, 1.0) if ratio > 1 else (1.0, 1 / ratio)
 
 
 def _typical(off: NDArray[np.float64]) -> float:
-    """Within which `_KEPT` of the points lie."""
+    """Within which `_KEPT` of the points lie; infinite where there are none."""
+    if not len(off):
+        return math.inf
     return float(np.partition(off, last := int(_KEPT * (len(off) - 1)))[last])
 
 
