@@ -203,7 +203,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
-        _check_not_a_heatmap(arguments, heatmaps)
+    _check_not_a_heatmap(arguments, heatmaps)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
     grader = _load(arguments)

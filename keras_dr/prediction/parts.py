@@ -35,24 +35,24 @@ class Counts:
     Attributes:
         photographs: all of them.
         referred: those to be referred.
-        retake: those to be taken again.
         failed: those that could not be graded.
         failures: (path, message) of the first of these.
+        retake: those to be taken again.
     """
 
     photographs: int = 0
     referred: int = 0
-    retake: int = 0
     failed: int = 0
     failures: tuple[tuple[str, str], ...] = ()
+    retake: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.photographs + other.photographs,
             self.referred + other.referred,
-            self.retake + other.retake,
             self.failed + other.failed,
             (self.failures + other.failures)[:_SHOWN],
+            self.retake + other.retake,
         )
 
     @classmethod
@@ -60,7 +60,7 @@ class Counts:
         """Of rows with `path`, `action` and `error`."""
         failures = tuple((row["path"], row["error"]) for row in rows if row.get("error"))
         found = count_actions(rows)
-        return cls(found["given"], found["referred"], found["retake"], found["failed"], failures[:_SHOWN])
+        return cls(found["given"], found["referred"], found["failed"], failures[:_SHOWN], found["retake"])
 
     def actions(self) -> dict[str, int]:
         """As `results.count_actions` counts them."""
