@@ -250,6 +250,9 @@ def _tiff_header(data: bytes, page: str) -> Header:
     sizes = [one.numbers[_HEIGHT] * one.numbers[_WIDTH] for one in pages]
     index = sizes.index(max(sizes))
     numbers = pages[index].numbers
+    if page != "first" and numbers.get(_REDUCED) == 1 and _PAGES_WITHIN in numbers:
+        message = "The file is a camera's raw file, of which only a small preview could be read."
+        raise KerasDrError(message, "Export the photograph as PNG or JPEG with the camera's program.")
     samples, bits = numbers.get(0x0115, 1), numbers.get(0x0102, 8)
     return Header(
         numbers[_HEIGHT],
@@ -319,6 +322,7 @@ def _pnm_header(data: bytes, page: str) -> Header:
 
 _JPEG, _SCAN = jpeg.MAGIC, b"\xff\xda"
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
+_REDUCED, _PAGES_WITHIN = 0x00FE, 0x014A  # that a page is a preview; where others lie that it holds
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> as decoded: palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     _JPEG: _jpeg_header,

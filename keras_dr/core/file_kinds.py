@@ -1,6 +1,9 @@
 """What a file is that is no photograph which is read here: its kind by its first bytes, and what to do with it."""
 
+import re
+
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.jpeg import MAGIC, rare_kind
 
 READ = "JPEG, PNG, TIFF, BMP, WebP and binary PGM and PPM"
 _CONVERT = "Export the photograph as PNG or JPEG, with the program that wrote it."
@@ -53,6 +56,7 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
 }
+_PNM = re.compile(rb"(P[56])\s+\d{1,9}\s+\d{1,9}\s+(\d{1,9})\s")
 _LINES = 4096  # bytes that show whether a file is text
 
 
@@ -89,11 +93,26 @@ def _describe_text(start: bytes) -> tuple[str, str]:
     return ("a table", _TABLE) if parted and others else ("a text file", _TABLE)
 
 
+def _describe_rare(data: bytes) -> tuple[str, str]:
+    """What a file is that begins like a format that is read, but is of a kind that is not."""
+    if data.startswith(MAGIC) and (kind := rare_kind(data)):
+        return kind, _CONVERT
+    found = _PNM.match(data)
+    if found and int(found[2]) != 255:
+        return (
+            f"a {_BROKEN[found[1]]} picture with samples up to {int(found[2])}",
+            "Save it as PNG of 16 bits a sample.",
+        )
+    return "", ""
+
+
 def not_a_photograph(data: bytes) -> KerasDrError:
     """The error for the bytes of a file that no decoder here reads."""
     if not data:
         return KerasDrError("The photograph is an empty file.", _COPY)
-    kind, remedy = describe_kind(data)
+    kind, remedy = _describe_rare(data)
+    if not kind:
+        kind, remedy = describe_kind(data)
     broken = next((name for mark, name in _BROKEN.items() if data.startswith(mark)), None)
     if broken and not kind:
         message = f"The photograph begins as a {broken} picture, but is truncated or damaged: {len(data)} bytes"

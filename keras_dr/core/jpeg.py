@@ -134,6 +134,22 @@ def _decode(data: bytes, width: int, height: int, reduction: int, strict: bool) 
     return pixels
 
 
+def rare_kind(data: bytes) -> str:
+    """What no decoder here reads of a JPEG, such as "a lossless JPEG picture" (T.81, table B.1); "" of a usual one."""
+    try:
+        for marker, at in _segments(data):
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                bits = data[at + 2]
+                if marker in (0xC3, 0xC7, 0xCB, 0xCF):
+                    return "a lossless JPEG picture"
+                if bits != 8:
+                    return f"a JPEG picture of {bits} bits a sample"
+                return "an arithmetically coded JPEG picture" if marker > 0xC8 else ""
+    except (LookupError, struct.error):
+        pass
+    return ""
+
+
 def has_several_scans(data: bytes, components: int) -> bool:
     """Whether the first scan leaves coefficients or components for others.
 

@@ -100,6 +100,7 @@ class Preprocessing:
             KerasDrError: a value out of range, or of another kind.
             LookupError: no `size` or `enhance`.
         """
+        size, enhance = int(values["size"]), str(values["enhance"])
         bits, stretch = values.get("bits"), values.get("stretch", False)
         if not isinstance(stretch, bool):
             raise KerasDrError(f"The key stretch is {brief(stretch)}, neither true nor false.", _MAKE_AGAIN)
@@ -107,7 +108,7 @@ class Preprocessing:
             raise KerasDrError(f"The number of bits is {brief(bits)}, no whole number.", _MAKE_AGAIN)
         page = str(values.get("page", "first"))
         fundus = str(values.get("fundus", "auto"))
-        return cls(int(values["size"]), str(values["enhance"]), fundus, stretch, page, bits)
+        return cls(size, enhance, fundus, stretch, page, bits)
 
     def as_before(self) -> "Preprocessing":
         """The same as it was before photographs were stretched, pages chosen and bits counted."""

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass, field
 
 MAX_PAGES = 1000
-_CODES = {3: "H", 4: "I", 16: "Q"}  # SHORT, LONG, LONG8 (TIFF 6.0, section 2; BigTIFF)
+_CODES = {3: "H", 4: "I", 13: "I", 16: "Q"}  # SHORT, LONG, IFD, LONG8 (TIFF 6.0, section 2; BigTIFF)
 _PLACES = ((0x0111, 0x0117), (0x0144, 0x0145))  # offsets and byte counts of strips, and of tiles
 _STRUCTURE = {tag for pair in _PLACES for tag in pair}
 

@@ -1,9 +1,10 @@
 import io
+import struct
 import zipfile
 
 import pytest
 
-from keras_dr.core.decoding import decode_rgb
+from keras_dr.core.decoding import decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import describe_kind
 
@@ -25,6 +26,8 @@ FILES = {
     "an Excel workbook": workbook(),
     "a table": b"image,grade\na.jpg,0\nb.jpg,3\n",
     "a text file": "Notes sur l'œil gauche.\n".encode(),
+    "a JPEG picture of 12 bits a sample": b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x10\0\x10\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(40) + b"\xff\xd9",
+    "a PGM picture with samples up to 4095": b"P5\n4 4\n4095\n" + bytes(32),
     "a web page or an XML file": b"<!DOCTYPE html><html><body>Not found</body></html>",
 }
 
@@ -48,3 +51,12 @@ def test_text_cut_within_a_letter_is_text() -> None:
 
 def test_binary_data_of_no_known_kind_have_none() -> None:
     assert describe_kind(bytes(range(200, 256)) * 9) == ("", "")
+
+
+def test_a_raw_file_is_no_preview() -> None:
+    tags = ((254, 4, 1), (256, 3, 160), (257, 3, 120), (258, 3, 8), (330, 4, 500))
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    data = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + bytes(160 * 120)
+    with pytest.raises(KerasDrError, match="raw file"):
+        read_header(data, "largest")
+    assert read_header(data).width == 160

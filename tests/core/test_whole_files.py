@@ -53,7 +53,6 @@ PNGS = {
     "png": saved("PNG"),
     "png in small chunks": encode(IMAGE),
     "png of 16 bits": encode(IMAGE.astype(np.uint16) * 257),
-    "png interlaced": encode(IMAGE),
 }
 OTHERS = {
     "tiff": saved("TIFF"),
