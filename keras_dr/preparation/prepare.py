@@ -310,7 +310,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
         "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
-        "stretched": sum(bool(row[STRETCHED]) for row in rows),
+        "stretched": sum(bool(row.get(STRETCHED)) for row in rows),
         "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }
