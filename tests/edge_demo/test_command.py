@@ -74,7 +74,7 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
     ("words", "found"),
     [
         (["--json", "photographs/a.jpg"], "none of the formats"),
-        (["--heatmap", "photographs/a.jpg"], "none of the formats"),
+        (["--heatmap", "photographs/a.jpg"], "there is a file of that name"),
         (["--json", "bundle/bundle.json"], "inside bundle, an input"),
         (["--csv", "bundle/new.csv"], "inside bundle, an input"),
         (["--csv", "r.x"], "none of the formats"),
