@@ -29,11 +29,11 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
 from edge_demo.photographs import grade_file
-from edge_demo.results import table_row
+from edge_demo.results import column_types, table_row
 from keras_dr.core.image_files import find_images
 from keras_dr.core.machine import usable_cores
 from keras_dr.datasets.records import Record
-from keras_dr.prediction.cluster import grade_on_cluster, result_columns
+from keras_dr.prediction.cluster import grade_on_cluster
 from keras_dr.prediction.parts import write_part
 from keras_dr.prediction.predict import predict
 from keras_dr.preparation.duplicates import near_pairs
@@ -80,7 +80,7 @@ def pair_seconds(count: int = 16384) -> float:
 def sizes(bundle: Bundle, images: list[Path], rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
     """Bytes a photograph: as published, prepared, and as a row of each table, its share of header and footer too."""
     for ending in ("parquet", "csv"):
-        write_part(folder / f"rows.{ending}", result_columns(bundle), rows)
+        write_part(folder / f"rows.{ending}", column_types(bundle), rows)
     return {
         "published": mean(image.stat().st_size for image in images),
         "prepared PNG": mean(file.stat().st_size for file in (folder / "images").iterdir()),

@@ -95,13 +95,13 @@ def do_prepare(work: Path, size: int, workers: int, notes: Notes) -> None:
 
 
 def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from edge_demo.results import results_csv
+    from edge_demo.results import encode_outcomes
     from keras_dr.core.folders import write_bytes
     from keras_dr.core.image_files import find_images
     from keras_dr.prediction.predict import bundle_of, predict
 
     found = predict(bundle_of(work / "run"), list(find_images([work / "source" / "images"])), progress=notes)
-    write_bytes(work / "predictions.csv", results_csv(found.bundle, found.gradings).encode())
+    write_bytes(work / "predictions.csv", encode_outcomes(found.bundle, found.outcomes))
 
 
 def do_evaluate(work: Path, size: int, workers: int, notes: Notes) -> None:

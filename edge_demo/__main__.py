@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,27 @@ import cv2
 from edge_demo.bundle import Bundle
 from edge_demo.grader import MARGIN, Grader, read_bytes
 from edge_demo.photographs import grade_file, heatmap_files
-from edge_demo.results import FOOTER, describe, results_csv, results_json
+from edge_demo.results import (
+    FOOTER,
+    HEATMAP,
+    Failure,
+    Outcome,
+    closing_line,
+    count_actions,
+    describe,
+    encode_outcomes,
+    is_own_result,
+    outcome_row,
+    outcomes_json,
+)
 from edge_demo.trial import try_model
-from edge_demo.watch import JOURNAL, watch
+from edge_demo.watch import JOURNAL, check_journal, watch
 from keras_dr import __version__
+from keras_dr.core.encoding import SEPARATORS, CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
-from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.image_files import SkippedFiles, find_images, printable
+from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
 
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
 MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
@@ -84,7 +98,9 @@ def parser() -> argparse.ArgumentParser:
     grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
     grade.add_argument("--heatmap", type=Path, metavar="OUT", help="a .png file for one photograph, else a folder")
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    grade.add_argument("--csv", type=Path, metavar="FILE", help="write the results as a table")
+    grade.add_argument("--csv", type=Path, metavar="FILE", help="write them as a table: .csv, .xlsx or .parquet")
+    grade.add_argument("--excel", action="store_true", help="CSV that a spreadsheet opens: UTF-8 mark, four decimals")
+    grade.add_argument("--separator", choices=(*SEPARATORS, "locale"), help="of the CSV (default: comma)")
     grade.set_defaults(run=_grade)
 
     watcher = commands.add_parser("watch", help="grade what a camera drops into a folder", epilog=FOOTER)
@@ -122,37 +138,43 @@ def parser() -> argparse.ArgumentParser:
     profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     profile.set_defaults(run=_profile)
+    for command in (grade, profile):
+        command.add_argument("--overwrite", action="store_true", help="replace files that this did not write itself")
     for command in (grade, watcher, profile):
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main_parser
 
 
 def _check_results(
-    bundle: Path, images: Sequence[Path], tables: Sequence[Path | None], heatmaps: Sequence[Path | None] = ()
+    files: Iterable[tuple[Path, tuple[str, ...], Known]], inputs: Sequence[Path], overwrite: bool
 ) -> None:
-    """Find out before the work that a result has nowhere to go, or would replace what is no result.
+    """Find out before the work that a result has nowhere to go, or would replace what is none.
+
+    Args:
+        files: each with the suffixes that it may have, and what knows an earlier one of its kind.
+        inputs: the bundle and the photographs, with the lists that name them.
+        overwrite: replace other files.
 
     Raises:
-        KerasDrError: a result that is a folder, a photograph, inside the bundle, or named like another one; a table
-            (JSON or CSV) whose folder is missing. The folder of the heat maps is made when it is needed.
+        KerasDrError: see `check_output`; or two results of one name.
     """
-    photographs = {image.resolve() for image in images}
-    taken = {file.parent.resolve(): "the folder of the heat maps" for file in heatmaps if file}
-    for file in filter(None, (*heatmaps, *tables)):
-        place = file.resolve()
-        found = "a folder" if place.is_dir() else taken.get(place)
-        if place in photographs:
-            found = "one of the photographs"
-        elif place.is_relative_to(bundle.resolve()):
-            found = f"a place inside the bundle {printable(bundle)}"
-        if found:
-            expected = f"a file of its own for the result {printable(file)}"
-            raise KerasDrError(expected, found, "Choose another name or folder for it.")
-        taken[place] = "the name of another result"
-    for table in filter(None, tables):
-        if not table.parent.is_dir():
-            expected = f"a folder {printable(table.parent)} for {printable(table)}"
-            raise KerasDrError(expected, "none", "Make it first.")
+    taken: set[Path] = set()
+    for file, formats, known in files:
+        if file.resolve() in taken:
+            raise KerasDrError(f"Two results would be written to {printable(file)}.", "Choose another name for one.")
+        taken.add(file.resolve())
+        check_output(file, formats, inputs=inputs, known=known, overwrite=overwrite)
+
+
+def _check_heatmaps(folder: Path | None, heatmaps: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
+    """As `_check_results` of the heat maps, whose folder is made when it is needed."""
+    for file in heatmaps:
+        check_apart(file, inputs)
+    there = [file for file in heatmaps if file.parent.is_dir()]
+    _check_results([(file, (".png",), is_png(HEATMAP)) for file in there], inputs, overwrite)
+    if folder and folder.exists() and not folder.is_dir() and folder not in heatmaps:
+        message = f"The heat maps cannot be written to {printable(folder)}: there is a file of that name."
+        raise KerasDrError(message, "Choose the name of a folder.")
 
 
 @contextmanager
@@ -171,44 +193,75 @@ def _load(arguments: argparse.Namespace) -> Grader:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
-    images = list(find_images(arguments.images))
-    heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else [None] * len(images)
-    _check_results(arguments.bundle, images, (arguments.json, arguments.csv), heatmaps)
+    skipped = SkippedFiles()
+    images = list(find_images(arguments.images, skipped))
+    heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else []
+    style = CsvStyle.choose(arguments.excel, arguments.separator)
+    inputs = (arguments.bundle, *arguments.images, *images)
+    own, tables = is_own_result(), [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
+    _check_results([(file, formats, own) for file, formats in tables if file], inputs, arguments.overwrite)
+    _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
+    if arguments.csv:
+        check_format(arguments.csv.suffix.lower())
+    _check_not_a_heatmap(arguments, heatmaps)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
     grader = _load(arguments)
-    if heatmaps[0] is not None:
+    if heatmaps:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
-    gradings, failures = [], []
-    for image, heatmap in zip(images, heatmaps, strict=True):
-        try:
-            grading = grade_file(grader, image)
-            gradings.append(grading)
-            print(describe(grading, grader.bundle), flush=True)
-            if heatmap is not None:
-                grading.save_overlay(heatmap)
-        except KerasDrError as error:
-            if arguments.debug:
-                traceback.print_exc()
-            failures.append({"path": printable(image), "error": str(error)})
-            print(f"error: {printable(image)}: {error}", file=sys.stderr)
+    outcomes = _grade_each(grader, images, heatmaps, arguments.debug)
     if arguments.json:
         with _writing(arguments.json):
-            write_json(arguments.json, results_json(grader, gradings, failures))
+            content = outcomes_json(grader.bundle, grader.variant, outcomes)
+            write_json(arguments.json, content | {"skipped": dict(skipped.counts)})
     if arguments.csv:
         with _writing(arguments.csv):
-            write_bytes(arguments.csv, results_csv(grader.bundle, gradings))
+            table = encode_outcomes(grader.bundle, outcomes, arguments.csv.suffix.lower(), style)
+            write_bytes(arguments.csv, table)
     for result in filter(None, (arguments.heatmap, arguments.json, arguments.csv)):
         print(f"Wrote {result}")
+    for line in skipped.lines():
+        print(f"Skipped in folders: {line}.")
+    counts = count_actions(map(outcome_row, outcomes))
+    print(closing_line(counts))
     print(FOOTER)
-    return 1 if failures else 0
+    return 1 if counts["failed"] else 0
+
+
+def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]) -> None:
+    """A table may not have the name of the folder of the heat maps."""
+    folders = {file.parent.resolve() for file in heatmaps if file != arguments.heatmap}
+    for table in filter(None, (arguments.csv, arguments.json)):
+        if table.resolve() in folders:
+            message = f"The table {printable(table)} has the name of the folder of the heat maps."
+            raise KerasDrError(message, "Choose another name for one of them.")
+
+
+def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], debug: bool) -> list[Outcome]:
+    """Grade, print and draw each photograph; one that fails does not end the others' grading."""
+    outcomes: list[Outcome] = []
+    for number, image in enumerate(images):
+        try:
+            grading = grade_file(grader, image)
+            if heatmaps:
+                grading.save_overlay(heatmaps[number])
+            outcomes.append(grading)
+            print(describe(grading, grader.bundle), flush=True)
+        except KerasDrError as error:
+            if debug:
+                traceback.print_exc()
+            outcomes.append(Failure(printable(image), str(error)))
+            print(f"error: {printable(image)}: {error}", file=sys.stderr)
+    return outcomes
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     grader = _load(arguments)
     journal = arguments.journal or arguments.folder / JOURNAL
+    check_apart(journal, [arguments.bundle])
+    check_journal(journal)
 
     def say(line: dict[str, Any]) -> None:
         said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
@@ -225,8 +278,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 def _profile(arguments: argparse.Namespace) -> int:
     from edge_demo import operators, profiler
 
-    images = [arguments.image] if arguments.image else []
-    _check_results(arguments.bundle, images, [arguments.json])
+    inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
+    if arguments.json:
+        _check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
     image = read_bytes(arguments.image) if arguments.image else None
     bundle, variants, threads, repeats = (
         getattr(arguments, name) for name in ("bundle", "variants", "threads", "repeats")

@@ -82,15 +82,15 @@ class Bundle:
         manifest = read_manifest(folder, "bundle")
         where = str(folder / "bundle.json")
         spec = {"fundus": "auto"} | _value(manifest, "preprocessing", dict, where)  # older bundles know no fundus
+        for key, kind in (("size", int), ("enhance", str), ("fundus", str)):
+            _value(spec, key, kind, where)
         models = _value(manifest, "models", dict, where)
         bundle = cls(
             folder=folder,
             task=_value(manifest, "task", str, where),
             classes=tuple(_list(manifest, "classes", str, where)),
             referable=tuple(_list(manifest, "referable", int, where, or_empty=True)),
-            preprocessing=Preprocessing(
-                *(_value(spec, key, kind, where) for key, kind in (("size", int), ("enhance", str), ("fundus", str)))
-            ),
+            preprocessing=Preprocessing.from_dict(spec),
             threshold=float(_value(manifest, "threshold", (int, float), where)),
             heatmaps=_value(manifest, "heatmaps", str, where),
             models={name: model_file(models, name, where) for name in models},

@@ -10,7 +10,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,19 @@ from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
+from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
-from keras_dr.core.truncation import is_truncated
 
 MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
-Prepared = tuple[Image, Fundus | None, tuple[str, ...]]  # input of the model, fundus circle, faults
+
+
+class Prepared(NamedTuple):
+    """A photograph made ready: the model's input uint8 RGB (S, S, 3), the fundus circle, faults, whether stretched."""
+
+    image: Image
+    fundus: Fundus | None
+    faults: tuple[str, ...]
+    stretched: bool = False
 
 
 def image_id(path: str) -> str:
@@ -48,12 +56,13 @@ class Grading:
         p_referable: their sum over the referable classes.
         referred: whether `p_referable` reaches the bundle's threshold.
         fundus_found: False where a fundus circle was sought in vain and the whole photograph was graded.
-        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), or "no fundus"; none if it
-            is good enough to be graded.
+        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi";
+            none if it is good enough to be graded.
         action: "refer"; "refer: uncertain" where `p_referable` falls short of the threshold by less than the margin;
             "retake" where the photograph has faults and would not be referred; "none".
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
         prepared: uint8 RGB (S, S, 3), what the model saw.
+        stretched: whether the photograph had been squashed, and was stretched back.
     """
 
     path: str
@@ -66,6 +75,7 @@ class Grading:
     action: str
     heatmap: NDArray[np.float32] = field(repr=False)
     prepared: Image = field(repr=False)
+    stretched: bool = False
 
     @property
     def image_id(self) -> str:
@@ -75,7 +85,7 @@ class Grading:
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
-        names += ["faults", "action"]
+        names += ["faults", "action", "stretched"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
@@ -95,7 +105,7 @@ class Grading:
         if path.suffix.lower() != ".png":
             raise KerasDrError("a heat map's file name that ends in .png", path.name, "Choose another name.")
         try:
-            write_bytes(path, encode_png(self.overlay()))
+            write_bytes(path, mark_png(encode_png(self.overlay()), "heat map"))
         except OSError as error:
             remedy = "Choose a folder that exists, may be written and has room."
             raise KerasDrError(f"to write the heat map {path}", error.strerror or str(error), remedy) from error
@@ -157,22 +167,22 @@ class Grader:
         Raises:
             KerasDrError: the bytes are no photograph, or end within it.
         """
-        if is_truncated(photograph):
-            found = f"{len(photograph)} bytes that end within the image"
-            raise KerasDrError("a whole photograph", found, "Copy the file again from its source.")
         return read_photograph(photograph, self.bundle.preprocessing)
 
     def prepare(self, photograph: Photograph) -> Prepared:
         """What `decode` gave -> the model's input uint8 RGB (S, S, 3), the fundus circle that was found, the faults."""
         spec, limits = self.bundle.preprocessing, self.bundle.quality_limits
         image, fundus = prepare_photograph(photograph, spec)
+        stretched = photograph.stretched is not None
+        if photograph.several:
+            return Prepared(image, fundus, ("two fundi",))
         if fundus is None and spec.fundus != "none":
-            return image, fundus, ("no fundus",)
+            return Prepared(image, fundus, ("no fundus",))
         if fundus is None or not limits:
-            return image, fundus, ()
+            return Prepared(image, fundus, (), stretched)
         plain = image if spec.enhance == "none" else prepare_photograph(photograph, replace(spec, enhance="none"))[0]
         judged = quality.judge(quality.measure(plain, circle_mask(spec.size)), limits)["reasons"]
-        return image, fundus, tuple(filter(None, judged.split(";")))
+        return Prepared(image, fundus, tuple(filter(None, judged.split(";"))), stretched)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""
@@ -190,7 +200,8 @@ class Grader:
         Raises:
             KerasDrError: a probability is not a finite number.
         """
-        (image, fundus, faults), (probabilities, heatmaps) = prepared, outputs
+        image, fundus, faults, stretched = Prepared(*prepared)
+        probabilities, heatmaps = outputs
         if not np.isfinite(probabilities).all():
             raise KerasDrError("finite probabilities", str(probabilities.tolist()), "Choose another variant.")
         best = int(decide(probabilities[None], self.bundle.decision)[0])
@@ -206,6 +217,7 @@ class Grader:
             action=self._action(p_referable, faults),
             heatmap=heatmaps[..., best],
             prepared=image,
+            stretched=stretched,
         )
 
     def _action(self, p_referable: float, faults: tuple[str, ...]) -> str:
@@ -249,6 +261,9 @@ def read_bytes(photograph: Path) -> bytes:
     """
     try:
         return photograph.read_bytes()
+    except IsADirectoryError as error:
+        message = f"{printable(photograph)} is a folder, not a photograph."
+        raise KerasDrError(message, "Name the photographs in it.") from error
     except OSError as error:
         raise KerasDrError(
             f"The photograph {printable(photograph)} cannot be read: {error.strerror or error}.",

@@ -17,6 +17,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable, walk_images
 
 JOURNAL = "gradings.jsonl"
+_BEGIN = b'{"file": '
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
@@ -79,6 +80,19 @@ def _grade(grader: Grader, folder: Path, stamp: Stamp) -> dict[str, Any]:
         return line | {"error": str(error)}
 
 
+def check_journal(journal: Path) -> None:
+    """Refuse to append to a file that is there and is no journal: a photograph, a table.
+
+    Raises:
+        KerasDrError: it is none.
+    """
+    content = journal.read_bytes() if journal.is_file() else b""
+    cut_at_once = _BEGIN.startswith(content[: len(_BEGIN)])  # by a power failure, in its first line
+    if not cut_at_once and next(_stamps_of(content), None) is None:
+        message = f"The file {printable(journal)} is no journal that watch wrote: no line of it names a photograph."
+        raise KerasDrError(message, "Choose another --journal.")
+
+
 def _append(journal: Path, line: dict[str, Any]) -> None:
     try:
         with journal.open("ab") as stream:
@@ -97,6 +111,10 @@ def _read_journal(journal: Path) -> Iterator[Stamp]:
     if content and not content.endswith(b"\n"):  # cut in the midst of a line: begin a new one
         with journal.open("ab") as stream:
             stream.write(b"\n")
+    yield from _stamps_of(content)
+
+
+def _stamps_of(content: bytes) -> Iterator[Stamp]:
     for text in content.splitlines():
         try:
             line = json.loads(text)

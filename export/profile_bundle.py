@@ -13,6 +13,7 @@ from edge_demo.profiler import Measurement
 from export import engines
 from export.engines import EngineTime
 from keras_dr.core import folders
+from keras_dr.core.outputs import check_output, is_json
 from keras_dr.reports import plots
 
 
@@ -55,6 +56,7 @@ def profile(
     runs: int = 1,
     operators: bool = False,
     compare: Sequence[str] = (),
+    overwrite: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Profile:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow.
@@ -69,6 +71,7 @@ def profile(
         runs: how often the whole measurement is repeated, to show the variation.
         operators: whether the time of each operator is measured as well.
         compare: other engines for the float32 model: "onnxruntime", "openvino".
+        overwrite: whether files of these names that no profile wrote are replaced; by default they are refused.
         progress: called with the name of what is measured next.
 
     Returns:
@@ -86,6 +89,8 @@ def profile(
     folder = Path(out) if out is not None else bundle.folder
     files = engines.engine_files(bundle.folder, ",".join(compare)) if compare else {}
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "profile.json"
+    _check_files(file, [] if image is None else [Path(image)], overwrite)
     photograph = Path(image).read_bytes() if image is not None else None
     measurements = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs)
     by_operator: list[OperatorProfile] = []
@@ -94,10 +99,15 @@ def profile(
     by_engine: list[EngineTime] = []
     if files:
         by_engine = engines.compare_engines(files, bundle.preprocessing, threads, repeats, runs, photograph)
-    file = folder / "profile.json"
     profiler.write_json(file, measurements, operators=by_operator, engines=by_engine)
     chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measurements)
     return Profile(file, chart, measurements, by_operator, by_engine)
+
+
+def _check_files(file: Path, inputs: Sequence[Path], overwrite: bool) -> None:
+    """Refuse to replace what no profile wrote; the chart belongs to the JSON file beside it."""
+    check_output(file, (".json",), inputs=inputs, known=is_json("profile"), overwrite=overwrite)
+    check_output(file.with_suffix(".png"), (".png",), inputs=inputs, overwrite=overwrite or file.is_file())
 
 
 def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) -> Path | None:

@@ -12,6 +12,8 @@ _TASK_HELP = (
 )
 
 
+_SHOWN = "photograph shown"  # what the picture that show draws says of its purpose
+
 Source = Annotated[Path, typer.Argument(help="Folder of photographs or of a published data set, or a table.")]
 Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")]
 TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
@@ -136,12 +138,19 @@ def prepare(
 def audit(
     prepared: Annotated[list[Path], typer.Argument(help="Folders that prepare wrote.")],
     show: Annotated[int, typer.Option("-n", min=0, help="Photographs to list.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="CSV file for the whole list.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the whole list: .csv, .xlsx or .parquet.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
+    from keras_dr.core.encoding import check_format
+    from keras_dr.core.outputs import TABLE_FORMATS, check_output, is_table, known_by_suffix
     from keras_dr.preparation import audit as auditing
     from keras_dr.reports.preparation import audit_text
 
+    if out:
+        known = known_by_suffix(csv=is_table(auditing.COLUMNS))
+        check_output(out, TABLE_FORMATS, inputs=prepared, known=known, overwrite=overwrite)
+        check_format(out.suffix.lower())
     found = auditing.audit(prepared)
     say(audit_text(found, show))
     if out:
@@ -153,17 +162,21 @@ def show(
     prepared: PreparedFolder,
     image_id: Annotated[str, typer.Argument(help="From manifest.csv.")],
     out: Annotated[Path | None, typer.Option(help="PNG file to write; IMAGE_ID.png without it.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Draw one photograph: the original with the circle that was found, what became of it, and its masks."""
     from keras_dr.core import folders
     from keras_dr.core.encoding import encode_png
+    from keras_dr.core.outputs import check_output, is_png, mark_png
     from keras_dr.preparation import preview
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import quality_text
 
     data, file = PreparedSet.load(prepared), out or Path(f"{image_id}.png")
+    original = data.source / data.rows[data.index_of(image_id)]["source"]
+    check_output(file, (".png",), inputs=(prepared, original), known=is_png(_SHOWN), overwrite=overwrite)
     picture, missing = preview.draw_photograph(data, image_id)
-    folders.write_bytes(file, encode_png(picture))
+    folders.write_bytes(file, mark_png(encode_png(picture), _SHOWN))
     say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))
     if missing:
         say(missing)

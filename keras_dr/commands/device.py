@@ -1,7 +1,7 @@
 """From a run to a device: export, predict, profile."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +47,11 @@ def export(
 def predict(
     source: Annotated[Path, typer.Argument(help="Folder that train or export wrote.")],
     images: Annotated[list[Path], typer.Argument(help="Photographs, folders of them, or CSV files that name them.")],
-    out: Annotated[Path | None, typer.Option(help="CSV file; of ray a folder, .parquet or .csv. See below.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File: .csv, .json, .xlsx or .parquet; of ray a folder.")] = None,
+    excel: Annotated[bool, typer.Option("--excel", help="CSV for a spreadsheet: UTF-8 mark, four decimals.")] = False,
+    separator: Annotated[
+        str | None, typer.Option(help="Of CSV: comma, semicolon, tab, or locale: as it is usual here.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="litert, keras (for a run), or ray: on a cluster.")] = "litert",
     address: Address = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Of ray; all cores without it.")] = None,
@@ -58,33 +62,50 @@ def predict(
     Writes predictions.csv without --out. With --engine ray (docs/scaling.md) it writes a folder of parts,
     predictions.parquet without --out, and the same command goes on where a killed one stopped.
     """
-    from edge_demo.results import results_csv
-    from keras_dr.core.folders import check_writable, write_bytes
-    from keras_dr.core.image_files import find_images
+    from edge_demo.results import encode_outcomes, is_own_result, outcomes_json
+    from keras_dr.core.encoding import CsvStyle, check_format
+    from keras_dr.core.folders import check_writable, to_json, write_bytes
+    from keras_dr.core.image_files import SkippedFiles, find_images
+    from keras_dr.core.outputs import TABLE_FORMATS, check_output
     from keras_dr.prediction.predict import ENGINES
     from keras_dr.prediction.predict import predict as grade
     from keras_dr.workers.ray_cluster import check_engine
 
     check_engine(engine, (*ENGINES, "ray"), address)
+    style, skipped = CsvStyle.choose(excel, separator), SkippedFiles()
     if engine == "ray":
         _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
         return
     file = out or Path("predictions.csv")
+    photographs = list(find_images(images, skipped))
+    inputs, formats = (source, *images, *photographs), (*TABLE_FORMATS, ".json")
+    check_output(file, formats, inputs=inputs, known=is_own_result(), overwrite=overwrite)
+    suffix = file.suffix.lower()
+    check_format(suffix)
     check_writable(file)
     with bar("predict") as progress:
-        found = grade(source, list(find_images(images)), engine, progress)
-    write_bytes(file, results_csv(found.bundle, found.gradings))
-    referred = sum(grading.action.startswith("refer") for grading in found.gradings)
+        found = grade(source, photographs, engine, progress)
+    if suffix == ".json":
+        about = outcomes_json(found.bundle, found.bundle.default_variant(), found.outcomes)
+        content = to_json(about | {"skipped": dict(skipped.counts)})
+    else:
+        content = encode_outcomes(found.bundle, found.outcomes, suffix, style)
+    write_bytes(file, content)
     say(f"Classes: {', '.join(found.bundle.classes)}; {found.bundle.positive}.")
-    _tell(file, len(found.gradings), referred, len(found.failures), found.failures)
+    _tell(file, found.counts, found.failures, skipped.lines())
 
 
 def _predict_on_cluster(
     source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
 ) -> None:
-    from keras_dr.prediction.cluster import grade_on_cluster
+    from keras_dr.core.image_files import SkippedFiles
+    from keras_dr.core.outputs import check_apart
+    from keras_dr.prediction.cluster import check_parts, grade_on_cluster
     from keras_dr.prediction.predict import bundle_at
 
+    skipped = SkippedFiles()
+    check_parts(out)
+    check_apart(out, (source, *images))
     with bar("predict") as progress:
         found = grade_on_cluster(
             bundle_at(source),
@@ -94,19 +115,24 @@ def _predict_on_cluster(
             workers=workers,
             overwrite=overwrite,
             progress=progress,
+            skipped=skipped,
         )
-    _tell(out, found.photographs - found.failed, found.referred, found.failed, found.failures)
+    _tell(out, found.actions(), found.failures, skipped.lines())
 
 
-def _tell(result: Path, graded: int, referred: int, failed: int, failures: Sequence[tuple[str, str]]) -> None:
-    """Say what was graded, and each failure or the first of them; exit with 1 where there is one."""
+def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]], skipped: Sequence[str]) -> None:
+    """Say what was graded and skipped, and each failure or the first of them; exit with 1 where there is one."""
+    from edge_demo.results import closing_line
+
     for image, message in failures:
         typer.echo(f"Error: {image}: {message}", err=True)
-    if failed > len(failures):
-        typer.echo(f"Error: and {failed - len(failures)} more; see the column error.", err=True)
-    say(f"Graded {graded} photographs, {referred} to be referred; {failed} failed.")
+    if counts["failed"] > len(failures):
+        typer.echo(f"Error: and {counts['failed'] - len(failures)} more; see the column error.", err=True)
+    for line in skipped:
+        say(f"Skipped in folders: {line}.")
+    say(closing_line(counts))
     say(f"Result: {result}")
-    if failed:
+    if counts["failed"]:
         raise typer.Exit(1)
 
 
@@ -127,6 +153,7 @@ def profile(
     budget_mib: Annotated[
         float | None, typer.Option(help="Report which variants meet this memory; exit 1 if none.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
     from edge_demo import profiler
@@ -141,6 +168,7 @@ def profile(
         runs=runs,
         operators=operators,
         compare=compare.split(",") if compare else (),
+        overwrite=overwrite,
     )
     say(str(result))
     fits = True

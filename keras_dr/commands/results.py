@@ -53,12 +53,13 @@ def compare(
     run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),
     split: Split = "test",
+    overwrite: Overwrite = False,
 ) -> None:
     """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
     from keras_dr import compare as compare_runs
     from keras_dr.evaluation.comparison_files import comparison_text
 
-    comparison = compare_runs(run, out, split)
+    comparison = compare_runs(run, out, split, overwrite)
     say(comparison_text(comparison))
     done(out / "comparison.md", command("export", run[comparison.best_by_validation()], "BUNDLE"))
 

@@ -1,1 +1,1 @@
-"""What a device runs too: the standard library, NumPy and OpenCV; optional packages only inside functions."""
+"""What a device runs too: the standard library, NumPy, OpenCV and simplejpeg; others only inside functions."""

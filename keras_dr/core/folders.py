@@ -41,7 +41,7 @@ _MADE_BY = {
     "cross-validation": "cli.py train --folds",
 }
 _BACKENDS = ("tensorflow", "jax")
-_PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "scikit-learn", "numpy")
+_PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "simplejpeg", "scikit-learn", "numpy")
 
 
 def versions() -> dict[str, str]:
@@ -206,6 +206,15 @@ def check_room(folder: Path, needed_bytes: int) -> None:
             f"The disk of {folder} has {free}, but {needed_bytes / 2**20:.1f} MiB are needed.",
             "Free some space; the same command then continues from here.",
         )
+
+
+def interrupted_plan(target: Path) -> Any:
+    """The plan of the interrupted call that left a folder growing to become `target`; None where there is none."""
+    growing = partial_folder(target)
+    try:
+        return json.loads(growing.with_name(f"{growing.name}.json").read_bytes()) if growing.is_dir() else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def partial_folder(target: Path) -> Path:

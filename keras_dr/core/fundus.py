@@ -1,4 +1,7 @@
-"""Where the fundus lies in a photograph. Needs NumPy and OpenCV alone; `edge_demo` runs this very module."""
+"""Where the fundus lies in a photograph, whether the photograph was squashed, and whether it shows two fundi.
+
+Needs NumPy and OpenCV alone; `edge_demo` runs this very module.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,6 +14,15 @@ from keras_dr.core.decoding import Image
 
 THUMBNAIL = 256  # longest side in pixels of the copy on which the fundus is sought
 _THIN = 40  # longer than this many widths: its thumbnail has too few rows for a circle, or none at all
+# An ellipse is a squashed circle where its axes are as 1.05 or more (of IDRiD's 516 photographs as the camera took
+# them, the most was 1.015), three fifths of its outline lie within 2 % of it, and the best circle is twice as far off.
+_SQUASHED, _MOST_SQUASHED = 1.05, 3.0
+_KEPT, _CLOSE, _BETTER = 0.6, 0.02, 2.0
+_ROUND = 0.01  # so near a circle, no ellipse of these can be: one of 1.05 is 0.02 off
+_SECOND = 0.25  # of the largest bright part's area: a second fundus is not smaller
+_APART = 0.75  # of the sum of the radii: centres of two fundi are farther apart
+_ALIKE = 2.0  # two fundi in one picture differ by less in radius
+_LONG = 1.6  # a bright part that is so many times as long as wide may be two fundi that touch
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,37 @@ class Fundus:
         return Fundus(self.x * factor + shift, self.y * factor + shift, self.radius * factor)
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What the outline of the bright parts in a photograph shows.
+
+    Attributes:
+        fundus: the circle, in the photograph as it is; None where there is no bright disc on a dark surround.
+        widen, heighten: how much wider or higher the photograph must become for its ellipse to be a circle: one of
+            them is 1, both where nothing was squashed.
+        several: whether two fundi or more lie in it.
+    """
+
+    fundus: Fundus | None = None
+    widen: float = 1.0
+    heighten: float = 1.0
+    several: bool = False
+
+
+@dataclass(frozen=True)
+class _Ellipse:
+    """One whose axes lie along those of the picture, through the centres of the outline's pixels."""
+
+    x: float
+    y: float
+    across: float
+    down: float
+
+    def off(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far (n, 2) points lie from it, in shares of its radius."""
+        return np.abs(np.hypot((points[:, 0] - self.x) / self.across, (points[:, 1] - self.y) / self.down) - 1)
+
+
 def find_fundus(image: Image) -> Fundus | None:
     """Find the circle of the fundus, also where the sensor cuts it at the sides and on dark photographs.
 
@@ -46,15 +89,41 @@ def find_fundus(image: Image) -> Fundus | None:
     Returns:
         The circle, or None where there is no bright disc on a dark surround.
     """
+    return examine(image).fundus
+
+
+def examine(image: Image) -> Finding:
+    """Find the fundus, the factor by which the photograph was squashed, and a second fundus.
+
+    The circle is sought as `find_fundus` says. An ellipse along the picture's axes is fitted to the same outline in the
+    same way; see `_SQUASHED` for when it counts. Two bright parts of like size, or the two halves of a long one, whose
+    outlines are ellipses apart from each other are two fundi.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+    """
     if max(image.shape[:2]) > _THIN * min(image.shape[:2]):
-        return None
+        return Finding()
     small, factor = _thumbnail(image)
     found = _foreground(small)
     if found is None:
-        return None
-    mask, outline = found
+        return Finding()
+    mask, outlines = found
+    outline = outlines[0]
     circle = _fit_circle(outline, mask.shape)
-    return circle.scaled(factor) if circle and _plausible(circle, mask) else None
+    fundus = circle.scaled(factor) if circle and _plausible(circle, mask) else None
+    points = _inner(outline, mask.shape)
+    round_off = _typical(_as_ellipse(circle).off(points)) if circle else math.inf
+    if len(outlines) == 1 and round_off < _ROUND:  # as nearly every fundus is
+        return Finding(fundus)
+    if _shows_several(outlines, mask.shape):
+        return Finding(fundus, several=True)
+    return Finding(fundus, *_find_stretch(points, round_off))
+
+
+def _as_ellipse(circle: Fundus) -> _Ellipse:
+    """The circle through the centres of the outline's pixels; a fundus ends at their outer edge."""
+    return _Ellipse(circle.x, circle.y, circle.radius - 0.5, circle.radius - 0.5)
 
 
 def _thumbnail(image: Image) -> tuple[Image, float]:
@@ -68,10 +137,10 @@ def _thumbnail(image: Image) -> tuple[Image, float]:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA), factor
 
 
-def _foreground(small: Image) -> tuple[Image, NDArray[np.float64]] | None:
-    """The largest bright part of the thumbnail: uint8 (h, w), 1 on it and in its holes; its outline, (n, 2) as x, y.
+def _foreground(small: Image) -> tuple[Image, list[NDArray[np.float64]]] | None:
+    """The largest bright part of the thumbnail: uint8 (h, w), 1 on it and in its holes; all outlines, (n, 2) as x, y.
 
-    None if all is alike.
+    The largest comes first, others by their areas if these are a `_SECOND` of its own. None if all is alike.
     """
     if min(small.shape[:2]) < 8:
         return None
@@ -88,13 +157,20 @@ def _foreground(small: Image) -> tuple[Image, NDArray[np.float64]] | None:
         return None
     outline = max(contours, key=cv2.contourArea)
     filled = cv2.drawContours(np.zeros_like(mask), [outline], -1, 1, cv2.FILLED)
-    return filled, outline[:, 0].astype(np.float64)
+    least = _SECOND * cv2.contourArea(outline)
+    others = [one for one in contours if one is not outline and cv2.contourArea(one) >= least]
+    return filled, [one[:, 0].astype(np.float64) for one in (outline, *others)]
+
+
+def _inner(outline: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The points of an outline (n, 2) that do not lie on the border of a thumbnail of (h, w)."""
+    limit = np.array(shape[::-1]) - 3
+    return outline[((outline > 2) & (outline < limit)).all(axis=1)]
 
 
 def _fit_circle(outline: NDArray[np.float64], shape: tuple[int, ...]) -> Fundus | None:
     """The circle through an outline (n, 2) as x, y in a thumbnail of (h, w), or None."""
-    limit = np.array(shape[::-1]) - 3
-    points = outline[((outline > 2) & (outline < limit)).all(axis=1)]
+    points = _inner(outline, shape)
     circle = _kasa(points)
     for keep in (0.9, 0.8):
         if circle is None:
@@ -131,3 +207,96 @@ def _plausible(circle: Fundus, mask: Image) -> bool:
         return False
     hit = np.count_nonzero(mask.view(bool) & inside)
     return bool(hit >= 0.85 * count and bright - hit <= 0.15 * (mask.size - count))
+
+
+def _fit_ellipse(points: NDArray[np.float64]) -> _Ellipse | None:
+    """The ellipse about the `_KEPT` nearest of the points (n, 2) of an outline, or None.
+
+    In six rounds from all points on: what the sensor or a glare makes of the others must not count.
+    """
+    ellipse = _ellipse_through(points)
+    for _ in range(6):
+        if ellipse is None:
+            return None
+        off = ellipse.off(points)
+        ellipse = _ellipse_through(points[off <= _typical(off)])
+    return ellipse
+
+
+def _ellipse_through(points: NDArray[np.float64]) -> _Ellipse | None:
+    """Kasa's fit with one unknown more: x^2 + k y^2 = 2 a x + 2 b y + c."""
+    if len(points) < 24:
+        return None
+    centre, unit = points.mean(axis=0), float(np.ptp(points, axis=0).max()) / 2
+    x, y = ((points - centre) / unit).T
+    system = np.column_stack([2 * x, 2 * y, np.ones(len(points)), -(y**2)])
+    try:
+        a, b, c, k = (float(value) for value in np.linalg.solve(system.T @ system, system.T @ x**2))
+    except np.linalg.LinAlgError:  # all on one line
+        return None
+    if k <= 1 / _MOST_SQUASHED**2 or k >= _MOST_SQUASHED**2:
+        return None
+    across = math.sqrt(max(c + a * a + b * b / k, 0.0)) * unit
+    down = across / math.sqrt(k)
+    return _Ellipse(a * unit + float(centre[0]), b / k * unit + float(centre[1]), across, down)
+
+
+def _find_stretch(points: NDArray[np.float64], round_off: float) -> tuple[float, float]:
+    """How much wider and higher a squashed photograph must become, both 1 where it was not squashed.
+
+    Args:
+        points: float64 (n, 2), of the outline.
+        round_off: how far they typically lie from the best circle, in shares of its radius.
+    """
+    ellipse = _fit_ellipse(points)
+    if ellipse is None:
+        return 1.0, 1.0
+    ratio = (ellipse.down + 0.5) / (ellipse.across + 0.5)  # the outer edge of these pixels
+    off = _typical(ellipse.off(points))
+    if max(ratio, 1 / ratio) < _SQUASHED or off > _CLOSE or round_off < _BETTER * off:
+        return 1.0, 1.0
+    return (ratio, 1.0) if ratio > 1 else (1.0, 1 / ratio)
+
+
+def _typical(off: NDArray[np.float64]) -> float:
+    """Within which `_KEPT` of the points lie; infinite where there are none."""
+    if not len(off):
+        return math.inf
+    return float(np.partition(off, last := int(_KEPT * (len(off) - 1)))[last])
+
+
+def _shows_several(outlines: list[NDArray[np.float64]], shape: tuple[int, ...]) -> bool:
+    """Whether two of the bright parts, or the halves of a long one, are discs apart from each other."""
+    discs: list[_Ellipse] = []
+    for outline in outlines:
+        whole = _disc_of(outline, shape)
+        parts = [whole] if whole else [_disc_of(half, shape) for half in _halves(outline)]
+        discs += [disc for disc in parts if disc is not None]
+    return any(_are_two(one, other) for number, one in enumerate(discs) for other in discs[:number])
+
+
+def _disc_of(outline: NDArray[np.float64], shape: tuple[int, ...]) -> _Ellipse | None:
+    """The ellipse that an outline follows and fills, or None."""
+    points = _inner(outline, shape)
+    ellipse = _fit_ellipse(points)
+    if ellipse is None or _typical(ellipse.off(points)) > _CLOSE:
+        return None
+    area = cv2.contourArea(outline.astype(np.float32)[:, None])
+    return ellipse if area >= 0.6 * math.pi * ellipse.across * ellipse.down else None
+
+
+def _are_two(one: _Ellipse, other: _Ellipse) -> bool:
+    radii = [math.sqrt(disc.across * disc.down) for disc in (one, other)]
+    across, down = (one.x - other.x) / (one.across + other.across), (one.y - other.y) / (one.down + other.down)
+    return max(radii) <= _ALIKE * min(radii) and math.hypot(across, down) >= _APART
+
+
+def _halves(outline: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """The outline of a long bright part, cut across in its middle; nothing where it is not long."""
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    sides = high - low + 1
+    if sides.max() < _LONG * sides.min():
+        return []
+    axis = int(sides.argmax())
+    first = outline[:, axis] < (low + high)[axis] / 2
+    return [outline[first], outline[~first]]

@@ -1,14 +1,14 @@
 """The one definition of how a photograph becomes the model's input, on the workstation and on the device.
 
-decode -> find the fundus circle -> square crop around it -> area resize -> enhance -> blacken outside the circle.
-Where no circle is found, or none sought, the whole photograph is padded to a square.
+decode -> stretch what was squashed -> find the fundus circle -> square crop around it -> area resize -> enhance ->
+blacken outside the circle. Where no circle is found, or none sought, the whole photograph is padded to a square.
 A JPEG is decoded at the smallest scale at which the fundus is still as wide as the model's input: an eighth of a
 photograph's width takes a tenth of the time, and averages over the pixels that the resize would average over.
-Needs NumPy and OpenCV alone; `edge_demo` runs this very module.
+Needs NumPy, OpenCV and simplejpeg alone; `edge_demo` runs this very module.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,12 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decoding import Header, Image, decode_rgb, read_header
+from keras_dr.core.decoding import PAGES, Header, Image, decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError, brief
-from keras_dr.core.fundus import THUMBNAIL, Fundus, find_fundus
+from keras_dr.core.fundus import THUMBNAIL, Finding, Fundus, examine, find_fundus
+from keras_dr.core.samples import DEPTHS, UNDECIDED
 
 SIZES = (28, 1024)  # from MedMNIST's; fundus photographs show their lesions at 224 to 768
 FUNDUS = ("auto", "none")
+_MAKE_AGAIN = "Copy the folder with prepared.json, run.json or bundle.json again, or make it again."
 _CORRECT = "Correct --{}; if it stands in prepared.json, run.json or bundle.json, make that folder again."
 COPY_SIDE = 64  # of the square on which `duplicates` knows copies: a photograph is decoded at least that wide
 
@@ -31,32 +33,47 @@ class Photograph:
     """A decoded photograph, reduced where the model's input needs no more.
 
     Attributes:
-        pixels: uint8 RGB (h, w, 3).
+        pixels: uint8 RGB (h, w, 3), stretched.
         reduction: full width / w, but for rounding: 1, 2, 4 or 8.
-        shape: (H, W) of the full photograph, upright.
-        fundus: its circle in pixels of the full photograph; None where there is none.
+        shape: (H, W) of the full photograph in its file, upright.
+        fundus: its circle in pixels of the full photograph once it is stretched; None where there is none.
+        stretched: (H, W) of the full photograph once it is stretched; None where it was not squashed.
+        several: whether it shows two fundi or more.
     """
 
     pixels: Image
     reduction: int
     shape: tuple[int, int]
     fundus: Fundus | None
+    stretched: tuple[int, int] | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """What happens to a photograph before the model; travels in prepared.json, run.json and bundle.json.
 
+    The last three stand there only where they differ from what was done before there were such choices: sets, runs and
+    bundles made then keep their pixels.
+
     Attributes:
         size: side S of the prepared square, in pixels.
         enhance: "none", or names from `ENHANCEMENTS` joined by "+", applied in that order ("clahe+green").
         fundus: "auto": the crop is the circle of the fundus where there is one; "none": always the whole photograph,
             for sets that show no fundus, in which something round would now and then be taken for one.
+        stretch: whether a fundus that is an ellipse, as the photograph was squashed, becomes a circle again; only where
+            a fundus is sought. Before: no.
+        page: which page of a TIFF file of several, "largest" or "first". Before: the first.
+        bits: how many bits the samples of the set's sixteen-bit files use, see `samples.to_eight_bits`: 8, 10, 12, 14
+            or 16; 0 where the set holds none. Before: None, the upper eight of sixteen.
     """
 
     size: int = 224
     enhance: str = "none"
     fundus: str = "auto"
+    stretch: bool = True
+    page: str = "largest"
+    bits: int | None = UNDECIDED
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
@@ -69,20 +86,56 @@ class Preprocessing:
             raise KerasDrError(f"an enhancement among {known}", unknown[0], "Join several by '+', as in clahe+green.")
         if self.fundus not in FUNDUS:
             raise KerasDrError(f"fundus {' or '.join(FUNDUS)}", brief(self.fundus), _CORRECT.format("fundus"))
+        if self.page not in PAGES:
+            raise KerasDrError(f"The page is {brief(self.page)}, neither first nor largest.", _MAKE_AGAIN)
+        if self.bits not in (None, UNDECIDED, *DEPTHS):
+            depths = ", ".join(map(str, DEPTHS))
+            raise KerasDrError(f"The number of bits is {brief(self.bits)}, none of 0, {depths}.", _MAKE_AGAIN)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
-        """From `to_dict`'s dictionary, as read back from JSON; older ones know no `fundus`."""
-        return cls(int(values["size"]), str(values["enhance"]), str(values.get("fundus", "auto")))
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        """From `to_dict`'s dictionary, as read back from JSON; older ones know no `fundus`, and none of what follows.
+
+        Raises:
+            KerasDrError: a value out of range, or of another kind.
+            LookupError: no `size` or `enhance`.
+        """
+        size, enhance = int(values["size"]), str(values["enhance"])
+        bits, stretch = values.get("bits"), values.get("stretch", False)
+        if not isinstance(stretch, bool):
+            raise KerasDrError(f"The key stretch is {brief(stretch)}, neither true nor false.", _MAKE_AGAIN)
+        if bits is not None and (not isinstance(bits, int) or isinstance(bits, bool)):
+            raise KerasDrError(f"The number of bits is {brief(bits)}, no whole number.", _MAKE_AGAIN)
+        page = str(values.get("page", "first"))
+        fundus = str(values.get("fundus", "auto"))
+        return cls(size, enhance, fundus, stretch, page, bits)
+
+    def as_before(self) -> "Preprocessing":
+        """The same as it was before photographs were stretched, pages chosen and bits counted."""
+        return replace(self, stretch=False, page="first", bits=None)
 
     @property
     def options(self) -> str:
         """The options of `prepare` that ask for it."""
-        return " ".join(f"--{name} {value}" for name, value in self.to_dict().items())
+        return f"--size {self.size} --enhance {self.enhance} --fundus {self.fundus}"
+
+    def fits(self, other: "Preprocessing") -> bool:
+        """Whether a model can be given what the other prepares: of the same size, enhanced and cropped alike.
+
+        How squashed photographs, pages and samples of many bits are read may differ: it belongs to the files.
+        """
+        return (self.size, self.enhance, self.fundus) == (other.size, other.enhance, other.fundus)
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON."""
-        return asdict(self)
+        values: dict[str, Any] = {"size": self.size, "enhance": self.enhance, "fundus": self.fundus}
+        if self.stretch:
+            values["stretch"] = True
+        if self.page != "first":
+            values["page"] = self.page
+        if self.bits is not None:
+            values["bits"] = self.bits
+        return values
 
 
 def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> NDArray[np.uint8]:
@@ -149,22 +202,51 @@ ENHANCEMENTS: dict[str, Callable[[Image], Image]] = {"clahe": _clahe, "green": _
 
 
 def read_photograph(data: bytes, spec: Preprocessing) -> Photograph:
-    """Decode a photograph as far as the model's input needs it, and find its fundus.
+    """Decode a photograph as far as the model's input needs it, stretch it where it was squashed, and find its fundus.
 
     Raises:
-        KerasDrError: the bytes are no photograph.
+        KerasDrError: the bytes are no photograph, end within it, or hold samples that do not fit the spec.
     """
-    header, size, seek = read_header(data), max(spec.size, COPY_SIDE), spec.fundus == "auto"
+    header, size, seek = read_header(data, spec.page), max(spec.size, COPY_SIDE), spec.fundus == "auto"
     # most fundi are at least as wide as the photograph's shorter side: a guess that saves decoding twice
     reduction = _reduction(header, (min if seek else max)(header.height, header.width), size)
-    pixels = decode_rgb(data, reduction, header)
-    fundus = find_fundus(pixels) if seek else None
+    pixels = decode_rgb(data, reduction, header, spec.bits)
+    shape = (header.height, header.width) if reduction > 1 else pixels.shape[:2]
+    finding = examine(pixels) if seek else Finding()
+    fundus, stretched = finding.fundus, stretched_shape(shape, finding) if spec.stretch else None
+    if stretched:
+        longer = stretch(pixels, stretched, reduction)
+        fundus = find_fundus(longer)
+        pixels, stretched = (longer, stretched) if fundus else (pixels, None)
+        fundus = fundus or finding.fundus
     if reduction > 1 and fundus and 2 * fundus.radius < size:
         reduction = _reduction(header, 2 * fundus.radius * reduction, size)
-        pixels = decode_rgb(data, reduction, header)
+        pixels = decode_rgb(data, reduction, header, spec.bits)
+        pixels = stretch(pixels, stretched, reduction) if stretched else pixels
         fundus = find_fundus(pixels)
-    shape = (header.height, header.width) if reduction > 1 else pixels.shape[:2]
-    return Photograph(pixels, reduction, shape, fundus and fundus.scaled(reduction))
+    shape = shape if reduction > 1 else (header.height, header.width) if stretched else pixels.shape[:2]
+    return Photograph(pixels, reduction, shape, fundus and fundus.scaled(reduction), stretched, finding.several)
+
+
+def stretched_shape(shape: tuple[int, int], finding: Finding) -> tuple[int, int] | None:
+    """(H, W) that a squashed photograph of (H, W) pixels must have for its fundus to be a circle; None if it is one.
+
+    The shorter axis of its ellipse becomes as long as the other one, so that nothing is lost.
+    """
+    height, width = round(shape[0] * finding.heighten), round(shape[1] * finding.widen)
+    return None if (height, width) == tuple(shape) else (height, width)
+
+
+def stretch(pixels: NDArray[np.uint8], shape: tuple[int, int], reduction: int = 1) -> NDArray[np.uint8]:
+    """A squashed photograph as it was before, bilinearly, by OpenCV's exact integer arithmetic.
+
+    Args:
+        pixels: uint8 (h, w) or (h, w, C).
+        shape: (H, W) of the full photograph once it is stretched.
+        reduction: by which `pixels` are smaller.
+    """
+    height, width = (-(-side // reduction) for side in shape)
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def _reduction(header: Header, width: float, size: int) -> int:

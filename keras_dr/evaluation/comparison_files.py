@@ -1,5 +1,7 @@
 """OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png of a comparison."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,17 +9,51 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.outputs import check_apart, is_result
 from keras_dr.evaluation import comparison
 from keras_dr.evaluation.comparison import TITLES, Comparison
 from keras_dr.metrics.intervals import Interval, bootstrap
 from keras_dr.reports.plots import draw_curves, draw_intervals
 from keras_dr.reports.tables import Table, markdown, text_table
 
+FILES = ("comparison.md", "figures.csv", "differences.csv", "costs.csv", "figures.png", "curves.png")
+_OTHER_FOLDER = "Choose another folder."
 NOTE = (
     "* best beyond chance: its difference to every other run has a 95 % interval that excludes zero. Differences: "
     "bootstrap over patients on the same resamples; AUROC: DeLong; p of accuracy: McNemar, exact."
 )
 _SMOOTHING = 0.6  # of each epoch's value that is carried over from those before
+
+
+def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) -> None:
+    """Find out before the work whether a comparison may be written to a folder.
+
+    Args:
+        folder: to write.
+        runs: that are compared.
+        overwrite: replace files of the comparison's names that it did not write.
+
+    Raises:
+        KerasDrError: it lies in a run, is a file or another result, or holds such files.
+    """
+    check_apart(folder, runs)
+    if folder.exists() and not folder.is_dir():
+        raise KerasDrError(f"The comparison {folder} cannot be written: there is a file of that name.", _OTHER_FOLDER)
+    if is_result(folder):
+        raise KerasDrError(f"The folder {folder} holds another result.", _OTHER_FOLDER)
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not overwrite and not _is_comparison(folder / "comparison.md"):
+        message = f"The folder {folder} holds a file {there[0]} already, which no comparison wrote."
+        raise KerasDrError(message, f"{_OTHER_FOLDER[:-1]}, or pass --overwrite to replace it.")
+
+
+def _is_comparison(file: Path) -> bool:
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return re.match(r"# \d+ runs on \d+ photographs of \d+ patients$", stream.readline(200)) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def write_comparison(folder: Path, found: Comparison) -> None:

@@ -17,11 +17,11 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
-from edge_demo.results import FOOTER, failed_row, table_columns, table_row
+from edge_demo.results import FOOTER, column_types, failed_row, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import find_images, is_list, printable
+from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -56,6 +56,7 @@ def grade_on_cluster(
     part_size: int | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
+    skipped: SkippedFiles | None = None,
 ) -> Counts:
     """Grade photographs into a folder of parts; the same call goes on where a killed one stopped.
 
@@ -68,6 +69,7 @@ def grade_on_cluster(
         part_size: see `photographs.cut`.
         overwrite: replace an existing `target`.
         progress: called with (photographs done, photographs).
+        skipped: is told each file of a folder that is passed over, while the photographs are listed.
 
     Returns:
         What `target` holds.
@@ -81,7 +83,7 @@ def grade_on_cluster(
     try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with folders.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
-        write_list(find_images(images), folder / _LIST)
+        write_list(find_images(images, skipped), folder / _LIST)
         parts = split_list(folder / _LIST, part_size)
         job = GradingJob(bundle_folder.resolve(), folder, ending)
         found = _grade_parts(job, parts, address, workers, progress)
@@ -89,6 +91,17 @@ def grade_on_cluster(
             journal.unlink()
         folders.write_manifest(folder, "predictions", **_describe(job, len(parts), found))
     return found
+
+
+def check_parts(target: Path) -> None:
+    """Refuse a folder whose name says a format that parts are not written in.
+
+    Raises:
+        KerasDrError: it ends in one.
+    """
+    if target.suffix.lower() not in ("", ".csv", ".parquet"):
+        message = f"The ending of {printable(target)} is none of the formats of a cluster's parts: .csv, .parquet."
+        raise KerasDrError(message, "Choose a name that ends in one of them; without an ending it is .parquet.")
 
 
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
@@ -112,18 +125,12 @@ def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
         "threshold": bundle.threshold,
         "photographs": found.photographs,
         "referred": found.referred,
+        "retake": found.retake,
         "failed": found.failed,
         "parts": parts,
-        "columns": result_columns(bundle),
+        "columns": column_types(bundle),
         "notice": FOOTER,
     }
-
-
-def result_columns(bundle: Bundle) -> dict[str, str]:
-    """Column -> Arrow type; those of predictions.csv, and `error`."""
-    kinds = {f"p_{name}": "float32" for name in bundle.classes} | {"p_referable": "float64"}
-    kinds |= {"referred": "int8", "fundus_found": "int8"}
-    return {name: kinds.get(name, "string") for name in (*table_columns(bundle), "error")}
 
 
 def _grade_parts(
@@ -153,7 +160,7 @@ class PartGrader:
 
     def __init__(self, job: GradingJob) -> None:
         self._job, bundle = job, Bundle.load(job.bundle)
-        self._grader, self._columns = Grader(bundle, threads=1), result_columns(bundle)
+        self._grader, self._columns = Grader(bundle, threads=1), column_types(bundle)
 
     def __call__(self, part: Part) -> Counts:
         file = part_file(self._job.folder, part.number, self._job.ending)

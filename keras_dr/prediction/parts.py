@@ -16,8 +16,8 @@ from pathlib import Path
 from time import time_ns
 from typing import Any
 
-from edge_demo.results import failed_row
-from keras_dr.core.encoding import encode_csv
+from edge_demo.results import count_actions, failed_row
+from keras_dr.core.encoding import encode_table
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import printable
@@ -37,12 +37,14 @@ class Counts:
         referred: those to be referred.
         failed: those that could not be graded.
         failures: (path, message) of the first of these.
+        retake: those to be taken again.
     """
 
     photographs: int = 0
     referred: int = 0
     failed: int = 0
     failures: tuple[tuple[str, str], ...] = ()
+    retake: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
@@ -50,14 +52,20 @@ class Counts:
             self.referred + other.referred,
             self.failed + other.failed,
             (self.failures + other.failures)[:_SHOWN],
+            self.retake + other.retake,
         )
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, Any]]) -> "Counts":
         """Of rows with `path`, `action` and `error`."""
         failures = tuple((row["path"], row["error"]) for row in rows if row.get("error"))
-        referred = sum((row.get("action") or "").startswith("refer") for row in rows)
-        return cls(len(rows), referred, len(failures), failures[:_SHOWN])
+        found = count_actions(rows)
+        return cls(found["given"], found["referred"], found["failed"], failures[:_SHOWN], found["retake"])
+
+    def actions(self) -> dict[str, int]:
+        """As `results.count_actions` counts them."""
+        others = {"referred": self.referred, "retake": self.retake, "failed": self.failed}
+        return {"given": self.photographs, **others, "no_action": self.photographs - sum(others.values())}
 
 
 def part_file(folder: Path, number: int, ending: str) -> Path:
@@ -124,17 +132,7 @@ def write_part(file: Path, columns: Mapping[str, str], rows: Iterable[Row]) -> N
         columns: name -> type, as Arrow names them.
         rows: what lacks a value is null, in CSV empty.
     """
-    if file.suffix == ".csv":
-        data = encode_csv(list(columns), rows)
-    else:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
-        stream = pa.BufferOutputStream()
-        parquet.write_table(pa.Table.from_pylist(list(rows), schema), stream, compression="zstd")
-        data = stream.getvalue().to_pybytes()
-    write_bytes(file, data)
+    write_bytes(file, encode_table(file.suffix, columns, rows))
     for journal in find_journals(file):
         journal.unlink(missing_ok=True)
 

@@ -9,6 +9,7 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
 from edge_demo.profiler import synthetic_photograph
+from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
@@ -27,14 +28,27 @@ class GradedPhotographs:
 
     Attributes:
         bundle: with what was graded.
-        gradings: in the order of the photographs, without their arrays: of 20,000 photographs of 512 pixels these
-            would take 15 GiB.
-        failures: (photograph, message) of those that could not be graded.
+        outcomes: what became of each photograph, in their order; gradings without their arrays: of 20,000 photographs
+            of 512 pixels these would take 15 GiB.
     """
 
     bundle: Bundle
-    gradings: list[Grading]
-    failures: list[tuple[str, str]]
+    outcomes: list[Outcome]
+
+    @property
+    def gradings(self) -> list[Grading]:
+        """Of the photographs that could be graded, in their order."""
+        return [one for one in self.outcomes if isinstance(one, Grading)]
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(photograph, message) of those that could not."""
+        return [(one.path, one.error) for one in self.outcomes if isinstance(one, Failure)]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many were given, and for what; see `results.count_actions`."""
+        return count_actions(map(outcome_row, self.outcomes))
 
 
 def predict(
@@ -61,10 +75,11 @@ def predict(
         try_model(bundle.model_path(bundle.default_variant()))
     grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
     results = grade(images, progress)
-    gradings = [result for result in results if isinstance(result, Grading)]
-    found = zip(images, results, strict=True)
-    failures = [(printable(image), str(result)) for image, result in found if isinstance(result, KerasDrError)]
-    return GradedPhotographs(bundle, gradings, failures)
+    outcomes: list[Outcome] = [
+        Failure(printable(image), str(result)) if isinstance(result, KerasDrError) else result
+        for image, result in zip(images, results, strict=True)
+    ]
+    return GradedPhotographs(bundle, outcomes)
 
 
 def bundle_at(source: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
-from keras_dr.core.encoding import encode_csv
+from keras_dr.core.encoding import encode_table
 from keras_dr.preparation.duplicates import comparable, count_copies, group_copies, list_copies
 from keras_dr.preparation.prepared_set import PreparedSet
 
@@ -110,8 +110,8 @@ def audit(prepared_sets: Sequence[PreparedSet | Path | str]) -> Audit:
 
 
 def write_copies(file: Path, found: Audit) -> None:
-    """Write all copies as a CSV file."""
-    folders.write_bytes(file, encode_csv(COLUMNS, found.copies))
+    """Write all copies as a table, in the format of the file's suffix."""
+    folders.write_bytes(file, encode_table(file.suffix.lower(), dict.fromkeys(COLUMNS, "string"), found.copies))
 
 
 LEARNED_FROM = ("train", "val")  # validation chose the epoch and the threshold

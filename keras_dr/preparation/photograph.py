@@ -11,21 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders, preprocessing, quality
-from keras_dr.core.decoding import decode_rgb
+from keras_dr.core.decoding import decode_mask
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.fundus import Fundus
 from keras_dr.core.image_files import printable
 from keras_dr.core.preprocessing import Photograph, Preprocessing
-from keras_dr.core.truncation import is_truncated
 from keras_dr.datasets.records import Record, read_bytes
 from keras_dr.preparation.duplicates import copy_square, perceptual_hash
 
 Row = dict[str, Any]
-_JPEG = b"\xff\xd8\xff"
-_FILLING = 128  # the grey with which JPEG decoders fill what is missing
 _LONGEST_ID = 230  # bytes; file systems hold 255 in a name, and one is written under ".", ".png" and ".<pid>.tmp"
-_FILLED_ROWS = 8  # of the photograph: a block's height
 
 
 class _UnusableError(Exception):
@@ -49,7 +44,7 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
             raise _UnusableError(f"its name is longer than {_LONGEST_ID} bytes")
         data, photograph = _read(record, spec)
         image, fundus = preprocessing.prepare_photograph(photograph, spec)
-        masks = _prepare_masks(record, photograph.shape, fundus, spec.size)
+        masks = _prepare_masks(record, photograph, spec.size)
         plain = preprocessing.prepare_photograph(photograph, replace(spec, enhance="none"))[0]
     except (_UnusableError, MemoryError, cv2.error) as error:
         return row | {"reason": str(error) or type(error).__name__}
@@ -68,6 +63,7 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         "fundus_x": f"{fundus.x:.2f}" if fundus else "",
         "fundus_y": f"{fundus.y:.2f}" if fundus else "",
         "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
+        "stretched": "{1}x{0}".format(*photograph.stretched) if photograph.stretched else "",
         **quality.measure(plain, inside),
         "stamp": stamp,
     }
@@ -116,33 +112,31 @@ def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
     """The file's bytes and what is decoded of it."""
     try:
         data = read_bytes(record)
-        if is_truncated(data):
-            raise _UnusableError(f"truncated: the file ends within the image, after {len(data)} bytes")
         photograph = preprocessing.read_photograph(data, spec)
+    except IsADirectoryError as error:
+        raise _UnusableError("It is a folder, not a photograph.") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise _UnusableError(getattr(error, "strerror", None) or str(error)) from error
     except KerasDrError as error:
-        raise _UnusableError(error.found) from error
-    pixels = photograph.pixels
-    grey = data.startswith(_JPEG) and (pixels[-(_FILLED_ROWS // photograph.reduction) :] == _FILLING).all()
-    if grey and not (pixels == _FILLING).all():
-        raise _UnusableError("truncated: its lower part is the grey that stands for missing data")
+        raise _UnusableError(error.message) from error
+    if photograph.several:
+        raise _UnusableError("The picture shows two fundi: which of them the grade belongs to, nothing says.")
     return data, photograph
 
 
-def _prepare_masks(
-    record: Record, shape: tuple[int, int], fundus: Fundus | None, size: int
-) -> dict[str, NDArray[np.uint8]]:
+def _prepare_masks(record: Record, photograph: Photograph, size: int) -> dict[str, NDArray[np.uint8]]:
     """Lesion -> uint8 (S, S), 255 where the lesion covers the whole pixel."""
     masks = {}
     for lesion, file in record.masks.items():
         try:
-            mask = (decode_rgb(file.read_bytes()).max(axis=2) > 0).astype(np.uint8) * 255
+            mask = decode_mask(file.read_bytes()).astype(np.uint8) * 255
         except OSError as error:
             raise _UnusableError(f"mask {printable(file.name)}: {error.strerror or error}") from error
         except KerasDrError as error:
-            raise _UnusableError(f"mask {printable(file.name)}: {error.found}") from error
-        if mask.shape != shape:
-            raise _UnusableError(f"mask {printable(file.name)} is {mask.shape}, the photograph {shape}")
-        masks[lesion] = preprocessing.crop_square(mask, fundus, size)
+            raise _UnusableError(f"mask {printable(file.name)}: {error.message}") from error
+        if mask.shape != photograph.shape:
+            raise _UnusableError(f"mask {printable(file.name)} is {mask.shape}, the photograph {photograph.shape}")
+        if photograph.stretched:
+            mask = preprocessing.stretch(mask, photograph.stretched)
+        masks[lesion] = preprocessing.crop_square(mask, photograph.fundus, size)
     return masks

@@ -6,10 +6,12 @@ and ends with the bytes of one that was not. What grows with the number of photo
 
 import errno
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,13 @@ from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
+from keras_dr.core.samples import UNDECIDED
 from keras_dr.datasets.grades import Task, choose_task
 from keras_dr.datasets.inspection import Inspection, inspect
 from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.records import SPLITS, Record
 from keras_dr.preparation import duplicates
+from keras_dr.preparation.bit_depth import choose_bits
 from keras_dr.preparation.journal import MapRecords, prepare_images
 from keras_dr.preparation.photograph import Row, read_copy_square, source_name
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -45,6 +49,7 @@ COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
     *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
+STRETCHED = "stretched"  # a column more, of sets whose squashed photographs were stretched
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
@@ -177,15 +182,16 @@ def prepare_records(
     shares, label_space = shares or SplitShares(), task if isinstance(task, Task) else choose_task(task, records)
     published, (records, left_out) = records, label_space.usable(records)
     left_out += inspection.reading.left_out if inspection else ()
-    plan = {
-        "records": hashlib.sha256(repr(records).encode()).hexdigest(),
-        "preprocessing": spec.to_dict(),
-        "columns": COLUMNS,
-        "schema_version": folders.SCHEMA_VERSION,
-    }
+    processes = usable_cores() if workers is None else workers
+    spread = spread or partial(map_surviving, workers=processes)
+    folders.check_target(target, "prepared", overwrite)  # before photographs are read
+    before = spec.as_before()
+    if folders.interrupted_plan(target) == json.loads(json.dumps(_plan(records, before))):
+        spec = before  # it goes on as it began
+    elif spec.bits == UNDECIDED:
+        spec = replace(spec, bits=choose_bits(records, spread))
+    plan = _plan(records, spec)
     with _room_for(target), folders.growing_folder(target, "prepared", plan, overwrite) as folder:
-        processes = usable_cores() if workers is None else workers
-        spread = spread or partial(map_surviving, workers=processes)
         outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
@@ -212,7 +218,7 @@ def prepare_records(
             "quality_limits": limits,
         }
         tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
-        for name, (columns, listed) in (tables | {"manifest": (COLUMNS, rows)}).items():
+        for name, (columns, listed) in (tables | {"manifest": (_columns(spec), rows)}).items():
             folders.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
         about["manifest_sha256"] = folders.sha256_of(folder / "manifest.csv")
         folders.write_bytes(
@@ -238,6 +244,21 @@ def _room_for(target: Path) -> Iterator[None]:
 def _relative_source(source: Path, target: Path) -> str:
     base = source if source.is_dir() else source.parent
     return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
+
+
+def _columns(spec: Preprocessing) -> tuple[str, ...]:
+    """Of manifest.csv."""
+    return (*COLUMNS, STRETCHED) if spec.stretch else COLUMNS
+
+
+def _plan(records: Sequence[Record], spec: Preprocessing) -> dict[str, Any]:
+    """What determines the prepared photographs."""
+    return {
+        "records": hashlib.sha256(repr(records).encode()).hexdigest(),
+        "preprocessing": spec.to_dict(),
+        "columns": _columns(spec),
+        "schema_version": folders.SCHEMA_VERSION,
+    }
 
 
 def _divide(
@@ -295,6 +316,7 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
         "counts": counts,
         "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
         "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
+        "stretched": sum(bool(row.get(STRETCHED)) for row in rows),
         "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
         "not_gradable": sum(row["gradable"] == "no" for row in rows),
     }

@@ -22,7 +22,6 @@ from keras_dr.core import folders, preprocessing, quality
 from keras_dr.core.decoding import Image, decode_rgb
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.preprocessing import Preprocessing
-from keras_dr.core.truncation import is_truncated
 from keras_dr.datasets.grades import TASKS, Task, task_of
 from keras_dr.datasets.records import SPLITS
 from keras_dr.preparation.splits import Fold, fold_numbers
@@ -36,6 +35,7 @@ _CELLS = {
     **dict.fromkeys(("fundus_x", "fundus_y"), re.compile(f"(-?{_PIXELS})?")),
     "fundus_radius": re.compile(f"({_PIXELS})?"),
 }
+_STRETCHED = re.compile(r"(\d{1,6}x\d{1,6})?")  # of the column `stretched`, which older sets lack
 _TEXTS = ("image_id", "patient_id", "label", "split", "group_id", "source", "pixels_sha256")
 COLUMNS = (*_TEXTS, *_CELLS, *quality.COLUMNS)  # that readers rely on
 
@@ -230,18 +230,16 @@ def read_image(file: Path, size: int) -> Image:
         KerasDrError: the file is gone, broken, cut short or of another size.
     """
     try:
-        data = file.read_bytes()
-        found = "one cut short" if is_truncated(data) else ""
-        image = decode_rgb(data)
+        image = decode_rgb(file.read_bytes())
     except OSError as error:
         found = error.strerror or str(error)
     except KerasDrError as error:
-        found = error.found
+        found = error.message
     else:
-        if not found and image.shape == (size, size, 3):
+        if image.shape == (size, size, 3):
             return image
-        found = found or f"{image.shape[1]} x {image.shape[0]}"
-    raise KerasDrError(f"an image of {size} x {size} pixels in {file}", found, _AGAIN)
+        found = f"It has {image.shape[1]} x {image.shape[0]} pixels, not {size} x {size}."
+    raise KerasDrError(f"The prepared image {file} cannot be used: {found}", _AGAIN)
 
 
 def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
@@ -284,7 +282,7 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
     if uneven:
         raise KerasDrError(f"{len(columns)} cells a row in {file}", f"{len(uneven[0])}", _AGAIN)
     rows = tuple(dict(zip(columns, row, strict=True)) for row in cells)
-    for key, pattern in _CELLS.items():
+    for key, pattern in _CELLS.items() | ({"stretched": _STRETCHED}.items() if "stretched" in columns else set()):
         strange = next((row[key] for row in rows if not pattern.fullmatch(row[key])), None)
         if strange is not None:
             raise KerasDrError(f"a {key} that prepare writes in {file}", brief(strange), _AGAIN)

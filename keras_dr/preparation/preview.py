@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decoding import decode_rgb
+from keras_dr.core.decoding import decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.preprocessing import stretch
 from keras_dr.preparation.prepared_set import PreparedSet
 
 Image = NDArray[np.uint8]
@@ -68,7 +69,11 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
 
 def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
     """The published photograph, `height` pixels high, the fundus circle drawn upon it."""
-    photograph = decode_rgb((data.source / row["source"]).read_bytes())
+    content, spec = (data.source / row["source"]).read_bytes(), data.preprocessing
+    photograph = decode_rgb(content, header=read_header(content, spec.page), bits=spec.bits)
+    if row.get("stretched"):
+        width, height = map(int, row["stretched"].split("x"))
+        photograph = stretch(photograph, (height, width))
     scale = height / photograph.shape[0]
     shrinking = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     shown = cv2.resize(photograph, (max(1, round(photograph.shape[1] * scale)), height), interpolation=shrinking)

@@ -23,6 +23,10 @@ _NOTES = {
         "photograph shows no fundus circle; the whole image was used.",
         "photographs show no fundus circle; the whole images were used.",
     ),
+    "stretched": (
+        "photograph was squashed (its fundus is an ellipse); it was stretched back to a circle.",
+        "photographs were squashed (their fundus is an ellipse); they were stretched back to a circle.",
+    ),
     "too_small_for_near_copies": _TOO_SMALL,
     "duplicates": (
         "photograph has exactly the same pixels as another one.",
@@ -58,8 +62,11 @@ def prepared_text(about: Mapping[str, Any]) -> str:
     if unusable:
         lines.append(counted(unusable, *_UNUSABLE))
     for key, (singular, plural) in _NOTES.items():
-        if about[key]:
+        if about.get(key):
             lines.append(counted(about[key], singular, plural))
+    if bits := about["preprocessing"].get("bits"):
+        largest = f"their largest sample is at most {2**bits - 1}" if bits < 16 else "their samples fill 16 bits"
+        lines.append(f"Photographs of 16 bits a sample are read as {bits}-bit ones: {largest}.")
     return "\n".join([*lines, *_warnings(about)])
 
 

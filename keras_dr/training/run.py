@@ -201,7 +201,7 @@ class Run:
             data = PreparedSet.load(source)
             if self.is_own(data):
                 data = self._divided_by_fold(data)
-        if data.preprocessing != self.preprocessing:
+        if not data.preprocessing.fits(self.preprocessing):
             raise KerasDrError(
                 f"The photographs in {data.folder} were prepared with {data.preprocessing}, those of the run with "
                 f"{self.preprocessing}.",

@@ -133,7 +133,9 @@ def test_spec_survives_json() -> None:
 
 
 def test_a_spec_written_before_there_was_fundus_is_read() -> None:
-    assert Preprocessing.from_dict({"size": 224, "enhance": "none"}) == Preprocessing(224, "none", "auto")
+    assert Preprocessing.from_dict({"size": 224, "enhance": "none"}) == Preprocessing(
+        224, "none", "auto", False, "first", None
+    )
 
 
 def test_without_seeking_a_fundus_the_whole_photograph_is_used(disc: np.ndarray) -> None:

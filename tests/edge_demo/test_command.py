@@ -15,7 +15,7 @@ from places import ROOT
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
-from edge_demo.results import results_csv
+from edge_demo.results import encode_outcomes
 
 
 def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,7 +32,7 @@ def test_cli_folder_with_an_unreadable_photograph(
     words = ["--heatmap", outputs["heatmaps"], "--json", outputs["out.json"], "--csv", outputs["out.csv"]]
     assert command.main(["grade", str(bundle_folder), str(camera), *map(str, words)]) == 1
     out, err = capsys.readouterr()
-    assert err.startswith(f"error: {camera / 'broken.png'}: Expected")
+    assert err.startswith(f"error: {camera / 'broken.png'}: The file is a text file")
     assert f"{camera / 'a.jpg'}: proliferative, referable: yes" in out
     assert "not a medical device" in out
 
@@ -42,7 +42,7 @@ def test_cli_folder_with_an_unreadable_photograph(
     assert (content["variant"], content["threshold"], content["referable"]) == ("int8", 0.5, list(CLASSES[2:]))
 
     rows = list(csv.DictReader(outputs["out.csv"].read_text().splitlines()))
-    assert [row["image_id"] for row in rows] == ["a", "a"]
+    assert [(row["image_id"], bool(row["error"])) for row in rows] == [("a", False), ("broken", True), ("a", False)]
     found = [float(rows[0][f"p_{name}"]) for name in CLASSES]
     np.testing.assert_allclose(found, by_hand(photograph, "int8"), atol=1e-6)
     assert (rows[0]["prediction"], rows[0]["referred"]) == ("proliferative", "1")
@@ -73,13 +73,13 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["--json", "photographs/a.jpg"], "one of the photographs"),
-        (["--json", "bundle/bundle.json"], "a place inside the bundle"),
-        (["--csv", "bundle/new.csv"], "a place inside the bundle"),
-        (["--json", "r.x", "--csv", "./r.x"], "the name of another result"),
-        (["--json", "maps/a.png", "--heatmap", "maps"], "the name of another result"),
-        (["--json", "maps", "--heatmap", "maps"], "the folder of the heat maps"),
-        (["--csv", "photographs"], "a folder"),
+        (["--json", "photographs/a.jpg"], "none of the formats"),
+        (["--heatmap", "photographs/a.jpg"], "there is a file of that name"),
+        (["--json", "bundle/bundle.json"], "inside bundle, an input"),
+        (["--csv", "bundle/new.csv"], "inside bundle, an input"),
+        (["--csv", "r.x"], "none of the formats"),
+        (["--json", "maps.json", "--heatmap", "maps.json"], "the folder of the heat maps"),
+        (["--csv", "folder.csv"], "a folder of that name"),
     ],
 )
 def test_cli_a_result_never_replaces_anything_else(
@@ -91,11 +91,12 @@ def test_cli_a_result_never_replaces_anything_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(bundle_folder.parent)
+    Path("folder.csv").mkdir()
     before = {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()}
     assert command.main(["grade", "bundle", "photographs", *words]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert f"; found {found}" in err
+    assert found in err
     assert {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()} == before
 
 
@@ -135,7 +136,7 @@ def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photogr
     change(bundle_folder, classes=["a", "b", "c", "d", "referable"], referable=[4])
     bundle = Bundle.load(bundle_folder)
     grading = Grader(bundle).grade(photograph, "eye.jpg")
-    (row,) = csv.reader(results_csv(bundle, [grading]).decode().splitlines()[:1])
+    (row,) = csv.reader(encode_outcomes(bundle, [grading]).decode().splitlines()[:1])
     assert row.count("p_referable") == 1
 
 

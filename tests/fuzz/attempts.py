@@ -43,12 +43,15 @@ def load_litert() -> None:
 
 
 def image(box: Path) -> None:
+    """As a new set reads it, or, where that refuses it, as an old one does."""
+    from keras_dr.core.errors import KerasDrError
     from keras_dr.core.preprocessing import Preprocessing, prepare_image
-    from keras_dr.core.truncation import is_truncated
 
-    data = (box / "case.img").read_bytes()
-    is_truncated(data)
-    prepared = prepare_image(data, Preprocessing(64))
+    data, spec = (box / "case.img").read_bytes(), Preprocessing(64, bits=12)
+    try:
+        prepared = prepare_image(data, spec)
+    except KerasDrError:
+        prepared = prepare_image(data, spec.as_before())
     assert prepared.shape == (64, 64, 3) and prepared.dtype == "uint8"
 
 
@@ -140,7 +143,7 @@ def bundle(box: Path) -> None:
 
     from edge_demo.bundle import Bundle
     from edge_demo.grader import Grading
-    from edge_demo.results import describe, results_csv
+    from edge_demo.results import describe, encode_outcomes
     from keras_dr.core.errors import KerasDrError
 
     read = Bundle.load(box)
@@ -155,7 +158,7 @@ def bundle(box: Path) -> None:
     empty = np.zeros((1, 1, 3), np.uint8)
     grading = Grading("a.png", read.classes[0], said, 0.2, False, True, (), "none", empty[..., 0].astype("f4"), empty)
     describe(grading, read).encode()
-    results_csv(read, [grading])
+    encode_outcomes(read, [grading])
     json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
 
 

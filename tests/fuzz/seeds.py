@@ -33,6 +33,9 @@ def images(box: Path) -> list[bytes]:
     found += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
     found += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
     found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
+    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_RST_INTERVAL, 2), _encoded(".png", deep >> 4)]
+    found += [cv2.imencodemulti(".tif", [colour[:9, :9], colour])[1].tobytes()]
+    found += [_encoded(".png", cv2.resize(colour, (48, 48))), _encoded(".png", np.hstack([colour, colour]))]
     return found
 
 

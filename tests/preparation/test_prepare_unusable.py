@@ -49,7 +49,7 @@ def test_unreadable_photographs_are_listed_and_the_rest_is_prepared(photographs:
     with (tmp_path / "set" / "rejected.csv").open() as stream:
         rejected = {Path(row["source"]).name: row["reason"] for row in csv.DictReader(stream)}
     assert about["rejected"] == 3 and sum(map(sum, (c.values() for c in about["counts"].values()))) == 57
-    assert rejected[names[0]] == "an empty file"
+    assert "an empty file" in rejected[names[0]]
     assert "no decoder" in rejected[names[1]]
     assert "No such file" in rejected[names[2]]
 
@@ -87,7 +87,7 @@ def test_a_truncated_jpeg_is_listed(ending: bytes, photographs: Path, tmp_path: 
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2] + ending)
     prepare(source, tmp_path / "set")
     (row,) = read_csv(tmp_path / "set" / "rejected.csv")
-    assert row["image_id"] == file.stem and row["reason"].startswith("truncated")
+    assert row["image_id"] == file.stem and "truncated" in row["reason"]
 
 
 class Killer(type(Path())):

@@ -1,0 +1,70 @@
+"""Where the picture's data must end in a PNG, TIFF, BMP, WebP, PGM or PPM file, by what its headers say."""
+
+import re
+import struct
+from collections.abc import Callable
+
+from keras_dr.core.jpeg import truncated
+from keras_dr.core.tiff import read_directories
+
+_PNM = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+\d+\s")
+
+
+def check_end(data: bytes, page: int = 0) -> None:
+    """Refuse a file that ends before its picture does; a JPEG's end is known to its decoder alone.
+
+    Args:
+        data: the bytes of the file.
+        page: of a TIFF file, which page is wanted.
+
+    Raises:
+        KerasDrError: it ends too soon.
+    """
+    try:
+        if data.startswith((b"II", b"MM")):
+            end = read_directories(data)[page].end
+        else:
+            end = next((find(data) for magic, find in _ENDS.items() if data.startswith(magic)), 0)
+    except (LookupError, struct.error) as error:
+        raise truncated(len(data)) from error
+    if end > len(data):
+        raise truncated(len(data))
+
+
+def _png_end(data: bytes) -> int:
+    """PNG specification, 5.3: length, type, data and checksum of each chunk, up to IEND."""
+    at = 8
+    while True:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        if kind == b"IEND" or at > len(data):
+            return at
+
+
+def _bmp_end(data: bytes) -> int:
+    """The rows of an uncompressed one, each a multiple of four bytes."""
+    (begin, header) = struct.unpack_from("<II", data, 10)
+    width, height, bits = struct.unpack_from("<HH2xH" if header == 12 else "<ii2xH", data, 18)
+    (kind,) = struct.unpack_from("<I", data, 30) if header > 12 else (0,)
+    return begin + (width * bits + 31) // 32 * 4 * abs(height) if kind in (0, 3) else 0
+
+
+def _webp_end(data: bytes) -> int:
+    return 8 + struct.unpack_from("<I", data, 4)[0]
+
+
+def _pnm_end(data: bytes) -> int:
+    found = _PNM.match(data)
+    if not found:
+        return 0
+    samples = 3 if found[1] == b"6" else 1
+    return found.end() + samples * int(found[2]) * int(found[3])
+
+
+_ENDS: dict[bytes, Callable[[bytes], int]] = {
+    b"\x89PNG": _png_end,
+    b"BM": _bmp_end,
+    b"RIFF": _webp_end,
+    b"P5": _pnm_end,
+    b"P6": _pnm_end,
+}

@@ -1,0 +1,123 @@
+"""What a file is that is no photograph which is read here: its kind by its first bytes, and what to do with it."""
+
+import re
+
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.jpeg import MAGIC, rare_kind
+
+READ = "JPEG, PNG, TIFF, BMP, WebP and binary PGM and PPM"
+_CONVERT = "Export the photograph as PNG or JPEG, with the program that wrote it."
+_EXPORT = "Export the photograph as PNG from the viewer or the archive that it came from."
+_TABLE = "Name the photographs themselves, or a CSV file that lists them."
+_COPY = "Copy the file again from its source."
+_UNPACK = "Unpack it, and name the folder."
+_FRAME = "Save one frame of it as PNG."
+# where the mark lies, the mark -> what the file is, and what to do
+_MARKS: tuple[tuple[int, bytes, str, str], ...] = (
+    (128, b"DICM", "a DICOM file", _EXPORT),
+    (0, b"GIF87a", "a GIF picture", _CONVERT),
+    (0, b"GIF89a", "a GIF picture", _CONVERT),
+    (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture", _CONVERT),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture", _CONVERT),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture", _CONVERT),
+    (0, b"\xff\x0a", "a JPEG XL picture", _CONVERT),
+    (0, b"8BPS", "a Photoshop document", _CONVERT),
+    (0, b"%PDF", "a PDF document", _CONVERT),
+    (0, b"\x93NUMPY", "a NumPy array", _CONVERT),
+    (0, b"\x89HDF\r\n", "an HDF5 file", _CONVERT),
+    (0, b"SIMPLE  =", "a FITS file", _CONVERT),
+    (344, b"n+1\0", "a NIfTI file", _EXPORT),
+    (0, b"v/1\x01", "an OpenEXR picture", _CONVERT),
+    (0, b"\0\0\x01\0", "an icon", _CONVERT),
+    (0, b"PAR1", "a Parquet table", _TABLE),
+    (0, b"SQLite format 3", "a database", _TABLE),
+    (0, b"\xd0\xcf\x11\xe0", "an old Excel workbook or another Office document", _TABLE),
+    (0, b"\x1f\x8b", "a gzip archive", _UNPACK),
+    (0, b"7z\xbc\xaf", "a 7z archive", _UNPACK),
+    (0, b"Rar!", "a RAR archive", _UNPACK),
+    (257, b"ustar", "a TAR archive", _UNPACK),
+    (0, b"\x1a\x45\xdf\xa3", "a video", _FRAME),
+)
+# what begins like a format that is read, where its reader gave up
+_BROKEN = {
+    b"\xff\xd8": "JPEG",
+    b"\x89PNG": "PNG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"P5": "PGM",
+    b"P6": "PPM",
+}
+# the brand of an ISO media file (ISO/IEC 14496-12, section 4.3) -> what it is
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
+}
+_PNM = re.compile(rb"(P[56])\s+\d{1,9}\s+\d{1,9}\s+(\d{1,9})\s")
+_LINES = 4096  # bytes that show whether a file is text
+
+
+def describe_kind(data: bytes) -> tuple[str, str]:
+    """What the bytes of a file are, such as "a DICOM file", and what to do; ("", "") where nothing is known of them."""
+    for at, mark, kind, remedy in _MARKS:
+        if data.startswith(mark, at):
+            return kind, remedy
+    if data[4:8] == b"ftyp":
+        kind = _BRANDS.get(data[8:12], "a video")
+        if data[8:12] in (b"mif1", b"msf1") and b"avif" in data[12:40]:
+            kind = "an AVIF picture"
+        return kind, _FRAME if kind == "a video" else _CONVERT
+    if data.startswith(b"RIFF") and data[8:12] == b"AVI ":
+        return "a video", _FRAME
+    if data.startswith(b"PK\x03\x04"):
+        return ("an Excel workbook", _TABLE) if b"xl/" in data else ("a ZIP archive", _UNPACK)
+    return _describe_text(data[:_LINES])
+
+
+def _describe_text(start: bytes) -> tuple[str, str]:
+    try:
+        text = start.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # not the letter that the cut divides
+            return "", ""
+        text = start[: error.start].decode("utf-8-sig").strip()
+    if not text or any(not letter.isprintable() and letter not in "\r\n\t" for letter in text):
+        return "", ""
+    if text.startswith("<"):
+        return ("an SVG drawing", _CONVERT) if "<svg" in text else ("a web page or an XML file", _COPY)
+    first, *others = text.splitlines()
+    parted = any(sign in first for sign in ",;\t")
+    return ("a table", _TABLE) if parted and others else ("a text file", _TABLE)
+
+
+def _describe_rare(data: bytes) -> tuple[str, str]:
+    """What a file is that begins like a format that is read, but is of a kind that is not."""
+    if data.startswith(MAGIC) and (kind := rare_kind(data)):
+        return kind, _CONVERT
+    found = _PNM.match(data)
+    if found and int(found[2]) != 255:
+        return (
+            f"a {_BROKEN[found[1]]} picture with samples up to {int(found[2])}",
+            "Save it as PNG of 16 bits a sample.",
+        )
+    return "", ""
+
+
+def not_a_photograph(data: bytes) -> KerasDrError:
+    """The error for the bytes of a file that no decoder here reads."""
+    if not data:
+        return KerasDrError("The photograph is an empty file.", _COPY)
+    kind, remedy = _describe_rare(data)
+    if not kind:
+        kind, remedy = describe_kind(data)
+    broken = next((name for mark, name in _BROKEN.items() if data.startswith(mark)), None)
+    if broken and not kind:
+        message = f"The photograph begins as a {broken} picture, but is truncated or damaged: {len(data)} bytes"
+        return KerasDrError(f"{message} that no decoder reads.", _COPY)
+    if kind:
+        return KerasDrError(f"The file is {kind}, which no decoder here reads as a photograph.", remedy)
+    message = f"The file is no photograph of a format that is read here: {len(data)} bytes that no decoder reads."
+    return KerasDrError(message, f"{READ} are read. If it is one of these, copy it again from its source.")

@@ -1,0 +1,139 @@
+"""What commands write: over no input, over nothing else without being asked, and a row for every photograph."""
+
+import csv
+import json
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from places import ROOT
+from typer.testing import CliRunner, Result
+
+from cli import app
+from keras_dr.evaluation.comparison_files import check_folder
+from keras_dr.synthetic.photographs import synthesise
+
+ARCHIVE = ROOT / "tests" / "data" / "before_the_move" / "work.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prepared set and a bundle that an older version wrote."""
+    folder = tmp_path_factory.mktemp("commands")
+    with tarfile.open(ARCHIVE) as stream:
+        wanted = ("bundle/", "set/", "photographs/")
+        members = [one for one in stream.getmembers() if one.name.lstrip("./").startswith(wanted)]
+        stream.extractall(folder, members=members, filter="data")
+    return folder
+
+
+@pytest.fixture
+def eyes(tmp_path: Path) -> Path:
+    """A folder of a whole photograph, a cut one, one of both eyes and a file of another kind."""
+    folder = tmp_path / "eyes"
+    folder.mkdir()
+    eye = synthesise(4, 3, "left", (240, 320)).image[..., ::-1]
+    cv2.imwrite(str(folder / "a.png"), eye)
+    whole = cv2.imencode(".jpg", eye)[1].tobytes()
+    (folder / "b.jpg").write_bytes(whole[: len(whole) * 4 // 5] + b"\xff\xd9")
+    cv2.imwrite(str(folder / "c.png"), np.hstack([eye, eye]))
+    (folder / "d.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    return folder
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def refused(result: Result, message: str) -> None:
+    assert result.exit_code == 1 and message in str(result.exception), (result.output, result.exception)
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_predict_gives_a_row_for_every_photograph(archive: Path, eyes: Path, tmp_path: Path) -> None:
+    result = run("predict", archive / "bundle", eyes, "--out", tmp_path / "out.csv")
+    rows = rows_of(tmp_path / "out.csv")
+    assert result.exit_code == 1 and len(rows) == 3
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert rows[2]["faults"] == "two fundi"
+    assert "3 photographs given" in result.output and "1 failed" in result.output
+    assert "d.heic" in result.output
+    again = run("predict", archive / "bundle", eyes, "--out", tmp_path / "out.csv")  # it wrote this itself
+    assert again.exit_code == 1 and "3 photographs given" in again.output
+
+
+def test_predict_writes_what_the_ending_says(archive: Path, eyes: Path, tmp_path: Path) -> None:
+    assert run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.json").exit_code == 0
+    about = json.loads((tmp_path / "out.json").read_text())
+    assert about["kind"] == "gradings" and about["counts"]["given"] == len(about["photographs"]) == 1
+    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.txt"), "none of the formats")
+    words = ["predict", archive / "bundle", eyes / "a.png", "--engine", "ray", "--out", tmp_path / "out.xlsx"]
+    refused(run(*words), "none of the formats")
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_predict_replaces_no_input(overwrite: list[str], archive: Path, eyes: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.csv"
+    listed.write_text("image\neyes/a.png\n")
+    for file in (listed, archive / "bundle" / "parity.json"):
+        before = file.read_bytes()
+        refused(run("predict", archive / "bundle", listed, "--out", file, *overwrite), "an input of this command")
+        assert file.read_bytes() == before
+    before = (eyes / "a.png").read_bytes()
+    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", eyes / "a.png", *overwrite), "formats")
+    assert (eyes / "a.png").read_bytes() == before
+
+
+def test_predict_replaces_another_file_only_where_asked(archive: Path, eyes: Path, tmp_path: Path) -> None:
+    file = tmp_path / "precious.csv"
+    file.write_text("patient,phone\n1,2\n")
+    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", file), "--overwrite")
+    assert file.read_text() == "patient,phone\n1,2\n"
+    assert run("predict", archive / "bundle", eyes / "a.png", "--out", file, "--overwrite").exit_code == 0
+    assert rows_of(file)[0]["image_id"] == "a"
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_audit_and_show_replace_no_manifest(overwrite: list[str], archive: Path) -> None:
+    manifest = archive / "set" / "manifest.csv"
+    before = manifest.read_bytes()
+    refused(run("audit", archive / "set", "--out", manifest, *overwrite), "input")
+    image_id = rows_of(manifest)[0]["image_id"]
+    refused(run("show", archive / "set", image_id, "--out", manifest, *overwrite), "none of the formats")
+    original = archive / "photographs" / rows_of(manifest)[0]["source"]
+    refused(run("show", archive / "set", image_id, "--out", original, *overwrite), "")
+    refused(
+        run("show", archive / "set", image_id, "--out", archive / "set" / "images" / "new.png", *overwrite), "inside"
+    )
+    assert manifest.read_bytes() == before
+
+
+def test_audit_and_show_know_their_own(archive: Path, eyes: Path, tmp_path: Path) -> None:
+    image_id = rows_of(archive / "set" / "manifest.csv")[0]["image_id"]
+    for words in (["audit", archive / "set", "--out", tmp_path / "a.csv"], ["show", archive / "set", image_id]):
+        words = [*words] if words[0] == "audit" else [*words, "--out", tmp_path / "a.png"]
+        assert run(*words).exit_code == run(*words).exit_code == 0
+    refused(run("show", archive / "set", image_id, "--out", eyes / "a.png"), "--overwrite")
+
+
+def test_a_comparison_replaces_no_file_but_its_own(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "compared"
+    folder.mkdir()
+    (folder / "figures.csv").write_text("mine")
+    with pytest.raises(Exception, match="no comparison wrote"):
+        check_folder(folder, [])
+    check_folder(folder, [], overwrite=True)
+    (folder / "comparison.md").write_text("# 2 runs on 40 photographs of 20 patients\n")
+    check_folder(folder, [])
+    for other in (archive / "set", archive / "bundle"):
+        with pytest.raises(Exception, match=r"another result|inside|take the place"):
+            check_folder(other, [archive / "bundle"], overwrite=True)
+    (tmp_path / "precious.csv").write_text("a")
+    with pytest.raises(Exception, match="a file of that name"):
+        check_folder(tmp_path / "precious.csv", [], overwrite=True)
