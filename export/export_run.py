@@ -9,6 +9,7 @@ from export.float_layers import SEARCHING
 from export.variants import check_variants
 from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
 from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.model_card import MODEL_CARD
@@ -38,8 +39,9 @@ def export(
         target: the folder to write.
         variants: names of `VARIANTS` ("float32", "float16", "dynamic", "int8", "int16x8"), or "onnx".
         prepared: the Prepared set that the run was trained on, if it has moved; by default it is sought where it was.
-        allow_drift: whether variants that fail their gate are kept among the others; by default they are moved into
-            failed/ with the reason, and an error is raised when all else is written.
+        allow_drift: whether variants that fail their gate are kept among the others, and a grader that learned nothing
+            is exported; by default such variants are moved into failed/ with the reason, and an error is raised when
+            all else is written.
         overwrite: whether an existing bundle at `target` is replaced; by default it is refused.
         progress: called with (steps done, steps, what is going on).
 
@@ -59,6 +61,8 @@ def export(
     folders.check_target(target, "bundle", overwrite)
     names = check_variants(variants)
     run = Run.load(run)
+    if run.learned_nothing and not allow_drift:
+        raise KerasDrError(run.learned_nothing, "Train again; to export it all the same, pass --allow-drift.")
     moved_to = PreparedSet.load(prepared).folder if prepared is not None else None
     data = run.own_set(moved_to)
     train = data.split("train")

@@ -104,6 +104,31 @@ _INTEGER = VariantLimits(
 )  # integers of 8 bits may move photographs between two grades
 
 
+# keys of `models.backbones.BACKBONES`, which needs Keras: for a message before TensorFlow starts
+BACKBONE_NAMES = (
+    "tiny",
+    "mobilenetv2",
+    "mobilenetv3large",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnet50v2",
+    "resnet101v2",
+    "resnet152v2",
+    "vgg16",
+    "densenet121",
+    "densenet169",
+    "efficientnetb0",
+    "efficientnetb3",
+    "efficientnetlite0",
+    "efficientnetlite1",
+    "efficientnetlite2",
+    "efficientnetv2b0",
+)
+
+
 class ParityLimits(_Section):
     """The limits of `export` for each variant. Float differs only by the order of additions and half precision."""
 

@@ -23,10 +23,16 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
+    from keras_dr.core.errors import KerasDrError
     from keras_dr.core.folders import check_target, read_json, read_manifest
+    from keras_dr.recipe import ParityLimits
 
     read_manifest(run, "run")  # what is missing or in the way is named before TensorFlow starts
     check_target(bundle, "bundle", overwrite)
+    known = list(ParityLimits.model_fields)
+    unknown = [name for name in variants.split(",") if name not in known]
+    if unknown:
+        raise KerasDrError(f"The variant {unknown[0]!r} is not one of {', '.join(known)}.", "Correct --variants.")
     from keras_dr import export as export_run
     from keras_dr.reports.bundle import bundle_text
 

@@ -71,6 +71,9 @@ def explain(
     n: Annotated[int, typer.Option("-n", min=1, help="Photographs on the board.")] = 12,
     method: Annotated[list[str] | None, typer.Option(help=_METHOD_HELP)] = None,
     layer: Annotated[str | None, typer.Option(help="Where maps are made; the feature layer without it.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="closed-form, or tf-keras-vis for all methods that it has.")
+    ] = "closed-form",
     image_id: Annotated[
         str | None, typer.Option("--id", help="One photograph, whatever its split; all methods.")
     ] = None,
@@ -93,6 +96,7 @@ def explain(
             n=n,
             methods=method,
             layer=layer,
+            engine=engine,
             image_id=image_id,
             faithfulness=faithfulness,
             sanity=sanity,

@@ -57,11 +57,15 @@ def train(
     from keras_dr.core.decision import positive_words
     from keras_dr.core.folders import check_target
     from keras_dr.preparation.prepared_set import PreparedSet
-    from keras_dr.recipe import Recipe
+    from keras_dr.recipe import BACKBONE_NAMES, Recipe
 
     named = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
     chosen = Recipe.load(recipe, [*(settings or []), *named])
     data = PreparedSet.load(prepared)
+    if chosen.backbone not in BACKBONE_NAMES:
+        raise KerasDrError(
+            f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.", "Correct it."
+        )
     check_target(run, "cross-validation" if folds else "run", overwrite)
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
@@ -92,6 +96,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     say(f"Kept: {run.about['kept']} (better on validation).")
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
+    if run.learned_nothing:
+        say(f"Warning: {run.learned_nothing}")
     for entry in run.about.get("started_from", ()):
         say(met_in_words(entry))
     done(folder, command("evaluate", folder))

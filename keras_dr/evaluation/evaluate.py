@@ -156,6 +156,7 @@ def evaluate_photographs(
             "set": data.name,
             "split": _split(data),
             "turned": run.uses_tta,
+            "learned_nothing": run.learned_nothing,
             "model_sha256": model_sha256,
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),

@@ -33,6 +33,7 @@ def explain_photograph(
     temperature: float = 1.0,
     overwrite: bool = False,
     progress: Progress | None = None,
+    engine: str = "closed-form",
 ) -> dict[str, Any]:
     """Write explanation.png, heatmaps.npz (float32 (2, h, w) per method) and scores.json of one photograph.
 
@@ -55,7 +56,7 @@ def explain_photograph(
         KerasDrError: `out_folder` exists; a method does not fit the grader; the photograph does not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
-    explainer = Explainer(model, None, temperature)
+    explainer = Explainer(model, None, temperature, engine)
     for method in methods:
         explainer.find_method(method)
     check_fit(explainer, data)

@@ -48,6 +48,7 @@ def explain(
     n: int = 12,
     methods: Sequence[str] | None = None,
     layer: str | None = None,
+    engine: str = "closed-form",
     image_id: str | None = None,
     faithfulness: int = 0,
     sanity: int = 0,
@@ -64,6 +65,8 @@ def explain(
         n: the number of photographs on the board.
         methods: keys of `METHODS`; by default "grad-cam", or all methods for one photograph.
         layer: where methods that take any layer make their maps; by default the feature layer.
+        engine: "closed-form" computes Grad-CAM, Grad-CAM++ and LayerCAM from the forward pass where that is exact;
+            "tf-keras-vis" leaves all methods that it has to tf-keras-vis.
         image_id: explain this one photograph instead, whatever its split.
         faithfulness: the number of photographs for deletion and insertion; 0: none.
         sanity: the number of photographs for the check with randomised weights; 0: none.
@@ -86,10 +89,10 @@ def explain(
     run = Run.load(run)
     if image_id is not None:
         chosen = tuple(methods or METHODS)
-        folder, scores = explain_run_photograph(run, data, image_id, chosen, overwrite, progress)
+        folder, scores = explain_run_photograph(run, data, image_id, chosen, overwrite, progress, engine)
     else:
         chosen = tuple(methods or ("grad-cam",))
-        options = ExplanationOptions(n, chosen, layer, faithfulness=faithfulness, sanity=sanity)
+        options = ExplanationOptions(n, chosen, layer, faithfulness=faithfulness, sanity=sanity, engine=engine)
         made_of_run = Path(bundle) if bundle is not None else None
         folder, scores = explain_run(run, data, split, options, made_of_run, overwrite, progress)
     return Explanation(folder, scores)
@@ -147,6 +150,7 @@ def explain_run_photograph(
     methods: tuple[str, ...],
     overwrite: bool = False,
     progress: Progress | None = None,
+    engine: str = "closed-form",
 ) -> tuple[Path, dict[str, Any]]:
     """All about one photograph of a Prepared set, whatever its split.
 
@@ -155,7 +159,7 @@ def explain_run_photograph(
     """
     data = run.prepared_set(source)
     index, target = data.index_of(image_id), run.folder / "explanations" / run.result_name(data, image_id)
-    about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress)
+    about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress, engine)
     return target, about
 
 

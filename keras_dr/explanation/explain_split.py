@@ -71,7 +71,7 @@ def explain_split(
         KerasDrError: `out_folder` exists; an unknown method or layer; the photographs do not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
-    explainer = Explainer(model, options.layer, options.temperature)
+    explainer = Explainer(model, options.layer, options.temperature, options.engine)
     options.check(explainer)
     check_fit(explainer, data)
     job = _plan(explainer, data, options, progress)

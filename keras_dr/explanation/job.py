@@ -28,6 +28,7 @@ class ExplanationOptions:
             forward passes of their own; False: score only the photographs on the board.
         faithfulness: number of photographs for `scores.faithfulness`; 0: none.
         sanity: number of photographs for `scores.sanity`; 0: none.
+        engine: key of `methods.ENGINES`.
     """
 
     n: int = 12
@@ -38,6 +39,7 @@ class ExplanationOptions:
     score_all: bool = True
     faithfulness: int = 0
     sanity: int = 0
+    engine: str = "closed-form"
 
     def check(self, explainer: Explainer) -> None:
         """Refuse what cannot be done, before any work.

@@ -34,6 +34,9 @@ class Method:
     any_layer: bool = False
 
 
+ENGINES = ("closed-form", "tf-keras-vis")
+
+
 class Explainer:
     """A grader and the models that its heat maps are made with; each is built when it is first needed.
 
@@ -41,13 +44,24 @@ class Explainer:
         model: a grader, see `grader.build_model`.
         layer: where maps are made, for methods that work at any layer; None is the feature layer, the pooling's input.
         temperature: > 0; the grader's outputs are divided by it before they become probabilities.
+        engine: key of `ENGINES`: "closed-form" computes maps from the forward pass where that is exact, and by
+            tf-keras-vis elsewhere; "tf-keras-vis" leaves all to tf-keras-vis.
 
     Raises:
         KerasDrError: there is no such layer, or its output is not a map of h x w pixels.
     """
 
-    def __init__(self, model: keras.Model, layer: str | None = None, temperature: float = 1.0) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        layer: str | None = None,
+        temperature: float = 1.0,
+        engine: str = "closed-form",
+    ) -> None:
+        if engine not in ENGINES:
+            raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")
         self.model = model
+        self.engine = engine
         self.temperature = temperature
         self.layer = find_layer(model, layer)
 
@@ -63,7 +77,8 @@ class Explainer:
 
     def is_free(self, method: str) -> bool:
         """Whether the method's maps follow from the forward pass that grades the photographs."""
-        return method in closed_form.CLOSED and self.at_features and self.linear
+        in_closed_form = self.engine == "closed-form" and method in closed_form.CLOSED
+        return in_closed_form and self.at_features and self.linear
 
     @cached_property
     def linear(self) -> bool:
@@ -148,6 +163,10 @@ class Explainer:
                 "Leave --layer out, or change --method.",
             )
         if name in ("grad-cam-dilated", "grad-cam-crops"):
+            if self.engine != "closed-form":
+                raise KerasDrError(
+                    f"The method {name} exists in closed form only.", "Leave --engine out, or change --method."
+                )
             closed_form.class_kernel(self.model)
         return METHODS[name]
 

@@ -141,6 +141,19 @@ def _referral(predictions: Predictions, threshold: float) -> dict[str, Share]:
     }
 
 
+def kappa_interval(predictions: Predictions) -> intervals.Interval:
+    """Return the 95 % interval of the quadratic kappa, from a bootstrap over patients; None where there is no kappa."""
+    task = predictions.task
+    if not task.ordered:
+        return None
+
+    def kappa(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+        matrix = weighted.confusion(weights, predictions.labels, predictions.predicted, len(task.classes))
+        return {"kappa": weighted.quadratic_kappa(matrix[:, : task.ordered, : task.ordered])}
+
+    return intervals.bootstrap(kappa, predictions.patients)["kappa"]
+
+
 def overall(predictions: Predictions, weights: weighted.Weights) -> dict[str, Any]:
     """Return the figures that are not simple proportions, as a tree of dictionaries whose leaves are float (R,).
 

@@ -26,6 +26,8 @@ _MOST_COPIES = 20
 def warnings(figures: dict[str, Any]) -> list[str]:
     """Return the warnings that a reader must know before the figures."""
     texts = []
+    if figures.get("learned_nothing"):
+        texts.append(f"Warning: {figures['learned_nothing'][0].lower()}{figures['learned_nothing'][1:]}")
     if figures["external"]:
         seen = figures["seen_in_training"]
         if seen is None:

@@ -101,6 +101,17 @@ class Run:
         return run
 
     @property
+    def learned_nothing(self) -> str:
+        """A sentence where the interval of the validation kappa includes 0; "" elsewhere, and in older runs."""
+        interval = self.about.get("validation_kappa_interval")
+        if interval is None or interval[0] > 0:
+            return ""
+        return (
+            f"This grader learned nothing: the 95 % interval of its validation kappa, {interval[0]:.3f} to "
+            f"{interval[1]:.3f}, includes 0."
+        )
+
+    @property
     def point(self) -> OperatingPoint:
         """The operating point at `threshold`."""
         chosen = self.about["operating_point"]

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
 from keras_dr.metrics import measure
+from keras_dr.metrics.predictions import Predictions, patient_codes
 from keras_dr.models.features import weights_file
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -73,6 +76,7 @@ def train(
     fold = None
     if data.fold:
         fold = {"number": data.fold.number, "of": data.fold.folds, "val_sha256": data.split_sha256("val")}
+    patients = patient_codes(data.split("val").rows)
     start = _start(data, recipe, target)  # now: files may be gone when the training ends
     plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
@@ -85,7 +89,7 @@ def train(
                 state = training.run(folder)
                 relative = os.path.relpath(data.folder.resolve(), target.resolve())
                 known = {"prepared": relative, "manifest_sha256": manifest_sha256, "fold": fold}
-                _write_results(folder, training, state, known, start)
+                _write_results(folder, training, state, known, start, patients)
             # last of all: without these, an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
             folders.remove_folder(folder / "checkpoints")
@@ -103,7 +107,14 @@ def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any
     return {"weights_sha256": folders.sha256_of(file) if file else None, "started_from": []}
 
 
-def _write_results(folder: Path, training: Training, state: State, data: dict[str, Any], start: dict[str, Any]) -> None:
+def _write_results(
+    folder: Path,
+    training: Training,
+    state: State,
+    data: dict[str, Any],
+    start: dict[str, Any],
+    patients: NDArray[np.int64],
+) -> None:
     """model.keras, history.csv, curves.png and run.json of a finished training."""
     recipe, task, photographs = training.recipe, training.task, training.val_photographs
     model, kept = _keep_better(folder, state.finished, training)
@@ -126,6 +137,9 @@ def _write_results(folder: Path, training: Training, state: State, data: dict[st
         phases=state.finished,
         kept=kept,
         validation=measure.validation_scores(training.val_labels, likely, task, decision),
+        validation_kappa_interval=measure.kappa_interval(
+            Predictions(training.val_labels, likely, task, decision, patients)
+        ),
         **calibrated(training.val_labels, logits, task, recipe, decision),
         model_sha256=folders.sha256_of(folder / "model.keras"),
     )

@@ -193,3 +193,21 @@ def test_damaged_weights_are_reported(photographs: np.ndarray) -> None:
     model.get_layer("logits").set_weights([np.full((64, 2), np.nan), np.zeros(2)])
     with pytest.raises(KerasDrError, match="NaN or infinity"):
         Explainer(model).heatmaps(photographs, np.zeros(3, int))
+
+
+def test_tf_keras_vis_itself_agrees_with_the_closed_form(grader: keras.Model, photographs: np.ndarray) -> None:
+    classes = np.array([0, 4, 2])
+    for method in ("grad-cam", "layercam"):
+        closed = Explainer(grader).heatmaps(photographs, classes, method)
+        asked = Explainer(grader, engine="tf-keras-vis")
+        assert not asked.is_free(method)
+        peer = asked.heatmaps(photographs, classes, method)
+        scale = closed.max(axis=(1, 2), keepdims=True) / peer.max(axis=(1, 2), keepdims=True)
+        assert peer * scale == pytest.approx(closed, abs=1e-3 * float(closed.max()))
+
+
+def test_an_engine_that_does_not_exist_or_does_not_fit_is_refused(grader: keras.Model) -> None:
+    with pytest.raises(KerasDrError, match="closed-form, tf-keras-vis"):
+        Explainer(grader, engine="captum")
+    with pytest.raises(KerasDrError, match="closed form only"):
+        Explainer(grader, engine="tf-keras-vis").find_method("grad-cam-crops")

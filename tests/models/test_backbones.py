@@ -19,6 +19,7 @@ from keras_dr.models.backbones import BACKBONES
 from keras_dr.models.features import build_features
 from keras_dr.models.grader import build_model, feature_layer, freeze, head_weights
 from keras_dr.models.heads import softmax
+from keras_dr.recipe import BACKBONE_NAMES
 
 SIZE, CLASSES = 64, 3
 PUBLISHED = {
@@ -178,3 +179,7 @@ def test_published_file_named_by_hand_is_scaled_as_well(tmp_path: Path) -> None:
     (norm,) = (layer for layer in features.layers if isinstance(layer, keras.layers.Normalization))
     white = np.asarray(norm(np.ones((1, 1, 1, 3)))).ravel()
     assert white == pytest.approx((1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225], rel=1e-5)
+
+
+def test_recipes_know_the_names_of_all_backbones() -> None:
+    assert tuple(BACKBONES) == BACKBONE_NAMES

@@ -39,7 +39,12 @@ def write_figures(
     _write_boards(backbone, job, maps, folder)
     _write_lesions(job, maps, folder / "lesions.png")
     if before is not None and job.data.labelled:
-        _write_before_after(Explainer(before, None, explainer.temperature), explainer, job, folder / "before-after.png")
+        _write_before_after(
+            Explainer(before, None, explainer.temperature, explainer.engine),
+            explainer,
+            job,
+            folder / "before-after.png",
+        )
 
 
 def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:

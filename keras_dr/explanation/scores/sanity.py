@@ -76,7 +76,9 @@ def measure_sanity(
     images = data.images(indices)
     classes = survey.predictions[list(indices)]
     for done, (stage, share) in enumerate(STAGES.items(), start=1):
-        random_explainer = Explainer(randomised(explainer.model, share, seed), explainer.layer.name)
+        random_explainer = Explainer(
+            randomised(explainer.model, share, seed), explainer.layer.name, engine=explainer.engine
+        )
         for method in methods:
             random_maps = random_explainer.heatmaps(images, classes, method)
             pairs = zip(indices, random_maps, strict=True)
