@@ -197,13 +197,11 @@ def test_damaged_weights_are_reported(photographs: np.ndarray) -> None:
 
 def test_tf_keras_vis_itself_agrees_with_the_closed_form(grader: keras.Model, photographs: np.ndarray) -> None:
     classes = np.array([0, 4, 2])
-    for method in ("grad-cam", "layercam"):
-        closed = Explainer(grader).heatmaps(photographs, classes, method)
-        asked = Explainer(grader, engine="tf-keras-vis")
-        assert not asked.is_free(method)
-        peer = asked.heatmaps(photographs, classes, method)
-        scale = closed.max(axis=(1, 2), keepdims=True) / peer.max(axis=(1, 2), keepdims=True)
-        assert peer * scale == pytest.approx(closed, abs=1e-3 * float(closed.max()))
+    closed = Explainer(grader).heatmaps(photographs, classes, "grad-cam")
+    asked = Explainer(grader, engine="tf-keras-vis")
+    assert not asked.is_free("grad-cam")
+    peer = asked.heatmaps(photographs, classes, "grad-cam")
+    assert peer == pytest.approx(closed, abs=1e-3 * float(closed.max()))
 
 
 def test_an_engine_that_does_not_exist_or_does_not_fit_is_refused(grader: keras.Model) -> None:
