@@ -1,9 +1,10 @@
 """IDRiD, part B (disease grading): official training and testing sets, no patient ids.
 
-Neighbours in its numbering are more alike than chance has it, as two eyes of one patient are (training set: .47 of them
-share a grade against .27 of random pairs, and their mean colours differ by 2.5 against 3.1 standard deviations). So
-blocks of ten numbers stay on one side when validation photographs are cut out of the training set: with single ones
-drawn at random, a grader reached AUROC 1.00 on validation and .93 on the official testing set.
+Consecutively numbered photographs are unusually similar, probably two eyes of one patient (in the training set .47 of
+them share a grade, of random pairs .27; their mean colours differ by 2.5 standard deviations, those of random pairs by
+3.1). So blocks of ten numbers stay in one split when validation photographs are taken from the training set. With
+single photographs drawn at random, a grader reached AUROC 1.00 on validation and .93 on the official testing set,
+because it had memorised the other eye.
 
 P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018. Ids repeat across the two
 sets, so image ids carry the set's name.

@@ -36,7 +36,7 @@ def scripts(tmp_path: Path) -> Path:
     """The scripts of a virtual environment that holds the wheel, what that needs, and nothing else."""
     scripts = tmp_path / "environment" / "bin"
     for words in (
-        (sys.executable, "-m", "build", "--wheel", "--quiet", "--outdir", tmp_path / "dist", ROOT),
+        (sys.executable, "-m", "build", "--quiet", "--outdir", tmp_path / "dist", ROOT),  # the wheel out of the sdist
         (sys.executable, "-m", "venv", tmp_path / "environment"),
     ):
         done = run(*words, cwd=tmp_path)
