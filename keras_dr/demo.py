@@ -103,15 +103,15 @@ def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:
     if overwrite and plan_file.is_file():
         folders.remove_folder(out)
     if (out / "report.html").is_file():
-        raise KerasDrError(f"no finished demo yet in {out}", "one", f"Open {out / 'report.html'}, or pass --overwrite.")
+        message = f"The folder {out} holds a finished demo already."
+        raise KerasDrError(message, f"Open {out / 'report.html'}, or pass --overwrite.")
     if (
         out.exists()
         and any(out.iterdir())
         and not (plan_file.is_file() and plan_file.read_bytes() == folders.to_json(plan))
     ):
-        raise KerasDrError(
-            f"an empty folder at {out}, or an unfinished demo of {plan}", "something else", "Name another."
-        )
+        message = f"The folder {out} is not empty, and does not hold an unfinished demo of {plan}."
+        raise KerasDrError(message, "Name another folder.")
     out.mkdir(parents=True, exist_ok=True)
     folders.write_json(plan_file, plan)
 

@@ -28,5 +28,5 @@ def test_it_ends_in_a_report_and_goes_on_where_it_stopped(tmp_path: Path, monkey
     trained = (tmp_path / "demo/run/model.keras").stat().st_mtime_ns
     assert demo.run_demo(tmp_path / "demo", count=60) == figures
     assert report.is_file() and (tmp_path / "demo/run/model.keras").stat().st_mtime_ns == trained
-    with pytest.raises(KerasDrError, match="something else"):
+    with pytest.raises(KerasDrError, match="is not empty"):
         demo.run_demo(tmp_path, count=60)

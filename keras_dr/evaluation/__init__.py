@@ -1,1 +1,1 @@
-"""Runs measured on photographs, and compared with one another."""
+"""Measures runs on photographs, and compares runs with one another."""

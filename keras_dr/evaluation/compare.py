@@ -1,4 +1,4 @@
-"""Compares evaluated runs, and writes what was found."""
+"""Compares evaluated runs, and writes the comparison."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,22 +10,22 @@ from keras_dr.evaluation.comparison_files import check_folder, write_comparison
 def compare(
     runs: Sequence[Path | str], out: Path | str | None = None, split: str = "test", overwrite: bool = False
 ) -> Comparison:
-    """Set evaluated runs side by side on the same photographs: figures, paired differences, costs, training curves.
+    """Compare evaluated runs on the same photographs: figures, paired differences, costs and training curves.
 
-    TensorFlow is not needed: all is read from what `evaluate` wrote.
+    TensorFlow is not needed: everything is read from the files that `evaluate` wrote.
 
     Args:
         runs: folders of two or more evaluated runs.
         out: a folder to write the tables and pictures into; by default nothing is written.
-        split: the split on which each was evaluated, of its own Prepared set.
+        split: the split of its own Prepared set on which each run was evaluated.
         overwrite: whether files in `out` that no comparison wrote are replaced; by default they are refused.
 
     Returns:
         The comparison.
 
     Raises:
-        KerasDrError: fewer than two runs, one that was not evaluated, or other photographs, labels or classes than the
-            first one's; or `out` lies in a run, or holds other files of the same names.
+        KerasDrError: there are fewer than two runs; a run was not evaluated, or its photographs, labels or classes are
+            not those of the first run; or `out` lies in a run, or holds other files of the same names.
 
     Example:
         >>> dr.compare(["runs/first", "runs/second"]).values[0]["accuracy"]

@@ -1,4 +1,4 @@
-"""Runs side by side on the same photographs: figures, paired differences, costs and training curves."""
+"""Compares runs on the same photographs: figures, paired differences, costs and training curves."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -34,19 +34,19 @@ class EvaluatedRun:
     """An evaluated run.
 
     Attributes:
-        name: by which tables call it.
-        about: run.json.
-        history: rows of history.csv.
-        threshold: refer where p_referable >= threshold.
-        of: its predictions, in the same order of photographs for all that are compared.
-        cost: what `costs.measure_cost` found when the run was evaluated; empty in evaluations of an older version.
+        name: its name in tables.
+        about: the content of run.json.
+        history: the rows of history.csv.
+        threshold: a photograph is referred where p_referable >= threshold.
+        predictions: its predictions, in the same order of photographs for all runs that are compared.
+        cost: the result of `costs.measure_cost` for the run; empty in evaluations of an older version.
     """
 
     name: str
     about: Mapping[str, Any]
     history: Sequence[Mapping[str, str]]
     threshold: float
-    of: Predictions
+    predictions: Predictions
     cost: Mapping[str, Any]
 
 
@@ -56,8 +56,8 @@ class Comparison:
 
     Attributes:
         contenders: the runs.
-        values: for each run, figure -> value; None where it does not exist.
-        differences: (i, j, figure) -> run i minus run j, i < j.
+        values: for each run, figure -> value; None where the figure does not exist.
+        differences: (i, j, figure) -> the figure of run i minus that of run j, i < j.
     """
 
     contenders: Sequence[EvaluatedRun]
@@ -65,7 +65,7 @@ class Comparison:
     differences: Mapping[tuple[int, int, str], Difference]
 
     def best_by_validation(self) -> int:
-        """The run whose validation score, by the first run's monitor, is the best; the first among equals."""
+        """Return the index of the run with the best validation score by the first run's monitor; the first if equal."""
         monitor = self.contenders[0].about["recipe"].get("monitor", "val_quadratic_kappa")
 
         def score(index: int) -> float:
@@ -74,57 +74,67 @@ class Comparison:
         return max(range(len(self.contenders)), key=score)
 
     def best(self, figure: str) -> int | None:
-        """The run that is better than each other one beyond chance: their differences' intervals exclude zero."""
+        """Return the index of the run that is better than every other beyond chance, or None if there is none.
+
+        Beyond chance means that the intervals of its differences exclude zero.
+        """
         for index in range(len(self.contenders)):
-            found = [self.difference(index, other, figure) for other in range(len(self.contenders)) if other != index]
-            if found and all(one is not None and one.clear and one.value > 0 for one in found):
+            others = [other for other in range(len(self.contenders)) if other != index]
+            differences = [self.difference(index, other, figure) for other in others]
+            if differences and all(one is not None and one.clear and one.value > 0 for one in differences):
                 return index
         return None
 
     def difference(self, i: int, j: int, figure: str) -> Difference | None:
-        """Run i minus run j."""
+        """Return the figure of run i minus that of run j, or None where it does not exist."""
         if i < j:
             return self.differences.get((i, j, figure))
-        found = self.differences.get((j, i, figure))
-        if found is None:
+        reverse = self.differences.get((j, i, figure))
+        if reverse is None:
             return None
-        turned = (-found.interval[1], -found.interval[0]) if found.interval else None
-        return Difference(-found.value, turned, found.p)
+        turned = (-reverse.interval[1], -reverse.interval[0]) if reverse.interval else None
+        return Difference(-reverse.value, turned, reverse.p)
 
 
 def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> list[EvaluatedRun]:
-    """Read evaluated runs, their predictions in one order of photographs.
+    """Read evaluated runs, with their predictions in the same order of photographs.
 
     Args:
-        run_folders: two or more.
-        split: on which each was evaluated, of its own prepared set.
+        run_folders: the folders of two or more runs.
+        split: the split of its own prepared set on which each run was evaluated.
 
     Raises:
-        KerasDrError: fewer than two, one not evaluated, or other photographs, labels or classes than the first.
+        KerasDrError: there are fewer than two runs, a run was not evaluated, or its photographs, labels or classes are
+            not those of the first run.
     """
     if len(run_folders) < 2:
-        raise KerasDrError("two or more runs to compare", str(len(run_folders)), "Name another.")
+        message = f"A comparison needs two or more runs, but only {len(run_folders)} was given."
+        raise KerasDrError(message, "Name another run.")
     names = [folder.resolve().name for folder in run_folders]
     names = names if len(set(names)) == len(names) else [str(folder) for folder in run_folders]
-    found: list[EvaluatedRun] = []
+    runs: list[EvaluatedRun] = []
     order: list[str] = []
     for folder, name in zip(run_folders, names, strict=True):
         try:
-            about, (ids, of), threshold, cost = _read(folder, split)
+            about, (ids, predictions), threshold, cost = _read(folder, split)
         except (LookupError, TypeError, AttributeError) as error:
-            expected = f"{folder} as train and evaluate wrote it"
-            raise KerasDrError(expected, f"{type(error).__name__}: {error}", _SAME) from error
+            message = f"The run {folder} is not as train and evaluate wrote it: {type(error).__name__}: {error}."
+            raise KerasDrError(message, _SAME) from error
         order = order or ids
         if set(ids) != set(order) or len(ids) != len(order):
-            differing = f"{len(set(ids) ^ set(order))} other ones in {name}"
-            raise KerasDrError(f"the {len(order)} photographs of {names[0]} in each run", differing, _SAME)
+            message = (
+                f"The photographs of {name} are not the {len(order)} photographs of {names[0]}: "
+                f"{len(set(ids) ^ set(order))} in all belong to only one of the two runs."
+            )
+            raise KerasDrError(message, _SAME)
         place = {image_id: row for row, image_id in enumerate(ids)}
-        of = of.subset(np.array([place[image_id] for image_id in order]))
-        if found and (of.task.classes != found[0].of.task.classes or (of.labels != found[0].of.labels).any()):
-            raise KerasDrError(f"the labels of {names[0]} in each run", f"others in {name}", _SAME)
+        predictions = predictions.subset(np.array([place[image_id] for image_id in order]))
+        first = runs[0].predictions if runs else predictions
+        if predictions.task.classes != first.task.classes or (predictions.labels != first.labels).any():
+            raise KerasDrError(f"The labels or classes of {name} are not those of {names[0]}.", _SAME)
         history = _history(folder / "history.csv")
-        found.append(EvaluatedRun(name, about, history, threshold, of, cost))
-    return found
+        runs.append(EvaluatedRun(name, about, history, threshold, predictions, cost))
+    return runs
 
 
 _SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
@@ -137,8 +147,8 @@ def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Pr
     file = evaluated / "metrics.json"
     figures = folders.read_json(file) if file.is_file() else {}
     if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:
-        found = "one of an older version or another model" if figures else "none"
-        raise KerasDrError(f"an evaluation of the run in {evaluated}", found, remedy)
+        fault = "is of an older version or of another model" if figures else "does not exist"
+        raise KerasDrError(f"The evaluation of the run in {evaluated} {fault}.", remedy)
     decision = about.get("decision", "argmax")
     read = read_predictions(evaluated / "predictions.csv", figures["predictions_sha256"], task_of(about), decision)
     cost = evaluated / "cost.json"  # evaluations of an older version have none
@@ -153,23 +163,24 @@ def _history(file: Path) -> list[dict[str, str]]:
 
 
 def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAMPLES) -> Comparison:
-    """Figures and all paired differences: bootstrap over patients, DeLong for AUROC, McNemar's p for accuracy.
+    """Return the figures of evaluated runs and all paired differences.
 
-    Both tests count photographs as independent: where a patient has several, the bootstrap stands alone.
+    The intervals come from a bootstrap over patients, or from DeLong's test for AUROC; p of accuracy is McNemar's.
+    Both tests take photographs as independent: where a patient has several, only the bootstrap is used.
 
     Args:
-        contenders: two or more, of the same photographs.
-        resamples: of the bootstrap; each run is measured on the same ones.
+        contenders: two or more runs on the same photographs.
+        resamples: the number of bootstrap resamples; every run is measured on the same ones.
     """
-    once = np.ones((1, len(contenders[0].of.labels)))
+    once = np.ones((1, len(contenders[0].predictions.labels)))
     values = [{key: measure.single(v) for key, v in figures(one, once).items()} for one in contenders]
     pairs = list(combinations(range(len(contenders)), 2))
-    patients = contenders[0].of.patients
+    patients = contenders[0].predictions.patients
     independent = int(patients.max()) + 1 == len(patients)
 
     def all_differences(weights: weighted.Weights) -> dict[tuple[int, int, str], NDArray[np.float64]]:
-        found = [figures(one, weights) for one in contenders]
-        return {(i, j, key): found[i][key] - found[j][key] for i, j in pairs for key in found[i]}
+        run_figures = [figures(one, weights) for one in contenders]
+        return {(i, j, key): run_figures[i][key] - run_figures[j][key] for i, j in pairs for key in run_figures[i]}
 
     intervals = bootstrap(all_differences, patients, resamples)
     differences = {}
@@ -177,42 +188,45 @@ def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAM
         one, other = values[i][key], values[j][key]
         if one is None or other is None:
             continue
-        first, second = contenders[i].of, contenders[j].of
-        found = Difference(one - other, interval)
+        first, second = contenders[i].predictions, contenders[j].predictions
+        difference = Difference(one - other, interval)
         if independent and key == "accuracy":
-            found = replace(found, p=mcnemar(first.right, second.right))
+            difference = replace(difference, p=mcnemar(first.right, second.right))
         if independent and key == "auroc_referable":
-            found = delong_difference(first.positive, np.stack([first.scores, second.scores])) or found
-        differences[i, j, key] = found
+            difference = delong_difference(first.positive, np.stack([first.scores, second.scores])) or difference
+        differences[i, j, key] = difference
     return Comparison(contenders, values, differences)
 
 
 def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
-    """Figures of a run under weights float (R, n): name -> (R,)."""
-    of, ordered = one.of, one.of.task.ordered
-    matrix = weighted.confusion(weights, of.labels, of.predicted, len(of.task.classes))
+    """Return the figures of a run under weights, float (R, n): name -> float (R,)."""
+    predictions, ordered = one.predictions, one.predictions.task.ordered
+    matrix = weighted.confusion(weights, predictions.labels, predictions.predicted, len(predictions.task.classes))
     averages = weighted.averages(matrix)
-    found = {
-        "accuracy": weighted.mean(weights, of.right.astype(float)),
+    run_figures = {
+        "accuracy": weighted.mean(weights, predictions.right.astype(float)),
         "macro_f1": averages["macro"]["f1"],
         "weighted_f1": averages["weighted"]["f1"],
     }
     if ordered:
-        found["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])
-    if of.task.referable:
-        referred = of.scores >= one.threshold
-        found["auroc_referable"] = weighted.ranking(weights, of.positive, of.scores)[0]
-        found["sensitivity"] = weighted.share(weights, referred, of.positive)
-        found["specificity"] = weighted.share(weights, ~referred, ~of.positive)
-    return found
+        run_figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])
+    if predictions.task.referable:
+        referred = predictions.scores >= one.threshold
+        run_figures["auroc_referable"] = weighted.ranking(weights, predictions.positive, predictions.scores)[0]
+        run_figures["sensitivity"] = weighted.share(weights, referred, predictions.positive)
+        run_figures["specificity"] = weighted.share(weights, ~referred, ~predictions.positive)
+    return run_figures
 
 
-def figures_table(found: Comparison) -> Table:
-    """A row a run: validation accuracy of both phases, and the figures; * marks the best where it is beyond chance."""
-    keys = [key for key in TITLES if key in found.values[0]]
-    best = {key: found.best(key) for key in keys}
+def figures_table(comparison: Comparison) -> Table:
+    """Return a table with one row per run: validation accuracy of both phases, and the figures.
+
+    An asterisk marks the best run where it is the best beyond chance.
+    """
+    keys = [key for key in TITLES if key in comparison.values[0]]
+    best = {key: comparison.best(key) for key in keys}
     rows = []
-    for index, (one, values) in enumerate(zip(found.contenders, found.values, strict=True)):
+    for index, (one, values) in enumerate(zip(comparison.contenders, comparison.values, strict=True)):
         phases = [_validation_accuracy(one, phase) for phase in ("frozen", "finetune")]
         marks = [show(values[key]) + ("*" if best[key] == index else "") for key in keys]
         rows.append((one.name, *phases, *marks))
@@ -220,32 +234,35 @@ def figures_table(found: Comparison) -> Table:
 
 
 def _validation_accuracy(one: EvaluatedRun, phase: str) -> float | None:
-    """Of the phase's best epoch."""
+    """Return the validation accuracy in the phase's best epoch."""
     epoch = str(one.about["phases"].get(phase, {}).get("epoch"))
     rows = [row for row in one.history if row["phase"] == phase and row["epoch"] == epoch]
     return float(rows[0]["val_accuracy"]) if rows else None
 
 
-def differences_table(found: Comparison) -> Table:
-    """A row a pair and figure; p is McNemar's for accuracy, DeLong's for AUROC, of one photograph a patient."""
+def differences_table(comparison: Comparison) -> Table:
+    """Return a table with one row per pair of runs and figure.
+
+    p is McNemar's for accuracy and DeLong's for AUROC, where each patient has one photograph.
+    """
     rows = [
         (
-            f"{found.contenders[i].name} - {found.contenders[j].name}",
+            f"{comparison.contenders[i].name} - {comparison.contenders[j].name}",
             TITLES[key],
             one.value,
             show_interval(one.interval),
             one.p,
             "clear" if one.clear else "",
         )
-        for (i, j, key), one in found.differences.items()
+        for (i, j, key), one in comparison.differences.items()
     ]
     return Table(("difference", "figure", "value", "95 % interval", "p", ""), rows)
 
 
-def cost_table(found: Comparison) -> Table:
-    """A row a run: network, parameters, training time and latency."""
+def cost_table(comparison: Comparison) -> Table:
+    """Return a table with one row per run: network, parameters, training time and latency."""
     rows = []
-    for one in found.contenders:
+    for one in comparison.contenders:
         seconds = sum(phase["seconds"] for phase in one.about["phases"].values())
         cost = one.cost
         rows.append(

@@ -1,4 +1,4 @@
-"""OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png of a comparison."""
+"""Writes a comparison: OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png."""
 
 import re
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ _SMOOTHING = 0.6  # of each epoch's value that is carried over from those before
 
 
 def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) -> None:
-    """Find out before the work whether a comparison may be written to a folder.
+    """Check, before the work begins, that a comparison may be written to a folder.
 
     Args:
-        folder: to write.
-        runs: that are compared.
-        overwrite: replace files of the comparison's names that it did not write.
+        folder: the folder to write.
+        runs: the runs that are compared.
+        overwrite: whether files that have the comparison's names, but that no comparison wrote, are replaced.
 
     Raises:
-        KerasDrError: it lies in a run, is a file or another result, or holds such files.
+        KerasDrError: the folder lies in a run, is a file or another result, or holds such files.
     """
     check_apart(folder, runs)
     if folder.exists() and not folder.is_dir():
@@ -56,25 +56,26 @@ def _is_comparison(file: Path) -> bool:
         return False
 
 
-def write_comparison(folder: Path, found: Comparison) -> None:
+def write_comparison(folder: Path, compared: Comparison) -> None:
     """Write the comparison's tables and pictures."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
-        "figures": comparison.figures_table(found),
-        "differences": comparison.differences_table(found),
-        "costs": comparison.cost_table(found),
+        "figures": comparison.figures_table(compared),
+        "differences": comparison.differences_table(compared),
+        "costs": comparison.cost_table(compared),
     }
     for name, table in tables.items():
         folders.write_bytes(folder / f"{name}.csv", _csv(table))
-    of = found.contenders[0].of
+    predictions = compared.contenders[0].predictions
     head = (
-        f"# {len(found.contenders)} runs on {len(of.labels)} photographs of {int(of.patients.max()) + 1} patients\n\n"
+        f"# {len(compared.contenders)} runs on {len(predictions.labels)} photographs "
+        f"of {int(predictions.patients.max()) + 1} patients\n\n"
     )
     body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
     folders.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
-    names = [one.name for one in found.contenders]
-    draw_intervals(folder / "figures.png", names, [_intervals(found, index) for index in range(len(names))])
-    histories = {one.name: one.history for one in found.contenders if one.history}
+    names = [one.name for one in compared.contenders]
+    draw_intervals(folder / "figures.png", names, [_intervals(compared, index) for index in range(len(names))])
+    histories = {one.name: one.history for one in compared.contenders if one.history}
     if histories:
         draw_curves(folder / "curves.png", histories, smoothed)
 
@@ -84,16 +85,16 @@ def _csv(table: Table) -> bytes:
     return encode_csv(list(table.columns), rows)
 
 
-def _intervals(found: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
-    one = found.contenders[index]
-    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.of.patients)
-    return {TITLES[key]: (value, intervals[key]) for key, value in found.values[index].items()}
+def _intervals(compared: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
+    one = compared.contenders[index]
+    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.predictions.patients)
+    return {TITLES[key]: (value, intervals[key]) for key, value in compared.values[index].items()}
 
 
 def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Exponential moving average without the pull towards its start, float (n,); NaN is skipped.
+    """Return the exponential moving average, corrected for its start at zero, float (n,); NaN is skipped.
 
-    As TensorBoard draws it: D. Kingma and J. Ba, ICLR 2015, section 3, for the correction.
+    TensorBoard draws curves in the same way. For the correction, see D. Kingma and J. Ba, ICLR 2015, section 3.
     """
     average, weight, drawn = 0.0, 0.0, []
     for value in values:
@@ -104,10 +105,10 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(drawn)
 
 
-def comparison_text(found: Comparison) -> str:
-    """The tables for the terminal; of the differences those that are clear."""
-    tables = [comparison.figures_table(found), comparison.cost_table(found)]
-    clear = comparison.differences_table(found)
+def comparison_text(compared: Comparison) -> str:
+    """Return the tables for the terminal, with only those differences that are clear."""
+    tables = [comparison.figures_table(compared), comparison.cost_table(compared)]
+    clear = comparison.differences_table(compared)
     rows = [row for row in clear.rows if row[-1]]
     told = [text_table(Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
     return "\n\n".join([*map(text_table, tables), *told, NOTE])

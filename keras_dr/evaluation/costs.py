@@ -1,4 +1,4 @@
-"""What a run's network costs: parameters that learned, and the time that one photograph takes."""
+"""Measures the cost of a run's network: the parameters that learned, and the time per photograph."""
 
 from time import perf_counter
 from typing import Any
@@ -13,14 +13,14 @@ _ROUNDS = 20
 
 
 def measure_cost(run: Run, model: keras.Model) -> dict[str, Any]:
-    """Trainable parameters in the phase that was kept, and the latency in ms of one photograph in Keras.
+    """Return the trainable parameters in the phase that was kept, and the latency in ms of one photograph in Keras.
 
-    The latency is the shortest of 20 rounds, of this machine and process, float32, the photograph in memory. `profile`
-    measures a device's.
+    The latency is the shortest of 20 rounds on this machine in this process, in float32, with the photograph in memory.
+    `profile` measures the latency on a device.
 
     Args:
         run: the grader.
-        model: its network; which of its layers learn is changed.
+        model: its network; this function changes which of its layers are trainable.
     """
     size = run.preprocessing.size
     image = np.zeros((1, size, size, 3), np.float32)

@@ -1,4 +1,4 @@
-"""Run x Prepared set -> predictions, figures, plots and report in RUN/evaluation/<set>-<split>/."""
+"""Evaluates a run on a Prepared set: predictions, figures, plots and report in RUN/evaluation/<set>-<split>/."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -33,12 +33,12 @@ SAMPLES, MISTAKES = 12, 6
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What an evaluation shall show beside the usual.
+    """What an evaluation shows in addition to the usual figures.
 
     Attributes:
-        prevalence: share of positive photographs, 0..1, for which predictive values are wanted as well.
+        prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
         human: share of photographs to leave to a human, 0..1.
-        columns: of manifest.csv, by whose values the figures are split; none: the usual ones that there are.
+        columns: columns of manifest.csv by whose values the figures are split; if empty, those usual ones that it has.
     """
 
     prevalence: float | None = None
@@ -48,15 +48,15 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         for name, value in (("prevalence", self.prevalence), ("human", self.human)):
             if value is not None and not 0 <= value < 1:
-                raise KerasDrError(f"a share from 0 to below 1 after --{name}", str(value), "Correct it.")
+                raise KerasDrError(f"The value of --{name}, {value}, is not a share from 0 to below 1.", "Correct it.")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run measured on photographs.
+    """The result of measuring a run on photographs.
 
     Attributes:
-        folder: with report.html, metrics.json, predictions.csv and the plots.
+        folder: the folder with report.html, metrics.json, predictions.csv and the plots.
         figures: the content of metrics.json; docs/figures.md says what each figure means.
     """
 
@@ -64,7 +64,7 @@ class Evaluation:
     figures: dict[str, Any]
 
     def __str__(self) -> str:
-        """The figures as tables."""
+        """Return the figures as tables."""
         return evaluation.metrics_text(self.figures)
 
 
@@ -98,7 +98,8 @@ def evaluate(
         The evaluation.
 
     Raises:
-        KerasDrError: no such run, set, split or column, a share out of range, or the evaluation exists already.
+        KerasDrError: the run, set, split or column does not exist, a share is out of range, or the evaluation exists
+            already.
 
     Example:
         >>> result = dr.evaluate("runs/idrid", split="test")
@@ -124,18 +125,20 @@ def evaluate_photographs(
     progress: Progress | None = None,
     options: EvaluationOptions = EvaluationOptions(),
 ) -> tuple[Path, dict[str, Any]]:
-    """Measure a run on photographs and write metrics.json, predictions.csv, plots, report and, of its own set, a card.
+    """Measure a run on photographs, and write metrics.json, predictions.csv, the plots and the report.
+
+    On the test split of the run's own set, the model card is written as well.
 
     Args:
-        run: the grader, with what was chosen on validation.
+        run: the grader, with the thresholds and temperature that were chosen on validation.
         data: the photographs of one split, labelled by the run's task.
-        name: of the result, "<set>-<split>".
-        overwrite: replace an existing result.
+        name: the name of the result, "<set>-<split>".
+        overwrite: whether an existing result is replaced.
         progress: called with (batches done, batches, "predict").
-        options: what to show besides the usual.
+        options: what to show in addition to the usual figures.
 
     Returns:
-        The folder, and what metrics.json says.
+        The folder, and the content of metrics.json.
 
     Raises:
         KerasDrError: the result exists already, or there is no such column.
@@ -146,11 +149,11 @@ def evaluate_photographs(
     with folders.growing_folder(target, "evaluation", plan, overwrite) as folder:
         model = run.model()
         outputs = forward(run, model, data, progress)
-        of, unscaled = (
+        predictions, unscaled = (
             Predictions(labels, decode(one, outputs), run.task, run.decision, patient_codes(data.rows))
             for one in (run, replace(run, temperature=1.0))
         )
-        write_predictions(folder / "predictions.csv", data.rows, of, run.threshold)
+        write_predictions(folder / "predictions.csv", data.rows, predictions, run.threshold)
         figures = {
             "schema_version": folders.SCHEMA_VERSION,
             "set": data.name,
@@ -160,18 +163,18 @@ def evaluate_photographs(
             "model_sha256": model_sha256,
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
-            **measure.measure(of, run.point, run.points, options.prevalence),
-            **_referral(run, of, options),
-            "calibration": _calibration(run, of, unscaled),
-            "subgroups": subgroups(of, data.rows, run.threshold, options.columns),
+            **measure.measure(predictions, run.point, run.points, options.prevalence),
+            **_referral(run, predictions, options),
+            "calibration": _calibration(run, predictions, unscaled),
+            "subgroups": subgroups(predictions, data.rows, run.threshold, options.columns),
         }
         _write_summary(folder / "metrics_summary.csv", figures)
-        _draw(folder, run, of, figures)
-        _draw_photographs(folder, model, data, of)
+        _draw(folder, run, predictions, figures)
+        _draw_photographs(folder, model, data, predictions)
         folders.write_json(folder / "cost.json", measure_cost(run, model))
         folders.write_json(folder / "metrics.json", figures)
         evaluation.write_report(folder, run.about, figures, data.folder)
-    # the card goes with the model, which by itself turns no photograph
+    # The model card describes the model without test-time augmentation.
     if not figures["external"] and figures["split"] == "test" and not run.uses_tta:
         folders.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
     return target, folders.read_json(target / "metrics.json")
@@ -183,9 +186,9 @@ def _split(data: PreparedSet) -> str:
 
 
 def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
-    """Whether these are another set's photographs; then what was left out, seen in training, and the own set's figures.
+    """Return the photographs' origin: whether they are of another set, and how many were left out or seen in training.
 
-    "seen_in_training" is None where the run's own set is no longer at hand.
+    "internal" holds the figures on the run's own set. "seen_in_training" is None where that set can no longer be read.
     """
     whole = PreparedSet.load(data.folder)
     splits = {row["split"] for row in data.rows}
@@ -201,7 +204,7 @@ def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
 
 
 def _internal(run: Run) -> dict[str, Any] | None:
-    """Main figures of the run's own test split, if it was evaluated."""
+    """Return the main figures of the run's own test split, or None if it was not evaluated."""
     file = run.folder / "evaluation" / f"{Path(run.about['data']['prepared']).name}-test" / "metrics.json"
     if not file.is_file():
         return None
@@ -211,31 +214,31 @@ def _internal(run: Run) -> dict[str, Any] | None:
     return {key: figures[key] for key in evaluation_tables.MAIN if key in figures}
 
 
-def _referral(run: Run, of: Predictions, options: EvaluationOptions) -> dict[str, Any]:
+def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) -> dict[str, Any]:
     quantiles = run.about.get("certainty_quantiles")
     shares = sorted({*SHARES, *([options.human] if options.human is not None else [])})
     return {
-        "per_patient": referral.per_patient(of, run.threshold),
-        "ungradable": referral.ungradable(of, run.threshold),
+        "per_patient": referral.per_patient(predictions, run.threshold),
+        "ungradable": referral.ungradable(predictions, run.threshold),
         "left_to_human": 0.2 if options.human is None else options.human,
-        "bands": [referral.band(of, run.threshold, quantiles, share) for share in shares] if quantiles else [],
+        "bands": [referral.band(predictions, run.threshold, quantiles, share) for share in shares] if quantiles else [],
     }
 
 
-def _calibration(run: Run, of: Predictions, unscaled: Predictions) -> dict[str, Any]:
-    before = measure.overall(unscaled, np.ones((1, len(of.labels))))
+def _calibration(run: Run, predictions: Predictions, unscaled: Predictions) -> dict[str, Any]:
+    before = measure.overall(unscaled, np.ones((1, len(predictions.labels))))
     return {
         "temperature": run.temperature,
         "before": {
             **{key: measure.single(before[key]) for key in ("log_loss", "ece", "brier")},
             "reliability": calibration.reliability(unscaled.confidence, unscaled.right),
         },
-        "after": {"reliability": calibration.reliability(of.confidence, of.right)},
+        "after": {"reliability": calibration.reliability(predictions.confidence, predictions.right)},
     }
 
 
 def _write_summary(file: Path, figures: dict[str, Any]) -> None:
-    """One row with the main figures and their intervals, for a table of many runs."""
+    """Write one row with the main figures and their intervals, for a table of many runs."""
     point = figures["operating_point"]
     row = {key: figures[key] for key in ("set", "split", "photographs", "patients")}
     for key in evaluation_tables.MAIN_FIGURES:
@@ -247,54 +250,68 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
     folders.write_bytes(file, encode_csv(list(row), [row]))
 
 
-def _draw(folder: Path, run: Run, of: Predictions, figures: dict[str, Any]) -> None:
+def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, Any]) -> None:
     plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
     if figures["auroc_referable"] is not None:
-        plots.plot_roc_pr(folder / "roc-pr.png", of.positive, of.scores, figures["operating_point"], run.task)
+        plots.plot_roc_pr(
+            folder / "roc-pr.png", predictions.positive, predictions.scores, figures["operating_point"], run.task
+        )
     before, after = (figures["calibration"][key]["reliability"] for key in ("before", "after"))
     errors = (figures["calibration"]["before"]["ece"], figures["ece"])
     plots.plot_reliability(folder / "reliability.png", before, after, errors)
-    curves = {"wrong class, the least probable class left out first": referral.coverage_curve(~of.right, of.confidence)}
+    curves = {
+        "wrong class, the least probable class left out first": referral.coverage_curve(
+            ~predictions.right, predictions.confidence
+        )
+    }
     if run.task.referable:
-        wrong = of.positive != (of.scores >= run.threshold)
-        sure = referral.certainty(of, run.threshold)
+        wrong = predictions.positive != (predictions.scores >= run.threshold)
+        sure = referral.certainty(predictions, run.threshold)
         curves["wrong referral, the nearest to the threshold first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"
     shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
     plots.plot_coverage(folder / "coverage.png", curves, shares)
 
 
-def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, of: Predictions) -> None:
-    """samples.png, right and wrong of each class; and mistakes.png with heat maps, the gravest first."""
-    names = [name.replace("_", " ") for name in of.task.classes]
+def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predictions: Predictions) -> None:
+    """Draw samples.png (right and wrong predictions of each class) and mistakes.png (with heat maps, gravest first)."""
+    names = [name.replace("_", " ") for name in predictions.task.classes]
     samples = []
-    for index in choose_for_board(of.labels, of.predicted, SAMPLES):
-        title = f"true {names[of.labels[index]]}\npredicted {names[of.predicted[index]]}, {of.confidence[index]:.2f}"
-        samples.append(plots.Sample(data.image(int(index)), title, bool(of.right[index])))
+    for index in choose_for_board(predictions.labels, predictions.predicted, SAMPLES):
+        true, predicted = names[predictions.labels[index]], names[predictions.predicted[index]]
+        title = f"true {true}\npredicted {predicted}, {predictions.confidence[index]:.2f}"
+        samples.append(plots.Sample(data.image(int(index)), title, bool(predictions.right[index])))
     plots.plot_samples(folder / "samples.png", samples)
-    worst = worst_mistakes(of)
+    worst = worst_mistakes(predictions)
     if not len(worst):
         return
     images = data.images(worst)
-    maps = Explainer(model).heatmaps(images, of.predicted[worst])
+    maps = Explainer(model).heatmaps(images, predictions.predicted[worst])
     rows = [
         BoardRow(
             image,
             heat,
-            of.task.classes[of.labels[index]],
-            of.task.classes[of.predicted[index]],
-            float(of.confidence[index]),
+            predictions.task.classes[predictions.labels[index]],
+            predictions.task.classes[predictions.predicted[index]],
+            float(predictions.confidence[index]),
             False,
             data.rows[index]["image_id"],
         )
         for index, image, heat in zip(worst, images, maps, strict=True)
     ]
-    note = f"the gravest of {(~of.right).sum()} mistakes among {len(of.labels)}; heat: evidence for the predicted class"
+    note = (
+        f"the gravest of {(~predictions.right).sum()} mistakes among {len(predictions.labels)}; "
+        "heat: evidence for the predicted class"
+    )
     write_board(folder / "mistakes.png", rows, f"{model.name} · {data.name}", note)
 
 
-def worst_mistakes(of: Predictions, most: int = MISTAKES) -> NDArray[np.int64]:
-    """Wrong predictions, those furthest from the true class first, then the surest; int (m,), m <= most."""
-    away = np.abs(of.predicted - of.labels) if of.task.ordered else np.ones(len(of.labels))
-    order = np.lexsort((-of.confidence, -away))
-    return order[~of.right[order]][:most]
+def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> NDArray[np.int64]:
+    """Return the indices of wrong predictions, int (m,), m <= most: furthest from the true class first, then surest."""
+    away = (
+        np.abs(predictions.predicted - predictions.labels)
+        if predictions.task.ordered
+        else np.ones(len(predictions.labels))
+    )
+    order = np.lexsort((-predictions.confidence, -away))
+    return order[~predictions.right[order]][:most]

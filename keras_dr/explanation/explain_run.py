@@ -130,7 +130,8 @@ def explain_run(
     if not run.is_own(whole):
         measured = seen_in(run.own_set(), data) == ""
         if not measured.any():
-            raise KerasDrError(f"photographs that {run.folder} has not learned from", "none", "Choose another --split.")
+            message = f"{run.folder} has learned from all photographs in the split {split} of {data.folder}."
+            raise KerasDrError(message, "Choose another --split.")
         fresh = replace(data, rows=tuple(row for row, keep in zip(data.rows, measured, strict=True) if keep))
     companions = ExtraInputs(
         masked=_masked(whole, fresh),

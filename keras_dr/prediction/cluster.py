@@ -148,8 +148,9 @@ def _grade_parts(
         with connected(address, workers) as ray:
             for part, figures in map_on_workers(ray, partial(PartGrader, job), missing, workers, _DEATHS):
                 if figures is None:
+                    message = f"Part {part.number} cannot be graded: {_DEATHS} workers died over it."
                     remedy = "Look at its photographs in _photographs.jsonl; leave out those that kill."
-                    raise KerasDrError(f"part {part.number} to be graded", f"{_DEATHS} workers dead over it", remedy)
+                    raise KerasDrError(message, remedy)
                 found += figures
                 progress(found.photographs, total)
     return found

@@ -93,7 +93,8 @@ def grade_with_journal(file: Path, photographs: Sequence[Path], grade: Callable[
             if number in rows:
                 continue
             if begun[number] >= _BEGUN:
-                error = KerasDrError("a photograph that can be graded", DIED, "Look at it with another program.")
+                message = f"The photograph cannot be graded: {DIED}."
+                error = KerasDrError(message, "Look at it with another program.")
                 rows[number] = failed_row(printable(photograph), str(error))
             else:
                 note(number)

@@ -66,10 +66,10 @@ def predict(
         KerasDrError: neither a Run nor a Bundle, an unknown engine, or Keras for a Bundle.
     """
     if engine not in ENGINES:
-        raise KerasDrError(f"an engine among {', '.join(ENGINES)}", repr(engine), "Correct --engine.")
+        raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")
     is_run = (source / MANIFESTS["run"]).is_file()
     if engine == "keras" and not is_run:
-        raise KerasDrError(f"a run at {source} for Keras", "none", "Leave --engine out, or name the run.")
+        raise KerasDrError(f"Keras needs a run, but {source} is none.", "Leave --engine out, or name the run.")
     bundle = Bundle.load(bundle_at(source))
     if not is_run:  # one that may come from elsewhere
         try_model(bundle.model_path(bundle.default_variant()))

@@ -78,12 +78,12 @@ def read_copy_square(record: Record, spec: Preprocessing) -> NDArray[np.uint8]:
     try:
         image = copy_square(_read(record, spec)[1])
     except _UnusableError as error:
-        image, found = None, str(error)
+        image, fault = None, str(error)
     else:
-        found = "a smaller one"
+        fault = "It is smaller now"
     if image is None:
-        remedy = "Give the command again; it goes on from here."
-        raise KerasDrError(f"the photograph {record.path} as it was a moment ago", found, remedy)
+        message = f"The photograph {record.path} is not as it was a moment ago: {fault.rstrip('.')}."
+        raise KerasDrError(message, "Give the command again; it goes on from here.")
     return image
 
 

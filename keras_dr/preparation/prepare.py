@@ -195,8 +195,9 @@ def prepare_records(
         outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
-            found = f"none among {len(records)}; the first: {rejected[0]['source']}: {rejected[0]['reason']}"
-            raise KerasDrError(f"readable photographs in {source}", found, "Check SOURCE.")
+            first = f"{rejected[0]['source']}: {rejected[0]['reason'].rstrip('.')}"
+            message = f"{source} has no readable photographs (number tried: {len(records)}). The first is {first}."
+            raise KerasDrError(message, "Check SOURCE.")
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
         rows, leaks, copies = _divide(kept, spec, label_space, shares, seed, keep_leaks)
         rejected += [] if keep_leaks else leaks
@@ -237,8 +238,8 @@ def _room_for(target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        remedy = "Free some; the same command then goes on from here."
-        raise KerasDrError(f"room on the disk of {target}", f"none: {error.strerror}", remedy) from error
+        message = f"There is no room on the disk of {target}: {error.strerror}."
+        raise KerasDrError(message, "Free some; the same command then goes on from here.") from error
 
 
 def _relative_source(source: Path, target: Path) -> str:
@@ -333,8 +334,9 @@ def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
     counts = {split: {name: pairs[split, name] for name in (task.classes if labelled else ("",))} for split in SPLITS}
     taught = [name for name, count in counts["train"].items() if count]
     if labelled and len(taught) < 2:
-        found = f"of {', '.join(taught) or 'none'} alone"
-        raise KerasDrError("training photographs of two or more classes", found, "Add some, or choose another --task.")
+        classes = f"of the class {taught[0]} alone" if taught else "of no class"
+        message = f"The training photographs are {classes}, but training needs two or more classes."
+        raise KerasDrError(message, "Add photographs of other classes, or choose another --task.")
     return counts
 
 

@@ -78,16 +78,17 @@ class PreparedSet:
         about, task, spec = _read_about(folder)
         file = folder / "manifest.csv"
         if not file.is_file() or folders.sha256_of(file) != about["manifest_sha256"]:
-            found = "another" if file.is_file() else "no file"
+            fault = "is not as prepare wrote it (sha256 in prepared.json)" if file.is_file() else "does not exist"
             remedy = "Prepare the set again; to change labels or splits, change the source."
-            raise KerasDrError(f"{file} as prepare wrote it (sha256 in prepared.json)", found, remedy)
+            raise KerasDrError(f"The file {file} {fault}.", remedy)
         rows = _read_rows(file, set(task.classes))
         images = {entry.name for entry in os.scandir(folder / "images")} if (folder / "images").is_dir() else set()
         gone = [row["image_id"] for row in rows if f"{row['image_id']}.png" not in images]
         if gone:
-            raise KerasDrError(
-                f"{len(rows)} photographs in {folder / 'images'}", f"{gone[0]}.png gone", "Prepare again."
+            message = (
+                f"The folder {folder / 'images'} lacks {gone[0]}.png (photographs lost: {len(gone)} of {len(rows)})."
             )
+            raise KerasDrError(message, _AGAIN)
         photographs = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
         return cls(folder, task, spec, rows, photographs, about=about)
 
@@ -113,8 +114,9 @@ class PreparedSet:
         """
         rows = tuple(row for row in self.rows if name in ("all", row["split"]))
         if not rows:
-            found = ", ".join(f"{key} {n}" for key, n in Counter(row["split"] for row in self.rows).items())
-            raise KerasDrError(f"photographs in the split {name!r} of {self.folder}", found, "Choose another --split.")
+            counts = ", ".join(f"{key} {n}" for key, n in Counter(row["split"] for row in self.rows).items())
+            message = f"The split {name!r} of {self.folder} has no photographs. The set has: {counts or 'none'}."
+            raise KerasDrError(message, "Choose another --split.")
         return replace(self, rows=rows)
 
     def folded(self, fold: Fold) -> "PreparedSet":
@@ -149,9 +151,10 @@ class PreparedSet:
         names = [(row, _class_of(row, task)) for row in self.rows]
         rows = tuple(row | {"label": name} for row, name in names if name)
         if not rows:
-            found = f"{self.task.name} ({', '.join(self.task.classes)}) in {self.folder}"
-            expected = f"labels that have a class of the run's task, {task.name} ({', '.join(task.classes)})"
-            raise KerasDrError(expected, found, f"Prepare with --task {task.name}.")
+            theirs = f"{task.name} ({', '.join(task.classes)})"
+            ours = f"{self.task.name} ({', '.join(self.task.classes)})"
+            message = f"No label in {self.folder}, whose task is {ours}, has a class of the run's task, {theirs}."
+            raise KerasDrError(message, f"Prepare with --task {task.name}.")
         return replace(self, task=task, rows=rows)
 
     def index_of(self, image_id: str) -> int:
@@ -163,8 +166,8 @@ class PreparedSet:
         ids = [row["image_id"] for row in self.rows]
         if image_id not in ids:
             near = ", ".join(difflib.get_close_matches(image_id, ids) or ids[:3])
-            remedy = f"There are e.g. {near}; see manifest.csv."
-            raise KerasDrError(f"an image_id of {self.folder}", repr(image_id), remedy)
+            message = f"The set {self.folder} has no photograph with the image_id {image_id!r}."
+            raise KerasDrError(message, f"There are e.g. {near}; see manifest.csv.")
         return ids.index(image_id)
 
     def split_sha256(self, name: str) -> str:
@@ -184,7 +187,7 @@ class PreparedSet:
             KerasDrError: the photographs have no grades.
         """
         if not self.labelled:
-            raise KerasDrError(f"graded photographs in {self.folder}", "none", "These can be explained, no more.")
+            raise KerasDrError(f"The photographs in {self.folder} have no grades.", "They can only be explained.")
         return np.array([self.task.classes.index(row["label"]) for row in self.rows], np.int64)
 
     def image_files(self) -> list[str]:
@@ -255,9 +258,9 @@ def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
             sum(about["counts"][split].values())
         os.fspath(about["manifest_sha256"]), os.fspath(about.get("source", ""))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        found = f"{type(error).__name__}: {error}"
-        expected = f"in {folder / folders.MANIFESTS['prepared']} what prepare writes"
-        raise KerasDrError(expected, found, _AGAIN) from error
+        file = folder / folders.MANIFESTS["prepared"]
+        message = f"The file {file} is not as prepare wrote it: {type(error).__name__}: {error}."
+        raise KerasDrError(message, _AGAIN) from error
     return about, task, spec
 
 
@@ -274,22 +277,24 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
             columns = next(reader, [])
             cells = [row for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise KerasDrError(f"a table as prepare wrote it in {file}", str(error), _AGAIN) from error
+        raise KerasDrError(f"The file {file} is not a table as prepare wrote it: {error}.", _AGAIN) from error
     wrong = [column for column in COLUMNS if columns.count(column) != 1]
     if wrong:
-        raise KerasDrError(f"the column {wrong[0]} once in {file}", str(columns.count(wrong[0])), _AGAIN)
+        message = f"The table {file} must have the column {wrong[0]} once, but has it {columns.count(wrong[0])} times."
+        raise KerasDrError(message, _AGAIN)
     uneven = [row for row in cells if len(row) != len(columns)]
     if uneven:
-        raise KerasDrError(f"{len(columns)} cells a row in {file}", f"{len(uneven[0])}", _AGAIN)
+        message = f"The table {file} must have {len(columns)} cells in each row, but one row has {len(uneven[0])}."
+        raise KerasDrError(message, _AGAIN)
     rows = tuple(dict(zip(columns, row, strict=True)) for row in cells)
     for key, pattern in _CELLS.items() | ({"stretched": _STRETCHED}.items() if "stretched" in columns else set()):
         strange = next((row[key] for row in rows if not pattern.fullmatch(row[key])), None)
         if strange is not None:
-            raise KerasDrError(f"a {key} that prepare writes in {file}", brief(strange), _AGAIN)
+            raise KerasDrError(f"The table {file} has a {key} that prepare never writes: {brief(strange)}.", _AGAIN)
     for key, known in {"split": set(SPLITS), "label": classes | {""}}.items():
         unknown = {row[key] for row in rows} - known
         if unknown:
-            raise KerasDrError(f"a {key} that prepare writes in {file}", repr(min(unknown)), _AGAIN)
+            raise KerasDrError(f"The table {file} has a {key} that prepare never writes: {min(unknown)!r}.", _AGAIN)
     if len({row["image_id"] for row in rows}) < len(rows):
-        raise KerasDrError(f"each image_id once in {file}", "one twice", _AGAIN)
+        raise KerasDrError(f"The table {file} has an image_id twice.", _AGAIN)
     return rows

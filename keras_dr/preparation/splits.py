@@ -25,8 +25,9 @@ class SplitShares:
 
     def __post_init__(self) -> None:
         if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
-            found = f"--val {self.val} and --test {self.test}"
-            raise KerasDrError("two shares above 0 that leave something for training", found, "Choose smaller ones.")
+            shares = f"--val {self.val} and --test {self.test}"
+            message = f"The shares {shares} are not both above 0, or leave nothing for training."
+            raise KerasDrError(message, "Choose two shares above 0 whose sum is below 1.")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def check_seed(seed: int) -> None:
         KerasDrError: it is not in 0 to `MAX_SEED`.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise KerasDrError(f"a seed from 0 to {MAX_SEED}", str(seed), "Choose another --seed.")
+        raise KerasDrError(f"The seed {seed} is not from 0 to {MAX_SEED}.", "Choose another --seed.")
 
 
 def assign_splits(
@@ -142,10 +143,8 @@ def assign_splits(
             splits[pool[_cut(label_array[pool], group_array[pool], share, seed)]] = name
     for name in ("train", "val", "test"):
         if name not in splits:
-            found = f"{len(set(groups))} patients or groups in all"
-            raise KerasDrError(
-                f"photographs for the {name} split", found, "Add photographs, or change --val and --test."
-            )
+            message = f"The {name} split gets no photographs (patients or groups in all: {len(set(groups))})."
+            raise KerasDrError(message, "Add photographs, or change --val and --test.")
     return splits.tolist()
 
 
@@ -214,8 +213,11 @@ def fold_numbers(labels: Sequence[int], groups: Sequence[Hashable], folds: int) 
     label_array, group_array = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = np.bincount(label_array)
     if min(there, counts.max()) < folds:
-        found = f"{there} in all, {counts.max()} photographs of the most frequent class"
-        raise KerasDrError(f"patients or groups for {folds} folds", found, "Choose fewer --folds.")
+        message = (
+            f"There are too few patients or groups, or too few photographs of one class, for {folds} folds "
+            f"(patients or groups: {there}; photographs of the most frequent class: {counts.max()})."
+        )
+        raise KerasDrError(message, "Choose fewer --folds.")
     best, best_cost = np.zeros(len(label_array), int), np.inf
     for attempt in range(_CANDIDATES):
         numbers = np.zeros(len(label_array), int)

@@ -150,7 +150,8 @@ def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], training: Trai
     monitor = training.recipe.monitor
     trained = [phase for phase in PHASES if (folder / f"{phase}.keras").is_file()]
     if not trained:
-        raise KerasDrError("at least one epoch", "0 in both phases", "Raise frozen.epochs or finetune.epochs.")
+        message = "Training needs at least one epoch, but both phases have 0."
+        raise KerasDrError(message, "Raise frozen.epochs or finetune.epochs.")
     kept = max(reversed(trained), key=lambda phase: measure.goodness(phases[phase][monitor], monitor))
     for phase in trained:
         finish_model_file(folder / f"{phase}.keras", training)

@@ -233,13 +233,13 @@ def write_set(folder: Path, manifest: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("\na,", "\n../images/a,", "gone"),
-        ("\na,", "\n/etc/passwd,", "gone"),
-        ("\nb,", "\na,", "each image_id once"),
-        ("train", "../../x", "a split that prepare writes"),
-        ("mild", "plague", "a label that prepare writes"),
+        ("\na,", "\n../images/a,", "lacks"),
+        ("\na,", "\n/etc/passwd,", "lacks"),
+        ("\nb,", "\na,", "an image_id twice"),
+        ("train", "../../x", "a split that prepare never writes"),
+        ("mild", "plague", "a label that prepare never writes"),
         ("patient_id", "patient", "the column patient_id once"),
-        (",train,", ",train,,", "cells a row"),
+        (",train,", ",train,,", "cells in each row"),
         ("grade", "level", "the column grade once"),
         ("gradable", "good", "the column gradable once"),
     ],
@@ -259,13 +259,13 @@ def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str,
     lines = [line.split(",") for line in (small_set / "manifest.csv").read_text().splitlines()]
     lines[2][lines[0].index(column)] = cell
     write_set(small_set, "\n".join(map(",".join, lines)))
-    with pytest.raises(KerasDrError, match=f"a {column} that prepare writes.*{cell}"):
+    with pytest.raises(KerasDrError, match=f"a {column} that prepare never writes.*{cell}"):
         PreparedSet.load(small_set)
 
 
 def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "run.json", '{"schema_version": 1, "data": []}')
-    with pytest.raises(KerasDrError, match="as train and evaluate wrote it; found TypeError"):
+    with pytest.raises(KerasDrError, match="not as train and evaluate wrote it: TypeError"):
         load_evaluated_runs([tmp_path, tmp_path], "test")
 
 

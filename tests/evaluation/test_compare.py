@@ -19,7 +19,7 @@ LABELS = np.arange(N) % 5
 NAMES = [f"i{index:03}" for index in range(N)]
 
 
-def predictions(wrong: int, seed: int = 0) -> Predictions:
+def make_predictions(wrong: int, seed: int = 0) -> Predictions:
     """The first `wrong` photographs are called no_dr or mild, the others rightly; a little noise in the scores."""
     predicted = np.where(np.arange(N) < wrong, (LABELS + 1) % 2, LABELS)
     noise = np.random.default_rng(seed).dirichlet(np.ones(5), N)
@@ -39,45 +39,45 @@ HISTORY = [
 ]
 
 
-def contender(name: str, of: Predictions) -> EvaluatedRun:
-    return EvaluatedRun(name, ABOUT, HISTORY, 0.5, of, {"trainable": 1000, "latency_ms": 2.5})
+def contender(name: str, predictions: Predictions) -> EvaluatedRun:
+    return EvaluatedRun(name, ABOUT, HISTORY, 0.5, predictions, {"trainable": 1000, "latency_ms": 2.5})
 
 
 @pytest.fixture
-def found() -> comparison.Comparison:
+def compared() -> comparison.Comparison:
     runs_ = [
-        contender("bad", predictions(70)),
-        contender("good", predictions(10, 1)),
-        contender("fair", predictions(12)),
+        contender("bad", make_predictions(70)),
+        contender("good", make_predictions(10, 1)),
+        contender("fair", make_predictions(12)),
     ]
     return comparison.compare_evaluated(runs_, resamples=300)
 
 
 def test_where_patients_have_several_photographs_the_bootstrap_stands_alone() -> None:
-    pairs = [replace(predictions(wrong, seed), patients=np.arange(N) // 2) for wrong, seed in ((40, 0), (20, 1))]
-    found = comparison.compare_evaluated(
-        [contender(name, of) for name, of in zip("ab", pairs, strict=True)], resamples=300
+    pairs = [replace(make_predictions(wrong, seed), patients=np.arange(N) // 2) for wrong, seed in ((40, 0), (20, 1))]
+    compared = comparison.compare_evaluated(
+        [contender(name, predictions) for name, predictions in zip("ab", pairs, strict=True)], resamples=300
     )
     drawn = []
     for weights in resamples(pairs[0].patients, 300):
-        areas = [comparison.figures(one, weights)["auroc_referable"] for one in found.contenders]
+        areas = [comparison.figures(one, weights)["auroc_referable"] for one in compared.contenders]
         drawn.append(areas[0] - areas[1])
-    area, accuracy = (found.differences[0, 1, key] for key in ("auroc_referable", "accuracy"))
+    area, accuracy = (compared.differences[0, 1, key] for key in ("auroc_referable", "accuracy"))
     assert area.interval == pytest.approx(np.quantile(np.concatenate(drawn), (0.025, 0.975)))
     assert area.p is None and accuracy.p is None
 
 
-def test_differences_are_of_the_figures(found: comparison.Comparison) -> None:
-    one = found.differences[0, 1, "accuracy"]
-    assert one.value == pytest.approx(found.values[0]["accuracy"] - found.values[1]["accuracy"])
+def test_differences_are_of_the_figures(compared: comparison.Comparison) -> None:
+    one = compared.differences[0, 1, "accuracy"]
+    assert one.value == pytest.approx(compared.values[0]["accuracy"] - compared.values[1]["accuracy"])
     assert one.clear and one.p < 1e-6 and one.interval[0] <= one.value <= one.interval[1]
-    assert found.difference(1, 0, "accuracy").value == -one.value
-    assert found.differences[0, 1, "auroc_referable"].p is not None
+    assert compared.difference(1, 0, "accuracy").value == -one.value
+    assert compared.differences[0, 1, "auroc_referable"].p is not None
 
 
-def test_the_best_is_marked_only_beyond_chance(found: comparison.Comparison) -> None:
-    assert found.best("accuracy") is None  # good and fair are too near
-    two = comparison.compare_evaluated(found.contenders[:2], resamples=300)
+def test_the_best_is_marked_only_beyond_chance(compared: comparison.Comparison) -> None:
+    assert compared.best("accuracy") is None  # good and fair are too near
+    two = comparison.compare_evaluated(compared.contenders[:2], resamples=300)
     assert two.best("accuracy") == 1
     marked = {row[0]: row for row in comparison.figures_table(two).rows}
     assert marked["good"][3].endswith("*") and not marked["bad"][3].endswith("*")
@@ -86,7 +86,7 @@ def test_the_best_is_marked_only_beyond_chance(found: comparison.Comparison) -> 
 
 def test_a_run_against_itself_differs_in_nothing() -> None:
     same = comparison.compare_evaluated(
-        [contender("a", predictions(10)), contender("b", predictions(10))], resamples=50
+        [contender("a", make_predictions(10)), contender("b", make_predictions(10))], resamples=50
     )
     assert {(one.value, one.clear) for one in same.differences.values()} == {(0.0, False)}
     assert same.differences[0, 1, "accuracy"].p == same.differences[0, 1, "auroc_referable"].p == 1.0
@@ -94,20 +94,20 @@ def test_a_run_against_itself_differs_in_nothing() -> None:
 
 def test_classes_without_order_or_referral_are_compared_by_what_exists() -> None:
     task = Task("classes", ("oval", "round", "square"), ())
-    of = Predictions(np.array([0, 1, 2, 0]), np.eye(3)[[0, 1, 1, 0]], task)
-    two = comparison.compare_evaluated([contender("a", of), contender("b", of)], resamples=20)
+    predictions = Predictions(np.array([0, 1, 2, 0]), np.eye(3)[[0, 1, 1, 0]], task)
+    two = comparison.compare_evaluated([contender("a", predictions), contender("b", predictions)], resamples=20)
     assert set(two.values[0]) == {"accuracy", "macro_f1", "weighted_f1"}
 
 
-def test_tables_and_pictures_are_written(found: comparison.Comparison, tmp_path: Path) -> None:
-    comparison_files.write_comparison(tmp_path / "out", found)
+def test_tables_and_pictures_are_written(compared: comparison.Comparison, tmp_path: Path) -> None:
+    comparison_files.write_comparison(tmp_path / "out", compared)
     names = {"figures.csv", "differences.csv", "costs.csv", "comparison.md", "figures.png", "curves.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
     with (tmp_path / "out" / "costs.csv").open() as stream:
         row = next(csv.DictReader(stream))
     assert (row["parameters"], row["trainable"], row["training min"]) == ("12,345", "1,000", "3.0")
     assert "| bad - good | accuracy |" in (tmp_path / "out" / "comparison.md").read_text()
-    assert "clear" in comparison_files.comparison_text(found)
+    assert "clear" in comparison_files.comparison_text(compared)
 
 
 def test_smoothing_by_hand() -> None:
@@ -116,14 +116,14 @@ def test_smoothing_by_hand() -> None:
     assert drawn == pytest.approx([1, (0.24 + 0.8) / 0.64, (0.24 + 0.8) / 0.64])
 
 
-def write_run(folder: Path, of: Predictions, names: list[str]) -> Path:
+def write_run(folder: Path, predictions: Predictions, names: list[str]) -> Path:
     evaluated = folder / "evaluation" / "small-test"
     evaluated.mkdir(parents=True)
     rows = [
-        {"image_id": name, "patient_id": name, "split": "test", "label": of.task.classes[label]}
-        for name, label in zip(names, of.labels, strict=True)
+        {"image_id": name, "patient_id": name, "split": "test", "label": predictions.task.classes[label]}
+        for name, label in zip(names, predictions.labels, strict=True)
     ]
-    write_predictions(evaluated / "predictions.csv", rows, of, 0.5)
+    write_predictions(evaluated / "predictions.csv", rows, predictions, 0.5)
     digest = folders.sha256_of(evaluated / "predictions.csv")
     figures = {"model_sha256": "m", "predictions_sha256": digest, "operating_point": {"threshold": 0.5}}
     (evaluated / "metrics.json").write_text(json.dumps(figures))
@@ -132,19 +132,20 @@ def write_run(folder: Path, of: Predictions, names: list[str]) -> Path:
 
 
 def test_photographs_are_brought_into_one_order(tmp_path: Path) -> None:
-    of = predictions(10)
-    first = write_run(tmp_path / "first", of, NAMES)
-    second = write_run(tmp_path / "second", of.subset(np.arange(N)[::-1]), NAMES[::-1])
+    predictions = make_predictions(10)
+    first = write_run(tmp_path / "first", predictions, NAMES)
+    second = write_run(tmp_path / "second", predictions.subset(np.arange(N)[::-1]), NAMES[::-1])
     one, other = comparison.load_evaluated_runs([first, second])
-    assert (one.of.labels == other.of.labels).all() and one.of.probabilities == pytest.approx(other.of.probabilities)
+    assert (one.predictions.labels == other.predictions.labels).all()
+    assert one.predictions.probabilities == pytest.approx(other.predictions.probabilities)
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
-    first = write_run(tmp_path / "first", predictions(10), NAMES)
-    second = write_run(tmp_path / "second", predictions(10), [*NAMES[:-1], "other"])
+    first = write_run(tmp_path / "first", make_predictions(10), NAMES)
+    second = write_run(tmp_path / "second", make_predictions(10), [*NAMES[:-1], "other"])
     with pytest.raises(KerasDrError, match="two or more"):
         comparison.load_evaluated_runs([first])
-    with pytest.raises(KerasDrError, match="2 other ones"):
+    with pytest.raises(KerasDrError, match="2 in all belong to only one"):
         comparison.load_evaluated_runs([first, second])
     metrics_file = second / "evaluation" / "small-test" / "metrics.json"
     metrics_file.write_text(json.dumps({"model_sha256": "m"}))

@@ -139,7 +139,7 @@ def test_a_set_without_grades_is_prepared_with_its_masks(ungraded: Path) -> None
     assert {(row["grade"], row["label"]) for row in data.rows} == {("", "")}
     assert sum(count[""] for count in about["counts"].values()) == 60
     assert "optic_disc" in data.masks(0)
-    with pytest.raises(KerasDrError, match="graded photographs"):
+    with pytest.raises(KerasDrError, match="have no grades"):
         data.labels()
 
 

@@ -55,7 +55,7 @@ def test_patients_whom_official_splits_put_on_both_sides_are_counted(photographs
 
 
 def test_a_seed_out_of_range_is_refused_before_any_work(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="a seed from 0"):
+    with pytest.raises(KerasDrError, match="is not from 0 to"):
         prepare(photographs, tmp_path / "set", seed=2**32)
     assert not (tmp_path / ".set.partial").exists()
 
@@ -90,7 +90,7 @@ def test_one_class_alone_in_training_is_refused(photographs: Path, tmp_path: Pat
         row["split"] = "train" if row["grade"] == "1" else "test"
     rows[0]["split"], rows[1]["split"] = "val", "val"
     (source / "labels.csv").write_bytes(encode_csv(tuple(rows[0]), rows))
-    with pytest.raises(KerasDrError, match="found of mild alone"):
+    with pytest.raises(KerasDrError, match="of the class mild alone"):
         prepare(source, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 
