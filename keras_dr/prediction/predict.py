@@ -13,7 +13,7 @@ from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import find_images, printable
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
@@ -52,19 +52,33 @@ class GradedPhotographs:
 
 
 def predict(
-    source: Path, images: Sequence[Path], engine: str = "litert", progress: Progress = no_progress
+    source: Path | str,
+    images: Sequence[Path | str],
+    engine: str = "litert",
+    progress: Progress = no_progress,
 ) -> GradedPhotographs:
     """Grade photographs.
 
     Args:
-        source: a Run, whose float32 file is made once and kept inside it, or a Bundle, of which the default variant.
-        images: photographs as published, not prepared.
-        engine: one of `ENGINES`; "keras" needs a Run.
+        source: the folder of a Run, whose float32 file is made once and kept inside it, or of a Bundle, of which the
+            default variant is taken.
+        images: photographs as published, not prepared; folders of them; or tables that list them.
+        engine: "litert", or "keras" for a Run.
         progress: called with (photographs done, photographs).
 
+    Returns:
+        The gradings, and the photographs that could not be graded.
+
     Raises:
-        KerasDrError: neither a Run nor a Bundle, an unknown engine, or Keras for a Bundle.
+        KerasDrError: neither a Run nor a Bundle, an unknown engine, Keras for a Bundle, or no photographs.
+
+    Example:
+        >>> graded = dr.predict("bundles/idrid", ["eyes/"])
+        >>> graded.gradings[0].grade, len(graded.failures)
+        ('mild', 0)
     """
+    source = Path(source)
+    photographs = list(find_images(map(Path, images)))
     if engine not in ENGINES:
         raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")
     is_run = (source / MANIFESTS["run"]).is_file()
@@ -74,10 +88,10 @@ def predict(
     if not is_run:  # one that may come from elsewhere
         try_model(bundle.model_path(bundle.default_variant()))
     grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
-    results = grade(images, progress)
+    results = grade(photographs, progress)
     outcomes: list[Outcome] = [
         Failure(printable(image), str(result)) if isinstance(result, KerasDrError) else result
-        for image, result in zip(images, results, strict=True)
+        for image, result in zip(photographs, results, strict=True)
     ]
     return GradedPhotographs(bundle, outcomes)
 
