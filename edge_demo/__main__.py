@@ -182,8 +182,8 @@ def _writing(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = "Choose a folder that exists, may be written and has room."
-        raise KerasDrError(f"to write {printable(target)}", error.strerror or str(error), remedy) from error
+        message = f"{printable(target)} cannot be written: {error.strerror or error}."
+        raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
 
 
 def _load(arguments: argparse.Namespace) -> Grader:

@@ -109,15 +109,20 @@ class Bundle:
 
     def _check(self, where: str) -> None:
         if not all(0 <= index < len(self.classes) for index in self.referable):
-            expected = f"referable class indices from 0 to {len(self.classes) - 1} in {where}"
-            raise KerasDrError(expected, str(list(self.referable)), EXPORT_AGAIN)
+            indices = f"from 0 to {len(self.classes) - 1}"
+            message = (
+                f"The list 'referable' in {where} may hold class indices {indices}, but is {list(self.referable)}."
+            )
+            raise KerasDrError(message, EXPORT_AGAIN)
         for key, values in (("classes", self.classes), ("referable", self.referable)):
             if len(set(values)) < len(values):
-                raise KerasDrError(f"each of {key!r} once in {where}", repr(list(values))[:80], EXPORT_AGAIN)
+                message = f"The list {key!r} in {where} holds a value twice: {repr(list(values))[:80]}."
+                raise KerasDrError(message, EXPORT_AGAIN)
         if self.decision not in DECISIONS:
-            raise KerasDrError(f"a decision among {', '.join(DECISIONS)} in {where}", self.decision, EXPORT_AGAIN)
+            message = f"The decision in {where} is {self.decision!r}, which is none of {', '.join(DECISIONS)}."
+            raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
-            raise KerasDrError(f"a threshold of 0 or more in {where}", str(self.threshold), EXPORT_AGAIN)
+            raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
 
     @property
     def positive(self) -> str:
@@ -136,7 +141,8 @@ class Bundle:
             KerasDrError: no such variant, its file is missing, or its content is not what was exported.
         """
         if variant not in self.models:
-            raise KerasDrError(f"a variant among {', '.join(self.models)}", repr(variant), "Choose one of these.")
+            message = f"The bundle has no variant {variant!r}; it has {', '.join(self.models)}."
+            raise KerasDrError(message, "Choose one of these.")
         return verified(self.folder, self.models[variant])
 
 
@@ -148,11 +154,12 @@ def verified(folder: Path, model: ModelFile) -> Path:
     """
     path = folder / model.file
     if not path.is_file():
-        raise KerasDrError(f"the model file {path}", "no such file", EXPORT_AGAIN)
+        raise KerasDrError(f"The model file {path} does not exist.", EXPORT_AGAIN)
     digest = sha256_of(path)
     if digest != model.sha256.lower():
-        expected = f"SHA-256 {model.sha256} for {path}"
-        raise KerasDrError(expected, f"{digest} ({path.stat().st_size} bytes)", EXPORT_AGAIN)
+        message = f"The file {path} ({path.stat().st_size} bytes) has the SHA-256 {digest}"
+        message += f", but the manifest says {model.sha256}."
+        raise KerasDrError(message, EXPORT_AGAIN)
     return path
 
 
@@ -169,40 +176,42 @@ def _quality_limits(manifest: dict[str, Any], where: str) -> dict[str, tuple[flo
     limits = _value(manifest, "quality_limits", dict, where)
     pairs = {name: _list(limits, name, (int, float), where) for name in limits}
     if set(pairs) != set(MEASURES) or any(len(pair) != 2 for pair in pairs.values()):
-        expected = f"two limits each of {', '.join(MEASURES)} in {where}"
-        raise KerasDrError(expected, repr(limits)[:80], EXPORT_AGAIN)
+        message = f"The key 'quality_limits' in {where} must hold two limits each of {', '.join(MEASURES)}"
+        raise KerasDrError(f"{message}, but is {repr(limits)[:80]}.", EXPORT_AGAIN)
     return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
 
 
 def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """content[key], checked to be of `kind`; a bool is no number here."""
+    """Return content[key], checked to be of `kind`; a bool is no number here."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    expected = f"{' or '.join(k.__name__ for k in kinds)} {key!r} in {where}"
     if key not in content:
-        raise KerasDrError(expected, "no such key", EXPORT_AGAIN)
+        raise KerasDrError(f"There is no key {key!r} in {where}.", EXPORT_AGAIN)
     value = content[key]
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise KerasDrError(expected, repr(value)[:80], EXPORT_AGAIN)
+        names = " or ".join(one.__name__ for one in kinds)
+        message = f"The value of {key!r} in {where} is {repr(value)[:80]}, which is not of type {names}."
+        raise KerasDrError(message, EXPORT_AGAIN)
     if kind in (list, dict) and not value:
-        raise KerasDrError(expected, "an empty one", EXPORT_AGAIN)
+        raise KerasDrError(f"The value of {key!r} in {where} is empty.", EXPORT_AGAIN)
     return value
 
 
 def _list(
     content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str, or_empty: bool = False
 ) -> list[Any]:
-    """content[key], checked to be a list that holds only `kind`, and is not empty unless it may be."""
+    """Return content[key], checked to be a list that holds only `kind`, and is not empty unless it may be."""
     if or_empty and content.get(key) == []:
         return []
     values = _value(content, key, list, where)
     if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
         names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
-        raise KerasDrError(f"a list of {names} as {key!r} in {where}", repr(values)[:80], EXPORT_AGAIN)
+        message = f"The list {key!r} in {where} may hold only {names}, but is {repr(values)[:80]}."
+        raise KerasDrError(message, EXPORT_AGAIN)
     return values
 
 
 def model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
-    """The entry `name`, checked.
+    """Return the entry `name`, checked.
 
     Raises:
         KerasDrError: a key that is missing or of the wrong kind, or a file outside the bundle.
@@ -210,5 +219,6 @@ def model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
     entry = _value(models, name, dict, where)
     file = _value(entry, "file", str, where)
     if Path(file).name != file:
-        raise KerasDrError(f"a file name without folders for {name!r} in {where}", repr(file), EXPORT_AGAIN)
+        message = f"The file of {name!r} in {where} must be a name without folders, but is {file!r}."
+        raise KerasDrError(message, EXPORT_AGAIN)
     return ModelFile(file, _value(entry, "sha256", str, where), _value(entry, "size_bytes", int, where))

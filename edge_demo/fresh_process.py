@@ -1,6 +1,6 @@
-"""Work in a fresh process that answers with one JSON value: it inherits nothing, and takes nobody with it if it dies.
+"""Work in a fresh process that answers with one JSON value: it inherits nothing, and its death ends no other process.
 
-REQUEST is JSON, more bytes may come on the standard input. The answer is the one line of the standard output that
+REQUEST is JSON; further bytes may come on the standard input. The answer is the one line of the standard output that
 starts with `_MARK`, whatever else a runtime prints.
 """
 
@@ -18,18 +18,18 @@ _MARK = "edge_demo.fresh_process:"
 
 
 def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: float, given: bytes = b"") -> Any:
-    """What `python -m MODULE REQUEST` answers.
+    """Return the answer of `python -m MODULE REQUEST`.
 
     Args:
         module: a module that ends in `answer(...)`.
         request: JSON value.
-        what: the work in words, for the message of an error.
-        remedy: what to do where it dies or does not end.
-        seconds: how long it may take.
-        given: for its standard input.
+        what: a noun phrase for the work, for the message of an error.
+        remedy: what to do if the process dies or does not end.
+        seconds: how long the process may take.
+        given: bytes for its standard input.
 
     Raises:
-        KerasDrError: the one that was raised there, or that the process died or did not end.
+        KerasDrError: the work raised it, or the process died or did not end.
     """
     root = str(Path(__file__).resolve().parents[1])
     search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -42,14 +42,15 @@ def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: f
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise KerasDrError(what, f"no end after {error.timeout:.0f} s", remedy) from error
+        raise KerasDrError(f"The process for {what} did not end within {error.timeout:.0f} s.", remedy) from error
     answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not answers:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise KerasDrError(what, f"a process that ended with {done.returncode}: {last[0]}", remedy)
+        raise KerasDrError(f"The process for {what} ended with {done.returncode}: {last[0].rstrip('.')}.", remedy)
     found = json.loads(answers[-1][len(_MARK) :])
     if "error" in found:
-        raise KerasDrError(*found["error"])
+        message, remedy = found["error"]
+        raise KerasDrError(message, remedy)
     return found["result"]
 
 
@@ -59,5 +60,5 @@ def answer(work: Callable[[dict[str, Any], bytes], Any]) -> None:
     try:
         found = {"result": work(json.loads(sys.argv[1]), sys.stdin.buffer.read())}
     except KerasDrError as error:
-        found = {"error": error.__reduce__()[1]}
+        found = {"error": [error.message, error.remedy]}
     print("\n" + _MARK + json.dumps(found), flush=True)

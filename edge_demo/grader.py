@@ -103,12 +103,13 @@ class Grading:
         """
         path = Path(path)
         if path.suffix.lower() != ".png":
-            raise KerasDrError("a heat map's file name that ends in .png", path.name, "Choose another name.")
+            message = f"The file name of a heat map must end in .png, but is {path.name}."
+            raise KerasDrError(message, "Choose another name.")
         try:
             write_bytes(path, mark_png(encode_png(self.overlay()), "heat map"))
         except OSError as error:
-            remedy = "Choose a folder that exists, may be written and has room."
-            raise KerasDrError(f"to write the heat map {path}", error.strerror or str(error), remedy) from error
+            message = f"The heat map {path} cannot be written: {error.strerror or error}."
+            raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
 
 
 class Grader:
@@ -133,7 +134,8 @@ class Grader:
             KerasDrError: unknown variant, or a model file that is missing, altered or not as the bundle describes.
         """
         if threads is not None and threads < 1:
-            raise KerasDrError("one thread or more", str(threads), "Choose another number of threads.")
+            message = f"The number of threads is {threads}; it must be 1 or more."
+            raise KerasDrError(message, "Choose another number of threads.")
         self.bundle = Bundle.load(bundle)
         self.margin = margin
         self.variant = variant or self.bundle.default_variant()
@@ -142,7 +144,9 @@ class Grader:
             self._model = load_runner(path, threads)
             self._check_signature(path)
         except (ValueError, RuntimeError) as error:
-            raise KerasDrError(f"a TFLite model with one signature in {path}", str(error), EXPORT_AGAIN) from error
+            reason = str(error).rstrip(".")
+            message = f"The file {path} cannot be loaded as a TFLite model with one signature: {reason}."
+            raise KerasDrError(message, EXPORT_AGAIN) from error
 
     def _check_signature(self, path: Path) -> None:
         size, count = self.bundle.preprocessing.size, len(self.bundle.classes)
@@ -153,13 +157,18 @@ class Grader:
         }
         details = {**self._model.get_input_details(), **self._model.get_output_details()}
         for name, (shape, dtype) in wanted.items():
-            expected = f"{name!r} {np.dtype(dtype)} {shape} in the signature of {path}".replace("None", "any")
             if name not in details:
-                raise KerasDrError(expected, f"only {', '.join(details)}", EXPORT_AGAIN)
+                message = f"The signature of the model {path} has no {name!r}, only {', '.join(details)}."
+                raise KerasDrError(message, EXPORT_AGAIN)
             found = tuple(int(length) for length in details[name]["shape"])
             same = len(found) == len(shape) and all(w in (None, f) for w, f in zip(shape, found, strict=True))
             if not same or details[name]["dtype"] != dtype:
-                raise KerasDrError(expected, f"{np.dtype(details[name]['dtype'])} {found}", EXPORT_AGAIN)
+                expected = f"{np.dtype(dtype)} {shape}".replace("None", "any")
+                actual = f"{np.dtype(details[name]['dtype'])} {found}"
+                message = (
+                    f"The tensor {name!r} in the signature of the model {path} is {actual}, but must be {expected}."
+                )
+                raise KerasDrError(message, EXPORT_AGAIN)
 
     def decode(self, photograph: bytes) -> Photograph:
         """Image file -> pixels at the scale that the model's input needs, and the fundus circle in them.
@@ -203,7 +212,8 @@ class Grader:
         image, fundus, faults, stretched = Prepared(*prepared)
         probabilities, heatmaps = outputs
         if not np.isfinite(probabilities).all():
-            raise KerasDrError("finite probabilities", str(probabilities.tolist()), "Choose another variant.")
+            message = f"The model's probabilities are not all finite numbers: {probabilities.tolist()}."
+            raise KerasDrError(message, "Choose another variant.")
         best = int(decide(probabilities[None], self.bundle.decision)[0])
         p_referable = float(probabilities[list(self.bundle.referable)].sum(dtype=np.float64))
         return Grading(

@@ -56,7 +56,7 @@ class ProfiledModel:
         try:
             self._library = ctypes.CDLL(str(next(folder.glob("libLiteRt.*"))))
         except (StopIteration, OSError) as error:
-            raise KerasDrError(f"LiteRT's library libLiteRt in {folder}", "none to load", REMEDY) from error
+            raise KerasDrError(f"LiteRT's library libLiteRt cannot be loaded from {folder}.", REMEDY) from error
         self._kept: list[object] = []
         environment, model = c_void_p(), c_void_p()
         self._call("CreateEnvironment", c_int(0), None, byref(environment))
@@ -67,7 +67,7 @@ class ProfiledModel:
         self._profiler = c_void_p()
         self._call("CompiledModelGetProfiler", self._model, byref(self._profiler))
         if not self._profiler:
-            raise KerasDrError("LiteRT to profile", "an option enable_profiling without effect", REMEDY)
+            raise KerasDrError("LiteRT does not profile: its option enable_profiling has no effect.", REMEDY)
         signature = c_void_p()
         self._call("GetModelSignature", model, c_size_t(0), byref(signature))
         self._inputs, self._outputs = (self._buffers(kind, environment, signature) for kind in ("Input", "Output"))
@@ -77,9 +77,9 @@ class ProfiledModel:
         try:
             status = getattr(self._library, f"LiteRt{name}")(*arguments)
         except AttributeError as error:
-            raise KerasDrError(f"a function LiteRt{name} in LiteRT's library", "none", REMEDY) from error
+            raise KerasDrError(f"LiteRT's library has no function LiteRt{name}.", REMEDY) from error
         if status:
-            raise KerasDrError(f"LiteRT's function LiteRt{name} to succeed", f"status {status}", REMEDY)
+            raise KerasDrError(f"LiteRT's function LiteRt{name} failed with status {status}.", REMEDY)
 
     def _keep(self, thing: "ctypes.Array[ctypes.c_char]") -> "ctypes.Array[ctypes.c_char]":
         """Against the garbage collector: the library keeps the address."""
@@ -119,7 +119,8 @@ class ProfiledModel:
         size, address = c_size_t(), c_void_p()
         self._call("GetTensorBufferPackedSize", c_void_p(buffer), byref(size))
         if size.value != len(data):
-            raise KerasDrError(f"an input of {size.value} bytes", f"{len(data)} bytes", "Export the bundle again.")
+            message = f"The model's input takes {size.value} bytes, but the photograph has {len(data)}."
+            raise KerasDrError(message, "Export the bundle again.")
         self._call("LockTensorBuffer", c_void_p(buffer), byref(address), c_int(_WRITE))
         ctypes.memmove(address, data, len(data))
         self._call("UnlockTensorBuffer", c_void_p(buffer))
@@ -145,5 +146,5 @@ class ProfiledModel:
         self._call("GetProfilerEvents", self._profiler, count, events)
         found = [(_RUNS_IN[e.type], e.tag.decode(), e.elapsed_us / 1000) for e in events if e.type in _RUNS_IN]
         if not found:
-            raise KerasDrError("operators in LiteRT's profile", "none", REMEDY)
+            raise KerasDrError("LiteRT's profile holds no operators.", REMEDY)
         return found

@@ -1,4 +1,4 @@
-"""Where a model's time goes: by kind of operator, as LiteRT's own profiler times them; a fresh process a model.
+"""Where a model's time goes: by kind of operator, as LiteRT's own profiler times them; a fresh process per model.
 
     python -m edge_demo.operators REQUEST     REQUEST: bundle, variant, threads, repeats (`apart`)
 
@@ -86,7 +86,7 @@ def profile_operators(
         variants: names of its models; None takes all.
         threads: numbers of threads.
         repeats: counted rounds, 1 or more.
-        progress: is told what is profiled next.
+        progress: is called with the name of the next profile.
 
     Raises:
         KerasDrError: no bundle, an unknown variant, an altered model, or another LiteRT than this can read.
@@ -97,7 +97,7 @@ def profile_operators(
         bundle.model_path(name)
         progress(f"operators of {name}")
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
-        what = f"the operators of {name} in LiteRT's profile"
+        what = f"the profile of the operators of {name}"
         found = ask("edge_demo.operators", request, what, REMEDY, 120 + 30 * repeats)
         kinds = tuple(Kind(**kind) for kind in found.pop("kinds"))
         profiles.append(OperatorProfile(name, count, repeats, kinds=kinds, **found))
@@ -141,7 +141,7 @@ def summed(rounds: Sequence[Sequence[tuple[str, str, float]]]) -> list[dict[str,
 
 
 def table(profiles: Sequence[OperatorProfile]) -> str:
-    """The profiles as lines of text: a block a model."""
+    """Return the profiles as lines of text: one block per model."""
     lines = []
     for one in profiles:
         plural = "s" if one.threads > 1 else ""

@@ -11,14 +11,15 @@ from keras_dr.core.errors import KerasDrError
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
-    """The PNG file of each photograph's heat map: `target` itself, or one named after the photograph inside it.
+    """Return the PNG file of each photograph's heat map: `target` itself, or a file in it named after the photograph.
 
     Raises:
         KerasDrError: one .png file for several photographs, or a heat map that would overwrite a photograph.
     """
     single = target.suffix.lower() == ".png" and not target.is_dir()
     if single and len(images) > 1:
-        raise KerasDrError(f"a folder for {len(images)} heat maps", str(target), "Pass a name without .png.")
+        message = f"The {len(images)} heat maps need a folder, but {target} names one .png file."
+        raise KerasDrError(message, "Pass a name without .png.")
     files, taken = [], set()
     for image in images:
         name, number = image.stem, 1
@@ -30,21 +31,23 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
     photographs = {image.resolve() for image in images}
     for file in files:
         if file.resolve() in photographs:
-            raise KerasDrError("heat maps apart from the photographs", str(file), "Choose another --heatmap.")
+            message = f"The heat map {file} would overwrite a photograph."
+            raise KerasDrError(message, "Choose another --heatmap.")
     return files
 
 
 def grade_file(grader: Grader, image: Path) -> Grading:
-    """`Grader.grade` of a file."""
+    """Grade a file by `Grader.grade`."""
     with one_of_many():
         return grader.grade(image)
 
 
 @contextmanager
 def one_of_many() -> Iterator[None]:
-    """A photograph that OpenCV or the memory cannot hold must not end the others' grading: a KerasDrError like any."""
+    """Raise a KerasDrError for a photograph that OpenCV or the memory cannot hold, so that the others are graded."""
     try:
         yield
     except (cv2.error, MemoryError) as error:
-        found = " ".join(f"{type(error).__name__}: {error}".split())
-        raise KerasDrError("a photograph that can be prepared here", found, "Reduce or crop it first.") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+        message = f"The photograph cannot be prepared here: {reason}."
+        raise KerasDrError(message, "Reduce or crop it first.") from error

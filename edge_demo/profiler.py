@@ -1,4 +1,4 @@
-"""Latency, memory and size of a bundle's models on this machine; one fresh process a measurement."""
+"""Latency, memory and size of a bundle's models on this machine; one fresh process per measurement."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -97,8 +97,8 @@ def parse_threads(text: str) -> list[int]:
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        expected = "numbers of threads joined by commas"
-        raise KerasDrError(expected, repr(text)[:80], "Write them as in 1,2.") from error
+        message = f"The numbers of threads are {repr(text)[:80]}, which are not whole numbers joined by commas."
+        raise KerasDrError(message, "Write them as in 1,2.") from error
     _check_threads(counts)
     return counts
 
@@ -106,8 +106,8 @@ def parse_threads(text: str) -> list[int]:
 def _check_threads(counts: Sequence[int]) -> None:
     wrong = [count for count in counts if not 1 <= count <= MAX_THREADS]
     if wrong:
-        expected = f"1 to {MAX_THREADS} threads (at most four for each core)"
-        raise KerasDrError(expected, str(wrong[0]), "Choose another number of threads.")
+        message = f"The number of threads is {wrong[0]}, not 1 to {MAX_THREADS} (at most four for each core)."
+        raise KerasDrError(message, "Choose another number of threads.")
 
 
 def profile(
@@ -126,9 +126,9 @@ def profile(
         variants: names of its models; None takes all.
         threads: numbers of threads, each 1 to `MAX_THREADS`.
         image: a photograph's file; None takes `synthetic_photograph()`, and `Measurement.image` says so.
-        repeats: counted rounds a measurement, 1 or more; a few rounds before them warm up.
-        progress: is told what is measured next.
-        runs: how often all of it is done, to show the noise.
+        repeats: counted rounds per measurement, 1 or more; a few rounds before them warm up.
+        progress: is called with the name of the next measurement.
+        runs: how often everything is measured, to show the noise.
 
     Raises:
         KerasDrError: no bundle, too many threads, an unknown variant, an altered model, no photograph, or a process
@@ -138,7 +138,8 @@ def profile(
     names = list(bundle.models) if variants is None else list(variants)
     _check_threads(threads)
     if repeats < 1 or runs < 1:
-        raise KerasDrError("1 or more repeats and runs", f"{repeats}, {runs}", "Choose another number.")
+        message = f"The number of repeats is {repeats} and that of runs {runs}; both must be 1 or more."
+        raise KerasDrError(message, "Choose another number.")
     for name in names:
         bundle.model_path(name)
     where = machine()
@@ -165,8 +166,9 @@ def _drop_from_cache(file: Path) -> None:
 
 
 def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
-    """What a fresh process measures."""
-    what = f"a measurement of {request['variant']} with {request['threads']} threads"
+    """Measure in a fresh process."""
+    count = request["threads"]
+    what = f"a measurement of {request['variant']} with {count} thread{'s' if count > 1 else ''}"
     return ask("edge_demo.measurement", request, what, LOOK, 120 + 30 * request["repeats"], image)
 
 
@@ -254,5 +256,5 @@ def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence
     try:
         _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows, **others})
     except OSError as error:
-        remedy = "Choose a folder that exists and may be written."
-        raise KerasDrError(f"to write {file}", error.strerror or str(error), remedy) from error
+        message = f"The file {file} cannot be written: {error.strerror or error}."
+        raise KerasDrError(message, "Choose a folder that exists and may be written.") from error

@@ -1,7 +1,7 @@
 """Load a model and invoke it in a process of its own, before it is trusted with this one.
 
 A TFLite file is a program for the runtime: a broken or hostile one can end the process, fill the memory or never end.
-The hash in the manifest tells of accidents; whoever makes a bundle also writes its hash.
+The hash in the manifest reveals accidents only: whoever makes a bundle also writes its hash.
 """
 
 import multiprocessing
@@ -22,7 +22,7 @@ _PASSED = "passed"
 
 
 def try_model(file: Path, seconds: float = SECONDS) -> None:
-    """See a model through an invoke in another process.
+    """Load a model and invoke it once, in another process.
 
     Raises:
         KerasDrError: it could not be loaded or invoked, ended that process, or took too long or too much memory.
@@ -42,19 +42,18 @@ def try_model(file: Path, seconds: float = SECONDS) -> None:
         found = receiver.recv_bytes(1000).decode(errors="replace") if receiver.poll(seconds) else _too_long(seconds)
     except (EOFError, OSError):
         process.join(1)
-        found = f"one that ended its process with {process.exitcode}"
+        found = f"its process ended with {process.exitcode}"
     finally:
         process.kill()
         process.join()
         receiver.close()
     if found != _PASSED:
-        raise KerasDrError(
-            f"a TFLite model that runs in {file}", found, "Copy the bundle again from where you trust it."
-        )
+        message = f"The TFLite model {file} does not run: {found.rstrip('.')}."
+        raise KerasDrError(message, "Copy the bundle again from where you trust it.")
 
 
 def _too_long(seconds: float) -> str:
-    return f"one that did not end within {seconds:.0f} s"
+    return f"it did not end within {seconds:.0f} s"
 
 
 def _report(file: Path, sender: Connection) -> None:
@@ -66,14 +65,14 @@ def _report(file: Path, sender: Connection) -> None:
 
 
 def _invoke(file: Path) -> str:
-    """An invoke on noise; `_PASSED` or why not, in a line."""
+    """Invoke the model on noise; return `_PASSED`, or the reason in one line."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     try:
         content = file.read_bytes()
         if content[4:8] != b"TFL3":
-            return "a file that is no TFLite model"
+            return "the file is no TFLite model"
         runner = load_runner(content, threads=1)
         inputs = runner.get_input_details().items()
         runner(**{name: rng.integers(0, 256, one["shape"]).astype(one["dtype"]) for name, one in inputs})

@@ -1,7 +1,8 @@
 """Grade what a camera drops into a folder: each photograph once, when it is whole, across restarts.
 
-The journal, a line of JSON a photograph, is the memory: what stands there with the same size and time of change is not
-graded again. A line is flushed to disk before the next photograph; one that a power failure cut is ignored.
+The journal, one line of JSON per photograph, is the memory: a file that is listed there with the same size and time of
+change is not graded again. Each line is flushed to disk before the next photograph; a line that a power failure cut is
+ignored.
 """
 
 import json
@@ -39,14 +40,14 @@ def watch(
         folder: what the camera writes to; subfolders are searched as well.
         journal: file to append to.
         interval_s: seconds between two looks.
-        rounds: looks; None for ever.
-        say: is told each line of the journal.
+        rounds: number of looks; None: without end.
+        say: is called with each line of the journal.
 
     Raises:
         KerasDrError: no such folder, or a journal that cannot be written.
     """
     if not folder.is_dir():
-        raise KerasDrError(f"a folder to watch at {printable(folder)}", "none", "Make it first.")
+        raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
     done = set(_read_journal(journal))
     before: set[Stamp] = set()
     look = 0
@@ -81,10 +82,10 @@ def _grade(grader: Grader, folder: Path, stamp: Stamp) -> dict[str, Any]:
 
 
 def check_journal(journal: Path) -> None:
-    """Refuse to append to a file that is there and is no journal: a photograph, a table.
+    """Refuse to append to an existing file that is no journal, such as a photograph or a table.
 
     Raises:
-        KerasDrError: it is none.
+        KerasDrError: the file is no journal.
     """
     content = journal.read_bytes() if journal.is_file() else b""
     cut_at_once = _BEGIN.startswith(content[: len(_BEGIN)])  # by a power failure, in its first line
@@ -100,8 +101,8 @@ def _append(journal: Path, line: dict[str, Any]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
-        remedy = "Choose a folder that exists, may be written and has room."
-        raise KerasDrError(f"to write {printable(journal)}", error.strerror or str(error), remedy) from error
+        message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
+        raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
 
 
 def _read_journal(journal: Path) -> Iterator[Stamp]:

@@ -186,11 +186,12 @@ def _check_photographs(model: keras.Model, spec: Preprocessing, *photographs: ND
     shape = (spec.size, spec.size, 3)
     for images in photographs:
         if not len(images) or images.dtype != np.uint8 or images.shape[1:] != shape:
-            found = f"{images.dtype} {images.shape}"
-            raise KerasDrError(f"photographs, uint8 (n, {spec.size}, {spec.size}, 3)", found, "Prepare the set again.")
+            actual = f"{images.dtype} {images.shape}"
+            message = f"The photographs are {actual}, but must be uint8 (n, {spec.size}, {spec.size}, 3) with n > 0."
+            raise KerasDrError(message, "Prepare the set again.")
     if model.input_shape[1:] != shape:
-        remedy = "Export with the Prepared set of the run."
-        raise KerasDrError(f"a model for photographs of {spec.size} pixels", str(model.input_shape), remedy)
+        message = f"The model's input is {model.input_shape}, but the photographs have {spec.size} pixels a side."
+        raise KerasDrError(message, "Export with the Prepared set of the run.")
 
 
 def _write_models(

@@ -20,7 +20,7 @@ from keras_dr.core.file_kinds import not_a_photograph
 from keras_dr.core.samples import to_eight_bits
 from keras_dr.core.tiff import read_directories, read_directory
 
-# a broken file is told by the KerasDrError; OpenCV's own lines beside it (a source file, a line) help no user
+# The KerasDrError reports a broken file; OpenCV's own lines in addition (a source file, a line) help no user.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Image = NDArray[np.uint8]
@@ -87,11 +87,12 @@ def read_header(data: bytes, page: str = "first") -> Header:
     if header is None or header.height < 1 or header.width < 1:
         raise not_a_photograph(data)
     if header.height * header.width * max(3, header.pixel_bytes) > 3 * MAX_PIXELS:
-        found = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
-        raise KerasDrError(f"a photograph of at most {MAX_PIXELS / 1e6:.0f} megapixels", found, "Reduce it first.")
+        size = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
+        message = f"The photograph has {size}; it may have at most {MAX_PIXELS / 1e6:.0f} megapixels of 3 bytes."
+        raise KerasDrError(message, "Reduce it first.")
     if data.startswith(_JPEG) and data.count(_SCAN) > MAX_SCANS:
-        found = f"{data.count(_SCAN)}"
-        raise KerasDrError(f"a JPEG of at most {MAX_SCANS} scans", found, "Copy the file again from its source.")
+        message = f"The JPEG file has {data.count(_SCAN)} scans; it may have at most {MAX_SCANS}."
+        raise KerasDrError(message, "Copy the file again from its source.")
     return header
 
 

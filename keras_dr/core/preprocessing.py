@@ -77,15 +77,19 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if not SIZES[0] <= self.size <= SIZES[1]:
-            raise KerasDrError(f"an image size from {SIZES[0]} to {SIZES[1]}", str(self.size), _CORRECT.format("size"))
+            message = f"The image size is {self.size}; it must be from {SIZES[0]} to {SIZES[1]}."
+            raise KerasDrError(message, _CORRECT.format("size"))
         if self.enhance.count("+") >= len(ENHANCEMENTS):
-            raise KerasDrError("each enhancement once", brief(self.enhance), "Leave out what is repeated.")
+            message = f"The enhancement {brief(self.enhance)} names one of its parts more than once."
+            raise KerasDrError(message, "Leave out what is repeated.")
         unknown = [name for name in self.enhance.split("+") if name not in ("none", *ENHANCEMENTS)]
         if unknown:
             known = ", ".join(("none", *ENHANCEMENTS))
-            raise KerasDrError(f"an enhancement among {known}", unknown[0], "Join several by '+', as in clahe+green.")
+            message = f"There is no enhancement {brief(unknown[0])}; there are {known}."
+            raise KerasDrError(message, "Join several by '+', as in clahe+green.")
         if self.fundus not in FUNDUS:
-            raise KerasDrError(f"fundus {' or '.join(FUNDUS)}", brief(self.fundus), _CORRECT.format("fundus"))
+            message = f"The fundus option is {brief(self.fundus)}; it must be {' or '.join(FUNDUS)}."
+            raise KerasDrError(message, _CORRECT.format("fundus"))
         if self.page not in PAGES:
             raise KerasDrError(f"The page is {brief(self.page)}, neither first nor largest.", _MAKE_AGAIN)
         if self.bits not in (None, UNDECIDED, *DEPTHS):

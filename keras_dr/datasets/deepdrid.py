@@ -41,8 +41,9 @@ def read(source: Path) -> list[Record]:
     """
     tables = _tables(source)
     if not tables:
-        expected = f"DeepDRiD's label files {' and '.join(f'{name}.csv' for name in _SETS.values())} in {source}"
-        raise KerasDrError(expected, "none", "Name the folder that holds regular_fundus_images.")
+        files = " and ".join(f"{name}.csv" for name in _SETS.values())
+        message = f"The folder {source} has none of DeepDRiD's label files {files}."
+        raise KerasDrError(message, "Name the folder that holds regular_fundus_images.")
     return [record for split, file in tables.items() for record in _read(file, split if len(tables) > 1 else "")]
 
 

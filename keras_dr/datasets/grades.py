@@ -81,7 +81,8 @@ class Task:
             return list(records), []
         left_out = [(record, self._reason(record)) for record in records if self.label(record) is None]
         if len(left_out) == len(records):
-            raise KerasDrError(f"photographs with a class of the task {self.name}", left_out[0][1], "Change --task.")
+            message = f"No photograph has a class of the task {self.name}. The first is left out for this reason"
+            raise KerasDrError(f"{message}: {left_out[0][1]}.", "Change --task.")
         return [record for record in records if self.label(record) is not None], left_out
 
     def _reason(self, record: Record) -> str:
@@ -187,7 +188,7 @@ def parse_grade(text: str) -> int:
 
 
 def _no_grade(found: str, remedy: str) -> KerasDrError:
-    return KerasDrError("an ICDR grade, 0 to 4 or one of " + ", ".join(ICDR), found, remedy)
+    return KerasDrError(f"The label is no ICDR grade, 0 to 4 or one of {', '.join(ICDR)}: {found}.", remedy)
 
 
 def _number(text: str) -> float:
@@ -200,13 +201,13 @@ def _number(text: str) -> float:
 
 
 def check_task(name: str) -> str:
-    """The name, if there is such a task.
+    """Return the name if there is such a task.
 
     Raises:
-        KerasDrError: there is none.
+        KerasDrError: there is no such task.
     """
     if name not in TASK_NAMES:
-        raise KerasDrError(f"a task among {', '.join(TASK_NAMES)}", repr(name), "Correct --task.")
+        raise KerasDrError(f"There is no task {name!r}; there are {', '.join(TASK_NAMES)}.", "Correct --task.")
     return name
 
 
@@ -242,7 +243,8 @@ def _task_of_classes(names: set[str]) -> Task:
     """Classes by severity where their names tell it, else by number and alphabet."""
     classes = sorted(names, key=lambda name: (_severity(name), _number(name), name))
     if len(classes) < 2:
-        raise KerasDrError("photographs of two or more classes", ", ".join(classes) or "none", "Add the other classes.")
+        message = f"A task needs photographs of two or more classes, but they have {', '.join(classes) or 'none'}."
+        raise KerasDrError(message, "Add the other classes.")
     grades = [named_grade(name) for name in classes]
     referable = tuple(i for i, grade in enumerate(grades) if REFERABLE_FROM <= grade < UNGRADABLE and min(grades) >= 0)
     return Task("classes", tuple(classes), (1,) if len(classes) == 2 else referable)
@@ -260,7 +262,7 @@ def named_grade(name: str) -> int:
 
 
 def task_of(manifest: Mapping[str, Any]) -> Task:
-    """The task that prepared.json, run.json or bundle.json tells of by "task", "classes" and "referable".
+    """Return the task that prepared.json, run.json or bundle.json describes by "task", "classes" and "referable".
 
     Raises:
         KerasDrError: other classes than a known task of that name has, or none that a grader can have.
@@ -272,10 +274,11 @@ def task_of(manifest: Mapping[str, Any]) -> Task:
         named = len(classes) > 1 and all(isinstance(one, str) and one for one in classes)
         known = all(type(index) is int and 0 <= index < len(classes) for index in referable)
         if not named or not known or len(set(classes)) < len(classes) or len(set(referable)) < len(referable):
-            expected = "two or more class names, each once, and which of them are referable"
-            raise KerasDrError(expected, brief((classes, referable)), "Prepare the data set again.")
+            message = f"The classes and the indices of the referable ones are {brief((classes, referable))}"
+            message += "; they must be two or more class names and indices of some of them, none twice."
+            raise KerasDrError(message, "Prepare the data set again.")
         return Task(str(name), classes, referable, in_order=manifest.get("in_order") is True)
     if TASKS[name].classes != classes:
-        expected = f"the classes of the task {name} ({', '.join(TASKS[name].classes)})"
-        raise KerasDrError(expected, brief(classes), "Prepare the data set again.")
+        message = f"The classes of the task {name} are {', '.join(TASKS[name].classes)}, not {brief(classes)}."
+        raise KerasDrError(message, "Prepare the data set again.")
     return TASKS[name]

@@ -51,7 +51,7 @@ def read(source: Path) -> list[Record]:
     for split, (folder, labels) in _SETS.items():
         file = part / "2. Groundtruths" / labels
         if not file.is_file():
-            raise KerasDrError(f"IDRiD's label file {file}", "none", "Unpack the data set again.")
+            raise KerasDrError(f"There is no label file {file} of IDRiD.", "Unpack the data set again.")
         header, rows = read_table(file)
         image, grade = pick_column(header, ("Image name",)), pick_column(header, ("Retinopathy grade",))
         for row in rows:

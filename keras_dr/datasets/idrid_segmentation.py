@@ -1,7 +1,7 @@
 """IDRiD, part A (segmentation): 81 photographs with masks of four kinds of lesion and of the optic disc, no grades.
 
 Nothing can be learned from them here; they show whether a trained grader looks at lesions. Part A's photographs are
-not numbered as part B's: that both hold the same eye is possible and not told. Source: see `idrid`.
+not numbered as part B's are: both may hold the same eye, but IDRiD does not say so. Source: see `idrid`.
 """
 
 from pathlib import Path
@@ -43,7 +43,8 @@ def read(source: Path) -> list[Record]:
     for split, folder in _SETS.items():
         photographs = part / "1. Original Images" / folder
         if not photographs.is_dir():
-            raise KerasDrError(f"IDRiD's photographs in {photographs}", "no such folder", "Unpack the data set again.")
+            message = f"There is no folder {photographs} of IDRiD's photographs."
+            raise KerasDrError(message, "Unpack the data set again.")
         for path in sorted(path for path in photographs.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
             files = {
                 lesion: part / _MASKS / folder / kind / f"{path.stem}_{short}.tif"

@@ -1,7 +1,7 @@
 """MedMNIST: one .npz file with train, val and test images and labels, the official splits, no patient ids.
 
 J. Yang et al., "MedMNIST v2", Scientific Data 10:41, 2023. RetinaMNIST's labels are ICDR grades; those of the others
-are class numbers, PneumoniaMNIST's by name.
+are class numbers; PneumoniaMNIST's get the names of its classes.
 """
 
 from pathlib import Path
@@ -31,14 +31,15 @@ def _file(source: Path) -> Path | None:
 
 
 def read(source: Path) -> list[Record]:
-    """The file's records.
+    """Return the records of the file.
 
     Raises:
         KerasDrError: no such file, or several; arrays that are missing or of another shape or type.
     """
     file = _file(source)
     if file is None:
-        raise KerasDrError(f"one .npz file at {source}", "none or several", "Name the .npz file itself as SOURCE.")
+        message = f"There is no .npz file at {source}, or more than one."
+        raise KerasDrError(message, "Name the .npz file itself as SOURCE.")
     kind = file.stem.lower().split("_")[0]  # retinamnist_224 holds larger images
     records = []
     for split in SPLITS:
@@ -58,12 +59,13 @@ def _labels(file: Path, split: str, graded: bool) -> list[int]:
     fitting = labels.shape in ((len(images),), (len(images), 1)) and np.issubdtype(labels.dtype, np.integer)
     _check(fitting and (not labels.size or int(labels.min()) >= 0), file, split, labels)
     if graded and labels.size and int(labels.max()) >= len(ICDR):
-        found = f"{labels.max()} among the {split} labels in {file}"
-        raise KerasDrError(f"grades from 0 to {len(ICDR) - 1}", found, "Rename the file if it is no RetinaMNIST.")
+        message = f"The {split} labels in {file} hold {labels.max()}, but grades are from 0 to {len(ICDR) - 1}."
+        raise KerasDrError(message, "Rename the file if it is no RetinaMNIST.")
     return labels.ravel().tolist()
 
 
 def _check(fits: bool, file: Path, split: str, array: NDArray[np.generic]) -> None:
     if not fits:
-        expected = f"{split} images uint8 (n, H, W) or (n, H, W, 3) and integer labels (n, 1), one an image, in {file}"
-        raise KerasDrError(expected, f"{array.dtype} {array.shape}", "Choose a two-dimensional set with one label.")
+        message = f"An array of the split {split} in {file} is {array.dtype} {array.shape}; images must be uint8"
+        message += " (n, H, W) or (n, H, W, 3), and labels whole numbers from 0 (n, 1), one per image."
+        raise KerasDrError(message, "Choose a two-dimensional set with one label.")

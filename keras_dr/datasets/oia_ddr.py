@@ -25,27 +25,28 @@ def _part(source: Path) -> Path:
 
 
 def read(source: Path) -> list[Record]:
-    """The records of the three lists, lines "name.jpg label".
+    """Return the records of the three lists, whose lines are "name.jpg label".
 
     Raises:
-        KerasDrError: a list is missing, or a line is no name and a label 0 to 5.
+        KerasDrError: a list is missing, or a line is not a name and a label 0 to 5.
     """
     part, records = _part(source), []
     for split, name in _SETS.items():
         file = part / f"{name}.txt"
         if not file.is_file():
-            raise KerasDrError(f"OIA-DDR's list {file}", "none", "Unpack the data set again.")
+            raise KerasDrError(f"There is no list {file} of OIA-DDR.", "Unpack the data set again.")
         try:
             lines = file.read_text("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
-            raise KerasDrError(f"text in UTF-8 in {file}", str(error), "Unpack the data set again.") from error
+            message = f"The list {file} is not text in UTF-8: {error}."
+            raise KerasDrError(message, "Unpack the data set again.") from error
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             image, _, label = line.strip().rpartition(" ")
             if not image or label not in map(str, range(UNGRADABLE + 1)):
-                found = f"{line!r} in line {number} of {file}"
-                raise KerasDrError("a file name and a label 0 to 5", found, "Correct that line.")
+                message = f"Line {number} of {file} is {line!r}, not a file name and a label 0 to 5."
+                raise KerasDrError(message, "Correct that line.")
             path = find_image([part / name], image.strip())
             records.append(Record(safe_id(Path(image.strip()).stem), path, int(label), split=split))
     return records

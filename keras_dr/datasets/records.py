@@ -97,8 +97,9 @@ def _read_array(path: Path, name: str, changed_ns: int) -> NDArray[np.generic]:
             _check_size(archive.zip, f"{name}.npy")
             return archive[name]
     except Exception as error:  # whatever a broken archive makes of zipfile, its decompressors and NumPy
-        remedy = "Download the file again."
-        raise KerasDrError(f"the array {name} in {path}", f"{type(error).__name__}: {error}", remedy) from error
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        message = f"The array {name} in {path} cannot be read: {reason}."
+        raise KerasDrError(message, "Download the file again.") from error
 
 
 def _check_size(archive: ZipFile, name: str) -> None:

@@ -162,12 +162,12 @@ def test_grades_of_an_archive_are_grades(tmp_path: Path) -> None:
     arrays = {f"{split}_images": np.zeros((2, 28, 28), np.uint8) for split in ("train", "val", "test")}
     arrays |= {f"{split}_labels": np.array([[0], [7]]) for split in ("train", "val", "test")}
     np.savez(tmp_path / "retinamnist.npz", **arrays)
-    with pytest.raises(KerasDrError, match="grades from 0 to 4; found 7 among the train labels"):
+    with pytest.raises(KerasDrError, match=r"train labels in .* hold 7, but grades are from 0 to 4"):
         read_records(tmp_path / "retinamnist.npz")
 
 
 def test_an_enhancement_is_not_repeated_for_ever() -> None:
-    with pytest.raises(KerasDrError, match="each enhancement once"):
+    with pytest.raises(KerasDrError, match="more than once"):
         Preprocessing(64, "+".join(["clahe"] * 5000))
 
 
@@ -195,7 +195,7 @@ def test_a_jpeg_of_too_many_scans_is_refused() -> None:
     jpeg = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1))[1].tobytes()
     assert decode_rgb(jpeg).shape == (16, 16, 3)
     scan = b"\xff\xda\0\x08\1\1\0\1\x3f\0"
-    with pytest.raises(KerasDrError, match=f"at most {MAX_SCANS} scans; found {MAX_SCANS + 10}"):
+    with pytest.raises(KerasDrError, match=f"has {MAX_SCANS + 10} scans; it may have at most {MAX_SCANS}"):
         decode_rgb(jpeg[:-2] + scan * MAX_SCANS + jpeg[-2:])
 
 
@@ -276,8 +276,8 @@ def test_a_broken_line_of_the_journal_is_passed_over(tmp_path: Path, line: str) 
 
 
 def test_a_message_stays_short_and_cannot_command_a_terminal() -> None:
-    error = KerasDrError("a name", "\x1b]0;x\x07" + "y" * 5000, "Retry.")
-    assert str(error).startswith("Expected a name; found \\x1b]0;x\\x07yyy")
+    error = KerasDrError("The name is \x1b]0;x\x07" + "y" * 5000, "Retry.")
+    assert str(error).startswith("The name is \\x1b]0;x\\x07yyy")
     assert len(str(error)) < 1100
 
 

@@ -61,7 +61,7 @@ def test_other_sets_name_classes_not_grades(tmp_path: Path, name: str, labels: l
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, replaced: dict[str, np.ndarray]) -> None:
     save(tmp_path / "x.npz", **replaced)
-    with pytest.raises(KerasDrError, match="one an image"):
+    with pytest.raises(KerasDrError, match="one per image"):
         read_records(tmp_path)
 
 

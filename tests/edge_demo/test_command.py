@@ -119,7 +119,7 @@ def test_cli_one_photograph_that_cannot_be_held_does_not_end_the_others(
     assert command.main(["grade", str(bundle_folder), str(camera)]) == 1
     out, err = capsys.readouterr()
     assert f"{camera / 'left' / 'a.JPG'}: proliferative" in out
-    assert f"{camera / 'a.jpg'}: Expected a photograph that can be prepared here; found" in err
+    assert f"{camera / 'a.jpg'}: The photograph cannot be prepared here: " in err
     assert ": too large. Reduce" in err
 
 
@@ -129,7 +129,7 @@ def test_cli_results_that_cannot_be_written(
     file = str(camera / "note.txt" / "maps")
     words = [str(bundle_folder), str(camera / "a.jpg"), "--heatmap", file]
     assert command.main(["grade", *words]) == 1
-    assert f"Expected to write {file}; found Not a directory. Choose" in capsys.readouterr().err
+    assert f"{file} cannot be written: Not a directory. Choose" in capsys.readouterr().err
 
 
 def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photograph: bytes) -> None:

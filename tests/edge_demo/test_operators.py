@@ -55,7 +55,7 @@ def test_a_runtime_without_a_profiler_is_named(monkeypatch: pytest.MonkeyPatch, 
     import numpy as np
 
     monkeypatch.setattr(ai_edge_litert, "__file__", str(tmp_path / "__init__.py"))
-    with pytest.raises(KerasDrError, match=r"libLiteRt.*found none to load\. Install ai-edge-litert 2\.3"):
+    with pytest.raises(KerasDrError, match=r"libLiteRt cannot be loaded from .*\. Install ai-edge-litert 2\.3"):
         litert_c.ProfiledModel(b"", 1, np.zeros((8, 8, 3), np.uint8))
 
 

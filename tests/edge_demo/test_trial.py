@@ -28,14 +28,14 @@ def test_mutated_models_get_a_message_or_a_grade(bundle_folder: Path, tmp_path: 
     lines = done.stdout.splitlines()
     assert done.returncode == 0, f"after {lines[-1:]}: {done.stderr[-2000:]}"
     assert len(lines) == MUTANTS
-    assert all(line.endswith(" graded") or " refused: Expected " in line for line in lines)
+    assert all(line.endswith(" graded") or " refused: The " in line for line in lines)
     assert sum(" refused: " in line for line in lines) > MUTANTS // 4
 
 
 @pytest.mark.parametrize("content", [b"", b"junk" * 20, b"\x1c\0\0\0TFL3" + b"\xff" * 60])
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.tflite").write_bytes(content)
-    with pytest.raises(KerasDrError, match="a TFLite model that runs"):
+    with pytest.raises(KerasDrError, match=r"The TFLite model .* does not run: "):
         try_model(tmp_path / "x.tflite")
 
 

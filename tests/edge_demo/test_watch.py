@@ -71,5 +71,5 @@ def test_cli_watch_checks_its_interval(interval: str, capsys: pytest.CaptureFixt
 
 
 def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="a folder to watch"):
+    with pytest.raises(KerasDrError, match=r"There is no folder .* to watch"):
         watch(grader, tmp_path / "none", tmp_path / "journal.jsonl", rounds=1)
