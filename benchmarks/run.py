@@ -56,6 +56,7 @@ BENCHMARKS = {
     "quantisers": Benchmark("$RUN --repeats 30", "$RUN --variants dynamic --photographs 2 --repeats 2"),
 }
 NO_PEER = {
+    "cut_files": "which files that end within their picture are refused: counts, not a comparison",
     "copies": "how well copies are told: shares of photographs, not a comparison",
     "scaling": "what a million photographs cost; with --engines, the work of each engine beside Ray Data's",
     "streaming_memory": "how memory grows with the number of photographs: compared with itself",

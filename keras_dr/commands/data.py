@@ -98,6 +98,7 @@ def prepare(
     from keras_dr import inspect as inspect_source
     from keras_dr import prepare as prepare_set
     from keras_dr.datasets.options import parse_options
+    from keras_dr.preparation.prepare import check_arguments
     from keras_dr.reports.preparation import prepared_text
 
     options = parse_options(
@@ -111,6 +112,9 @@ def prepare(
         positive=positive,
         renamed=tuple(map or ()),
         patients=patients,
+    )
+    check_arguments(
+        task=task, size=size, enhance=enhance, fundus=fundus, val=val, test=test, engine=engine, address=address
     )
     found = inspect_source(source, dataset, task, options)
     say(str(found))

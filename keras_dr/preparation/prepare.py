@@ -24,7 +24,7 @@ from keras_dr.core.machine import usable_cores
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
 from keras_dr.core.samples import UNDECIDED
-from keras_dr.datasets.grades import Task, choose_task
+from keras_dr.datasets.grades import Task, check_task, choose_task
 from keras_dr.datasets.inspection import Inspection, inspect
 from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.records import SPLITS, Record
@@ -51,6 +51,20 @@ COLUMNS = (
 )
 STRETCHED = "stretched"  # a column more, of sets whose squashed photographs were stretched
 REJECTED_COLUMNS = ("image_id", "source", "reason")
+
+
+def check_arguments(
+    *, task: str, size: int, enhance: str, fundus: str, val: float, test: float, engine: str, address: str | None
+) -> None:
+    """Refuse what `prepare` would refuse whatever the source is, before that is read; arguments as for `prepare`.
+
+    Raises:
+        KerasDrError: an argument out of range, or an unknown name.
+    """
+    check_task(task)
+    Preprocessing(size, enhance, fundus)
+    SplitShares(val, test)
+    check_engine(engine, ("local", "ray"), address)
 
 
 def prepare(
@@ -111,9 +125,11 @@ def prepare(
         330
     """
     target = Path(target)
+    check_arguments(
+        task=task, size=size, enhance=enhance, fundus=fundus, val=val, test=test, engine=engine, address=address
+    )
     spec = Preprocessing(size, enhance, fundus)
     shares = SplitShares(val, test)
-    check_engine(engine, ("local", "ray"), address)
     map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
     found = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
     prepare_records(

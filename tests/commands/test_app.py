@@ -44,7 +44,7 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
     done = cli("explain", run, "-n", 1, "--bundle", bundle, "--sanity", 2, "--overwrite")
     assert done.returncode == 0 and "Heat maps of the bundle" in done.stdout and "Spearman" in done.stdout, done.stderr
     done = cli("explain", run, "--id", "p0001_left", "--method", "grad-cam")
-    assert done.returncode == 0 and "blurring the hottest changes" in done.stdout, done.stderr
+    assert done.returncode == 0 and "grade after blurring the hottest" in done.stdout, done.stderr
     done = cli("profile", bundle, "--repeats", 2, "--threads", 1)
     assert done.returncode == 0 and "peak MiB" in done.stdout, done.stderr
     image = next((photographs / "images").iterdir())
@@ -87,7 +87,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
         (("prepare", ".", "x", "--size", "9"), "image size"),
         (("prepare", ".", "x", "--task", "five"), "a task among"),
         (("prepare", ".", "x", "--engine", "dask"), "is not one of local, ray"),
-        (("train", "nowhere", "x"), "no such folder"),
+        (("train", "nowhere", "x"), "does not exist"),
         (("audit", "nowhere"), "cli.py prepare"),
         (("evaluate", "nowhere"), "cli.py train"),
         (("compare", "nowhere"), "two or more runs"),

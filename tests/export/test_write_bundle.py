@@ -42,7 +42,7 @@ def test_bundle_json_holds_what_a_device_needs(model: keras.Model, tmp_path: Pat
     manifest = read_manifest(tmp_path / "bundle", "bundle")
     assert (manifest["threshold"], manifest["temperature"], manifest["decision"]) == (0.4, TEMPERATURE, "argmax")
     assert manifest["operating_points"]["youden"]["value"] == 0.3
-    assert manifest["preprocessing"] == {"size": SIZE, "enhance": "none", "fundus": "auto"}
+    assert manifest["preprocessing"] == Preprocessing(SIZE).to_dict()
     assert manifest["parity"]["limits"] == {"float32": {"largest_probability_difference": ["at most", 1e-4]}}
     assert "in logits" in manifest["heatmaps"] and "not a medical device" in manifest["licence"]
     for name in ("parity.json", "MODEL_CARD.md"):
