@@ -223,7 +223,7 @@ def tflite_model(box: Path) -> None:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             _note(box, "over time")
-            raise KerasDrError("a model that runs", f"one that did not end within {SECONDS:.0f} s", "Copy it again.")
+            raise KerasDrError(f"The model did not end within {SECONDS:.0f} s.", "Copy it again.")
         time.sleep(0.001)
     code = os.waitstatus_to_exitcode(ended[1])
     if code not in (0, 3):
