@@ -19,18 +19,13 @@ class KerasDrError(Exception):
         remedy: whole sentences that say what to do; "" where nothing can be said.
     """
 
-    def __init__(self, message: str, remedy: str = "", advice: str | None = None) -> None:
-        self.expected, self.found = "", message.rstrip(".")
-        if advice is not None:  # the older form: expected, found, remedy
-            self.expected, self.found = _harmless(message), _harmless(remedy)
-            message, remedy = f"Expected {self.expected}; found {self.found}.", advice
-        self.message, self.remedy = _harmless(message), _harmless(remedy)
+    def __init__(self, message: str, remedy: str = "") -> None:
+        self.message = _harmless(message)
+        self.remedy = _harmless(remedy)
         super().__init__(f"{self.message} {self.remedy}".rstrip())
 
-    def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, ...]]:
-        """Send the error between processes by its parts; by default, an exception is sent as its whole text."""
-        if self.expected:
-            return type(self), (self.expected, self.found, self.remedy)
+    def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, str]]:
+        """How worker processes send it: by its two parts, as an exception goes by its whole text otherwise."""
         return type(self), (self.message, self.remedy)
 
 

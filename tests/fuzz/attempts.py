@@ -229,7 +229,7 @@ def tflite_model(box: Path) -> None:
     if code not in (0, 3):
         _note(box, f"ended its trial with {code}")
     if code:
-        raise KerasDrError("a model that runs", f"exit {code}", "Copy it again.")
+        raise KerasDrError(f"The model ended with {code}.", "Copy it again.")
 
 
 def _note(box: Path, what: str) -> None:

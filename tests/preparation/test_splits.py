@@ -119,5 +119,5 @@ def test_the_largest_seed_cuts() -> None:
 
 
 def test_an_error_comes_back_whole_from_another_process() -> None:
-    error = pickle.loads(pickle.dumps(KerasDrError("this", "that", "Mend it.")))
-    assert (str(error), error.remedy) == ("Expected this; found that. Mend it.", "Mend it.")
+    error = pickle.loads(pickle.dumps(KerasDrError("This is that.", "Mend it.")))
+    assert (str(error), error.remedy) == ("This is that. Mend it.", "Mend it.")
