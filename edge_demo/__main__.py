@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -251,6 +250,8 @@ def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path]
             print(describe(grading, grader.bundle), flush=True)
         except KerasDrError as error:
             if debug:
+                import traceback
+
                 traceback.print_exc()
             outcomes.append(Failure(printable(image), str(error)))
             print(f"error: {printable(image)}: {error}", file=sys.stderr)

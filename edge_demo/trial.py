@@ -4,16 +4,18 @@ A TFLite file is a program for the runtime: a broken or hostile one can end the 
 The hash in the manifest reveals accidents only: whoever makes a bundle also writes its hash.
 """
 
-import multiprocessing
 import os
 import sys
 import warnings
-from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_demo.interpreter import load_runner
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.limits import limit_process
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 MEMORY_MIB = 4096  # beyond what the process holds; a grader takes half a gigabyte
 SECONDS = 30
@@ -27,6 +29,8 @@ def try_model(file: Path, seconds: float = SECONDS) -> None:
     Raises:
         KerasDrError: it could not be loaded or invoked, ended that process, or took too long or too much memory.
     """
+    import multiprocessing  # slow, and not needed for --help
+
     import ai_edge_litert.interpreter  # noqa: F401  so that a fork has it, and need not read it again
 
     context = multiprocessing.get_context(METHOD)
@@ -56,7 +60,7 @@ def _too_long(seconds: float) -> str:
     return f"it did not end within {seconds:.0f} s"
 
 
-def _report(file: Path, sender: Connection) -> None:
+def _report(file: Path, sender: "Connection") -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):  # the runtime's own lines, and those of a crash
         os.dup2(nowhere, stream)

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.tables import TABLE_SUFFIXES, Header, TableRow, open_table, plain_number
+
+if TYPE_CHECKING:  # tables are read only where a list is given: a device that grades starts without them
+    from keras_dr.core.tables import Header, TableRow
 
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
@@ -64,6 +67,8 @@ def printable(path: Path | str) -> str:
 
 def is_list(path: Path) -> bool:
     """Whether a path, by its suffix, is a table that lists photographs."""
+    from keras_dr.core.tables import TABLE_SUFFIXES
+
     return path.suffix.lower() in TABLE_SUFFIXES
 
 
@@ -165,6 +170,8 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
 
 def _read_list(file: Path) -> Iterator[Path]:
     """The photographs that a table names."""
+    from keras_dr.core.tables import open_table
+
     with open_table(file) as (header, rows):
         columns = header.find(IMAGE_COLUMNS)
         if not columns:
@@ -177,12 +184,12 @@ def _read_list(file: Path) -> Iterator[Path]:
                     yield _named_file(file.parent, row[column])
 
 
-def first_line_is_data(header: Header) -> bool:
+def first_line_is_data(header: "Header") -> bool:
     """Whether what should name the columns is a row with a photograph already."""
     return any(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for name in header.named)
 
 
-def no_column(header: Header, what: str, example: str) -> str:
+def no_column(header: "Header", what: str, example: str) -> str:
     """The sentence that says that a table lacks a column, and which it has."""
     if first_line_is_data(header):
         names = ", ".join(header.named)
@@ -193,7 +200,7 @@ def no_column(header: Header, what: str, example: str) -> str:
     )
 
 
-def _column_of_files(columns: Sequence[str], rows: Sequence[TableRow], folder: Path) -> str:
+def _column_of_files(columns: Sequence[str], rows: Sequence["TableRow"], folder: Path) -> str:
     """The first column that names a file that is there; where none does, the first."""
     for column in columns:
         if any(row.text(column) and _is_file(_named_file(folder, row[column])) for row in rows):
@@ -207,6 +214,8 @@ def _named_file(folder: Path, name: str) -> Path:
     Raises:
         KerasDrError: two files differ in their suffix alone, or the name is a path of a Windows computer.
     """
+    from keras_dr.core.tables import plain_number
+
     for written in dict.fromkeys((name, name.replace("\\", "/"), plain_number(name))):
         for base in (folder, Path()):
             path = base / written

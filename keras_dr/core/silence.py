@@ -3,13 +3,14 @@
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 
 
 @contextlib.contextmanager
 def held_back(descriptors: Sequence[int]) -> Iterator[None]:
     """Hold back what is written to file descriptors, also by C++; if the block fails, write it to stderr."""
+    import tempfile  # slow, and not needed to grade
+
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as log:
