@@ -165,13 +165,17 @@ def test_help_answers_at_once() -> None:
         subprocess.run([sys.executable, "cli.py", "--help"], cwd=ROOT, check=True, capture_output=True)
         return time.perf_counter() - started
 
-    assert min(seconds() for _ in range(3)) < 0.4
+    assert min(seconds() for _ in range(6)) < 0.4
 
 
 def test_a_device_imports_at_once() -> None:
-    """Seconds of work, not on the clock: those are the reading of NumPy's and OpenCV's files, and other programs'."""
-    code = "import time, edge_demo.grader, edge_demo.__main__; print(time.process_time())"
-    assert min(float(run(code).stdout) for _ in range(3)) < 0.3
+    """In seconds of work: less than twice what NumPy and OpenCV take by themselves, measured in turns."""
+    ours, theirs = "edge_demo.grader, edge_demo.__main__", "numpy, cv2"
+    seconds: dict[str, list[float]] = {ours: [], theirs: []}
+    for _ in range(5):
+        for modules, measured in seconds.items():
+            measured.append(float(run(f"import time, {modules}; print(time.process_time())").stdout))
+    assert min(seconds[ours]) < 2 * min(seconds[theirs])
 
 
 def test_every_package_is_in_the_wheel() -> None:
