@@ -139,7 +139,14 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
 
 
 def decode_samples(data: bytes, header: Header) -> NDArray[Any]:
-    """What OpenCV decodes of a file that is no JPEG, (H, W) or (H, W, C) in BGR order, of any number of bits.
+    """The samples of a file that is no JPEG, as OpenCV decodes it.
+
+    Args:
+        data: the bytes of the file.
+        header: what `read_header` reads of it.
+
+    Returns:
+        uint8, uint16, float32 or another dtype of the file, (H, W) or (H, W, C) in BGR order.
 
     Raises:
         KerasDrError: it ends within its picture, or cannot be decoded.

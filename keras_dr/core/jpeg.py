@@ -96,7 +96,8 @@ def decode_strictly(data: bytes, width: int, height: int, reduction: int) -> Pix
         reduction: 1, 2, 4 or 8.
 
     Returns:
-        uint8 RGB (ceil(height / reduction), ceil(width / reduction), 3), or None where the decoder gives no verdict.
+        uint8 RGB (H, W, 3) with H = ceil(height / reduction) and W = ceil(width / reduction), or None where the decoder
+        gives no verdict.
 
     Raises:
         KerasDrError: the file ends within the picture, or is damaged there; or simplejpeg is not installed.
@@ -113,7 +114,16 @@ def decode_strictly(data: bytes, width: int, height: int, reduction: int) -> Pix
 
 
 def decode_loosely(data: bytes, width: int, height: int, reduction: int) -> Pixels | None:
-    """`decode_strictly` without its verdict; None where the layout is unknown or the file is no JPEG at all."""
+    """The pixels of a JPEG as far as it can be decoded, whole or not.
+
+    Args:
+        data: the bytes of the file.
+        width, height: as stored.
+        reduction: 1, 2, 4 or 8.
+
+    Returns:
+        uint8 RGB (H, W, 3) as from `decode_strictly`, or None where the layout is unknown or the file is no JPEG at all.
+    """
     try:
         return _decode(data, width, height, reduction, strict=False)
     except ValueError:
