@@ -37,6 +37,11 @@ class Augmentation(_Section):
     contrast: float = Field(0.1, ge=0, lt=1)  # factor around the image's mean, from the same kind of range
     saturation: float = Field(0.0, ge=0, lt=1)  # factor around each pixel's grey, from the same kind of range
     hue: float = Field(0.0, ge=0, le=180)  # degrees around the grey axis, uniform in [-hue, hue]
+    channel_gain: float = Field(0.0, ge=0, lt=1)  # factor of red, of green and of blue, from the same kind of range
+    gamma: float = Field(0.0, ge=0, le=2)  # exponent (1 + gamma) ** u, u uniform in [-1, 1]
+    resolution: float = Field(0.0, ge=0, lt=1)  # reduced to a share uniform in [1 - resolution, 1], and enlarged again
+    blur: float = Field(0.0, ge=0, le=20)  # standard deviation, thousandths of the side, uniform in [0, blur]
+    compression: float = Field(0.0, ge=0, le=95)  # as a JPEG file of a quality uniform in [100 - compression, 100]
 
 
 class Phase(_Section):
@@ -128,6 +133,16 @@ BACKBONE_NAMES = (
     "efficientnetv2b0",
 )
 
+# settings that the first version did not have, see `Recipe.plan`
+_LATER = (
+    ("keep",),
+    ("augmentation", "channel_gain"),
+    ("augmentation", "gamma"),
+    ("augmentation", "resolution"),
+    ("augmentation", "blur"),
+    ("augmentation", "compression"),
+)
+
 
 class ParityLimits(_Section):
     """The limits of `export` for each variant. Float differs only by the order of additions and half precision."""
@@ -158,6 +173,7 @@ class Recipe(_Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of a label that is spread over all classes
     ordinal_smoothing: float = Field(0.0, ge=0)  # > 0: labels softmax(-|i - label| / value), see `pipeline`
     monitor: Monitor = "val_quadratic_kappa"
+    keep: Literal["best", "last"] = "best"  # the best epoch of both phases by the monitor; or the very last epoch
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit: bool | Literal["auto"] = "auto"  # XLA; auto: Keras decides, and uses it on GPUs
     augmentation: Augmentation = Augmentation()
@@ -203,6 +219,22 @@ class Recipe(_Section):
                 )
             _put(values, key.split("."), _parse(text))
         return recipe_from_dict(_merge(values, settings))
+
+    def plan(self) -> dict[str, Any]:
+        """Return what two recipes share if they describe the same training, as JSON values.
+
+        Settings that came later are left out where they change nothing, so that trainings that an earlier version
+        began go on.
+        """
+        values = self.model_dump(mode="json")
+        defaults = Recipe().model_dump(mode="json")
+        for *sections, key in _LATER:
+            holder, default = values, defaults
+            for section in sections:
+                holder, default = holder[section], default[section]
+            if holder[key] == default[key]:
+                del holder[key]
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> "Recipe":

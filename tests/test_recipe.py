@@ -66,3 +66,12 @@ def test_the_text_of_a_recipe_is_read_as_the_same(tmp_path: Path) -> None:
     recipe = Recipe.load(None, ["finetune.learning_rate=1e-7", "oversampling=[1, 2.5, 3, 4, 5]", "jit=true"])
     file.write_text(recipe_text(recipe))
     assert Recipe.load(file) == recipe
+
+
+def test_later_settings_count_as_inputs_only_where_they_change_something() -> None:
+    plan = Recipe.load().plan()
+    assert "keep" not in plan and "gamma" not in plan["augmentation"]
+    changed = Recipe.load(None, ["keep=last", "augmentation.gamma=0.2"]).plan()
+    assert changed["keep"] == "last" and changed["augmentation"]["gamma"] == 0.2
+    assert "blur" not in changed["augmentation"]
+    assert Recipe.load().model_dump()["keep"] == "best"

@@ -122,7 +122,8 @@ def decode_loosely(data: bytes, width: int, height: int, reduction: int) -> Pixe
         reduction: 1, 2, 4 or 8.
 
     Returns:
-        uint8 RGB (H, W, 3) as from `decode_strictly`, or None where the layout is unknown or the file is no JPEG at all.
+        uint8 RGB (H, W, 3) as from `decode_strictly`, or None where the layout is unknown or the file is
+        no JPEG at all.
     """
     try:
         return _decode(data, width, height, reduction, strict=False)

@@ -1,7 +1,8 @@
 """Random changes of training photographs: one affine map for all movements, one matrix for all colour changes.
 
-They take two OpenCV calls per photograph, a third of a millisecond at 224 pixels on one core, so that training on the
-same cores hardly waits for them. TensorFlow is not needed.
+These take two OpenCV calls per photograph, a third of a millisecond at 224 pixels on one core, so that training on the
+same cores hardly waits for them. What another camera or file format does (gamma, blur, resolution, compression) follows
+where the recipe asks for it. TensorFlow is not needed.
 """
 
 import math
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.decoding import Image
+from keras_dr.preparation.changes import at_resolution, blurred, compressed, with_gamma
 from keras_dr.recipe import Augmentation
 
 _MOVES = ("left_right", "up_down", "quarter", "rotation", "zoom", "x", "y")
 _COLOURS = ("grayscale", "hue", "saturation", "contrast", "brightness")
+_CAMERA = ("red", "green", "blue", "gamma", "resolution", "blur", "compression")
 _LUMA = np.array([0.299, 0.587, 0.114])  # grey of RGB, ITU-R BT.601
 _QUARTER = np.array([[0, 1], [-1, 0]])
 _NEXT_AXIS = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])  # red -> green -> blue -> red
@@ -32,12 +35,13 @@ def augmented(image: Image, settings: Augmentation, random: np.random.Generator)
     Returns:
         uint8 RGB (S, S, 3).
     """
-    names = _MOVES + _COLOURS  # all are drawn, so that one setting does not change the draws of another
+    names = _MOVES + _COLOURS + _CAMERA  # all are drawn, so that one setting does not change the draws of another
     draws = dict(zip(names, random.uniform(-1, 1, len(names)).tolist(), strict=True))
     side = image.shape[0]
     moved = cv2.warpAffine(image, movement(side, settings, draws), (side, side))
     coloured = cv2.transform(moved, colouring(np.array(cv2.mean(moved)[:3]), settings, draws))
-    return cv2.copyTo(coloured, cv2.bitwise_not(cv2.inRange(moved, (0, 0, 0), (0, 0, 0))))
+    taken = as_if_taken(coloured, settings, draws)
+    return cv2.copyTo(taken, cv2.bitwise_not(cv2.inRange(moved, (0, 0, 0), (0, 0, 0))))
 
 
 def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
@@ -67,7 +71,7 @@ def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.floa
 
 
 def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
-    """The matrix of hue, saturation or grey, contrast about the mean grey level, and brightness, in this order.
+    """The matrix of hue, saturation or grey, contrast about the mean grey level, brightness and gains, in this order.
 
     Hue rotates colours about the grey axis by Rodrigues' formula (as P. Haeberli, "Matrix Operations for Image
     Processing", 1993), which leaves grey as it is.
@@ -75,7 +79,7 @@ def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -
     Args:
         mean: float64 (3,), mean RGB of the photograph in 0..255.
         settings: what may change, and how much.
-        draws: a number in [-1, 1) for each of `_COLOURS`.
+        draws: a number in [-1, 1) for each of `_COLOURS`, and for "red", "green" and "blue".
 
     Returns:
         float64 (3, 4), from (R, G, B, 1) to RGB.
@@ -89,4 +93,29 @@ def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -
     contrast = 1 + settings.contrast * draws["contrast"]
     offset = (1 - contrast) * np.full((3, 1), (matrix @ mean).mean())
     brightness = 1 + settings.brightness * draws["brightness"]
-    return brightness * np.hstack([contrast * matrix, offset])
+    gains = 1 + settings.channel_gain * np.array([[draws["red"]], [draws["green"]], [draws["blue"]]])
+    return gains * brightness * np.hstack([contrast * matrix, offset])
+
+
+def as_if_taken(image: Image, settings: Augmentation, draws: Draws) -> Image:
+    """The photograph with the gamma, the resolution, the blur and the compression of another camera, in this order.
+
+    Args:
+        image: uint8 RGB (S, S, 3).
+        settings: what may change, and how much.
+        draws: a number in [-1, 1) for each of "gamma", "resolution", "blur" and "compression".
+
+    Returns:
+        uint8 RGB (S, S, 3); without these settings the same array.
+    """
+    share = {name: (draws[name] + 1) / 2 for name in _CAMERA}  # in [0, 1)
+    side = image.shape[0]
+    if settings.gamma:
+        image = with_gamma(image, (1 + settings.gamma) ** draws["gamma"])
+    if settings.resolution:
+        image = at_resolution(image, 1 - settings.resolution * share["resolution"])
+    if settings.blur:
+        image = blurred(image, settings.blur * share["blur"] * side / 1000)
+    if settings.compression:
+        image = compressed(image, round(100 - settings.compression * share["compression"]))
+    return image

@@ -60,9 +60,10 @@ def cross_validate(
 ) -> CrossValidation:
     """Train one run per fold on the photographs of train and val, and grade each by the run that was not trained on it.
 
-    The epoch and the threshold of each fold are chosen on the photographs that it grades. The figures serve to choose
-    a recipe; they are slightly too good to report. The test split is not used. An interrupted call continues in the
-    fold where it stopped.
+    With `keep: best` the epoch of each fold is chosen on the photographs that it grades; its figures serve to choose a
+    recipe, but are slightly too good to report. With `keep: last` no epoch is chosen, and kappa and AUROC are fair. The
+    threshold of each fold is always chosen on the photographs that it grades. The test split is not used. An
+    interrupted call continues in the fold where it stopped.
 
     Args:
         data: a Prepared set with train and val splits, or its folder.
@@ -92,7 +93,7 @@ def cross_validate(
     folded_sets = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(folded_sets, folds)
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "folds": folds}
+    plan = {"recipe": recipe.plan(), "data": manifest_sha256, "folds": folds}
     with folders.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
         graded_folds = []
         for number, folded in enumerate(folded_sets, start=1):
@@ -109,7 +110,7 @@ def cross_validate(
             [fold.probabilities for fold in graded_folds],
             graded_folds[0].run,
         )
-        manifest = {"recipe": plan["recipe"], "data": {"manifest_sha256": manifest_sha256}, **summary}
+        manifest = {"recipe": recipe.model_dump(mode="json"), "data": {"manifest_sha256": manifest_sha256}, **summary}
         folders.write_manifest(folder, "cross-validation", **manifest)
     return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
 

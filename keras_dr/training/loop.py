@@ -100,7 +100,7 @@ class Training:
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
 
     def run(self, folder: Path) -> State:
-        """Train both phases, from where an interrupted call stopped; write <phase>.keras of each one's best epoch.
+        """Train both phases, from where an interrupted call stopped; write <phase>.keras of the epoch that each keeps.
 
         Raises:
             KerasDrError: the loss is not finite, or the disk is full.
@@ -121,19 +121,31 @@ class Training:
             settings: Phase = getattr(self.recipe, phase)
             if not self._is_finished(state, settings):
                 self._train_phase(settings, state, checkpoints, folder, logs)
-            state.finished[phase] = self.best(state) | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
+            state.finished[phase] = self.kept(state) | {"epochs": state.epoch, "seconds": round(state.seconds, 1)}
             checkpoints.finish(state)
         logs.close()
         self.callbacks.on_train_end()
         return state
 
-    def best(self, state: State) -> dict[str, Any]:
-        """The phase's best epoch by the monitor, the first among equals: {"epoch": e, monitor: value}."""
+    def kept(self, state: State) -> dict[str, Any]:
+        """The phase's epoch to keep: {"epoch": e, monitor: value}.
+
+        It is the best epoch by the monitor, the first among equals; or the last epoch if the recipe says `keep: last`.
+        """
         monitor = self.recipe.monitor
-        if not state.rows():
+        rows = state.rows()
+        if not rows:
             return {"epoch": 0, monitor: None}
-        best = max(state.rows(), key=lambda row: measure.goodness(row[monitor], monitor))
-        return {"epoch": best["epoch"], monitor: best[monitor]}
+        kept = rows[-1]
+        if self.recipe.keep == "best":
+            kept = max(rows, key=lambda row: measure.goodness(row[monitor], monitor))
+        return {"epoch": kept["epoch"], monitor: kept[monitor]}
+
+    def _is_to_be_kept(self, state: State, settings: Phase) -> bool:
+        """Whether the epoch just trained is the one to keep, as far as is known yet."""
+        if self.recipe.keep == "last":
+            return state.epoch == settings.epochs
+        return bool(self.kept(state)["epoch"] == state.epoch)
 
     def _train_phase(self, settings: Phase, state: State, checkpoints: Checkpoints, folder: Path, logs: Any) -> None:
         """Train the epochs of a phase, from where the state stands."""
@@ -158,7 +170,7 @@ class Training:
                     state.epoch += 1
                     state.step = 0
                     state.seconds = time.monotonic() - started
-                    if self.best(state)["epoch"] == state.epoch:
+                    if self._is_to_be_kept(state, settings):
                         save_model(self.model, folder / f"{state.phase}.keras")
                 checkpoints.save(setup.trainer, state)
             callback.report_epoch(row)
@@ -260,8 +272,8 @@ class Training:
         return measure.validation_scores(self.val_labels, class_probabilities, self.task, self.head.decision)
 
     def _is_finished(self, state: State, settings: Phase) -> bool:
-        """Whether the phase has had all its epochs, or none better within its patience."""
-        return state.epoch >= settings.epochs or state.epoch - self.best(state)["epoch"] >= settings.patience
+        """Whether the phase has had all its epochs, or no better one within its patience."""
+        return state.epoch >= settings.epochs or state.epoch - self.kept(state)["epoch"] >= settings.patience
 
     def epoch_over_phases(self, state: State) -> int:
         """The number of the state's epoch over both phases, as if neither stopped early."""

@@ -43,7 +43,8 @@ def train(
 ) -> Run:
     """Train a grader and write its Run folder; an interrupted call with the same inputs is continued.
 
-    The head learns first, on a frozen backbone; then the whole network is fine-tuned. The better phase is kept.
+    The head learns first, on a frozen backbone; then the whole network is fine-tuned. The best epoch of both phases is
+    kept, or the very last one if the recipe says `keep: last`.
 
     Args:
         data: a Prepared set with train and val splits, or its folder.
@@ -78,7 +79,7 @@ def train(
         fold = {"number": data.fold.number, "of": data.fold.folds, "val_sha256": data.split_sha256("val")}
     patients = patient_codes(data.split("val").rows)
     start = _start(data, recipe, target)  # now: files may be gone when the training ends
-    plan = {"recipe": recipe.model_dump(mode="json"), "data": manifest_sha256, "fold": fold}
+    plan = {"recipe": recipe.plan(), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
     hosts.check_agreement(spread, plan)
     growing = folders.growing_folder(target, "run", plan, overwrite, precious=True)
@@ -146,13 +147,19 @@ def _write_results(
 
 
 def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], training: Training) -> tuple[keras.Model, str]:
-    """Make the better phase's best model model.keras; fine-tuning never ends below its frozen phase on validation."""
+    """Make the model to keep model.keras; return it with the name of its phase.
+
+    With `keep: best` it is the better phase's best epoch, so that fine-tuning never ends below the frozen phase on
+    validation photographs; with `keep: last` it is the last epoch of the last phase.
+    """
     monitor = training.recipe.monitor
     trained = [phase for phase in PHASES if (folder / f"{phase}.keras").is_file()]
     if not trained:
         message = "Training needs at least one epoch, but both phases have 0."
         raise KerasDrError(message, "Raise frozen.epochs or finetune.epochs.")
-    kept = max(reversed(trained), key=lambda phase: measure.goodness(phases[phase][monitor], monitor))
+    kept = trained[-1]
+    if training.recipe.keep == "best":
+        kept = max(reversed(trained), key=lambda phase: measure.goodness(phases[phase][monitor], monitor))
     for phase in trained:
         finish_model_file(folder / f"{phase}.keras", training)
     folders.write_bytes(folder / "model.keras", (folder / f"{kept}.keras").read_bytes())

@@ -97,7 +97,8 @@ def test_hue_keeps_grey_and_the_distance_from_it(image: np.ndarray) -> None:
 def test_a_third_of_a_turn_of_hue_makes_red_green() -> None:
     from keras_dr.training.augmentation import colouring
 
-    draws = dict.fromkeys(("grayscale", "hue", "saturation", "contrast", "brightness"), 1.0)
+    names = ("grayscale", "hue", "saturation", "contrast", "brightness", "red", "green", "blue")
+    draws = dict.fromkeys(names, 1.0)
     matrix = colouring(np.zeros(3), Augmentation(**STILL | {"hue": 120}), draws)
     assert matrix @ [255, 0, 0, 1] == pytest.approx([0, 255, 0])
 
@@ -112,3 +113,24 @@ def test_black_stays_black_and_the_range_is_kept(image: np.ndarray) -> None:
 def test_one_setting_does_not_change_the_draws_of_another(image: np.ndarray) -> None:
     turned = changed(image, rotation=30)
     assert np.array_equal(turned == 0, changed(image, rotation=30, brightness=0.1) == 0)
+
+
+def test_gains_scale_each_colour_by_its_own_factor(image: np.ndarray) -> None:
+    ratios = np.array([changed(image, seed, channel_gain=0.3).mean((0, 1)) / image.mean((0, 1)) for seed in range(60)])
+    assert 0.69 < ratios.min() < 0.76 and 1.24 < ratios.max() < 1.31
+    assert np.abs(np.corrcoef(ratios.T)[np.triu_indices(3, 1)]).max() < 0.3  # independent of each other
+
+
+def test_gamma_raises_each_value_to_one_power(image: np.ndarray) -> None:
+    for seed in range(10):
+        result = changed(image, seed, gamma=0.5)
+        exponents = np.log(result / 255) / np.log(image / 255)
+        assert np.ptp(exponents) < 0.05
+        assert 1 / 1.5 - 0.02 < np.median(exponents) < 1.5 + 0.02
+
+
+@pytest.mark.parametrize("settings", [{"blur": 20}, {"resolution": 0.9}, {"compression": 95}])
+def test_detail_is_lost_and_the_mean_stays(image: np.ndarray, settings: dict[str, float]) -> None:
+    results = [changed(image, seed, **settings) for seed in range(20)]
+    assert min(result.std() for result in results) < 0.7 * image.std()
+    assert max(abs(result.mean() - image.mean()) for result in results) < 4

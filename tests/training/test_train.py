@@ -145,6 +145,22 @@ def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> 
         assert np.array_equal(one, other)
 
 
+def test_the_last_epoch_is_kept_however_bad_it_is(prepared_folder: Path, tmp_path: Path) -> None:
+    values = {
+        "backbone": "tiny",
+        "weights": "none",
+        "monitor": "val_loss",
+        "keep": "last",
+        "frozen": {"epochs": 1, "learning_rate": 1e-3},
+        "finetune": {"epochs": 3, "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant", "patience": 1},
+    }
+    about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values)).about
+    assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
+    assert about["kept"] == "finetune"
+    assert about["phases"]["finetune"]["epochs"] == about["phases"]["finetune"]["epoch"] == 3
+    assert about["validation"]["val_loss"] == pytest.approx(about["phases"]["finetune"]["val_loss"], rel=1e-4)
+
+
 def test_a_loss_that_is_not_finite_stops_with_a_remedy(prepared_folder: Path, tmp_path: Path) -> None:
     phase = {"epochs": 1, "learning_rate": 1e38}
     values = {"backbone": "tiny", "weights": "none", "batch_size": 2, "frozen": phase}
