@@ -25,6 +25,9 @@ def evaluate(
         float | None, typer.Option(min=0, max=1, help="Share of photographs, 0 to 1, to leave to a human.")
     ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Grade also with other colours, blurred, compressed, squashed, ...")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure a run on the photographs of a split; another prepared set means external validation."""
@@ -42,6 +45,7 @@ def evaluate(
             prevalence=prevalence,
             human=human,
             by=by or (),
+            robustness=robustness,
             overwrite=overwrite,
             progress=progress,
         )

@@ -15,6 +15,7 @@ from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
 from keras_dr.evaluation.costs import measure_cost
+from keras_dr.evaluation.robustness import measure_robustness
 from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
@@ -39,11 +40,13 @@ class EvaluationOptions:
         prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
         human: share of photographs to leave to a human, 0..1.
         columns: columns of manifest.csv by whose values the figures are split; if empty, those usual ones that it has.
+        robustness: whether the photographs are also graded under the changes of `robustness.CHANGES`.
     """
 
     prevalence: float | None = None
     human: float | None = None
     columns: tuple[str, ...] = ()
+    robustness: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("prevalence", self.prevalence), ("human", self.human)):
@@ -77,6 +80,7 @@ def evaluate(
     prevalence: float | None = None,
     human: float | None = None,
     by: Sequence[str] = (),
+    robustness: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -91,6 +95,8 @@ def evaluate(
         prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
         human: share of the photographs to leave to a human, 0..1.
         by: columns of manifest.csv by whose values the figures are split; by default those usual ones that it has.
+        robustness: whether the photographs are also graded with other colours, blurred, compressed, squashed and so
+            on, to show what another camera would do; their original files must still be there.
         overwrite: whether an existing evaluation is replaced; by default it is refused.
         progress: called with (batches done, batches, "predict").
 
@@ -98,15 +104,17 @@ def evaluate(
         The evaluation.
 
     Raises:
-        KerasDrError: the run, set, split or column does not exist, a share is out of range, or the evaluation exists
-            already.
+        KerasDrError: the run, set, split, column or an original photograph does not exist, a share is out of range, or
+            the evaluation exists already.
 
     Example:
         >>> result = dr.evaluate("runs/idrid", split="test")
         >>> result.figures["quadratic_kappa"], result.figures["intervals"]["quadratic_kappa"]
         (0.707, [0.58, 0.812])
     """
-    options = EvaluationOptions(prevalence, human, tuple(by))
+    options = EvaluationOptions(prevalence, human, tuple(by), robustness)
+    if robustness and tta:
+        raise KerasDrError("Robustness is measured on single views.", "Leave out --tta or --robustness.")
     run = Run.load(run)
     photographs = run.prepared_set(data).split(split)
     if tta:
@@ -168,6 +176,10 @@ def evaluate_photographs(
             "calibration": _calibration(run, predictions, unscaled),
             "subgroups": subgroups(predictions, data.rows, run.threshold, options.columns),
         }
+        if options.robustness:
+            figures["robustness"] = measure_robustness(run, data, progress)
+            changes = figures["robustness"]["changes"]
+            folders.write_bytes(folder / "robustness.csv", encode_csv(list(changes[0]), changes))
         _write_summary(folder / "metrics_summary.csv", figures)
         _draw(folder, run, predictions, figures)
         _draw_photographs(folder, model, data, predictions)

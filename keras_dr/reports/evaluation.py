@@ -12,6 +12,7 @@ from keras_dr.reports.evaluation_tables import (
     class_table,
     points_table,
     predictive_table,
+    robustness_table,
     subgroup_table,
     summary_table,
 )
@@ -79,6 +80,8 @@ def metrics_text(figures: dict[str, Any]) -> str:
     parts += [text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
         parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
+    if "robustness" in figures:
+        parts += ["", text_table(robustness_table(figures))]
     return "\n".join(parts)
 
 
@@ -266,6 +269,12 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
     if figures["subgroups"]:
         note = "“Differs” means that the two intervals do not overlap."
         sections.append(Section("Subgroups", [note, subgroup_table(figures)]))
+    if "robustness" in figures:
+        note = (
+            "The same photographs as another camera or a careless shot would show them: changed, then prepared again. "
+            "“Same” is the share graded or referred as the photograph as taken; the shift is counted in classes."
+        )
+        sections.append(Section("Robustness", [note, robustness_table(figures)]))
     pictures = [Picture(folder / "samples.png", "Correct and wrong predictions of each class")]
     if (folder / "mistakes.png").is_file():
         pictures.insert(0, Picture(folder / "mistakes.png", "The gravest mistakes, each next to its heat map"))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from keras_dr.reports.tables import Table, show_interval, with_interval
+from keras_dr.reports.tables import Table, show, show_interval, with_interval
 
 # name in metrics.json or its operating_point -> name for a reader
 MAIN_FIGURES = {
@@ -111,3 +111,18 @@ def subgroup_table(figures: dict[str, Any]) -> Table:
             flag = "differs" if figure["flagged"] else ""
             rows.append((subgroup, group["photographs"], MAIN_FIGURES[name], inside, rest, flag))
     return Table(("subgroup", "photographs", "figure", "in the subgroup", "in the rest", ""), rows)
+
+
+def robustness_table(figures: dict[str, Any]) -> Table:
+    """Return the figures under each change of the photographs, and their means over the changes."""
+    columns = ("photographs", f"quadratic kappa, {LEVEL}", "AUROC", "same class", "same referral", "mean shift")
+    rows = []
+    for row in figures["robustness"]["changes"]:
+        limits = None
+        if row["quadratic_kappa_low"] is not None:
+            limits = (row["quadratic_kappa_low"], row["quadratic_kappa_high"])
+        kappa = with_interval(row["quadratic_kappa"], limits)
+        rows.append((row["change"], kappa, row["auroc"], row["same_class"], row["same_referral"], row["mean_shift"]))
+    mean = figures["robustness"]["mean"]
+    rows.append(("mean over the changes", show(mean["quadratic_kappa"]), mean["auroc"], None, None, None))
+    return Table(columns, rows)
