@@ -8,7 +8,7 @@ from keras_dr.core.decision import DECISIONS, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
 from keras_dr.core.preprocessing import Preprocessing
-from keras_dr.core.quality import MEASURES
+from keras_dr.core.quality import COLOURS, MEASURES
 
 PREFERRED = (
     "int8",
@@ -52,6 +52,7 @@ class Bundle:
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
         quality_limits: measure of `quality` -> lowest and highest value that does not stand out among the training
             photographs; empty where the bundle has none, and nothing is judged.
+        colour_limits: the same for the colours of `quality.COLOURS`.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Bundle:
     failed: tuple[str, ...] = ()
     decision: str = "argmax"
     quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    colour_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, source: "Bundle | Path | str") -> "Bundle":
@@ -96,7 +98,8 @@ class Bundle:
             models={name: model_file(models, name, where) for name in models},
             failed=_failed(manifest),
             decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
-            quality_limits=_quality_limits(manifest, where),
+            quality_limits=_limits(manifest, "quality_limits", MEASURES, where),
+            colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
         )
         bundle._check(where)
         return bundle
@@ -170,13 +173,14 @@ def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
     return tuple(failures) if isinstance(failures, dict) else ()
 
 
-def _quality_limits(manifest: dict[str, Any], where: str) -> dict[str, tuple[float, float]]:
-    if "quality_limits" not in manifest:
+def _limits(manifest: dict[str, Any], key: str, names: tuple[str, ...], where: str) -> dict[str, tuple[float, float]]:
+    """The lowest and the highest value of each of `names`; nothing where the manifest has no such key."""
+    if key not in manifest:
         return {}
-    limits = _value(manifest, "quality_limits", dict, where)
+    limits = _value(manifest, key, dict, where)
     pairs = {name: _list(limits, name, (int, float), where) for name in limits}
-    if set(pairs) != set(MEASURES) or any(len(pair) != 2 for pair in pairs.values()):
-        message = f"The key 'quality_limits' in {where} must hold two limits each of {', '.join(MEASURES)}"
+    if set(pairs) != set(names) or any(len(pair) != 2 for pair in pairs.values()):
+        message = f"The key {key!r} in {where} must hold two limits each of {', '.join(names)}"
         raise KerasDrError(f"{message}, but is {repr(limits)[:80]}.", EXPORT_AGAIN)
     return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
 

@@ -31,12 +31,13 @@ MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and ref
 
 
 class Prepared(NamedTuple):
-    """A photograph made ready: the model's input uint8 RGB (S, S, 3), the fundus circle, faults, whether stretched."""
+    """A photograph made ready for the model; the fields are those of `Grading`, the image uint8 RGB (S, S, 3)."""
 
     image: Image
     fundus: Fundus | None
     faults: tuple[str, ...]
     stretched: bool = False
+    unfamiliar: tuple[str, ...] = ()
 
 
 def image_id(path: str) -> str:
@@ -63,6 +64,8 @@ class Grading:
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
         prepared: uint8 RGB (S, S, 3), what the model saw.
         stretched: whether the photograph had been squashed, and was stretched back.
+        unfamiliar: how its colours lie outside those of the training photographs, such as "redder"; grades of such
+            photographs may shift.
     """
 
     path: str
@@ -76,6 +79,7 @@ class Grading:
     heatmap: NDArray[np.float32] = field(repr=False)
     prepared: Image = field(repr=False)
     stretched: bool = False
+    unfamiliar: tuple[str, ...] = ()
 
     @property
     def image_id(self) -> str:
@@ -85,7 +89,7 @@ class Grading:
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
-        names += ["faults", "action", "stretched"]
+        names += ["faults", "action", "stretched", "unfamiliar"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
@@ -190,8 +194,12 @@ class Grader:
         if fundus is None or not limits:
             return Prepared(image, fundus, (), stretched)
         plain = image if spec.enhance == "none" else prepare_photograph(photograph, replace(spec, enhance="none"))[0]
-        judged = quality.judge(quality.measure(plain, circle_mask(spec.size)), limits)["reasons"]
-        return Prepared(image, fundus, tuple(filter(None, judged.split(";"))), stretched)
+        inside = circle_mask(spec.size)
+        judged = quality.judge(quality.measure(plain, inside), limits)["reasons"]
+        unfamiliar: tuple[str, ...] = ()
+        if self.bundle.colour_limits:
+            unfamiliar = quality.unfamiliar(quality.measure_colours(plain, inside), self.bundle.colour_limits)
+        return Prepared(image, fundus, tuple(filter(None, judged.split(";"))), stretched, unfamiliar)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""
@@ -209,7 +217,7 @@ class Grader:
         Raises:
             KerasDrError: a probability is not a finite number.
         """
-        image, fundus, faults, stretched = Prepared(*prepared)
+        image, fundus, faults, stretched, unfamiliar = Prepared(*prepared)
         probabilities, heatmaps = outputs
         if not np.isfinite(probabilities).all():
             message = f"The model's probabilities are not all finite numbers: {probabilities.tolist()}."
@@ -228,6 +236,7 @@ class Grader:
             heatmap=heatmaps[..., best],
             prepared=image,
             stretched=stretched,
+            unfamiliar=unfamiliar,
         )
 
     def _action(self, p_referable: float, faults: tuple[str, ...]) -> str:

@@ -41,6 +41,9 @@ def describe(grading: Grading, bundle: Bundle) -> str:
     lines = [f"{grading.path}: {said}", f"  {probabilities}"]
     if grading.stretched:
         lines.append("  The photograph was squashed: it was stretched until its fundus was a circle.")
+    if grading.unfamiliar:
+        words = ", ".join(grading.unfamiliar)
+        lines.append(f"  Its colours are unlike those of the training photographs ({words}): the grade may be shifted.")
     if grading.faults:
         lines.append(f"  Look at the photograph before you trust this: {', '.join(grading.faults)}. Better retake it.")
     elif grading.action == "refer: uncertain":

@@ -83,8 +83,9 @@ def export(
 
 
 def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
-    """What a device needs to know of a run; quality limits are those of its Prepared set, where that is given."""
+    """What a device needs to know of a run; the limits are those of its Prepared set, where that is given."""
     card = run.folder / MODEL_CARD
+    about = folders.read_manifest(data.folder, "prepared") if data else {}
     return GraderSettings(
         task=run.task,
         preprocessing=run.preprocessing,
@@ -94,7 +95,8 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
         model_sha256=run.about["model_sha256"],
         decision=run.decision,
         points=run.points,
-        quality_limits=folders.read_manifest(data.folder, "prepared").get("quality_limits") if data else None,
+        quality_limits=about.get("quality_limits"),
+        colour_limits=about.get("colour_limits"),
         limits=run.recipe.parity,
         card=card.read_text("utf-8") if card.is_file() else None,
     )

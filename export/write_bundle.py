@@ -53,6 +53,7 @@ class GraderSettings:
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
         points: further operating points, by name, chosen on validation.
         quality_limits: see `quality.find_limits`; None where the photographs were not measured.
+        colour_limits: the same of the training photographs' colours; None where they were not measured.
         limits: what a variant has to hold to pass its gate.
         card: MODEL_CARD.md of the run; None if it has not been evaluated.
     """
@@ -66,6 +67,7 @@ class GraderSettings:
     decision: str = "argmax"
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     quality_limits: Mapping[str, Sequence[float]] | None = None
+    colour_limits: Mapping[str, Sequence[float]] | None = None
     limits: ParityLimits = field(default_factory=ParityLimits)
     card: str | None = None
 
@@ -166,6 +168,8 @@ def _manifest(
     }
     if settings.quality_limits:
         about["quality_limits"] = settings.quality_limits
+    if settings.colour_limits:
+        about["colour_limits"] = settings.colour_limits
     about |= {
         "heatmaps": HEATMAPS,
         "backbone": backbone,

@@ -1,4 +1,4 @@
-"""Image quality of a photograph: four measures on the prepared image, and limits from the training split.
+"""Quality and colours of a photograph: measures on the prepared image, and limits from the training split.
 
 A constant limit would fit only one camera. Here a photograph stands out if a measure lies below Tukey's lower fence of
 the training photographs, or its illumination above the upper one (J. W. Tukey, Exploratory Data Analysis, 1977): 1.5
@@ -6,6 +6,9 @@ interquartile ranges beyond the quartiles, on a logarithmic scale, and never nea
 `gradable` is relative: it shows which photographs stand out in this set, not whether an ophthalmologist could grade
 them. In a set that is blurred throughout, no photograph stands out.
 Nothing is removed: the manifest holds `gradable` and `reasons` for anyone who wants to select photographs.
+
+Colours are no fault of a photograph, but a grader that learned from one camera may grade those of another wrongly. So
+two ratios of colours have limits of the same kind, and a device reports a photograph beyond them as unfamiliar.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +20,7 @@ from numpy.typing import NDArray
 
 MEASURES = ("coverage", "illumination", "contrast", "sharpness")
 COLUMNS = (*MEASURES, "gradable", "reasons")
+COLOURS = ("red_to_green", "blue_to_green")
 # (measure, 0 for the lower and 1 for the upper limit) -> the fault of a photograph beyond it
 _REASONS = {
     ("coverage", 0): "cut off",
@@ -24,6 +28,12 @@ _REASONS = {
     ("illumination", 1): "bright",
     ("contrast", 0): "flat",
     ("sharpness", 0): "blurred",
+}
+_UNFAMILIAR = {
+    ("red_to_green", 0): "less red",
+    ("red_to_green", 1): "redder",
+    ("blue_to_green", 0): "less blue",
+    ("blue_to_green", 1): "bluer",
 }
 _FENCE = 1.5
 _TENTH = np.log(0.9)
@@ -47,8 +57,7 @@ def measure(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, st
         image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced.
         inside: bool (S, S), True in the circle of the fundus.
     """
-    brightest = image.max(axis=2)
-    lit = inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
+    lit = _lit(image, inside)
     if not lit.any():
         return dict.fromkeys(MEASURES, "0.0000")
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
@@ -66,10 +75,36 @@ def measure(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, st
     return {name: f"{value:.4f}" for name, value in measures.items()}
 
 
-def find_limits(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Return measure -> [lowest, highest] value that does not stand out, from the rows of the training split."""
+def _lit(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return bool (S, S), True for the lit pixels of the circle; see `measure`."""
+    brightest = image.max(axis=2)
+    return inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
+
+
+def measure_colours(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, str]:
+    """Return the mean red and the mean blue of the lit pixels, divided by their mean green, as text for the manifest.
+
+    Args:
+        image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced.
+        inside: bool (S, S), True in the circle of the fundus.
+    """
+    lit = _lit(image, inside)
+    if not lit.any():
+        return dict.fromkeys(COLOURS, "0.0000")
+    red, green, blue = image[lit].mean(axis=0, dtype=np.float64)
+    green = max(green, 1 / 255)
+    return {"red_to_green": f"{red / green:.4f}", "blue_to_green": f"{blue / green:.4f}"}
+
+
+def find_limits(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = MEASURES) -> dict[str, list[float]]:
+    """Return measure -> [lowest, highest] value that does not stand out.
+
+    Args:
+        rows: of the training split.
+        names: the measures, `MEASURES` or `COLOURS`.
+    """
     limits = {}
-    for name in MEASURES:
+    for name in names:
         values = np.log([max(float(row[name]), _LEAST) for row in rows])
         low, high = np.quantile(values, (0.25, 0.75))
         reach = max(_FENCE * (high - low), -_TENTH)
@@ -79,6 +114,25 @@ def find_limits(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
 
 def judge(row: Mapping[str, Any], limits: Limits) -> dict[str, str]:
     """Return `gradable` ("yes", "no") and `reasons` ("", or for example "dark;blurred") for a row with the measures."""
-    beyond = {name: (float(row[name]) < limits[name][0], float(row[name]) > limits[name][1]) for name in MEASURES}
-    reasons = [reason for (name, side), reason in _REASONS.items() if beyond[name][side]]
+    reasons = _beyond(row, limits, _REASONS)
     return {"gradable": "no" if reasons else "yes", "reasons": ";".join(reasons)}
+
+
+def unfamiliar(row: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:
+    """Return how colours differ from those of the training photographs: (), or for example ("redder", "less blue").
+
+    Args:
+        row: from `measure_colours`.
+        limits: from `find_limits` of `COLOURS`.
+    """
+    return tuple(_beyond(row, limits, _UNFAMILIAR))
+
+
+def _beyond(row: Mapping[str, Any], limits: Limits, words: Mapping[tuple[str, int], str]) -> list[str]:
+    """Return the words for the limits that a row's measures lie beyond."""
+    said = []
+    for (name, side), word in words.items():
+        value, limit = float(row[name]), limits[name][side]
+        if value > limit if side else value < limit:
+            said.append(word)
+    return said

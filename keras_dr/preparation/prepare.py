@@ -49,7 +49,7 @@ COLUMNS = (
     *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
     *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
 )
-STRETCHED = "stretched"  # a column more, of sets whose squashed photographs were stretched
+STRETCHED = "stretched"  # a further column, of sets whose squashed photographs were stretched
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
@@ -221,9 +221,9 @@ def prepare_records(
             {"image_id": record.image_id, "source": source_name(record.path, source), "reason": reason}
             for record, reason in left_out
         ]
-        limits = quality.find_limits([row for row in rows if row["split"] == "train"])
+        limits = _limits(rows, spec)
         for row in rows:
-            row |= quality.judge(row, limits)
+            row |= quality.judge(row, limits["quality_limits"])
         settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
         settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
         settings |= {"inspection": inspection.to_dict()} if inspection else {}
@@ -232,7 +232,7 @@ def prepare_records(
             "rejected": len(rejected),
             **duplicates.count_copies(copies),
             "leaks": len(leaks),
-            "quality_limits": limits,
+            **limits,
         }
         tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
         for name, (columns, listed) in (tables | {"manifest": (_columns(spec), rows)}).items():
@@ -265,7 +265,7 @@ def _relative_source(source: Path, target: Path) -> str:
 
 def _columns(spec: Preprocessing) -> tuple[str, ...]:
     """Of manifest.csv."""
-    return (*COLUMNS, STRETCHED) if spec.stretch else COLUMNS
+    return (*COLUMNS, STRETCHED, *quality.COLOURS) if spec.stretch else COLUMNS
 
 
 def _plan(records: Sequence[Record], spec: Preprocessing) -> dict[str, Any]:
@@ -321,6 +321,15 @@ def _divide(
             "group_id": group,
         }
     return [rows[index] for index in staying], leaks, duplicates.list_copies(rows, copies)
+
+
+def _limits(rows: Sequence[Row], spec: Preprocessing) -> dict[str, dict[str, list[float]]]:
+    """The limits of quality and of colours, from the training split."""
+    learned_from = [row for row in rows if row["split"] == "train"]
+    limits = {"quality_limits": quality.find_limits(learned_from)}
+    if spec.stretch:  # what an earlier version began has no colours in its rows
+        limits["colour_limits"] = quality.find_limits(learned_from, quality.COLOURS)
+    return limits
 
 
 def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: Preprocessing) -> dict[str, Any]:

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from keras_dr.core import quality
 from keras_dr.core.preprocessing import circle_mask
 from keras_dr.core.quality import find_limits, judge, measure
 
@@ -62,3 +63,19 @@ def test_reasons_are_joined() -> None:
     assert judge(row, limits) == {"gradable": "no", "reasons": "dark;blurred"}
     assert judge(row | {"illumination": "0.7", "sharpness": "99"}, limits)["reasons"] == "bright"
     assert judge(row | {"illumination": "0.3", "sharpness": "3"}, limits) == {"gradable": "yes", "reasons": ""}
+
+
+def test_colours_are_ratios_of_means_over_the_lit_pixels() -> None:
+    image = np.zeros((20, 20, 3), np.uint8)
+    image[4:16, 4:16] = (180, 90, 45)
+    measured = quality.measure_colours(image, np.ones((20, 20), bool))
+    assert measured == {"red_to_green": "2.0000", "blue_to_green": "0.5000"}
+    assert quality.measure_colours(np.zeros_like(image), np.ones((20, 20), bool))["red_to_green"] == "0.0000"
+
+
+def test_unfamiliar_colours_are_named_by_their_direction() -> None:
+    rows = [{"red_to_green": f"{value:.4f}", "blue_to_green": "0.5000"} for value in np.linspace(1.9, 2.1, 9)]
+    limits = quality.find_limits(rows, quality.COLOURS)
+    assert limits["blue_to_green"] == [0.45, 0.5556]  # a tenth around the quartiles at least
+    assert quality.unfamiliar({"red_to_green": "2.0", "blue_to_green": "0.5"}, limits) == ()
+    assert quality.unfamiliar({"red_to_green": "3.0", "blue_to_green": "0.4"}, limits) == ("redder", "less blue")

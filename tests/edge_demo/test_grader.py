@@ -87,6 +87,19 @@ def test_quality_is_judged_by_the_limits_of_the_training_photographs(bundle_fold
     assert (grading.faults, grading.action) == (("dark",), "retake")
 
 
+def test_colours_beyond_those_of_the_training_photographs_are_reported(bundle_folder: Path, photograph: bytes) -> None:
+    change(
+        bundle_folder, quality_limits=LIMITS, colour_limits={"red_to_green": [0.01, 99], "blue_to_green": [0.01, 99]}
+    )
+    assert Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").unfamiliar == ()
+    change(bundle_folder, colour_limits={"red_to_green": [0.01, 0.02], "blue_to_green": [50, 99]})
+    bundle = Bundle.load(bundle_folder)
+    grading = Grader(bundle).grade(photograph, "eye")
+    assert grading.unfamiliar == ("redder", "less blue") and grading.faults == ()
+    assert "(redder, less blue): the grade may be shifted." in describe(grading, bundle)
+    assert grading.to_dict()["unfamiliar"] == ("redder", "less blue")
+
+
 @pytest.mark.parametrize(("margin", "action"), [(0.02, "refer: uncertain"), (0.005, "none")])
 def test_uncertain_photographs_are_referred(bundle_folder: Path, photograph: bytes, margin: float, action: str) -> None:
     p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable

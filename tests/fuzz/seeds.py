@@ -161,7 +161,7 @@ def run_json(box: Path) -> list[bytes]:
 
 def bundle_json(box: Path) -> list[bytes]:
     """bundle.json with a model of the right hash."""
-    from keras_dr.core.quality import MEASURES
+    from keras_dr.core.quality import COLOURS, MEASURES
 
     (box / "int8.tflite").write_bytes(b"a model")
     entry = {"file": "int8.tflite", "sha256": hashlib.sha256(b"a model").hexdigest(), "size_bytes": 7}
@@ -178,7 +178,10 @@ def bundle_json(box: Path) -> list[bytes]:
         "parity": {"failures": {"dynamic": "strays"}},
         "models": {"int8": entry, "dynamic": entry},
     }
-    judging = about | {"quality_limits": {name: [0, 1] for name in MEASURES}}
+    judging = about | {
+        "quality_limits": {name: [0, 1] for name in MEASURES},
+        "colour_limits": {name: [0, 1] for name in COLOURS},
+    }
     return [json.dumps(one).encode() for one in (about, judging)]
 
 

@@ -1,0 +1,92 @@
+"""Each backbone the whole way: train, evaluate, explain, export, profile; one table of what it costs.
+
+    python benchmarks/whole_way.py PREPARED OUT [--backbones resnet50v2 densenet121] [--weights imagenet] [--epochs 2]
+
+PREPARED holds photographs of 224 pixels. Each backbone is trained by the recipe of its name with this many epochs a
+phase, evaluated on validation photographs, explained in closed form and by tf-keras-vis, exported in four variants and
+profiled on one thread. Its folder below OUT is kept; a backbone that is there is not trained again. The rows are
+written to OUT/whole_way.json as well. With random weights a grader learns little, so variants that stray are kept and
+named.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import common
+import numpy as np
+
+import keras_dr as dr
+
+ASKED_FOR = ("resnet50v2", "resnet101v2", "resnet152v2", "densenet121")
+VARIANTS = ("float32", "float16", "dynamic", "int8")
+METHODS = ("grad-cam", "grad-cam++")
+MAPS = 4  # photographs on which the two ways to make heat maps are compared
+
+
+def largest_difference(run: dr.Run, data: dr.PreparedSet, method: str) -> float:
+    """Largest difference between the heat maps in closed form and by tf-keras-vis, as a share of each map's peak."""
+    from keras_dr.explanation.methods import Explainer
+
+    images = data.images(np.arange(min(MAPS, len(data.rows))))
+    model = run.model()
+    classes = np.argmax(model.predict_on_batch(images.astype(np.float32)), axis=1)
+    closed, reference = (
+        Explainer(model, engine=engine).heatmaps(images, classes, method) for engine in ("closed-form", "tf-keras-vis")
+    )
+    peaks = np.maximum(reference.max(axis=(1, 2), keepdims=True), 1e-9)
+    return float((np.abs(closed - reference) / peaks).max())
+
+
+def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, epochs: int) -> dict[str, Any]:
+    """Take one backbone the whole way; return its row."""
+    settings = [f"frozen.epochs={epochs}", f"finetune.epochs={epochs}", f"weights={weights}"]
+    settings += ["finetune.train_batch_norm=true"] if weights == "none" else []
+    recipe = dr.Recipe.load(name, settings)
+    run = dr.Run.load(folder / "run") if (folder / "run").is_dir() else dr.train(prepared, folder / "run", recipe)
+    evaluation = dr.evaluate(run, split="val", overwrite=True)
+    for engine in ("closed-form", "tf-keras-vis"):
+        dr.explain(run, split="val", n=MAPS, methods=METHODS, engine=engine, overwrite=True)
+    bundle = dr.export(run, folder / "bundle", VARIANTS, allow_drift=True, overwrite=True)
+    profile = dr.profile(bundle, threads=(1,), repeats=20, overwrite=True)
+    parity = json.loads((folder / "bundle" / "parity.json").read_text("utf-8"))
+    validation = run.prepared_set().split("val")
+    return {
+        "backbone": name,
+        "weights": "random weights" if weights == "none" else weights,
+        "parameters": run.about["parameters"],
+        "quadratic_kappa": evaluation.figures["quadratic_kappa"],
+        "learned_nothing": bool(run.learned_nothing),
+        "map_difference": {method: largest_difference(run, validation, method) for method in METHODS},
+        "variants": {
+            measured.variant: {
+                "mib": measured.size_mib,
+                "invoke_ms": measured.stages["invoke"].p50_ms,
+                "whole_ms": measured.total.p50_ms,
+                "memory_mib": measured.peak_rss_mib - measured.baseline_rss_mib,
+                **parity["figures"][measured.variant],
+                "failed": parity["failures"].get(measured.variant, []),
+            }
+            for measured in profile.measurements
+        },
+    }
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = common.parser(__doc__, epochs=2)
+    parser.add_argument("prepared", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--backbones", nargs="+", default=ASKED_FOR)
+    parser.add_argument("--weights", default="imagenet")
+    given = parser.parse_args()
+    prepared = dr.PreparedSet.load(given.prepared)
+    rows = []
+    for name in given.backbones:
+        rows.append(whole_way(name, prepared, given.out / name, given.weights, given.epochs))
+        print(json.dumps(rows[-1]), flush=True)
+    (given.out / "whole_way.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
