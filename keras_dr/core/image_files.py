@@ -5,7 +5,7 @@ Needs the standard library alone; `edge_demo` runs this very module.
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path, PurePath, PureWindowsPath
@@ -132,6 +132,32 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             raise KerasDrError(message, "Name another folder or list, or the photographs themselves.")
 
 
+def walk_files(folder: Path, depth: int, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
+    """Yield every file in a folder and in the folders below it, sorted by name; hidden folders are left out.
+
+    Links to folders are followed. Folders that cannot be read are passed over.
+
+    Args:
+        folder: where to begin.
+        depth: number of levels of folders below it.
+        enter: a function that returns whether a folder with this name is entered.
+    """
+    try:
+        entries = _sorted_entries(folder)
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            yield Path(entry)
+        elif depth and not entry.name.startswith(".") and enter(entry.name):
+            yield from walk_files(Path(entry), depth - 1, enter)
+
+
+def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as stream:
+        return sorted(stream, key=lambda entry: entry.name)
+
+
 def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFiles | None = None) -> Iterator[Path]:
     """Every image in a folder and in the folders there, sorted, hidden ones left out; links to folders not followed.
 
@@ -145,8 +171,7 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
     """
     skipped = skipped if skipped is not None else SkippedFiles()
     try:
-        with os.scandir(folder) as stream:
-            entries = sorted(stream, key=lambda one: one.name)
+        entries = _sorted_entries(folder)
     except OSError as error:
         if skip_unreadable:
             skipped.add(folder, "unreadable as a folder")

@@ -1,8 +1,8 @@
-"""One small adapter a published data set: a folder on disk -> its records.
+"""One small adapter per published data set, which reads a folder on disk as records.
 
-An adapter is a module with `NAME`, `recognises(folder) -> bool` and `read(folder) -> list[Record]`. To add one: write
-the module and list it in `_PUBLISHED`, the particular before the general. The two general ones, tables and class
-folders, also take a person's options: `understand(source, options) -> Reading`.
+An adapter is a module with `NAME`, `recognises(folder) -> bool` and `read(folder) -> list[Record]`. To add an adapter,
+write the module and list it in `_PUBLISHED`, before adapters that are more general. The two general adapters, which
+read tables and class folders, also take the user's options: `understand(source, options) -> Reading`.
 """
 
 from collections import Counter
@@ -39,18 +39,22 @@ PUBLISHED = tuple(adapter.NAME for adapter in _PUBLISHED)
 
 
 def find_adapter(source: Path, options: SourceOptions | None = None) -> str:
-    """The name of the adapter that recognises this folder.
+    """Return the name of the adapter that recognises a source.
+
+    Args:
+        source: the folder of a data set, or a table.
+        options: what the user has said about the source; None: nothing.
 
     Raises:
-        KerasDrError: none does, or the folder does not exist.
+        KerasDrError: no adapter recognises it, or it does not exist.
     """
     options = options or SourceOptions()
     _check_there(source)
     if (source / "prepared.json").is_file():
         raise KerasDrError(
-            f"{source} is a prepared set already.", "Pass it to train, or name the folder that it came from."
+            f"{source} is already a prepared set.", "Pass it to train, or name the folder that it was made from."
         )
-    if options.speaks_of_a_table:
+    if options.names_a_table:
         return csv_file.NAME
     for adapter in _PUBLISHED:
         if adapter.recognises(source):
@@ -58,22 +62,22 @@ def find_adapter(source: Path, options: SourceOptions | None = None) -> str:
     for general in _GENERAL:
         if general.recognises(source, options):
             return general.NAME
-    if source.is_dir() and tables_of(source):  # it says which column is missing
+    if source.is_dir() and tables_of(source):  # its error names the column that is missing
         return csv_file.NAME
     raise _unknown_layout(source)
 
 
 def _check_there(source: Path) -> None:
     if not source.exists():
-        raise KerasDrError(f"There is no such folder or file: {source}.", "Check the path.")
+        raise KerasDrError(f"There is no folder or file {source}.", "Check the path.")
 
 
 def _unknown_layout(source: Path) -> KerasDrError:
-    """What the source holds instead of a layout that is known."""
+    """Return the error that says what the source holds instead of a known layout."""
     if source.is_file():
         if source.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
-            return KerasDrError(f"{source} is an archive, whose layout is unknown.", "Unpack it, and name its folder.")
-        message = f"{source} is neither a table nor an .npz file: its layout is unknown."
+            return KerasDrError(f"{source} is an archive, which is not read.", "Unpack it, and name its folder.")
+        message = f"{source} is neither a table nor an .npz file, so its layout is unknown."
         return KerasDrError(message, "Name the folder of the photographs, or the table that lists them.")
     entries = sorted(source.iterdir())
     folders = [printable(path.name) for path in entries if path.is_dir() and not path.name.startswith(".")]
@@ -85,28 +89,38 @@ def _unknown_layout(source: Path) -> KerasDrError:
     ]
     message = f"The layout of {source} is unknown: it holds {' and '.join(parts) or 'nothing'}"
     message += (
-        ", but no table with a column for the photographs and one for the class, and no two folders named as classes."
+        ", but no table with a column for the photographs and a column for the class, and no two folders whose names "
+        "are known classes."
     )
     old = next(source.rglob("*.xls"), None)
     if old:
         message += f" {printable(old.relative_to(source))} is in Excel's old format, which is not read."
     remedy = (
-        "Name the table that has the classes as SOURCE, or put the photographs into a folder a class, or name the "
-        "folders that are classes with --classes; "
-        f"--dataset takes one of {', '.join(DATASETS)}."
+        "Name the table with the classes as SOURCE, or put the photographs into one folder per class, or name the "
+        "folders that are classes with --classes. To choose a layout, pass --dataset with one of "
+        f"{', '.join(DATASETS)}."
     )
     return KerasDrError(message, remedy)
 
 
 def read_source(source: Path, dataset: str = "auto", options: SourceOptions | None = None) -> tuple[str, Reading]:
-    """The data set's adapter and what it reads; ids unique, files not opened.
+    """Read the records of a data set, whose ids are unique; photographs are not opened.
+
+    Args:
+        source: the folder of a data set, or a table.
+        dataset: the name of an adapter (a key of `DATASETS`); "auto": the adapter that recognises the source.
+        options: what the user has said about the source; None: nothing.
+
+    Returns:
+        The name of the adapter, and what it read.
 
     Raises:
-        KerasDrError: unknown adapter, a layout that it does not read, two records of one name, no record at all.
+        KerasDrError: the adapter is unknown or cannot read this layout, two records have the same id, or there is no
+            record.
     """
     options = options or SourceOptions()
     if dataset != "auto" and dataset not in DATASETS:
-        message = f"There is no data set {dataset!r}; there are auto, {', '.join(DATASETS)}."
+        message = f"There is no data set {dataset!r}. Known are auto, {', '.join(DATASETS)}."
         raise KerasDrError(message, "Correct --dataset.")
     _check_there(source)
     name, place = _find_place(source, options) if dataset == "auto" else (dataset, source)
@@ -120,10 +134,12 @@ def read_source(source: Path, dataset: str = "auto", options: SourceOptions | No
 
 
 def _find_place(source: Path, options: SourceOptions) -> tuple[str, Path]:
-    """The adapter, and the folder that it recognises: the source, or one that alone lies in it, as archives unpack.
+    """Return the name of the adapter and the folder that it recognises.
+
+    The folder is the source, or the only folder in the source: archives often unpack into such a folder.
 
     Raises:
-        KerasDrError: none is recognised.
+        KerasDrError: no adapter recognises the source.
     """
     try:
         return find_adapter(source, options), source
@@ -139,7 +155,7 @@ def _find_place(source: Path, options: SourceOptions) -> tuple[str, Path]:
 
 
 def _read_published(adapter: ModuleType, source: Path, options: SourceOptions) -> Reading:
-    """What an adapter of a published set reads, in the words of its first line."""
+    """Read a published set; the first line of the adapter's docstring says what was recognised."""
     records = adapter.read(source)
     about = (adapter.__doc__ or "").split(":")[0].split("\n")[0]
     patients = "the data set itself"
@@ -147,33 +163,36 @@ def _read_published(adapter: ModuleType, source: Path, options: SourceOptions) -
     if options.patients != "auto":
         pairs, patients, notes = name_patients([image_stem(record.path.name) for record in records], options)
         named = pairs or [("", "")] * len(records)
-        records = [replace(one, patient_id=patient) for one, (patient, _) in zip(records, named, strict=True)]
-    own = all(record.patient_id == record.image_id for record in records)
+        records = [replace(record, patient_id=patient) for record, (patient, _) in zip(records, named, strict=True)]
+    no_patients = all(record.patient_id == record.image_id for record in records)
     splits = sorted({record.split for record in records} - {""})
     return Reading(
         records=records,
         why=f"the published layout of {about}",
-        patients="" if own else patients,
+        patients="" if no_patients else patients,
         notes=tuple(notes),
-        splits="the official ones" if splits else "",
+        splits="the official splits" if splits else "",
     )
 
 
 def _check_ids(records: Sequence[Record], source: Path, name: str) -> None:
     if not records:
-        raise KerasDrError(f"There are no photographs in {source} (read as {name}).", "Check the path and --dataset.")
+        raise KerasDrError(f"{source}, read as {name}, has no photographs.", "Check the path and --dataset.")
     counts = Counter(record.image_id for record in records)
     image_id, count = counts.most_common(1)[0]
     if count > 1:
         places = [record.origin or record.path.name for record in records if record.image_id == image_id]
-        message = (
-            f"{source} must name each photograph once, but has {image_id!r} {count} times: {' and '.join(places[:2])}."
-        )
-        raise KerasDrError(message, "Remove its other rows, or rename one of the files.")
+        message = f"{source} must name each photograph once, but names {image_id!r} {count} times"
+        message += f": {' and '.join(places[:2])}."
+        raise KerasDrError(message, "Remove the other rows, or rename one of the files.")
 
 
 def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]]:
-    """The data set's adapter and its records, as `read_source` reads them without options.
+    """Return the name of the adapter and the records, as `read_source` reads them without options.
+
+    Args:
+        source: the folder of a data set, or a table.
+        dataset: the name of an adapter, or "auto".
 
     Raises:
         KerasDrError: see `read_source`.

@@ -1,7 +1,7 @@
-"""What the labels of a source are taken for: grades, or classes with an order and a positive side; else it is asked.
+"""What the labels of a source mean: grades, or classes of which some are positive.
 
-Nobody is sent home because of the alphabet: where names do not tell which class is positive, or how classes stand to
-each other, the source is refused with the options that say it.
+The alphabet decides nothing: if the names of classes do not show which are positive or in which order they are, the
+source is refused, and the error names the options that say it.
 """
 
 import re
@@ -34,9 +34,9 @@ class Labels:
     """Records with their classes.
 
     Attributes:
-        records: as read, with the grade or the class that each label is taken for.
+        records: the records, with the grade or the class that each label means.
         task: the label space.
-        taken: (label in the source, class or "" for none, photographs), in the order of the classes.
+        taken: (label in the source, its class or "" for none, number of photographs), in the order of the classes.
     """
 
     records: list[Record]
@@ -47,26 +47,26 @@ class Labels:
 def understand_labels(
     records: Sequence[Record], options: SourceOptions, task: str = "auto", published: bool = False
 ) -> Labels:
-    """Take labels for grades or classes.
+    """Find out the grade or the class that each label means.
 
     Args:
-        records: as an adapter read them.
-        options: classes, positive classes and other names for labels.
+        records: the records that an adapter read.
+        options: the classes, the positive classes and the renamed labels that the user named.
         task: one of `TASK_NAMES`.
-        published: whether the set's publishers say what its labels are.
+        published: whether the records are from a published set, whose labels have a known meaning.
 
     Raises:
-        KerasDrError: labels that may be taken for two things, or for nothing that is known.
+        KerasDrError: the meaning of a label is unknown or ambiguous.
     """
     check_task(task)
     records = _in_one_spelling(records)
     written = [record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade]) for record in records]
-    records = _renamed(records, written, options)
-    records = _without_the_word_none(records)
+    records = _with_renamed_labels(records, written, options)
+    records = _with_none_as_grade(records)
     if options.classes or options.positive is not None:
         if task not in ("auto", "classes"):
-            message = f"The task {task} has classes of its own, so --classes and --positive say nothing to it."
-            raise KerasDrError(message, "Leave out --task, or them.")
+            message = f"The task {task} has classes of its own, so --classes and --positive cannot be used with it."
+            raise KerasDrError(message, "Leave out --task, or leave out --classes and --positive.")
         records, chosen = _own_classes(records, options)
     else:
         if not published:
@@ -76,156 +76,171 @@ def understand_labels(
 
 
 def _key(label: str) -> str:
-    """What spellings of one label share: case and what joins words set aside, signs ("DR+", "-1") kept."""
+    """Return a label without case and without what joins its words; signs ("DR+", "-1") are kept."""
     return re.sub(r"(?<=\w)[\s\-./]+(?=\w)", "", label.casefold().replace("_", " ").strip())
 
 
 def _in_one_spelling(records: Sequence[Record]) -> list[Record]:
-    """With labels that differ in case, spaces and punctuation alone as the most frequent of them."""
-    labels = _labels(records)
-    best: dict[str, str] = {}
+    """Replace labels that differ only in case, spaces and punctuation by the most frequent spelling."""
+    labels = _count_labels(records)
+    spellings: dict[str, str] = {}
     for label, _ in labels.most_common():
-        best.setdefault(_key(label), label)
-    if len(best) == len(labels):
+        spellings.setdefault(_key(label), label)
+    if len(spellings) == len(labels):
         return list(records)
-    return [replace(one, label=best[_key(one.label)]) if one.label else one for one in records]
+    return [replace(record, label=spellings[_key(record.label)]) if record.label else record for record in records]
 
 
-def _labels(records: Sequence[Record]) -> Counter[str]:
-    """Label -> photographs, of those that have one."""
+def _count_labels(records: Sequence[Record]) -> Counter[str]:
+    """Return label -> number of photographs with this label."""
     return Counter(record.label for record in records if record.label)
 
 
-def _said(labels: Counter[str]) -> str:
-    """Labels and their counts for a message, eight at most."""
+def _listed(labels: Counter[str]) -> str:
+    """Return labels with their counts for a message, at most eight."""
     shown = [f"{name} ({count})" for name, count in sorted(labels.items())[:8]]
     return ", ".join(shown) + (f" and {len(labels) - 8} more" if len(labels) > 8 else "")
 
 
-def _renamed(records: Sequence[Record], written: Sequence[str], options: SourceOptions) -> list[Record]:
-    """With the classes that --map names.
+def _with_renamed_labels(records: Sequence[Record], written: Sequence[str], options: SourceOptions) -> list[Record]:
+    """Give records the classes that --map names for their labels.
 
     Raises:
-        KerasDrError: a label that no photograph has.
+        KerasDrError: --map names a label that no photograph has.
     """
     names = {_key(label): name for label, name in options.renamed.items()}
-    there = {_key(label) for label in written}
-    missing = [label for label in options.renamed if _key(label) not in there]
+    known = {_key(label) for label in written}
+    missing = [label for label in options.renamed if _key(label) not in known]
     if missing:
-        message = f"--map names the label {missing[0]!r}, which no photograph has; there are {_said(Counter(written))}."
-        raise KerasDrError(message, "Correct --map.")
-    found = []
+        message = f"--map names the label {missing[0]!r}, which no photograph has. The labels are "
+        raise KerasDrError(f"{message}{_listed(Counter(written))}.", "Correct --map.")
+    renamed = []
     for record, label in zip(records, written, strict=True):
         name = names.get(_key(label)) if label else None
-        found.append(replace(record, label=name, grade=find_grade(name)) if name else record)
-    return found
+        renamed.append(replace(record, label=name, grade=find_grade(name)) if name else record)
+    return renamed
 
 
-def _without_the_word_none(records: Sequence[Record]) -> list[Record]:
-    """ "None" beside Mild, Moderate, Severe is the grade without disease."""
-    labels = _labels(records)
+def _with_none_as_grade(records: Sequence[Record]) -> list[Record]:
+    """Take the label "None" for the grade without disease if all other labels are grades with disease."""
+    labels = _count_labels(records)
     others = [label for label in labels if _key(label) != "none"]
     if len(others) == len(labels) or not others or not all(named_grade(label) > 0 for label in others):
         return list(records)
-    return [replace(one, grade=0) if _key(one.label) == "none" else one for one in records]
+    return [replace(record, grade=0) if _key(record.label) == "none" else record for record in records]
 
 
 def _own_classes(records: Sequence[Record], options: SourceOptions) -> tuple[list[Record], Task]:
-    """Classes of which a person named all in order, or the positive ones.
+    """Give records the classes that the user named: all classes in order, or only the positive ones.
 
     Raises:
-        KerasDrError: a label among none of the classes, a positive class that is none, or no word of which are
-            positive.
+        KerasDrError: a label is none of the classes, a positive class does not exist, or it is unknown which classes
+            are positive.
     """
-    labels = _labels(records)
-    labels.update(_GRADE_NAMES[one.grade] for one in records if not one.label and one.grade is not None)
+    labels = _count_labels(records)
+    labels.update(_GRADE_NAMES[record.grade] for record in records if not record.label and record.grade is not None)
     classes = options.classes or _sorted_names(labels, options.positive or ())
     by_name = {_key(name): name for name in classes}
-    by_grade = {grade: name for name in classes if (grade := find_grade(name)) is not None}
+    by_grade = {find_grade(name): name for name in classes}
     positive = _positive(classes, options.positive)
-    found, strangers = [], Counter[str]()
+    classified = []
+    unknown = Counter[str]()
     for record in records:
         label = record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade])
         grade = find_grade(label) if label else None
         name = by_name.get(_key(label)) or ("" if grade is None else by_grade.get(grade, ""))
         if label and not name:
-            strangers[label] += 1
-        found.append(replace(record, label=name, grade=grade if label else record.grade))
-    if strangers:
-        message = f"No class among {', '.join(classes)} has the labels {_said(strangers)}."
-        raise KerasDrError(message, "Name them in --classes, or say --map LABEL=CLASS.")
+            unknown[label] += 1
+        classified.append(replace(record, label=name, grade=grade if label else record.grade))
+    if unknown:
+        message = f"None of the classes {', '.join(classes)} is meant by the labels {_listed(unknown)}."
+        raise KerasDrError(message, "Name them in --classes, or pass --map LABEL=CLASS.")
     in_order = bool(options.classes) and len(classes) > 2
-    return found, Task("classes", tuple(classes), positive, in_order=in_order)
+    return classified, Task("classes", tuple(classes), positive, in_order=in_order)
 
 
 def _sorted_names(labels: Counter[str], positive: Sequence[str]) -> tuple[str, ...]:
-    """By grade where all are grades; else the positive ones behind the others, which claims no order."""
-    wanted = {_key(name) for name in positive}
+    """Return the labels sorted by grade if all are grades, otherwise with the positive classes last."""
+    positive_keys = {_key(name) for name in positive}
     grades = {label: find_grade(label) for label in labels}
     if all(grade is not None for grade in grades.values()):
         return tuple(sorted(labels, key=lambda label: (grades[label] or 0, label)))
-    return tuple(sorted(labels, key=lambda label: (_key(label) in wanted, label)))
+    return tuple(sorted(labels, key=lambda label: (_key(label) in positive_keys, label)))
 
 
 def _positive(classes: Sequence[str], wanted: Sequence[str] | None) -> tuple[int, ...]:
-    """Indices of the positive classes.
+    """Return the indices of the positive classes.
+
+    Args:
+        classes: all class names.
+        wanted: the positive classes that the user named; None: the names of the classes decide.
 
     Raises:
-        KerasDrError: one is no class, all are positive, or nobody says which are.
+        KerasDrError: a positive class does not exist, all classes are positive, or it is unknown which are.
     """
     if wanted is None:
         return _known_positive(classes)
     keys = [_key(name) for name in classes]
     missing = [name for name in wanted if _key(name) not in keys]
     if missing:
-        message = f"--positive names {missing[0]!r}, which is no class; the classes are {', '.join(classes)}."
+        message = f"--positive names {missing[0]!r}, which is not a class. The classes are {', '.join(classes)}."
         raise KerasDrError(message, "Correct --positive.")
-    found = tuple(sorted(keys.index(_key(name)) for name in wanted))
-    if len(found) == len(classes):
-        raise KerasDrError("--positive names every class, so that nothing tells them apart.", "Leave one out.")
-    return found
+    indices = tuple(sorted(keys.index(_key(name)) for name in wanted))
+    if len(indices) == len(classes):
+        raise KerasDrError("--positive names every class, so no class would be negative.", "Leave one out.")
+    return indices
 
 
 def _known_positive(classes: Sequence[str]) -> tuple[int, ...]:
-    """Of classes in order: those from moderate on where all are grades, or that of a clear pair.
+    """Return the indices of the classes that are positive by their names.
+
+    If all classes are grades, moderate and worse are positive; of a clear pair, one is.
 
     Raises:
-        KerasDrError: their names do not tell.
+        KerasDrError: the names do not show which classes are positive.
     """
     grades = [named_grade(name) for name in classes]
     if min(grades) >= 0:
         return tuple(index for index, grade in enumerate(grades) if REFERABLE_FROM <= grade < UNGRADABLE)
     pair = positive_of_two(*classes) if len(classes) == 2 else None
     if pair is None:
-        message = (
-            f"Which of the classes {', '.join(classes)} send a patient to an ophthalmologist, their names do not tell."
-        )
-        raise KerasDrError(message, "Say it: --positive CLASS,..., or --positive none.")
+        message = f"The names of the classes {', '.join(classes)} do not show which of them are positive, so that the "
+        message += "patient is referred to an ophthalmologist."
+        raise KerasDrError(message, "Name them: --positive CLASS,..., or --positive none.")
     return (list(classes).index(pair),)
 
 
 def _check_grades(records: Sequence[Record], task: str) -> None:
-    """Refuse labels that are grades by their spelling and may yet be something else.
+    """Refuse labels that look like grades but may mean something else.
 
     Raises:
-        KerasDrError: only 0 and 1, or R0 to R3 without R4.
+        KerasDrError: the labels are only 0 and 1, only R0 to R3, or from 1 to 5.
     """
-    labels = _labels(records)
+    labels = _count_labels(records)
     keys = {_key(label) for label in labels}
-    numbers = {"0", "1"}
-    plain = {str(one.grade) for one in records if one.label and one.grade is not None and _is_number(one.label)}
-    if labels and plain == numbers and all(map(_is_number, labels)) and task not in ("icdr", "icdr-ungradable"):
-        message = f"All labels are 0 or 1 ({_said(labels)}): the grades no_dr and mild, or not referable and referable?"
-        raise KerasDrError(message, "Say --positive 1 if 1 is the positive class, or --task icdr if they are grades.")
+    numbers = {
+        str(record.grade)
+        for record in records
+        if record.label and record.grade is not None and _is_number(record.label)
+    }
+    if labels and numbers == {"0", "1"} and all(map(_is_number, labels)) and task not in ("icdr", "icdr-ungradable"):
+        message = (
+            f"All labels are 0 or 1 ({_listed(labels)}). They may mean the grades no_dr and mild, or not referable "
+        )
+        message += "and referable."
+        raise KerasDrError(message, "Pass --positive 1 if 1 is the positive class, or --task icdr if they are grades.")
     if keys and keys <= {"r0", "r1", "r2", "r3"}:
         message = (
-            f"The labels {_said(labels)} may be grades of the ICDR scale (R3 is severe) or of the scale of the British "
-            "screening programme (R3 is proliferative)."
+            f"The labels {_listed(labels)} may be grades of the ICDR scale (R3 is severe) or of the scale of the "
+            "British screening programme (R3 is proliferative)."
         )
-        raise KerasDrError(message, f"Say it for each label: {_MAP_GRADES}.")
+        raise KerasDrError(message, f"Pass the grade of each label: {_MAP_GRADES}.")
     if keys and keys <= {"1", "2", "3", "4", "5"} and "5" in keys:
-        message = f"The labels {_said(labels)} are no ICDR grades, which go from 0 to 4: is 1 no_dr, or 5 ungradable?"
-        raise KerasDrError(message, f"Say it for each label: {_MAP_GRADES}.")
+        message = (
+            f"The labels {_listed(labels)} are not ICDR grades, which go from 0 to 4: either 1 is no_dr or 5 is "
+            "ungradable."
+        )
+        raise KerasDrError(message, f"Pass the grade of each label: {_MAP_GRADES}.")
 
 
 def _is_number(label: str) -> bool:
@@ -233,64 +248,66 @@ def _is_number(label: str) -> bool:
 
 
 def _known_classes(records: Sequence[Record], task: str, published: bool) -> tuple[list[Record], Task]:
-    """Grades, a clear pair, or what the publishers name.
+    """Take labels for grades, for a clear pair of classes, or for the classes that the publishers name.
 
     Raises:
-        KerasDrError: labels that are neither.
+        KerasDrError: the labels are none of these.
     """
-    labels = _labels(records)
-    strangers = Counter({name: count for name, count in labels.items() if _no_grade(name, records)})
-    if not strangers:
-        if task != "classes":
-            return list(records), choose_task(task, records)
-        named = [replace(one, label="" if one.grade is None else _GRADE_NAMES[one.grade]) for one in records]
-        words = all(named_grade(label) >= 0 for label in labels)
-        chosen = list(records) if words and len({find_grade(name) for name in labels}) == len(labels) else named
+    labels = _count_labels(records)
+    not_grades = Counter({name: count for name, count in labels.items() if _is_no_grade(name, records)})
+    if not not_grades:
+        chosen = _in_grade_names(records, labels) if task == "classes" else list(records)
         return chosen, choose_task(task, chosen)
     if len(labels) > 2 and published:
         return list(records), choose_task(task, records)
-    if len(labels) == 2 and len(strangers) > 0 and task in ("auto", "classes"):
+    if len(labels) == 2 and task in ("auto", "classes"):
         return _pair(records, labels)
     if len(labels) == 1:
         return list(records), choose_task(task, records)
-    raise _unknown_scale(labels, strangers)
+    raise _unknown_scale(labels, not_grades)
 
 
-def _no_grade(label: str, records: Sequence[Record]) -> bool:
-    return next(one.grade for one in records if one.label == label) is None
+def _in_grade_names(records: Sequence[Record], labels: Counter[str]) -> list[Record]:
+    """Replace labels that are all grades by the names of the grades, unless they are such names, each grade by one."""
+    are_words = all(named_grade(label) >= 0 for label in labels)
+    if are_words and len({find_grade(label) for label in labels}) == len(labels):
+        return list(records)
+    return [replace(record, label="" if record.grade is None else _GRADE_NAMES[record.grade]) for record in records]
+
+
+def _is_no_grade(label: str, records: Sequence[Record]) -> bool:
+    return next(record.grade for record in records if record.label == label) is None
 
 
 def _pair(records: Sequence[Record], labels: Counter[str]) -> tuple[list[Record], Task]:
     first, second = sorted(labels)
     positive = positive_of_two(first, second)
     if positive is None:
-        message = f"There are two classes, {_said(labels)}; which of them is the positive one, their names do not tell."
-        remedy = f"Say --positive {second} or --positive {first}; --positive none where nobody is to be referred."
+        message = f"There are two classes, {_listed(labels)}. Their names do not show which of them is positive."
+        remedy = f"Pass --positive {second} or --positive {first}, or --positive none if nobody is to be referred."
         raise KerasDrError(message, remedy)
     negative = first if positive == second else second
-    found = [replace(one, grade=one.grade if one.label else None) for one in records]
-    return found, Task("classes", (negative, positive), (1,))
+    classified = [replace(record, grade=record.grade if record.label else None) for record in records]
+    return classified, Task("classes", (negative, positive), (1,))
 
 
-def _unknown_scale(labels: Counter[str], strangers: Counter[str]) -> KerasDrError:
-    if len(strangers) == len(labels):
-        message = (
-            f"The labels {_said(labels)} are no names of ICDR grades that are known, and their order is not either."
-        )
+def _unknown_scale(labels: Counter[str], not_grades: Counter[str]) -> KerasDrError:
+    if len(not_grades) == len(labels):
+        message = f"The labels {_listed(labels)} are not known names of ICDR grades, and their order is unknown."
     else:
-        known = Counter({name: count for name, count in labels.items() if name not in strangers})
-        message = f"Of the labels, {_said(known)} are an ICDR grade, but {_said(strangers)} are none."
-    first = min(strangers)
+        grades = Counter({name: count for name, count in labels.items() if name not in not_grades})
+        message = f"The labels {_listed(grades)} are ICDR grades, but {_listed(not_grades)} are not."
+    first = min(not_grades)
     remedy = (
-        f"If they are grades, say so for each, --map {shlex.quote(first)}=GRADE, which is one of "
-        f"{', '.join(_GRADE_NAMES)}; else name the classes in order, and the positive ones or none: "
+        f"If they are grades, name the grade of each with --map {shlex.quote(first)}=GRADE, where GRADE is one of "
+        f"{', '.join(_GRADE_NAMES)}. Otherwise name the classes in order, and those of them that are positive: "
         "--classes A,B,C --positive C."
     )
     return KerasDrError(message, remedy)
 
 
 def _taken(written: Sequence[str], records: Sequence[Record], task: Task) -> tuple[tuple[str, str, int], ...]:
-    """(label in the source, class or "", photographs), by class."""
+    """Return (label in the source, class or "", number of photographs), sorted by class."""
     counts: Counter[tuple[str, str]] = Counter()
     for label, record in zip(written, records, strict=True):
         index = task.label(record)

@@ -1,4 +1,7 @@
-"""Which column of a table holds what: by its name, by its values where names leave two, else by asking."""
+"""Which columns of a table are read.
+
+Their names decide, and their values if several columns have known names. If these differ, the user must choose.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -11,7 +14,7 @@ from keras_dr.datasets.naming import eye_of_value, split_of_value
 from keras_dr.datasets.options import NONE, SourceOptions
 
 LABELS = ("grade", "level", "diagnosis", "label", "class", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")
-# names that are taken where no column bears one of the above
+# names that count if no column has one of the above
 _FURTHER_LABELS = (
     *("dr_level", "dr_severity", "dr_stage", "dr_class", "dr_label", "dr", "icdr", "icdr_grade", "icdr_level"),
     *("severity", "severity_level", "stage", "target", "category", "class_name", "labels", "ground_truth"),
@@ -28,14 +31,14 @@ SPLITS = ("split", "set", "subset", "usage", "partition", "data_split", "dataset
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that are read; None where it has none.
+    """The columns of a table that are read.
 
     Attributes:
-        image: names the photograph.
-        label: its class.
-        patient: whose it is.
-        eye: left or right.
-        split: the published split.
+        image: the column of file names.
+        label: the column of classes.
+        patient: the column of patients; None: there is none.
+        eye: the column that says left or right; None: there is none.
+        split: the column of published splits; None: there is none.
     """
 
     image: str
@@ -45,13 +48,18 @@ class Columns:
     split: str | None
 
     def named(self) -> dict[str, str]:
-        """Role -> column, of those that there are."""
-        pairs = ((one.name, getattr(self, one.name)) for one in fields(self))
-        return {name: column for name, column in pairs if column}
+        """Return attribute -> column for each column that exists."""
+        columns = {attribute.name: getattr(self, attribute.name) for attribute in fields(self)}
+        return {name: column for name, column in columns.items() if column}
 
 
 def has_needed_columns(header: Header, options: SourceOptions) -> bool:
-    """Whether a table can be read: it has a column for the photographs and one for the class, named or known."""
+    """Whether a table has a column for the photographs and a column for the class.
+
+    Args:
+        header: the table's header.
+        options: columns that the user named; for the others, known names count.
+    """
     images = [options.image_column] if options.image_column else IMAGE_COLUMNS
     labels = [options.label_column] if options.label_column else (*LABELS, *_FURTHER_LABELS)
     present = {fold(name) for name in header.named}
@@ -61,16 +69,17 @@ def has_needed_columns(header: Header, options: SourceOptions) -> bool:
 def choose_columns(
     header: Header, rows: Sequence[TableRow], options: SourceOptions, is_photograph: Callable[[str], bool]
 ) -> Columns:
-    """The columns of a table.
+    """Choose the columns of a table that are read.
 
     Args:
-        header: of the table.
-        rows: all of them.
-        options: columns that a person named.
-        is_photograph: whether a name is one of a file that is there.
+        header: the table's header.
+        rows: all rows of the table.
+        options: columns that the user named.
+        is_photograph: a function that returns whether a name is that of a photograph that exists.
 
     Raises:
-        KerasDrError: a needed column is missing, a named one is not there, or two may hold the same and differ.
+        KerasDrError: a needed column is missing, a column that the user named does not exist, or two columns may hold
+            the same property but differ.
     """
     image = _image_column(header, rows, options.image_column, is_photograph)
     labels = _named(header, options.label_column, "--label-column")
@@ -79,41 +88,45 @@ def choose_columns(
     if labels is None:
         known = [name for name in header.find(LABELS) or header.find(_FURTHER_LABELS) if name != image]
         labels = [name for name in known if not (_all(rows, name, eye_of_value) or _all(rows, name, split_of_value))]
-        strangers = [name for name in known if name not in labels]
+        no_labels = [name for name in known if name not in labels]
         if eyes is None:
-            eyes = header.find(EYES) or [name for name in strangers if _all(rows, name, eye_of_value)]
+            eyes = header.find(EYES) or [name for name in no_labels if _all(rows, name, eye_of_value)]
         if splits is None:
-            splits = header.find(SPLITS) or [name for name in strangers if _all(rows, name, split_of_value)]
+            splits = header.find(SPLITS) or [name for name in no_labels if _all(rows, name, split_of_value)]
     grades = [name for name in header.named if named_grade(name) >= 0 and _all(rows, name, "01".__contains__)]
     if not labels and len(grades) > 1:
-        message = f"{header.file} has a column for each class ({', '.join(grades)}), not one column for the class."
-        raise KerasDrError(message, "Write one column, grade, with the name of the class.")
+        message = f"{header.file} has a column for each class ({', '.join(grades)}), not a single column for the class."
+        raise KerasDrError(message, "Write a single column, grade, with the name of the class.")
     if not labels:
         raise KerasDrError(
             no_column(header, "class", "grade, label or diagnosis"), "Name it with --label-column COLUMN."
         )
     patients = [] if options.patients in ("names", NONE) else _named(header, options.patient_column, "--patient-column")
-    found_splits = header.find(SPLITS) if splits is None else splits
+    if patients is None:
+        patients = header.find(PATIENTS)
+    if eyes is None:
+        eyes = header.find(EYES)
+    splits = _valid_splits(rows, header.find(SPLITS) if splits is None else splits)
     return Columns(
-        image,
-        _only(header, rows, labels, "class", "--label-column", _label_value),
-        _optional(header, rows, header.find(PATIENTS) if patients is None else patients, "patient", "--patient-column"),
-        _optional(header, rows, header.find(EYES) if eyes is None else eyes, "eye", "--eye-column", eye_of_value),
-        _optional(header, rows, _valid_splits(rows, found_splits), "split", "--split-column", split_of_value),
+        image=image,
+        label=_only(header, rows, labels, "class", "--label-column", _label_value),
+        patient=_optional(header, rows, patients, "patient", "--patient-column"),
+        eye=_optional(header, rows, eyes, "eye", "--eye-column", eye_of_value),
+        split=_optional(header, rows, splits, "split", "--split-column", split_of_value),
     )
 
 
 def _named(header: Header, name: str, option: str) -> list[str] | None:
-    """The column that a person named, [] for "none"; None where nobody named one.
+    """Return the column that the user named, [] for "none"; None if the user named none.
 
     Raises:
         KerasDrError: the table has no such column.
     """
     if not name:
         return None
-    found = header.find([name])
-    if found:
-        return found
+    columns = header.find([name])
+    if columns:
+        return columns
     if name.lower() == NONE and option not in ("--label-column", "--image-column"):
         return []
     has = ", ".join(header.named)
@@ -121,19 +134,19 @@ def _named(header: Header, name: str, option: str) -> list[str] | None:
 
 
 def _image_column(header: Header, rows: Sequence[TableRow], named: str, is_photograph: Callable[[str], bool]) -> str:
-    """The column of the photographs; among several the one whose names are files."""
+    """Return the column of the photographs; of several, the first that names the most files."""
     candidates = _named(header, named, "--image-column") or header.find(IMAGE_COLUMNS)
     sample = rows[:: max(1, len(rows) // 50)]
     if not candidates and first_line_is_data(header):
-        raise KerasDrError(no_column(header, "photographs", "image"), "Write a line above it: image,grade")
+        raise KerasDrError(no_column(header, "photographs", "image"), "Write a header line above it: image,grade")
     if not candidates:
         fitting = [name for name in header.named if any(is_photograph(row[name]) for row in sample)]
-        hint = f" {fitting[0]!r} holds names of files that are there." if fitting else ""
+        hint = f" {fitting[0]!r} holds names of files that exist." if fitting else ""
         message = no_column(header, "photographs", "image, filename or path") + hint
         raise KerasDrError(message, f"Name it with --image-column {fitting[0] if fitting else 'COLUMN'}.")
     counts = {name: sum(is_photograph(row[name]) for row in sample) for name in candidates}
     most = max(counts.values())
-    if not most:  # none of them names files: the first that has a name in each row
+    if not most:  # no column names files: take the first that has a name in each row
         return min(candidates, key=lambda name: (any(not row.text(name) for row in rows), candidates.index(name)))
     return next(name for name, count in counts.items() if count == most)
 
@@ -146,7 +159,15 @@ def _only(
     option: str,
     value: Callable[[str], object],
 ) -> str:
-    """The one candidate, or the first of several that say the same in every row.
+    """Return the first of several columns that say the same in every row.
+
+    Args:
+        header: the table's header.
+        rows: all rows of the table.
+        candidates: the columns, at least one.
+        what: what they hold, for the message.
+        option: the option that chooses one of them.
+        value: a function that returns the meaning of a cell.
 
     Raises:
         KerasDrError: two of them differ.
@@ -156,7 +177,7 @@ def _only(
         row = next((row for row in rows if value(row.text(first)) != value(row.text(other))), None)
         if row is not None:
             message = (
-                f"The {what} may stand in the column {first!r} or {other!r} of {header.file}: they differ in "
+                f"The {what} may be in the column {first!r} or {other!r} of {header.file}, which differ in "
                 f"{row.place.split(' of ')[0]} ({row.text(first)!r} and {row.text(other)!r})."
             )
             raise KerasDrError(message, f"Choose one with {option}.")
@@ -180,14 +201,17 @@ def _label_value(text: str) -> object:
 
 
 def _all(rows: Sequence[TableRow], column: str, value: Callable[[str], object]) -> bool:
-    """Whether a column says one of the known values in every row that says anything, and in one at least."""
+    """Whether a column has a known value in every row that has a value, and at least one row has one."""
     texts = {row[column] for row in rows}
     known = [text for text in texts if not is_unknown(text)]
     return bool(known) and all(map(value, known))
 
 
 def _valid_splits(rows: Sequence[TableRow], candidates: Sequence[str]) -> list[str]:
-    """Of several candidates those that hold splits alone; a single one as it is, so that a wrong cell is told."""
+    """Return those of several columns that hold only splits.
+
+    A single column is kept, so that a wrong cell in it is reported.
+    """
     if len(candidates) < 2:
         return list(candidates)
     return [name for name in candidates if _all(rows, name, split_of_value)] or [candidates[0]]

@@ -1,8 +1,8 @@
 """DeepDRiD, regular fundus images: 1,200 photographs for training, 400 for validation, two of each eye of a patient.
 
 R. Liu et al., "DeepDRiD: Diabetic Retinopathy - Grading and Image Quality Estimation Challenge", Patterns 3(6), 2022.
-The grade is the photographed eye's, not the patient's. "Overall quality" 0 is no reason to leave a photograph out:
-experts graded those too, and they are half of the set. A level of 5 means ungradable. The test labels are published as
+The grade is that of the photographed eye, not that of the patient. Photographs with "Overall quality" 0 are kept:
+experts graded them too, and they are half of the set. A level of 5 means ungradable. The test labels are published as
 a spreadsheet and are not read.
 """
 
@@ -19,25 +19,28 @@ _EYES = {"left": "left_eye_DR_Level", "right": "right_eye_DR_Level"}
 
 
 def recognises(source: Path) -> bool:
-    """The folder of DeepDRiD, its regular_fundus_images, or one of the sets in that."""
+    """Whether this is the folder of DeepDRiD, its regular_fundus_images, or one of the two sets in it."""
     return bool(_tables(source))
 
 
 def _tables(source: Path) -> dict[str, Path]:
-    """Split -> label file."""
-    found = {}
+    """Return a dictionary from each split to its label file."""
+    tables = {}
     for split, name in _SETS.items():
         for folder in (source, source / name, source / "regular_fundus_images" / name):
             if (folder / f"{name}.csv").is_file():
-                found[split] = folder / f"{name}.csv"
-    return found
+                tables[split] = folder / f"{name}.csv"
+    return tables
 
 
 def read(source: Path) -> list[Record]:
-    """The records of the label files that are there; splits are official where both are.
+    """Return the records of the label files that exist; if both exist, they are the official splits.
+
+    Args:
+        source: a folder that `recognises` accepts.
 
     Raises:
-        KerasDrError: no label file, a column is missing, or not exactly one eye of a photograph has a grade.
+        KerasDrError: there is no label file, a column is missing, or a photograph has not exactly one eye with a grade.
     """
     tables = _tables(source)
     if not tables:
@@ -55,12 +58,14 @@ def _read(file: Path, split: str) -> list[Record]:
     for row in rows:
         levels = {eye: row.text(column) for eye, column in eyes.items() if row.text(column)}
         if len(levels) != 1:
-            found = " and ".join(levels) or "no eye"
-            raise KerasDrError(f"{row[name]} in {file} has a grade of {found}, not of one eye.", "Correct that row.")
+            graded = " and ".join(levels) or "no eye"
+            message = f"The row of {row[name]} in {file} must have a grade for one eye, but has one for {graded}."
+            raise KerasDrError(message, "Correct that row.")
         ((eye, level),) = levels.items()
-        # the paths begin with the set's folder and leave out "Images": patient and file are what holds
-        inside = PureWindowsPath(row[image]).parts
-        name_inside = "/".join(inside if ".." in inside else inside[-2:])
+        # the paths begin with the set's folder and leave out "Images"; only their last two parts, the patient and the
+        # file, can be relied on
+        parts = PureWindowsPath(row[image]).parts
+        name_inside = "/".join(parts if ".." in parts else parts[-2:])
         with row.named():
             path = find_image([file.parent / "Images", file.parent], name_inside)
             grade = UNGRADABLE if level == "5" else parse_grade(level)

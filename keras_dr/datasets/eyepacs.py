@@ -1,7 +1,7 @@
 """EyePACS, as in Kaggle's Diabetic Retinopathy Detection of 2015: both eyes of each patient, 35,126 labels.
 
-EyePACS and California Healthcare Foundation, Kaggle, 2015. The labels of the 53,576 test photographs are
-retinopathy_solution.csv; where it lies beside trainLabels.csv, these are the official test split.
+EyePACS and California Healthcare Foundation, Kaggle, 2015. The labels of the 53,576 test photographs are in
+retinopathy_solution.csv; if it lies next to trainLabels.csv, these photographs are the official test split.
 """
 
 import re
@@ -16,12 +16,15 @@ _TRAIN, _TEST = "trainLabels.csv", "retinopathy_solution.csv"
 
 
 def recognises(source: Path) -> bool:
-    """trainLabels.csv with the columns image and level."""
+    """Whether the folder has a trainLabels.csv with the columns image and level."""
     return has_columns(source / _TRAIN, ["image"], ["level"])
 
 
 def read(source: Path) -> list[Record]:
-    """The records of trainLabels.csv, and of retinopathy_solution.csv where it is there.
+    """Return the records of trainLabels.csv, and those of retinopathy_solution.csv if it exists.
+
+    Args:
+        source: the folder of the data set.
 
     Raises:
         KerasDrError: a column is missing, or a grade is unknown.
@@ -33,13 +36,15 @@ def read(source: Path) -> list[Record]:
 
 def _read(source: Path, file: Path, split: str) -> list[Record]:
     header, rows = read_table(file)
-    image, grade = pick_column(header, ("image",)), pick_column(header, ("level",))
-    below = folders_below(source)
-    folders = sorted(below, key=lambda folder: folder.name != (split or "train"))  # its own folder first
+    image = pick_column(header, ("image",))
+    grade = pick_column(header, ("level",))
+    # the folder of the split comes first
+    folders = sorted(folders_below(source), key=lambda folder: folder.name != (split or "train"))
     records = []
     for row in rows:
         with row.named():
-            path, level = find_image(folders, row[image]), parse_grade(row[grade])
+            path = find_image(folders, row[image])
+            level = parse_grade(row[grade])
         name = image_stem(row[image])
         patient = re.fullmatch(r"(.+)_(left|right)", name)
         number, eye = (patient[1], patient[2]) if patient else ("", "")

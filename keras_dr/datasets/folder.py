@@ -1,4 +1,4 @@
-"""Class folders `<class>/*.jpg`, or with train/, val/ and test/ above or below them. A class is a grade or a name."""
+"""Class folders `<class>/*.jpg`, also with train/, val/ and test/ above or below them. A class is a grade or a name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +16,16 @@ from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import Record, safe_id
 
 NAME = "folder"
-_KEPT = "no cut divides one of them."
 _DEPTH = 4  # folders below a class in which its photographs may lie
 
 
 @dataclass(frozen=True)
 class _ClassFolder:
-    """A folder of one class, and the split that a folder above or below says ("" where none does)."""
+    """A folder of one class, and the split in the name of a folder above or below it ("" if there is none)."""
 
     folder: Path
     split: str
-    above: tuple[str, ...] = ()  # folders between SOURCE and the class that are no split
+    above: tuple[str, ...] = ()  # folders between SOURCE and the class that are not splits
 
     @property
     def name(self) -> str:
@@ -34,23 +33,32 @@ class _ClassFolder:
 
 
 def recognises(source: Path, options: SourceOptions | None = None) -> bool:
-    """A folder whose subfolders, or those of its split folders, are grades, or two or more classes with photographs."""
+    """Whether the subfolders of a folder, or of its split folders, are grades or two or more classes with photographs.
+
+    Args:
+        source: the folder.
+        options: classes that the user named; None: none.
+    """
     if not source.is_dir():
         return False
     folders = _class_folders(source, options or SourceOptions())
-    if folders and all(find_grade(one.name) is not None for one in folders):
+    if folders and all(find_grade(class_folder.name) is not None for class_folder in folders):
         return True
-    filled = {one.name for one in folders if next(_photographs(one.folder), None)}
+    filled = {class_folder.name for class_folder in folders if next(_photographs(class_folder.folder), None)}
     return len(filled) > 1
 
 
 def read(source: Path) -> list[Record]:
-    """The folders' records, as `understand` reads them without options."""
+    """Return the records of class folders, as `understand` reads them without options."""
     return list(understand(source, SourceOptions()).records)
 
 
 def understand(source: Path, options: SourceOptions) -> Reading:
     """Read class folders.
+
+    Args:
+        source: the folder that holds them.
+        options: the classes, and where patients come from.
 
     Raises:
         KerasDrError: a class folder is empty, or two levels of folders may be the classes.
@@ -58,14 +66,12 @@ def understand(source: Path, options: SourceOptions) -> Reading:
     folders = _chosen_level(_class_folders(source, options), options)
     _refuse_other_splits(source, folders)
     records = []
-    for one in folders:
-        photographs = list(_photographs(one.folder))
+    for class_folder in folders:
+        photographs = list(_photographs(class_folder.folder))
         if not photographs:
-            raise KerasDrError(
-                f"The class folder {one.folder} has no photographs{_others(one.folder)}.", "Fill it or remove it."
-            )
-        for path in photographs:
-            records.append(_record(one, path))
+            message = f"The class folder {class_folder.folder} has no photographs{_other_files(class_folder.folder)}."
+            raise KerasDrError(message, "Fill it or remove it.")
+        records += [_record(class_folder, path) for path in photographs]
     stems = [image_stem(record.path.name) for record in records]
     named, patients, notes = name_patients(stems, options)
     if named:
@@ -76,38 +82,38 @@ def understand(source: Path, options: SourceOptions) -> Reading:
         groups = groups_of_folders(_inner_folders(records, folders))
         if groups:
             records = [replace(record, neighbours=group) for record, group in zip(records, groups, strict=True)]
-            notes = [
-                f"Folders below the classes, such as {min(filter(None, groups))}, may be patients: {_KEPT}",
-                *notes,
-            ]
-    splits = sorted({printable(one.folder.parent.name) for one in folders if one.split})
+            example = min(filter(None, groups))
+            note = f"Folders below the classes, such as {example}, may be patients, so the photographs of one folder "
+            notes = [f"{note}stay in one split.", *notes]
     return Reading(
         records=records,
         why="its folders are the classes",
         patients=patients,
-        splits="the folders' names" if splits else "",
-        passed=_passed(source, folders),
+        splits="the folders' names" if any(class_folder.split for class_folder in folders) else "",
+        not_used=_not_used(source, folders),
         notes=tuple(notes),
     )
 
 
-def _record(one: _ClassFolder, path: Path) -> Record:
-    between = path.relative_to(one.folder).parts[:-1]
-    split = one.split or next(filter(None, map(split_of_folder, between)), "")
-    between = tuple(part for part in between if not split_of_folder(part))
-    image_id = safe_id("_".join(filter(None, (split, *one.above, one.name, *between, image_stem(path.name)))))
-    return Record(image_id, path, find_grade(one.name), split=split, label=printable(one.name))
+def _record(class_folder: _ClassFolder, path: Path) -> Record:
+    name = class_folder.name
+    below = path.relative_to(class_folder.folder).parts[:-1]
+    split = class_folder.split or next(filter(None, map(split_of_folder, below)), "")
+    below = tuple(part for part in below if not split_of_folder(part))
+    parts = (split, *class_folder.above, name, *below, image_stem(path.name))
+    image_id = safe_id("_".join(filter(None, parts)))
+    return Record(image_id, path, find_grade(name), split=split, label=printable(name))
 
 
 def _inner_folders(records: Sequence[Record], folders: Sequence[_ClassFolder]) -> list[str]:
-    """The folder of each photograph, "" for one that lies in the class folder itself, or in a split below it."""
-    classes = {one.folder for one in folders}
+    """Return the folder of each photograph; "" if it lies in the class folder itself, or in a split below it."""
+    classes = {class_folder.folder for class_folder in folders}
     parents = [record.path.parent for record in records]
     return ["" if parent in classes or split_of_folder(parent.name) else parent.name for parent in parents]
 
 
-def _others(folder: Path) -> str:
-    """What a folder without photographs holds, for a message."""
+def _other_files(folder: Path) -> str:
+    """Return what a folder without photographs holds, for a message."""
     skipped = SkippedFiles()
     for path in folder.rglob("*"):
         if not path.is_dir():
@@ -116,13 +122,13 @@ def _others(folder: Path) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted; hidden ones and those of the system left out."""
+    """Return the folders in a folder, sorted, without hidden folders and those of the system."""
     inside = (path for path in folder.iterdir() if path.is_dir())
     return sorted(path for path in inside if not path.name.startswith((".", "__")))
 
 
 def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """The photographs of a class, sorted, those in folders below it too, masks left out."""
+    """Yield the photographs in a class folder, sorted, and then those in the folders below it, except masks."""
     inside = []
     for path in sorted(folder.iterdir()):
         if path.is_dir():
@@ -135,85 +141,85 @@ def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
 
 
 def _class_folders(source: Path, options: SourceOptions) -> list[_ClassFolder]:
-    """The class folders, empty ones too; those whose names are no classes left out, unless a person named them."""
-    folders, wanted = _folders(source), _wanted(options)
+    """Return the class folders, also empty ones; folders whose names are not classes only if the user named them."""
+    folders = _folders(source)
+    wanted = _wanted(options)
+
+    def may_be_class(folder: Path) -> bool:
+        return fold(folder.name) in wanted or not is_no_class(folder.name)
+
     splits = [(path, split_of_folder(path.name)) for path in folders if split_of_folder(path.name)]
-    if splits:
-        return [
-            _ClassFolder(folder, split)
-            for path, split in splits
-            for folder in _folders(path)
-            if fold(folder.name) in wanted or not is_no_class(folder.name)
-        ]
-    named = [folder for folder in folders if fold(folder.name) in wanted or not is_no_class(folder.name)]
-    return [_ClassFolder(folder, "") for folder in named]
+    if not splits:
+        return [_ClassFolder(folder, "") for folder in folders if may_be_class(folder)]
+    return [_ClassFolder(folder, split) for path, split in splits for folder in _folders(path) if may_be_class(folder)]
 
 
 def _wanted(options: SourceOptions) -> set[str]:
-    """The names of classes that a person has said, folded."""
+    """Return the names of the classes that the user named, as `fold` returns them."""
     return {fold(name) for name in (*options.classes, *(options.positive or ()), *options.renamed)}
 
 
 def _chosen_level(folders: Sequence[_ClassFolder], options: SourceOptions) -> list[_ClassFolder]:
-    """The class folders, or those in them where these are the classes that a person named.
+    """Return the class folders, or the folders in them if those are the classes that the user named.
 
     Raises:
         KerasDrError: both levels may be the classes.
     """
     inner = [
-        _ClassFolder(below, one.split, (*one.above, one.name))
-        for one in folders
-        for below in _folders(one.folder)
+        _ClassFolder(below, outer.split, (*outer.above, outer.name))
+        for outer in folders
+        for below in _folders(outer.folder)
         if not is_no_class(below.name) and next(_photographs(below), None)
     ]
-    known = [one for one in inner if is_known_class(one.name)]
+    known = [class_folder for class_folder in inner if is_known_class(class_folder.name)]
     if not known:
         return list(folders)
     wanted = _wanted(options)
-    if wanted and all(fold(one.name) in wanted for one in folders):
+    if wanted and all(fold(class_folder.name) in wanted for class_folder in folders):
         return list(folders)
-    if wanted and all(fold(one.name) in wanted for one in inner):
+    if wanted and all(fold(class_folder.name) in wanted for class_folder in inner):
         return inner
     message = (
-        f"The classes may be the folders {_names(folders)}, or those in them, {_names(inner)}, such as "
+        f"The classes may be the folders {_names(folders)}, or the folders in them, {_names(inner)}, such as "
         f"{known[0].above[-1]}/{known[0].name}."
     )
-    raise KerasDrError(message, "Say which with --classes A,B,...")
+    raise KerasDrError(message, "Name the classes with --classes A,B,...")
 
 
 def _names(folders: Sequence[_ClassFolder]) -> str:
-    names = list(dict.fromkeys(printable(one.name) for one in folders))
+    names = list(dict.fromkeys(printable(class_folder.name) for class_folder in folders))
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def _refuse_other_splits(source: Path, folders: Sequence[_ClassFolder]) -> None:
-    """Refuse a folder beside the splits that holds the same classes: which split it is, nobody has said.
+    """Refuse a folder next to the splits that holds the same classes, because it is unknown which split it is.
 
     Raises:
-        KerasDrError: there is one.
+        KerasDrError: there is such a folder.
     """
-    if not any(one.split for one in folders):
+    if not any(class_folder.split for class_folder in folders):
         return
-    names = {one.name for one in folders}
+    names = {class_folder.name for class_folder in folders}
     for path in _folders(source):
         same = {folder.name for folder in _folders(path)} & names
         if same and not split_of_folder(path.name):
             message = (
-                f"The folder {path} holds classes ({', '.join(sorted(same)[:3])}) and is neither train, val nor test."
+                f"The folder {path} holds classes ({', '.join(sorted(same)[:3])}), but its name is not a split: train, "
+                "val or test."
             )
-            raise KerasDrError(message, "Rename it to the split that it is, or move it away.")
+            raise KerasDrError(message, "Rename it to its split, or move it away.")
 
 
-def _passed(source: Path, folders: Sequence[_ClassFolder]) -> dict[Path, str]:
-    """Photographs outside the class folders -> the reason why they are not used."""
-    used = {one.folder for one in folders}
-    found: dict[Path, str] = {}
-    for folder in (source, *(one.folder.parent for one in folders)):
+def _not_used(source: Path, folders: Sequence[_ClassFolder]) -> dict[Path, str]:
+    """Return each photograph outside the class folders with the reason why it is not used."""
+    used = {class_folder.folder for class_folder in folders}
+    reasons: dict[Path, str] = {}
+    for folder in (source, *(class_folder.folder.parent for class_folder in folders)):
         for path in sorted(folder.iterdir()):
             if not path.is_dir() and not why_no_image(path):
-                found[path] = "beside the class folders"
+                reasons[path] = "beside the class folders"
         for inside in _folders(folder):
-            if inside not in used and not any(one.is_relative_to(inside) for one in used):
-                reason = f"in the folder {printable(inside.name)}, which is no class"
-                found |= dict.fromkeys(_photographs(inside), reason)
-    return found
+            if inside not in used and not any(path.is_relative_to(inside) for path in used):
+                reason = f"in the folder {printable(inside.name)}, which is not a class"
+                reasons |= dict.fromkeys(_photographs(inside), reason)
+    return reasons

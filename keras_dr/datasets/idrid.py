@@ -1,13 +1,13 @@
 """IDRiD, part B (disease grading): official training and testing sets, no patient ids.
 
-Consecutively numbered photographs are unusually similar, probably two eyes of one patient (in the training set .47 of
-them share a grade, of random pairs .27; their mean colours differ by 2.5 standard deviations, those of random pairs by
-3.1). So blocks of ten numbers stay in one split when validation photographs are taken from the training set. With
-single photographs drawn at random, a grader reached AUROC 1.00 on validation and .93 on the official testing set,
-because it had memorised the other eye.
+Consecutively numbered photographs are unusually similar, probably two eyes of one patient: in the training set .47 of
+these pairs share a grade, but only .27 of random pairs; their mean colours differ by 2.5 standard deviations, those of
+random pairs by 3.1. So blocks of ten numbers stay in one split when validation photographs are taken from the training
+set. With single photographs drawn at random, a grader reached AUROC 1.00 on validation and .93 on the official testing
+set, because it had memorised the other eye.
 
-P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018. Ids repeat across the two
-sets, so image ids carry the set's name.
+P. Porwal et al., "Indian Diabetic Retinopathy Image Dataset (IDRiD)", Data 3(3):25, 2018. The two sets use the same
+ids, so image ids begin with the set's name.
 """
 
 from pathlib import Path
@@ -27,12 +27,12 @@ _SETS = {
 
 
 def _number(name: str) -> int:
-    """Of "IDRiD_012": 12."""
-    return int("".join(c for c in name if c in "0123456789")[-9:] or 0)
+    """Return the number in a name: 12 for "IDRiD_012"."""
+    return int("".join(character for character in name if character in "0123456789")[-9:] or 0)
 
 
 def recognises(source: Path) -> bool:
-    """The folder of IDRiD, or its part "B. Disease Grading"."""
+    """Whether this is the folder of IDRiD, or its part "B. Disease Grading"."""
     return (_part(source) / "2. Groundtruths").is_dir()
 
 
@@ -41,7 +41,10 @@ def _part(source: Path) -> Path:
 
 
 def read(source: Path) -> list[Record]:
-    """The grading part's records: 413 in the training set, 103 in the testing set.
+    """Return the records of the grading part: 413 in the training set, 103 in the testing set.
+
+    Args:
+        source: a folder that `recognises` accepts.
 
     Raises:
         KerasDrError: a label file is missing.
@@ -51,12 +54,14 @@ def read(source: Path) -> list[Record]:
     for split, (folder, labels) in _SETS.items():
         file = part / "2. Groundtruths" / labels
         if not file.is_file():
-            raise KerasDrError(f"There is no label file {file} of IDRiD.", "Unpack the data set again.")
+            raise KerasDrError(f"IDRiD's label file {file} is missing.", "Unpack the data set again.")
         header, rows = read_table(file)
-        image, grade = pick_column(header, ("Image name",)), pick_column(header, ("Retinopathy grade",))
+        image = pick_column(header, ("Image name",))
+        grade = pick_column(header, ("Retinopathy grade",))
         for row in rows:
             with row.named():
-                path, level = find_image([part / "1. Original Images" / folder], row[image]), parse_grade(row[grade])
+                path = find_image([part / "1. Original Images" / folder], row[image])
+                level = parse_grade(row[grade])
             block = f"{split} {_number(row[image]) // _BLOCK}"
             records.append(Record(safe_id(f"{split}_{row[image]}"), path, level, split=split, neighbours=block))
     return records

@@ -1,7 +1,7 @@
 """IDRiD, part A (segmentation): 81 photographs with masks of four kinds of lesion and of the optic disc, no grades.
 
-Nothing can be learned from them here; they show whether a trained grader looks at lesions. Part A's photographs are
-not numbered as part B's are: both may hold the same eye, but IDRiD does not say so. Source: see `idrid`.
+A grader cannot be trained on them; they show whether a trained grader looks at lesions. The two parts number their
+photographs differently, so both may hold the same eye, but IDRiD does not say so. Source: see `idrid`.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ _LESIONS = {
 
 
 def recognises(source: Path) -> bool:
-    """The folder of IDRiD, or its part "A. Segmentation"."""
+    """Whether this is the folder of IDRiD, or its part "A. Segmentation"."""
     return (_part(source) / _MASKS).is_dir()
 
 
@@ -33,7 +33,12 @@ def _part(source: Path) -> Path:
 
 
 def read(source: Path) -> list[Record]:
-    """The segmentation part's records: 54 in the training set, 27 in the testing set; lesions not there have no mask.
+    """Return the records of the segmentation part: 54 in the training set, 27 in the testing set.
+
+    A record has masks only for the lesions that the photograph shows.
+
+    Args:
+        source: a folder that `recognises` accepts.
 
     Raises:
         KerasDrError: a folder of photographs is missing.
@@ -43,7 +48,7 @@ def read(source: Path) -> list[Record]:
     for split, folder in _SETS.items():
         photographs = part / "1. Original Images" / folder
         if not photographs.is_dir():
-            message = f"There is no folder {photographs} of IDRiD's photographs."
+            message = f"The folder {photographs} of IDRiD's photographs is missing."
             raise KerasDrError(message, "Unpack the data set again.")
         for path in sorted(path for path in photographs.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
             files = {

@@ -1,8 +1,10 @@
-"""What was understood of a source, before anything is written: `inspect`, and the first lines of `prepare`."""
+"""What the program recognises in a source, before it writes anything.
+
+The command `inspect` prints it, and so does `prepare` in its first lines.
+"""
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -10,36 +12,37 @@ from typing import Any
 
 from keras_dr.core.decision import positive_words
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import SkippedFiles, printable, why_no_image
+from keras_dr.core.image_files import SkippedFiles, printable, walk_files, why_no_image
 from keras_dr.core.tables import TABLE_SUFFIXES
 from keras_dr.datasets import PUBLISHED, csv_file, read_source
 from keras_dr.datasets.classes import Labels, understand_labels
 from keras_dr.datasets.grades import TASKS, Task
 from keras_dr.datasets.naming import is_mask_folder
 from keras_dr.datasets.options import SourceOptions
+from keras_dr.datasets.photograph_index import is_file
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import SPLITS, Record
 
 _DEPTH = 8  # folders below the source in which files are counted
 _WIDTH = 100
-_MOST_CLASSES = 12  # lines
+_MOST_CLASSES = 12  # so many get a line each
 _ROLES = {"image": "photograph", "label": "class", "patient": "patient", "eye": "eye", "split": "split"}
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A source as it was understood; `str` says it in plain words.
+    """What was recognised in a source; `str` describes it for the user.
 
     Attributes:
         source: the folder or file.
-        dataset: name of the adapter.
+        dataset: the name of the adapter.
         reading: what the adapter read, and where columns, patients and splits come from.
-        labels: what the labels were taken for.
-        photographs: files that records name and that are there.
-        missing: names of files that records name and that are not there.
-        masks: files of masks that are used.
-        found: files in all.
-        skipped: files that are not used, by reason.
+        labels: the grades or classes that the labels mean.
+        photographs: number of files that records name and that exist.
+        missing: names of files that records name but that do not exist.
+        masks: number of mask files that are used.
+        files: number of all files.
+        skipped: the files that are not used, by reason.
     """
 
     source: Path
@@ -49,12 +52,12 @@ class Inspection:
     photographs: int
     missing: tuple[str, ...]
     masks: int
-    found: int
+    files: int
     skipped: SkippedFiles
 
     @property
     def records(self) -> list[Record]:
-        """The photographs, with the grade or class that each label is taken for."""
+        """The photographs, with the grade or class that each label means."""
         return self.labels.records
 
     @property
@@ -64,11 +67,11 @@ class Inspection:
 
     @property
     def patients(self) -> int:
-        """How many patients there are, as far as is known."""
+        """Number of patients; a photograph whose patient is unknown counts as a patient of its own."""
         return len({record.patient_id for record in self.records})
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON, for prepared.json."""
+        """Return the inspection as JSON values, for prepared.json."""
         return {
             "why": self.reading.why,
             "columns": dict(self.reading.columns),
@@ -77,7 +80,7 @@ class Inspection:
             "patients_from": self.reading.patients or "unknown",
             "splits_from": self.reading.splits or "none",
             "labels": [{"label": label, "class": name, "photographs": n} for label, name, n in self.labels.taken],
-            "files": self.found,
+            "files": self.files,
             "files_missing": len(self.missing),
             "files_not_used": dict(self.skipped.counts),
         }
@@ -98,9 +101,10 @@ class Inspection:
 
     def _patients(self) -> str:
         if not self.reading.patients:
-            near = any(record.neighbours for record in self.records)
-            more = "; neighbours in the numbering stay together in the cut" if near else ""
-            return f"unknown: every photograph counts as a patient of its own{more}"
+            text = "unknown: every photograph counts as a patient of its own"
+            if any(record.neighbours for record in self.records):
+                text += ", but groups that may be one patient stay in one split"
+            return text
         return f"{self.patients}, from {self.reading.patients}"
 
     def _eye_lines(self) -> list[str]:
@@ -113,68 +117,72 @@ class Inspection:
 
     def _splits(self) -> str:
         counts = Counter(record.split for record in self.records)
-        cut = [name for name in SPLITS if not counts[name]]
+        missing = [name for name in SPLITS if not counts[name]]
         if set(counts) == {""}:
-            return "none in the source: train, val and test are cut by patient"
+            return "none in the source: prepare divides the patients into train, val and test"
         text = ", ".join(f"{name} {counts[name]}" for name in SPLITS if counts[name])
         if counts[""]:
-            text += f", without one {counts['']}"
-        text += f", from {self.reading.splits}" if self.reading.splits else ""
-        return text + (f"; {' and '.join(cut)} cut out of train by patient" if cut and "train" not in cut else "")
+            text += f", without a split {counts['']}"
+        if self.reading.splits:
+            text += f", from {self.reading.splits}"
+        if missing and "train" not in missing:
+            text += f"; prepare takes {' and '.join(missing)} from train, by patient"
+        return text
 
     def _files(self) -> str:
-        inside = any(record.member for record in self.records)
-        parts = [
-            f"{self.photographs} with {len(self.records)} photographs"
-            if inside
-            else _number(self.photographs, "photograph")
-        ]
-        parts += [_number(self.masks, "mask")] if self.masks else []
-        parts += [f"{_number(len(self.reading.tables), 'table')} read"] if self.reading.tables else []
-        skipped = sum(self.skipped.counts.values())
-        parts.append(f"{skipped} not used{':' if skipped else ''}")
-        return f"{self.found} found = {', '.join(parts)}"
+        if any(record.member for record in self.records):
+            parts = [f"{self.photographs} with {len(self.records)} photographs"]
+        else:
+            parts = [_number(self.photographs, "photograph")]
+        if self.masks:
+            parts.append(_number(self.masks, "mask"))
+        if self.reading.tables:
+            parts.append(f"{_number(len(self.reading.tables), 'table')} read")
+        parts.append(f"{sum(self.skipped.counts.values())} not used")
+        return f"{self.files} in all: {', '.join(parts)}"
 
     def _notes(self) -> list[str]:
         notes = list(self.reading.notes)
         if self.missing:
             shown = ", ".join(self.missing[:3]) + (", ..." if len(self.missing) > 3 else "")
-            notes.append(f"Named, but not there: {_number(len(self.missing), 'photograph')} ({shown}).")
+            notes.append(f"Photographs that are named but do not exist: {len(self.missing)} ({shown}).")
         if self.reading.left_out:
             record, reason = self.reading.left_out[0]
-            notes.append(f"Left out: {_number(len(self.reading.left_out), 'row')} ({record.path.name}), {reason}.")
+            notes.append(f"Rows that are left out: {len(self.reading.left_out)}, such as {record.path.name}, {reason}.")
         return notes
 
 
 def inspect(
     source: str | Path, dataset: str = "auto", task: str = "auto", options: SourceOptions | None = None
 ) -> Inspection:
-    """Understand a source without writing anything; no photograph is opened.
+    """Report how `prepare` would read a source. Nothing is written, and no photograph is opened.
 
     Args:
-        source: folder of a published data set or of one's own, or a table.
-        dataset: "auto", or the name of an adapter.
-        task: one of `grades.TASK_NAMES`.
-        options: what is said instead of left to be understood.
+        source: the folder of a data set, published or your own, or a table.
+        dataset: the name of an adapter (a key of `DATASETS`); "auto", the default, recognises it.
+        task: one of `grades.TASK_NAMES`; "auto", the default, is "icdr", or "classes" if there are no grades.
+        options: what you say about the source, such as its columns and classes; None, the default: everything is
+            recognised.
 
     Returns:
-        What `prepare` would read.
+        The records, and words for the user on where they come from.
 
     Raises:
-        KerasDrError: the source cannot be read, or may be read in two ways; the message names both and the option
-            that chooses.
+        KerasDrError: the source cannot be read, or it can be read in two ways; then the message names both and the
+            option that chooses one.
     """
-    source, options = Path(source), options or SourceOptions()
+    source = Path(source)
+    options = options or SourceOptions()
     name, reading = read_source(source, dataset, options)
     labels = understand_labels(reading.records, options, task, published=name in PUBLISHED)
     root = source if source.is_dir() else source.parent
-    alone = source.is_file() and name in PUBLISHED  # an .npz file; what lies beside it is another set
-    files = dict.fromkeys([source] if alone else _files_below(root, _DEPTH))
+    only_source = source.is_file() and name in PUBLISHED  # an .npz file; other files in its folder are other sets
+    files = dict.fromkeys([source] if only_source else walk_files(root, _DEPTH))
     used = {record.path for record in reading.records}
-    missing = [path for path in used if path not in files and not _is_there(path)]
+    missing = [path for path in used if path not in files and not is_file(path)]
     if len(missing) == len(used):
         example = printable(os.path.relpath(min(missing), root))
-        message = f"None of the {len(used)} photographs that {source} names is there, such as {example}."
+        message = f"None of the {len(used)} photographs that {source} names exists; one of them is {example}."
         raise KerasDrError(message, "Name their folder with --images FOLDER, or correct the names.")
     masks = {mask for record in reading.records for mask in record.masks.values()}
     skipped = SkippedFiles()
@@ -190,44 +198,25 @@ def inspect(
         photographs=len(used) - len(missing),
         missing=tuple(sorted(printable(os.path.relpath(path, root)) for path in missing)),
         masks=len(masks),
-        found=len(files.keys() | (used - set(missing))),
+        files=len(files.keys() | (used - set(missing))),
         skipped=skipped,
     )
 
 
-def _number(count: int, what: str) -> str:
-    """ "1 table", "2 tables"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _files_below(folder: Path, depth: int) -> Iterator[Path]:
-    try:
-        with os.scandir(folder) as stream:
-            entries = sorted(stream, key=lambda one: one.name)
-    except OSError:
-        return
-    for entry in entries:
-        if not entry.is_dir():
-            yield Path(entry)
-        elif depth and not entry.name.startswith("."):
-            yield from _files_below(Path(entry), depth - 1)
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
+def _number(count: int, noun: str) -> str:
+    """Return a count with its noun: "1 table", "2 tables"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _why_not_used(path: Path, root: Path, dataset: str, reading: Reading) -> str:
-    """Why a file is not used, in words that follow a number."""
-    if path in reading.passed:
-        return reading.passed[path]
+    """Return why a file is not used, in words that follow a number."""
+    if path in reading.not_used:
+        return reading.not_used[path]
     reason = why_no_image(path)
     if dataset in PUBLISHED:
-        text = path.suffix.lower() in TABLE_SUFFIXES
-        return "beside the photographs (tables and texts)" if text else reason or "outside this layout"
+        if path.suffix.lower() in TABLE_SUFFIXES:
+            return "beside the photographs (tables and texts)"
+        return reason or "outside this layout"
     if reason:
         return f"{reason}, not read as a table" if path.suffix.lower() in TABLE_SUFFIXES else reason
     if any(is_mask_folder(part) for part in path.relative_to(root).parts[:-1]):
@@ -236,7 +225,7 @@ def _why_not_used(path: Path, root: Path, dataset: str, reading: Reading) -> str
 
 
 def _line(title: str, text: str) -> str:
-    """A title and its text, wrapped and indented."""
+    """Return a title and its text, wrapped and indented."""
     lines = wrap(text, _WIDTH - 13, break_long_words=False, break_on_hyphens=False) or [""]
     return "\n".join([f"{title + ':':<13}{lines[0]}", *(" " * 13 + line for line in lines[1:])])
 
@@ -244,9 +233,9 @@ def _line(title: str, text: str) -> str:
 def _column_lines(reading: Reading) -> list[str]:
     if not reading.columns:
         return []
-    said = [f"{word}: {reading.columns.get(role, 'none')}" for role, word in _ROLES.items()]
+    columns = [f"{word}: {reading.columns.get(role, 'none')}" for role, word in _ROLES.items()]
     dialects = {dialect for dialect in reading.tables.values() if dialect}
-    lines = [_line("Columns", "; ".join(said))]
+    lines = [_line("Columns", "; ".join(columns))]
     unused = [", ".join(reading.unused)] if reading.unused else []
     if reading.unnamed:
         unused.append(f"{reading.unnamed} without a name")
@@ -258,21 +247,24 @@ def _column_lines(reading: Reading) -> list[str]:
 
 
 def _class_lines(labels: Labels) -> list[str]:
-    task, counts = labels.task, Counter[str]()
+    task = labels.task
+    counts = Counter[str]()
     for _, name, count in labels.taken:
         counts[name] += count
     if set(counts) == {""}:
-        return [_line("Classes", "no photograph has a class; a trained grader can be explained on them")]
+        return [_line("Classes", "no photograph has a class; a trained grader can only be explained on them")]
     kind = {"icdr": "ICDR grades", "icdr-ungradable": "ICDR grades and ungradable", "referable": "referable DR"}
     positive = positive_words(task.classes, task.referable)
-    lines = [_line("Classes", f"{kind.get(task.name, 'its own')}{_order(task)}; {positive}")]
+    lines = [_line("Classes", f"{kind.get(task.name, 'those of the source')}{_order(task)}; {positive}")]
     names = [*task.classes, *([""] if counts[""] else [])]
     width = max(map(len, names))
     for name in names[:_MOST_CLASSES]:
-        of = [f"{label or 'no label'} ({count})" for label, taken, count in labels.taken if taken == name]
-        spelled = of[0].rpartition(" ")[0] == name if len(of) == 1 else False
-        said = "" if spelled or not of else f"   from {', '.join(of[:6])}{', ...' if len(of) > 6 else ''}"
-        lines.append(f"               {name or 'left out':<{max(width, 8)}} {counts[name]:>6}{said}")
+        sources = [(label or "no label", count) for label, class_name, count in labels.taken if class_name == name]
+        texts = [f"{label} ({count})" for label, count in sources]
+        origin = ""
+        if texts and [label for label, _ in sources] != [name]:
+            origin = f"   from {', '.join(texts[:6])}{', ...' if len(texts) > 6 else ''}"
+        lines.append(f"               {name or 'left out':<{max(width, 8)}} {counts[name]:>6}{origin}")
     if len(names) > _MOST_CLASSES:
         lines.append(f"               and {len(names) - _MOST_CLASSES} more classes")
     return lines

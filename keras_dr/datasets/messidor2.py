@@ -2,8 +2,8 @@
 
 Decencière et al., "Feedback on a publicly distributed image database: the Messidor database", Image Analysis and
 Stereology 33(3), 2014; grades: Krause et al., Ophthalmology 125(8), 2018, messidor_data.csv. That file does not pair
-the two eyes of a patient: unless a patient_id column has been added to it, each photograph counts as a patient of its
-own, so split this set only where that does no harm (external validation takes all of it).
+the two eyes of a patient: unless somebody adds a column patient_id to it, each photograph counts as a patient of its
+own. So divide this set into splits only where that does no harm; external validation uses all of it.
 """
 
 from pathlib import Path
@@ -26,20 +26,25 @@ _IMAGE, _GRADE = ("image_id", "id_code"), ("adjudicated_dr_grade", "diagnosis")
 
 
 def recognises(source: Path) -> bool:
-    """messidor_data.csv with the published column names or those of its mirror."""
+    """Whether the folder has a messidor_data.csv with the published column names or those of its mirror."""
     return has_columns(source / _FILE, _IMAGE, _GRADE)
 
 
 def read(source: Path) -> list[Record]:
-    """The records of messidor_data.csv; ungradable where it says so or gives no grade.
+    """Return the records of messidor_data.csv; photographs that it calls ungradable or does not grade are ungradable.
+
+    Args:
+        source: the folder of the data set.
 
     Raises:
         KerasDrError: a column is missing, or a grade is unknown.
     """
     file = source / _FILE
     header, rows = read_table(file)
-    image, grade = pick_column(header, _IMAGE), pick_column(header, _GRADE)
-    gradable, patient = (find_column(header, (name,)) for name in ("adjudicated_gradable", "patient_id"))
+    image = pick_column(header, _IMAGE)
+    grade = pick_column(header, _GRADE)
+    gradable = find_column(header, ("adjudicated_gradable",))
+    patient = find_column(header, ("patient_id",))
     folders = folders_below(source, depth=3)
     records = []
     for row in rows:

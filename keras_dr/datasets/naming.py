@@ -1,4 +1,4 @@
-"""What names of folders, tables and cells say: splits and eyes; and which folders are no classes."""
+"""Splits and eyes from the names of folders and tables and from cells; and which folder names are not classes."""
 
 import re
 
@@ -31,33 +31,39 @@ _MASKS = {
 
 
 def split_of_value(text: str) -> str:
-    """The split that a cell names: "train", "val", "test", or "" where it names none."""
+    """Return the split that a cell names: "train", "val" or "test"; "" if it names none."""
     return _SPLITS.get(fold(text), "")
 
 
 def split_of_folder(name: str) -> str:
-    """The split that a folder's name means and nothing else: of "train", "a. Training Set" and "val_images"."""
+    """Return the split that a folder's name means, if it means nothing else; otherwise "".
+
+    For example "train" for "a. Training Set", and "val" for "val_images".
+    """
     words = _words(name)
-    found = {_SPLITS[word] for word in words if word in _SPLITS}
-    others = [word for word in words if word not in _SPLITS]
-    return found.pop() if len(found) == 1 and set(others) <= _THINGS else ""
+    splits = {_SPLITS[word] for word in words if word in _SPLITS}
+    other_words = {word for word in words if word not in _SPLITS}
+    return splits.pop() if len(splits) == 1 and other_words <= _THINGS else ""
 
 
 def split_of_table(name: str) -> str:
-    """The split that a table's name means among others: of "train_1", "trainLabels" and "Testing Labels"."""
-    found = {_SPLITS[word] for word in _words(name) if word in _SPLITS}
-    return found.pop() if len(found) == 1 else ""
+    """Return the split that is part of a table's name, such as "train" for "trainLabels"; "" if there is none.
+
+    "" also if the name holds words for two splits.
+    """
+    splits = {_SPLITS[word] for word in _words(name) if word in _SPLITS}
+    return splits.pop() if len(splits) == 1 else ""
 
 
 def eye_of_value(text: str) -> str:
-    """The eye that a cell names: "left", "right", or "" where it names none."""
+    """Return the eye that a cell names: "left" or "right"; "" if it names none."""
     whole = _EYES.get(fold(text), "")
     words = {_EYES[word] for word in _words(text) if word in _EYES}
     return whole or (words.pop() if len(words) == 1 else "")
 
 
 def is_no_class(name: str) -> bool:
-    """Whether a folder's name says what its files are (images, masks, Base11, a split, an eye), and no class."""
+    """Whether a folder's name says only what its files are (images, masks, Base11, a split, an eye), not a class."""
     words = _words(name)
     known = _THINGS | _MASKS | set(_SPLITS) | {word for word in _EYES if len(word) > 1}
     return bool(words) and set(words) <= known
@@ -69,10 +75,10 @@ def is_mask_folder(name: str) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name in lower case: of "trainLabels_2" "train" and "labels"; of "trainimages" as well."""
-    found = []
+    """Return the words of a name in lower case: "train" and "labels" for "trainLabels_2" and for "trainlabels"."""
+    words = []
     for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", name):
         lower = word.lower()
         head = next((key for key in _SPLITS if lower.startswith(key) and lower[len(key) :] in _THINGS), "")
-        found += [head, lower[len(head) :]] if head and lower != head else [lower]
-    return found
+        words += [head, lower[len(head) :]] if head and lower != head else [lower]
+    return words

@@ -16,7 +16,7 @@ _SETS = {"train": "train", "val": "valid", "test": "test"}
 
 
 def recognises(source: Path) -> bool:
-    """A folder, or its DR_grading, with train.txt, valid.txt and test.txt."""
+    """Whether the folder, or its DR_grading, has train.txt, valid.txt and test.txt."""
     return all((_part(source) / f"{name}.txt").is_file() for name in _SETS.values())
 
 
@@ -27,14 +27,18 @@ def _part(source: Path) -> Path:
 def read(source: Path) -> list[Record]:
     """Return the records of the three lists, whose lines are "name.jpg label".
 
+    Args:
+        source: a folder that `recognises` accepts.
+
     Raises:
-        KerasDrError: a list is missing, or a line is not a name and a label 0 to 5.
+        KerasDrError: a list is missing, or a line is not a name and a label from 0 to 5.
     """
-    part, records = _part(source), []
+    part = _part(source)
+    records = []
     for split, name in _SETS.items():
         file = part / f"{name}.txt"
         if not file.is_file():
-            raise KerasDrError(f"There is no list {file} of OIA-DDR.", "Unpack the data set again.")
+            raise KerasDrError(f"OIA-DDR's list {file} is missing.", "Unpack the data set again.")
         try:
             lines = file.read_text("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
@@ -45,7 +49,7 @@ def read(source: Path) -> list[Record]:
                 continue
             image, _, label = line.strip().rpartition(" ")
             if not image or label not in map(str, range(UNGRADABLE + 1)):
-                message = f"Line {number} of {file} is {line!r}, not a file name and a label 0 to 5."
+                message = f"Line {number} of {file} is {line!r}, not a file name and a label from 0 to 5."
                 raise KerasDrError(message, "Correct that line.")
             path = find_image([part / name], image.strip())
             records.append(Record(safe_id(Path(image.strip()).stem), path, int(label), split=split))

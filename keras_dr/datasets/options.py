@@ -1,4 +1,4 @@
-"""What a person may say about a source instead of leaving it to be understood."""
+"""What the user may say about a source, so that it need not be recognised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ PATIENTS = ("auto", "names", NONE)
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """How to read a source, where that is not left to be understood.
+    """How to read a source. By default everything is recognised from the source itself.
 
     Attributes:
-        image_column: column of the table that names the photographs; "": the known names.
-        label_column: column that holds the class.
-        patient_column: column that holds the patient; "none": there is none.
-        eye_column: column that holds the eye; "none": there is none.
-        split_column: column that holds the published split; "none": there is none.
-        images: folder in which the table's photographs lie; None: beside the table and in the folders there.
-        classes: class names in the order of the model's outputs; (): as understood.
-        positive: the classes that send a patient on; (): none of them; None: as understood.
-        renamed: label in the source -> the class that is meant, which may be a grade ("2", "moderate", "ungradable").
-        patients: "auto": the patient column, else clear names; "names": from the names of the files; "none": every
-            photograph counts as a patient of its own.
+        image_column: the table's column of file names; "": a column with a known name.
+        label_column: the column of classes; "": a column with a known name.
+        patient_column: the column of patients; "none": there is none; "": a column with a known name, if there is one.
+        eye_column: the column of eyes; "none" and "" as for `patient_column`.
+        split_column: the column of published splits; "none" and "" as for `patient_column`.
+        images: the folder that holds the table's photographs; None: the table's folder and the folders in it.
+        classes: all class names, in the order of the model's outputs; (): those that the labels name.
+        positive: the classes whose patients are referred; (): none of them; None: those that the class names imply.
+        renamed: label in the source -> its class, which may be a grade ("2", "moderate", "ungradable").
+        patients: "auto": from the patient column, else from file names if they clearly name patients; "names": from
+            file names; "none": every photograph counts as a patient of its own.
     """
 
     image_column: str = ""
@@ -41,19 +41,19 @@ class SourceOptions:
 
     def __post_init__(self) -> None:
         if self.patients not in PATIENTS:
-            message = f"Patients are taken from one of {', '.join(PATIENTS)}, not from {self.patients!r}."
+            message = f"--patients must be one of {', '.join(PATIENTS)}, not {self.patients!r}."
             raise KerasDrError(message, "Correct --patients.")
         twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
         if twice or len(self.classes) == 1:
-            message = f"The class {twice[0]} stands twice in --classes." if twice else "One class alone is no task."
+            message = f"--classes names the class {twice[0]} twice." if twice else "--classes names only one class."
             raise KerasDrError(message, "Name two or more classes, each once.")
         if self.patients == "names" and self.patient_column not in ("", NONE):
-            message = f"Patients cannot come from the names and from the column {self.patient_column}."
+            message = f"Patients cannot come both from file names and from the column {self.patient_column}."
             raise KerasDrError(message, "Leave out --patients or --patient-column.")
 
     @property
-    def speaks_of_a_table(self) -> bool:
-        """Whether columns or the folder of a table's photographs are named."""
+    def names_a_table(self) -> bool:
+        """Whether an option names a column or the folder of a table's photographs."""
         columns = (self.image_column, self.label_column, self.patient_column, self.eye_column, self.split_column)
         return any(columns) or self.images is not None
 
@@ -65,16 +65,16 @@ def parse_options(
     renamed: tuple[str, ...] = (),
     **others: str | Path | None,
 ) -> SourceOptions:
-    """Options as a command line says them.
+    """Return the options that the texts of a command line mean.
 
     Args:
-        classes: names joined by commas.
-        positive: names joined by commas, or "none".
-        renamed: texts LABEL=CLASS.
-        others: the other attributes of `SourceOptions`; None leaves one as it is.
+        classes: class names joined by commas; None: the default.
+        positive: class names joined by commas, or "none"; None: the default.
+        renamed: texts of the form LABEL=CLASS.
+        others: the other attributes of `SourceOptions`; None stands for the default.
 
     Raises:
-        KerasDrError: a text that is not of that form, or a value that does not exist.
+        KerasDrError: a text does not have this form, or a value is not allowed.
     """
     pairs: dict[str, str] = {}
     for text in renamed:
@@ -82,13 +82,13 @@ def parse_options(
         if not (sign and label.strip() and name.strip()):
             raise KerasDrError(f"--map takes LABEL=CLASS, not {text!r}.", "For example: --map Sano=no_dr")
         if pairs.setdefault(label.strip(), name.strip()) != name.strip():
-            raise KerasDrError(f"--map says two classes for the label {label.strip()!r}.", "Leave one of them out.")
-    said: dict[str, object] = {name: value for name, value in others.items() if value is not None}
+            raise KerasDrError(f"--map gives two classes for the label {label.strip()!r}.", "Leave one of them out.")
+    values: dict[str, object] = {name: value for name, value in others.items() if value is not None}
     if classes is not None:
-        said["classes"] = _names(classes)
+        values["classes"] = _names(classes)
     if positive is not None:
-        said["positive"] = () if positive.strip().lower() == NONE else _names(positive)
-    return SourceOptions(renamed=pairs, **said)  # type: ignore[arg-type] # checked by the dataclass's own annotations
+        values["positive"] = () if positive.strip().lower() == NONE else _names(positive)
+    return SourceOptions(renamed=pairs, **values)  # type: ignore[arg-type] # checked by the dataclass's own annotations
 
 
 def _names(text: str) -> tuple[str, ...]:

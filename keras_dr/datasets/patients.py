@@ -1,4 +1,4 @@
-"""Patients from the names of photographs: 1000_OD and 1000_OS are two eyes of one."""
+"""Patients from the names of photographs: 1000_OD and 1000_OS are the two eyes of one patient."""
 
 import re
 from collections import Counter
@@ -10,75 +10,101 @@ from keras_dr.datasets.options import NONE, SourceOptions
 
 _EYE_TOKEN = re.compile(r"(left|right|od|os|le|re|l|r)\d{0,2}", re.IGNORECASE)
 _GLUED_EYE = re.compile(r"(.*\d)(od|os|l|r)", re.IGNORECASE)  # Image_01L
-_FOLDERS = 10
+_FOLDERS = 10  # so many folders or more may be patients, if none of them holds more than this fraction of all
 _SEPARATORS = re.compile(r"[\s_.\-]+")
-# what may follow the patient in a name and is none of the patient: a visit or a date
+# a visit or a date, which may follow the patient in a name but is not part of it
 _OCCASION = re.compile(
     r"_((visit|session|tp|v|t)\d+|baseline|followup|(19|20)\d\d_?[01]\d_?[0-3]\d)(?=_|$)", re.IGNORECASE
 )
 
 
 def patient_and_eye(stem: str) -> tuple[str, str]:
-    """The patient and the eye that a file's name says: of "1000_OD" ("1000", "right"); ("", "") where it says none."""
+    """Return the patient and the eye that a file name holds, or ("", ""), both as text.
+
+    For example ("1000", "right") for "1000_OD".
+
+    Args:
+        stem: the file name without its suffix.
+    """
     tokens = [token for token in _SEPARATORS.split(stem) if token]
     places = [index for index, token in enumerate(tokens) if _EYE_TOKEN.fullmatch(token)]
     if places and len(tokens) > 1:
         eye = eye_of_value(tokens[places[-1]].rstrip("0123456789"))
         patient = "_".join(tokens[: places[-1]] or tokens[1:])
-        without = _OCCASION.sub("", patient)
-        return (without if any(c.isdigit() for c in without) else patient), eye
+        without_occasion = _OCCASION.sub("", patient)
+        if any(character.isdigit() for character in without_occasion):
+            patient = without_occasion
+        return patient, eye
     if tokens and (glued := _GLUED_EYE.fullmatch(tokens[-1])):
         return "_".join([*tokens[:-1], glued[1]]), eye_of_value(glued[2])
     return "", ""
 
 
 def patients_of_names(stems: Sequence[str]) -> list[tuple[str, str]]:
-    """(patient, eye) of each name where names clearly say them; [] where they do not.
+    """Return (patient, eye) for each name if the names clearly hold them; otherwise [].
 
-    Clear are names of which half or more name an eye, and of which two name both eyes of one patient.
+    They clearly do if at least half of the names hold an eye and two of them hold both eyes of one patient.
     """
-    found = [patient_and_eye(stem) for stem in stems]
+    pairs = [patient_and_eye(stem) for stem in stems]
     eyes: dict[str, set[str]] = {}
-    for patient, eye in found:
+    for patient, eye in pairs:
         if patient:
             eyes.setdefault(patient, set()).add(eye)
-    paired = any(len(both) == 2 for both in eyes.values())
-    naming = sum(bool(patient) for patient, _ in found)
-    return found if paired and 2 * naming >= len(found) else []
+    has_both_eyes = any(len(names) == 2 for names in eyes.values())
+    with_eye = sum(bool(patient) for patient, _ in pairs)
+    return pairs if has_both_eyes and 2 * with_eye >= len(pairs) else []
 
 
 def patients_of_beginnings(stems: Sequence[str]) -> list[tuple[str, str]]:
-    """(patient, "") of each name: what stands before its last separator; ("", "") of a name without one."""
-    return [(match[1] if (match := re.fullmatch(r"(.+)[\s_.\-]+[^\s_.\-]+", stem)) else "", "") for stem in stems]
+    """Return (patient, "") for each name, whose patient is the part before the last separator, or "" without one."""
+    matches = [re.fullmatch(r"(.+)[\s_.\-]+[^\s_.\-]+", stem) for stem in stems]
+    return [(match[1] if match else "", "") for match in matches]
 
 
 def groups_of_folders(folders: Sequence[str]) -> list[str]:
-    """The folder of each photograph, where these may be patients: ten or more of them, none with a tenth of all.
+    """Return the folder of each photograph if the folders may be patients; otherwise [].
+
+    They may be patients if there are ten or more, none holds more than a tenth of all photographs, and not all of them
+    hold only one photograph.
 
     Args:
-        folders: the name of the folder that holds each photograph; "" where it is none of its own.
+        folders: the name of the folder that holds each photograph; "" for a photograph in a folder for all patients.
 
     Returns:
-        What `Record.neighbours` holds; [] where folders say nothing.
+        A value of `Record.neighbours` for each photograph, or [].
     """
     counts = Counter(name for name in folders if name)
-    few = len(counts) < _FOLDERS or max(counts.values()) < 2 or _FOLDERS * max(counts.values()) > len(folders)
-    return [] if few else list(folders)
+    if len(counts) < _FOLDERS:
+        return []
+    most = max(counts.values())
+    return list(folders) if most >= 2 and _FOLDERS * most <= len(folders) else []
 
 
 def example_of_names(stems: Sequence[str], patients: Sequence[tuple[str, str]]) -> str:
-    """Two names of one patient, for messages: "1000_OD and 1000_OS"; one name, or "", where no patient has two."""
+    """Return two names of one patient for messages, such as "1000_OD and 1000_OS"; "" if no patient has two names.
+
+    Args:
+        stems: the file names without suffixes.
+        patients: (patient, eye) of each.
+    """
     counts = Counter(patient for patient, _ in patients if patient)
-    several = next((patient for patient, count in counts.items() if count > 1), "")
-    names = [stem for stem, (patient, _) in zip(stems, patients, strict=True) if several and patient == several]
+    shared = next((patient for patient, count in counts.items() if count > 1), None)
+    names = [stem for stem, (patient, _) in zip(stems, patients, strict=True) if patient == shared]
     return " and ".join(sorted(names)[:2])
 
 
 def name_patients(stems: Sequence[str], options: SourceOptions) -> tuple[list[tuple[str, str]], str, list[str]]:
-    """Patients from the names of files: (patient, eye) of each, or []; in words where they come from; and notes.
+    """Take patients from the names of files.
+
+    Args:
+        stems: the file names without suffixes.
+        options: whether names are used.
+
+    Returns:
+        (patient, eye) for each name, or []; where they come from, in words; and notes for the user.
 
     Raises:
-        KerasDrError: the names were asked for, and say nothing.
+        KerasDrError: `options` asks for names, but no two names share a patient.
     """
     if options.patients == NONE:
         return [], "", []
@@ -86,18 +112,20 @@ def name_patients(stems: Sequence[str], options: SourceOptions) -> tuple[list[tu
     beginnings = patients_of_beginnings(stems)
     sharing = example_of_names(stems, beginnings)
     if options.patients == "names":
-        found = named or beginnings
-        if not example_of_names(stems, found):
+        pairs = named or beginnings
+        if not example_of_names(stems, pairs):
             message = f"No two names share a patient, such as 1000_OD and 1000_OS; the first is {stems[0]!r}."
             raise KerasDrError(message, "Leave out --patients names.")
-        return found, f"the names {example_of_names(stems, found)}", []
+        return pairs, f"the names {example_of_names(stems, pairs)}", []
     if named:
         return named, f"the names {example_of_names(stems, named)}", []
-    note = f"Names such as {sharing} begin alike; if they are of one patient, say --patients names."
-    return [], "", [note] if sharing and options.patients == "auto" and _few(beginnings) else []
+    if sharing and options.patients == "auto" and _are_small_groups(beginnings):
+        note = f"Names such as {sharing} begin alike; if they belong to one patient, pass --patients names."
+        return [], "", [note]
+    return [], "", []
 
 
-def _few(beginnings: Sequence[tuple[str, str]]) -> bool:
-    """Whether the beginnings of names divide photographs into small groups, as patients do, and not IMG_1, IMG_2."""
+def _are_small_groups(beginnings: Sequence[tuple[str, str]]) -> bool:
+    """Whether the beginnings of names divide the photographs into small groups, as patients do; IMG_1, IMG_2 do not."""
     counts = Counter(patient for patient, _ in beginnings if patient)
     return len(counts) > 1 and max(counts.values()) <= max(2, len(beginnings) // 4)

@@ -1,4 +1,4 @@
-"""What an adapter understood of a source: its records, and in which words to say where they come from."""
+"""The result of an adapter: the records of a source, and words for the user on where they come from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,20 +9,21 @@ from keras_dr.datasets.records import Record
 
 @dataclass(frozen=True)
 class Reading:
-    """A source, read.
+    """What an adapter read from a source.
 
     Attributes:
-        records: its photographs.
-        why: what the adapter recognised, a part of a sentence.
-        columns: "image", "label", "patient", "eye", "split" -> the table's column for it.
-        unused: named columns of the tables that say nothing here.
-        unnamed: columns without a name, which are no data.
-        tables: tables that were read -> how they are written ("semicolons, UTF-16", "" for plain CSV).
-        patients: where patients come from, "column Patient ID" or "the names 1000_OD and 1000_OS"; "" where unknown.
-        splits: where splits come from, "column Usage"; "" where the source has none.
+        records: the photographs.
+        why: how the adapter recognised the source; part of a sentence.
+        columns: "image", "label", "patient", "eye" or "split" -> the table's column for it.
+        unused: columns of the tables that have a name but are not used.
+        unnamed: number of columns without a name, which are never data.
+        tables: each table that was read -> how it is written ("semicolons, UTF-16"; "" for plain CSV).
+        patients: where patients come from, such as "column Patient ID" or "the names 1000_OD and 1000_OS"; "" if they
+            are unknown.
+        splits: where splits come from, such as "column Usage"; "" if the source has none.
         left_out: photographs that cannot be used, with the reason.
-        passed: files that were understood and are not used -> the reason, in words that follow a number.
-        notes: further sentences that a person should read.
+        not_used: other files that the adapter knows but does not use -> the reason, in words that follow a number.
+        notes: further sentences for the user.
     """
 
     records: Sequence[Record]
@@ -34,5 +35,5 @@ class Reading:
     patients: str = ""
     splits: str = ""
     left_out: tuple[tuple[Record, str], ...] = ()
-    passed: Mapping[Path, str] = field(default_factory=dict)
+    not_used: Mapping[Path, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

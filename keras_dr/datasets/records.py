@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from keras_dr.core.errors import KerasDrError
 
 SPLITS = ("train", "val", "test")
-_SMALL, _RATIO = 64 << 20, 100  # bytes that an array may always unpack to, and how many times its packed size beyond
+_SMALL = 64 << 20  # bytes; an array may always unpack to this size
+_RATIO = 100  # a larger array may unpack to this many times its packed size
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -23,17 +24,18 @@ class Record:
     """One photograph.
 
     Attributes:
-        image_id: unique in its data set, safe as a file name (letters, digits, ".", "_", "-").
+        image_id: unique in its data set, and safe as a file name (letters, digits, ".", "_", "-").
         path: the photograph's file, or the .npz file that holds it.
-        grade: ICDR grade 0..4, 5 (`grades.UNGRADABLE`), or None where the data set gives none.
-        patient_id: photographs of one patient share it; the image_id where the data set does not tell.
-        eye: "left", "right" or "" where unknown.
-        split: "train", "val", "test", or "" where the data set has no official split.
-        masks: lesion kind -> mask file.
-        label: the class in the data set's own words, "" where it gives a grade alone, or nothing.
-        member: of an .npz file, the array's name and the photograph's row in it.
-        neighbours: photographs with the same text may be of one patient, though nobody says so: no cut divides them.
-        origin: where the data set says so, for messages: "line 3 of labels.csv"; the photograph is the same without it.
+        grade: ICDR grade 0..4, 5 (`grades.UNGRADABLE`), or None if the data set gives no grade.
+        patient_id: shared by the photographs of one patient; the image_id if the patient is unknown.
+        eye: "left" or "right"; "" if unknown.
+        split: "train", "val" or "test"; "" if the data set has no official split.
+        masks: lesion -> mask file.
+        label: the class in the data set's own words; "" if it gives only a grade, or nothing.
+        member: in an .npz file, the name of the array and the photograph's row in it; otherwise None.
+        neighbours: photographs with the same text here may be of one patient, so they stay in one split; "": none.
+        origin: the place of this record in the data set, such as "line 3 of labels.csv", for messages; it does not
+            count when records are compared.
     """
 
     image_id: str
@@ -56,18 +58,21 @@ class Record:
 
 
 def safe_id(text: str) -> str:
-    """A file name made of letters, digits, ".", "_" and "-" alone; other characters become "-"."""
+    """Return a text as a file name of letters, digits, ".", "_" and "-"; other characters become "-"."""
     return re.sub(r"[^\w.-]", "-", text).lstrip(".") or "-"
 
 
 def read_bytes(record: Record) -> bytes:
-    """The photograph's bytes, as `decoding.decode_rgb` takes them.
+    """Return the bytes of a photograph's file, as `decoding.decode_rgb` takes them.
 
-    One out of an .npz file comes as a binary PGM (grey) or PPM (RGB): a header and the array's own bytes, so that
-    nothing is encoded and the same pixels always have the same hash.
+    A photograph in an .npz file is returned as a binary PGM (grey) or PPM (RGB) file. It consists of a header and the
+    array's own bytes, so the same pixels always have the same hash.
+
+    Args:
+        record: the photograph.
 
     Raises:
-        OSError: no such file.
+        OSError: the file does not exist or cannot be read.
         KerasDrError: the .npz file or its array cannot be read.
     """
     if record.member is None:
@@ -79,13 +84,17 @@ def read_bytes(record: Record) -> bytes:
 
 
 def read_array(path: Path, name: str) -> NDArray[np.generic]:
-    """An array out of an .npz file, pickled objects refused; the last one read is kept, as photographs come in turn.
+    """Return an array from an .npz file; the last array is kept in memory, as photographs are read one after another.
 
-    Of MedMNIST: uint8 (n, S, S) grey or (n, S, S, 3) RGB images, uint8 (n, 1) labels.
+    In MedMNIST, images are uint8 (n, S, S) grey or (n, S, S, 3) RGB, and labels are uint8 (n, 1).
+
+    Args:
+        path: the .npz file.
+        name: the name of the array.
 
     Raises:
-        OSError: no such file.
-        KerasDrError: no .npz file, or no such array in it.
+        OSError: the file does not exist.
+        KerasDrError: it is not an .npz file, or the array is missing, too large or holds pickled objects.
     """
     return _read_array(path, name, path.stat().st_mtime_ns)
 
@@ -96,19 +105,20 @@ def _read_array(path: Path, name: str, changed_ns: int) -> NDArray[np.generic]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             _check_size(archive.zip, f"{name}.npy")
             return archive[name]
-    except Exception as error:  # whatever a broken archive makes of zipfile, its decompressors and NumPy
+    except Exception as error:  # zipfile, its decompressors and NumPy raise many kinds of errors for broken archives
         reason = f"{type(error).__name__}: {error}".rstrip(".")
         message = f"The array {name} in {path} cannot be read: {reason}."
         raise KerasDrError(message, "Download the file again.") from error
 
 
 def _check_size(archive: ZipFile, name: str) -> None:
-    """Refuse what would fill the memory: an array larger than its file, or one that unpacks to a hundred times as much.
+    """Refuse an array that would fill the memory.
 
-    The ratio is that of Apache POI's ZipSecureFile; photographs do not reach a tenth of it.
+    That is an array that is larger than its file, or one that unpacks to more than a hundred times its packed size. The
+    ratio is that of Apache POI's ZipSecureFile; photographs do not reach a tenth of it.
 
     Raises:
-        ValueError: it would.
+        ValueError: the array is too large.
     """
     member = archive.getinfo(name)
     if member.file_size > max(_SMALL, _RATIO * member.compress_size):

@@ -1,4 +1,4 @@
-"""Tables with labels, and the photographs that they name, for the adapters of published data sets."""
+"""Tables of labels, and the photographs that they name; for the adapters of published data sets."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,17 +13,26 @@ _SUFFIXES = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
 
 
 def has_columns(file: Path, *groups: Iterable[str]) -> bool:
-    """Whether there is such a table and it has one column of each group of names."""
+    """Whether a table exists and has a column from each group of names.
+
+    Args:
+        file: the table.
+        groups: each holds the names that one column may have.
+    """
     header = read_header(file) if file.is_file() else None
     present = {fold(name) for name in header.named} if header else set()
     return all(present & {fold(name) for name in group} for group in groups)
 
 
 def pick_column(header: Header, names: tuple[str, ...]) -> str:
-    """The first of these columns that the table has.
+    """Return the first of these columns that the table has.
+
+    Args:
+        header: the table's header.
+        names: the names that the column may have.
 
     Raises:
-        KerasDrError: it has none of them, or two of one name.
+        KerasDrError: the table has none of them, or two columns of the same name.
     """
     column = find_column(header, names)
     if column is None:
@@ -35,18 +44,22 @@ def pick_column(header: Header, names: tuple[str, ...]) -> str:
 
 
 def find_column(header: Header, names: tuple[str, ...]) -> str | None:
-    """The first of these columns that the table has; None where it has none of them."""
-    found = header.find(names)
-    return found[0] if found else None
+    """Return the first of these columns that the table has; None if it has none of them."""
+    columns = header.find(names)
+    return columns[0] if columns else None
 
 
 def find_image(folders: Iterable[Path], name: str) -> Path:
-    """The photograph of this name, with, without or with another image suffix, in the first folder that has it.
+    """Return the photograph with this name in the first folder that has it; its image suffix may be missing or differ.
 
-    A name that no folder has comes back as a path in the first folder: `prepare` lists it as unreadable.
+    For a name that no folder has, the result is a path in the first folder: `prepare` lists it as unreadable.
+
+    Args:
+        folders: where to look.
+        name: the file's name, as the table has it.
 
     Raises:
-        KerasDrError: no name, one that no file can have, or one that leads out of the folders.
+        KerasDrError: the name is empty, no file can have it, or it leads out of the folders.
     """
     checked_parts(name)
     name = name.replace("\\", "/")
@@ -60,6 +73,15 @@ def find_image(folders: Iterable[Path], name: str) -> Path:
 
 
 def folders_below(source: Path, depth: int = 2) -> list[Path]:
-    """The folder itself and those in it, `depth` levels down, sorted; masks and hidden ones left out."""
-    inside = sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "masks")
-    return [source] + [below for path in inside for below in (folders_below(path, depth - 1) if depth > 1 else [path])]
+    """Return a folder and the folders in it, sorted; folders of masks and hidden folders are left out.
+
+    Args:
+        source: the folder.
+        depth: number of levels below it.
+    """
+    folders = [source]
+    if depth > 0:
+        for path in sorted(source.iterdir()):
+            if path.is_dir() and path.name[0] != "." and path.name != "masks":
+                folders += folders_below(path, depth - 1)
+    return folders

@@ -83,7 +83,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("prepare", "nowhere", "x"), "no such folder"),
+        (("prepare", "nowhere", "x"), "no folder or file"),
         (("prepare", ".", "x", "--size", "9"), "image size"),
         (("prepare", ".", "x", "--task", "five"), "no task 'five'; there are"),
         (("prepare", ".", "x", "--engine", "dask"), "is not one of local, ray"),

@@ -27,8 +27,8 @@ def idrid(tmp_path: Path) -> Path:
 def test_idrid_ids_differ_across_its_two_sets(idrid: Path) -> None:
     name, records = read_records(idrid)
     assert name == "idrid"
-    found = [(record.image_id, record.grade, record.split) for record in records]
-    assert found == [("train_IDRiD_001", 3, "train"), ("train_IDRiD_002", 0, "train"), ("test_IDRiD_001", 4, "test")]
+    values = [(record.image_id, record.grade, record.split) for record in records]
+    assert values == [("train_IDRiD_001", 3, "train"), ("train_IDRiD_002", 0, "train"), ("test_IDRiD_001", 4, "test")]
     assert all(record.path.is_file() for record in records)
 
 
@@ -56,8 +56,8 @@ def segmentation(tmp_path: Path) -> Path:
 def test_idrid_segmentation_has_masks_and_no_grades(segmentation: Path, part: str) -> None:
     name, records = read_records(segmentation / part)
     assert name == "idrid-segmentation"
-    found = [(record.image_id, record.grade, record.split, sorted(record.masks)) for record in records]
-    assert found == [
+    values = [(record.image_id, record.grade, record.split, sorted(record.masks)) for record in records]
+    assert values == [
         ("IDRiD_01", None, "train", ["microaneurysms", "optic_disc"]),
         ("IDRiD_55", None, "test", ["optic_disc"]),
     ]
@@ -115,8 +115,8 @@ def test_class_folders_of_any_name(tmp_path: Path) -> None:
         put(tmp_path / "test" / folder / "a.v1.png")
     name, records = read_records(tmp_path)
     assert name == "folder"
-    found = {(record.image_id, record.grade, record.label, record.split) for record in records}
-    assert found == {
+    values = {(record.image_id, record.grade, record.label, record.split) for record in records}
+    assert values == {
         ("test_Normal-eye_a.v1", None, "Normal eye", "test"),
         ("test_Glaucoma_a.v1", None, "Glaucoma", "test"),
     }
@@ -144,8 +144,8 @@ def test_csv_columns_by_their_usual_names(tmp_path: Path) -> None:
     put(tmp_path / "b.jpg")
     name, records = read_records(tmp_path)
     assert name == "csv"
-    found = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in records]
-    assert found == [("a", 2, "p1", "right", "train"), ("b", 0, "p1", "left", "val")]
+    values = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in records]
+    assert values == [("a", 2, "p1", "right", "train"), ("b", 0, "p1", "left", "val")]
     assert [record.path.name for record in records] == ["a.jpg", "b.jpg"]
 
 
@@ -153,8 +153,8 @@ def test_csv_labels_may_be_class_names(tmp_path: Path) -> None:
     put(tmp_path / "labels.csv", "image,label,,\né ü.jpg,Cardiomegaly,,,,\nb,No_DR,,\n,,,\nc,,,\n")
     put(tmp_path / "images" / "é ü.jpg")
     records = read_records(tmp_path)[1]
-    found = [(record.image_id, record.grade, record.label) for record in records]
-    assert found == [("é-ü", None, "Cardiomegaly"), ("b", 0, "No_DR"), ("c", None, "")]
+    values = [(record.image_id, record.grade, record.label) for record in records]
+    assert values == [("é-ü", None, "Cardiomegaly"), ("b", 0, "No_DR"), ("c", None, "")]
     assert [record.path.is_file() for record in records] == [True, False, False]  # prepare lists the missing
 
 
@@ -192,7 +192,7 @@ def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
         ("image,grade\na,1\na.jpg,2\n", "each photograph once"),
         ("image,grade\nx/a.jpg,1\nx/a.png,2\n", "each photograph once"),
         ("image,grade\na,1\na,2\n", "each photograph once"),
-        ("image,grade,split\na,1,holdout\n", "a split among"),
+        ("image,grade,split\na,1,holdout\n", "A split must be"),
     ],
 )
 def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -238,15 +238,15 @@ def test_unknown_layouts_and_paths_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "notes.txt", "x")
     with pytest.raises(KerasDrError, match="layout"):
         read_records(tmp_path)
-    with pytest.raises(KerasDrError, match="no such folder"):
+    with pytest.raises(KerasDrError, match="no folder or file"):
         read_records(tmp_path / "none")
-    with pytest.raises(KerasDrError, match=r"no data set 'kaggle'; there are auto, idrid, .*, csv, folder"):
+    with pytest.raises(KerasDrError, match=r"no data set 'kaggle'\. Known are auto, idrid, .*, csv, folder"):
         read_records(tmp_path, "kaggle")
 
 
 def test_a_folder_of_two_csv_files_wants_one_named(photographs: Path, tmp_path: Path) -> None:
     shutil.copytree(photographs, tmp_path / "copy")
     put(tmp_path / "copy" / "other.csv", "image,label\nimages/p001_left.jpg,1\n")
-    with pytest.raises(KerasDrError, match=r"labels.csv and other.csv. Name the CSV"):
+    with pytest.raises(KerasDrError, match=r"labels.csv and other.csv; only one can be meant. Name the CSV"):
         read_records(tmp_path / "copy", "csv")
     assert len(read_records(tmp_path / "copy" / "labels.csv")[1]) == 60

@@ -11,9 +11,9 @@ from keras_dr.datasets.records import Record
 
 
 def read(source: Path, name: str) -> list[Record]:
-    """The records, which must be found by themselves and whose photographs must exist."""
-    found, records = read_records(source)
-    assert found == name
+    """Return the records; the adapter must be recognised and the photographs must exist."""
+    adapter, records = read_records(source)
+    assert adapter == name
     assert all(record.path.is_file() for record in records)
     return records
 
@@ -39,8 +39,8 @@ def test_eyepacs_pairs_the_eyes_of_a_patient(tmp_path: Path, folder: str) -> Non
     put(tmp_path / "trainLabels.csv", "image,level\n10_left,0\n10_right,4\n")
     for name in ("10_left", "10_right"):
         put(tmp_path / folder / f"{name}.jpeg")
-    found = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in read(tmp_path, "eyepacs")]
-    assert found == [("10_left", 0, "10", "left", ""), ("10_right", 4, "10", "right", "")]
+    values = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in read(tmp_path, "eyepacs")]
+    assert values == [("10_left", 0, "10", "left", ""), ("10_right", 4, "10", "right", "")]
 
 
 def test_eyepacs_solution_is_the_official_test_split(tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_eyepacs_solution_is_the_official_test_split(tmp_path: Path) -> None:
     put(tmp_path / "retinopathy_solution.csv", "image,level,Usage\n1_left,0,Public\n1_right,2,Private\n")
     for name in ("train/10_left", "test/1_left", "test/1_right"):
         put(tmp_path / f"{name}.jpeg")
-    found = [(r.split, r.path.parent.name, r.grade) for r in read(tmp_path, "eyepacs")]
-    assert found == [("train", "train", 0), ("test", "test", 0), ("test", "test", 2)]
+    values = [(r.split, r.path.parent.name, r.grade) for r in read(tmp_path, "eyepacs")]
+    assert values == [("train", "train", 0), ("test", "test", 0), ("test", "test", 2)]
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def ddr(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("part", ["", "DR_grading"])
 def test_oia_ddr_has_three_splits_and_ungradable_photographs(ddr: Path, part: str) -> None:
-    found = [(r.image_id, r.grade, r.split) for r in read(ddr / part, "oia-ddr")]
-    assert found == [("a-b", 0, "train"), ("c", UNGRADABLE, "train"), ("d", 3, "val"), ("e", 4, "test")]
+    values = [(r.image_id, r.grade, r.split) for r in read(ddr / part, "oia-ddr")]
+    assert values == [("a-b", 0, "train"), ("c", UNGRADABLE, "train"), ("d", 3, "val"), ("e", 4, "test")]
 
 
 @pytest.mark.parametrize("line", ["x.jpg", "x.jpg 6", "x.jpg one", "../../etc/passwd 0", "/etc/passwd 0"])
 def test_oia_ddr_lines_that_are_wrong_are_refused(ddr: Path, line: str) -> None:
     put(ddr / "DR_grading" / "test.txt", line)
-    with pytest.raises(KerasDrError, match=r"label 0 to 5|inside the data set"):
+    with pytest.raises(KerasDrError, match=r"label from 0 to 5|inside the data set"):
         read_records(ddr)
 
 
@@ -82,9 +82,9 @@ def test_messidor_2_in_both_spellings(tmp_path: Path, columns: str) -> None:
     put(tmp_path / "IMAGES" / "IM1.jpg")  # published names and files differ in case
     put(tmp_path / "IMAGES" / "20051020_1.png")
     put(tmp_path / "IM2.JPG")
-    found = [(r.image_id, r.grade, r.patient_id) for r in read(tmp_path, "messidor-2")]
+    values = [(r.image_id, r.grade, r.patient_id) for r in read(tmp_path, "messidor-2")]
     expected = [("IM1", 2), ("20051020_1", UNGRADABLE), ("IM2", UNGRADABLE)]
-    assert found == [(name, grade, name) for name, grade in expected]
+    assert values == [(name, grade, name) for name, grade in expected]
 
 
 @pytest.fixture
@@ -105,8 +105,8 @@ def deepdrid(tmp_path: Path) -> Path:
 
 
 def test_deepdrid_takes_the_eye_s_grade_and_the_official_sets(deepdrid: Path) -> None:
-    found = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in read(deepdrid, "deepdrid")]
-    assert found == [
+    values = [(r.image_id, r.grade, r.patient_id, r.eye, r.split) for r in read(deepdrid, "deepdrid")]
+    assert values == [
         ("1_l1", 3, "1", "left", "train"),
         ("1_r1", UNGRADABLE, "1", "right", "train"),
         ("265_l1", 3, "265", "left", "val"),

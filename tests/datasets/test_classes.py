@@ -1,0 +1,127 @@
+"""It is known which classes are positive and which labels are grades, or the user is asked."""
+
+from pathlib import Path
+
+import pytest
+from sources import class_counts, inspect_with, text_of, write_class_folders, write_table
+
+from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.grades import ICDR
+from keras_dr.datasets.inspection import inspect
+
+
+def test_two_classes_in_another_language(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "Sano", "Enfermo")
+    with pytest.raises(KerasDrError, match=r"Enfermo \(2\), Sano \(2\).*--positive Sano or --positive Enfermo"):
+        inspect(tmp_path)
+    inspection = inspect_with(tmp_path, positive="Enfermo")
+    assert inspection.task.classes == ("Sano", "Enfermo") and inspection.task.referable == (1,)
+    assert "positive: Enfermo" in text_of(inspection)
+
+
+@pytest.mark.parametrize(("negative", "positive"), [("Normal", "Glaucoma"), ("No_DR", "DR"), ("NRDR", "RDR")])
+def test_a_clear_pair(tmp_path: Path, negative: str, positive: str) -> None:
+    task = inspect(write_class_folders(tmp_path, negative, positive)).task
+    assert task.classes == (negative, positive) and task.referable == (1,)
+
+
+def test_no_class_may_be_positive(tmp_path: Path) -> None:
+    inspection = inspect_with(write_class_folders(tmp_path, "Cardiomegaly", "Pneumothorax"), positive="none")
+    assert inspection.task.referable == () and "nobody is referred" in text_of(inspection)
+
+
+@pytest.mark.parametrize("as_folders", [True, False])
+def test_only_0_and_1(tmp_path: Path, as_folders: bool) -> None:
+    write_class_folders(tmp_path, "0", "1") if as_folders else write_table(tmp_path, "image,label", "a,0", "b,1")
+    with pytest.raises(KerasDrError, match="grades no_dr and mild, or not referable and referable"):
+        inspect(tmp_path)
+    assert inspect_with(tmp_path, positive="1").task.referable == (1,)
+    assert inspect_with(tmp_path, task="icdr").task.classes == ICDR
+
+
+def test_a_positive_class_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"'ill', which is not a class\. The classes are Enfermo, Sano"):
+        inspect_with(write_class_folders(tmp_path, "Sano", "Enfermo"), positive="ill")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("R0", "R1", "R2", "R3", "R4"),
+        ("0 - No DR", "1 - Mild", "2 - Moderate", "3 - Severe", "4 - PDR"),
+        ("DR0", "DR1", "DR2", "DR3", "DR4"),
+        ("grade_0", "grade_1", "grade_2", "grade_3", "grade_4"),
+        ("No apparent retinopathy", "Mild NPDR", "Moderate NPDR", "Severe NPDR", "PDR"),
+        (
+            "NORMAL",
+            "mild-npdr",
+            "moderate non-proliferative DR",
+            "SevereNPDR",
+            "Proliferative diabetic retinopathy",
+        ),
+    ],
+)
+def test_common_names(tmp_path: Path, names: tuple[str, ...]) -> None:
+    inspection = inspect(write_class_folders(tmp_path, *names))
+    assert inspection.task.name == "icdr" and class_counts(inspection) == dict.fromkeys(ICDR, 2)
+    assert "positive: moderate, severe, proliferative" in text_of(inspection)
+
+
+SPANISH = ("Sano", "Leve", "Moderada", "Grave", "Proliferativa")
+
+
+def test_grades_in_another_language_are_refused_or_mapped(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, *SPANISH)
+    with pytest.raises(KerasDrError, match=r"--map .*--classes"):
+        inspect(tmp_path)
+    renamed = tuple(f"{name}={grade}" for name, grade in zip(SPANISH, ICDR, strict=True))
+    inspection = inspect_with(tmp_path, renamed=renamed)
+    assert inspection.task.name == "icdr" and class_counts(inspection) == dict.fromkeys(ICDR, 2)
+    assert "from Grave (2)" in text_of(inspection)
+
+
+def test_classes_in_the_order_that_the_user_names(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, *SPANISH)
+    with pytest.raises(KerasDrError, match="--positive"):
+        inspect_with(tmp_path, classes=",".join(SPANISH))
+    task = inspect_with(tmp_path, classes=",".join(SPANISH), positive="Moderada,Grave,Proliferativa").task
+    assert (task.classes, task.referable, task.ordered) == (SPANISH, (2, 3, 4), 5)
+
+
+def test_two_scales_share_r0_to_r3(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"ICDR scale .* British"):
+        inspect(write_class_folders(tmp_path, "R0", "R1", "R2", "R3"))
+
+
+def test_grades_and_another_label(tmp_path: Path) -> None:
+    write_table(tmp_path, "image,grade", "a,0", "b,4", "c,5")
+    with pytest.raises(KerasDrError, match=r"0 \(1\), 4 \(1\) are ICDR grades, but 5 \(1\) are not"):
+        inspect(tmp_path)
+    inspection = inspect_with(tmp_path, renamed=("5=ungradable",))
+    assert [record.grade for record in inspection.records] == [0, 4, 5]
+
+
+def test_a_label_that_no_photograph_has(tmp_path: Path) -> None:
+    write_table(tmp_path, "image,grade", "a,0", "b,4")
+    with pytest.raises(KerasDrError, match="'x', which no photograph has"):
+        inspect_with(tmp_path, renamed=("x=mild",))
+
+
+def test_the_word_none_next_to_grades_is_no_disease(tmp_path: Path) -> None:
+    inspection = inspect(write_table(tmp_path, "image,grade", "a,None", "b,Mild", "c,Severe"))
+    assert [record.grade for record in inspection.records] == [0, 1, 3]
+
+
+def test_spellings_of_one_class_are_one_and_signs_are_kept(tmp_path: Path) -> None:
+    write_table(tmp_path, "image,label", "a,Glaucoma", "b,glaucoma", "c,Glaucoma", "d,Normal")
+    assert class_counts(inspect(tmp_path)) == {"Normal": 1, "Glaucoma": 3}
+    write_table(tmp_path, "image,label", "a,DR+", "b,DR-")
+    with pytest.raises(KerasDrError, match=r"DR\+ \(1\), DR- \(1\).*--positive"):
+        inspect(tmp_path)
+
+
+def test_the_user_may_name_classes_with_unusual_names(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "a", "b", "c")
+    with pytest.raises(KerasDrError, match="--classes"):
+        inspect(tmp_path)
+    assert inspect_with(tmp_path, classes="c,b,a", positive="a").task.classes == ("c", "b", "a")
