@@ -21,8 +21,8 @@ from keras_dr.datasets.records import read_bytes
 from keras_dr.preparation.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
-    bits_apart,
     copy_square,
+    differing_bits,
     mirrored_hash,
     mirrored_signature,
     near_pairs,
@@ -71,13 +71,13 @@ def line(name: str, bits: NDArray[np.int64], correlation: NDArray[np.float32]) -
 
 def pair_line(name: str, first: list[Known], second: list[Known]) -> str:
     """A line for photographs and their copies, one beside the other."""
-    bits = np.array([bits_apart(a, b) for (a, _), (b, _) in zip(first, second, strict=True)])
+    bits = np.array([differing_bits(a, b) for (a, _), (b, _) in zip(first, second, strict=True)])
     return line(name, bits, np.array([a @ b for (_, a), (_, b) in zip(first, second, strict=True)]))
 
 
 def stranger_line(name: str, first: list[Known], second: list[Known]) -> str:
     """A line for all pairs of different photographs."""
-    bits = np.array([[bits_apart(a, b) for b, _ in second] for a, _ in first])
+    bits = np.array([[differing_bits(a, b) for b, _ in second] for a, _ in first])
     correlation = np.stack([s for _, s in first]) @ np.stack([s for _, s in second]).T
     upper = np.triu_indices(len(first), 1)
     return line(name, bits[upper], correlation[upper])

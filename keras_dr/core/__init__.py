@@ -1,1 +1,4 @@
-"""What a device runs too: the standard library, NumPy, OpenCV and simplejpeg; others only inside functions."""
+"""Modules that a device runs too.
+
+They import only the standard library, NumPy, OpenCV and simplejpeg; other packages are imported inside functions.
+"""

@@ -1,7 +1,7 @@
-"""Image file -> uint8 RGB, JPEG also at reduced scale; a picture too large for the memory is refused by its header.
+"""Decodes image files as uint8 RGB, JPEG also at a reduced scale.
 
-A file that ends within its picture, or is damaged there, is refused as well. Needs NumPy, OpenCV and simplejpeg alone;
-`edge_demo` runs this very module.
+Refused are pictures that are too large for the memory, by their headers, and files whose picture is truncated or
+damaged. Needs only NumPy, OpenCV and simplejpeg, because `edge_demo` runs this module too.
 """
 
 import struct
@@ -20,41 +20,41 @@ from keras_dr.core.file_kinds import not_a_photograph
 from keras_dr.core.samples import to_eight_bits
 from keras_dr.core.tiff import read_directories, read_directory
 
-# The KerasDrError reports a broken file; OpenCV's own lines in addition (a source file, a line) help no user.
+# A KerasDrError reports a broken file; OpenCV's own messages, which name lines of its source, do not help the user.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 Image = NDArray[np.uint8]
 
-# Four times a 24-megapixel camera, and 300 MB once decoded: a workstation's worker and a phone still hold that, while
-# a file of some kilobytes that claims 40,000 x 40,000 pixels would take 4.8 GB.
+# Four times a 24-megapixel camera, and 300 MB when it is decoded, which fits a workstation's worker and a phone. A file
+# of a few kilobytes whose header says 40,000 x 40,000 pixels would take 4.8 GB.
 MAX_PIXELS = 100_000_000
-MAX_SCANS = 50  # of a JPEG: an empty one takes 14 bytes and 75 ms at 100 megapixels; encoders write 1 to 12
+MAX_SCANS = 50  # of a JPEG: an empty scan has 14 bytes but takes 75 ms at 100 megapixels; encoders write 1 to 12 scans
 _STRIP = 256  # rows that are blended at a time
-# reduction -> mode; OpenCV names no reduced RGB modes, but takes the reduction's bit beside that of RGB
+# reduction -> mode; OpenCV names no reduced RGB modes, but accepts the bit of a reduction together with that of RGB
 _RGB = {
     1: cv2.IMREAD_COLOR_RGB,
     2: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_2,
     4: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_COLOR_RGB | cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-_ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
-_UNKNOWN = 0  # orientation of which only OpenCV knows what it makes of it
+_ORIENTATION = 0x0112  # EXIF tag; with 5 to 8, width and height are exchanged
+_UNKNOWN = 0  # an orientation that only OpenCV interprets
 PAGES = ("first", "largest")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an image file says of itself before any pixel.
+    """The properties in the header of an image file.
 
     Attributes:
-        height, width: in pixels, upright (after EXIF orientation, where `decode_rgb` applies it).
-        reductions: the factors by which `decode_rgb` can reduce while it decodes, ascending.
-        pixel_bytes: what a pixel takes as OpenCV decodes it, before it becomes RGB: 8 of sixteen-bit RGBA.
-        orientation: of a JPEG by its EXIF note, 1 to 8; 1 without one, 0 where only OpenCV knows what it makes of it.
-        components: of a JPEG: 1 grey, 3 colour, 4 inks.
-        page: of a TIFF file, from 0.
-        sample_bits: of a file of sixteen-bit samples, how many of them its metadata says are used; 0 where it says
-            nothing, or where the samples have another number of bits.
+        height, width: size in pixels, upright (after EXIF orientation if `decode_rgb` applies it).
+        reductions: the factors by which `decode_rgb` can reduce the picture while it decodes, ascending.
+        pixel_bytes: bytes per pixel as OpenCV decodes it, before it becomes RGB; 8 for sixteen-bit RGBA.
+        orientation: the EXIF orientation of a JPEG, 1 to 8; 1 if there is none, 0 if only OpenCV interprets it.
+        components: the number of components of a JPEG: 1 grey, 3 colour, 4 inks.
+        page: the index of the page in a TIFF file, from 0.
+        sample_bits: for samples of sixteen bits, how many of them the metadata says are used; 0 if it does not say so,
+            or if the samples have another number of bits.
         deep: whether the samples have sixteen bits in the file.
     """
 
@@ -74,10 +74,11 @@ def read_header(data: bytes, page: str = "first") -> Header:
 
     Args:
         data: the bytes of the file.
-        page: of a TIFF file of several pages, the "first", or the "largest".
+        page: which page of a TIFF file with several pages is meant, "first" or "largest".
 
     Raises:
-        KerasDrError: none of these, a broken header, more than `MAX_PIXELS` of three bytes, or `MAX_SCANS`.
+        KerasDrError: the file has another format or a broken header, more than `MAX_PIXELS` pixels of three bytes, or
+            more than `MAX_SCANS` scans.
     """
     reader = next((read for magic, read in _READERS.items() if data.startswith(magic)), None)
     try:
@@ -97,26 +98,26 @@ def read_header(data: bytes, page: str = "first") -> Header:
 
 
 def decode_rgb(data: bytes, reduction: int = 1, header: Header | None = None, bits: int | None = None) -> Image:
-    """Decode JPEG, PNG, TIFF, BMP or WebP: grey, RGB, RGBA, CMYK (JPEG); 8 or 16 bits; JPEG's EXIF orientation applied.
+    """Decode an image file of 8 or 16 bits per sample that is grey, RGB, RGBA or, as a JPEG, CMYK.
 
-    Transparent pixels are laid on black.
+    The EXIF orientation of a JPEG is applied. Transparent pixels are blended with black.
 
     Args:
         data: the bytes of the file.
-        reduction: one of `read_header(data).reductions`; every pixel is then the mean of that many squared.
-        header: `read_header(data)`, where that was asked for already.
-        bits: which samples of more than eight bits become 255; see `samples.to_eight_bits`.
+        reduction: one of `read_header(data).reductions`; with r, every pixel is the mean of r x r pixels.
+        header: `read_header(data)` if it is already known; None: it is read.
+        bits: how samples of more than eight bits are converted; see `samples.to_eight_bits`.
 
     Returns:
         uint8 RGB (H, W, 3); with a reduction r, (ceil(H / r), ceil(W / r), 3).
 
     Raises:
-        KerasDrError: empty, no image that is read here, one that ends within its picture or is damaged there, more than
-            `MAX_PIXELS`, or samples that do not fit `bits`.
+        KerasDrError: the file is empty, has another format, is truncated or damaged within its picture, has more than
+            `MAX_PIXELS` pixels, or its samples do not fit `bits`.
     """
     header = header or read_header(data)
     if reduction not in header.reductions:
-        raise ValueError(f"reduction {reduction}, not among {header.reductions}")
+        raise ValueError(f"reduction {reduction} is not one of {header.reductions}")
     if data.startswith(_JPEG):
         return _decode_jpeg(data, reduction, header)
     check_end(data, header.page)
@@ -124,10 +125,16 @@ def decode_rgb(data: bytes, reduction: int = 1, header: Header | None = None, bi
 
 
 def decode_mask(data: bytes) -> NDArray[np.bool_]:
-    """bool (H, W), True where a picture is not black, however dark: masks may hold numbers of kinds.
+    """Decode the picture of a mask. Every value above 0 counts, because masks may hold the numbers of lesion kinds.
+
+    Args:
+        data: the bytes of the file.
+
+    Returns:
+        bool (H, W), True where the picture is not black.
 
     Raises:
-        KerasDrError: as `decode_rgb`.
+        KerasDrError: as for `decode_rgb`.
     """
     header = read_header(data)
     if not data.startswith(_JPEG):
@@ -139,17 +146,17 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
 
 
 def decode_samples(data: bytes, header: Header) -> NDArray[Any]:
-    """The samples of a file that is no JPEG, as OpenCV decodes it.
+    """Return the samples of a file other than a JPEG, as OpenCV decodes them.
 
     Args:
         data: the bytes of the file.
-        header: what `read_header` reads of it.
+        header: `read_header(data)`.
 
     Returns:
         uint8, uint16, float32 or another dtype of the file, (H, W) or (H, W, C) in BGR order.
 
     Raises:
-        KerasDrError: it ends within its picture, or cannot be decoded.
+        KerasDrError: the file is truncated within its picture, or cannot be decoded.
     """
     check_end(data, header.page)
     return _decode(data, header)
@@ -172,7 +179,7 @@ def _decode(data: bytes, header: Header) -> NDArray[Any]:
 
 
 def _decode_jpeg(data: bytes, reduction: int, header: Header) -> Image:
-    """By simplejpeg where nothing is to be turned and the layout is common, else by OpenCV after the same check."""
+    """Decode with simplejpeg if the picture is upright and its layout common, else with OpenCV after the same check."""
     frame = jpeg.check_scans(data) if jpeg.has_several_scans(data, header.components) else None
     sideways = header.orientation >= 5
     width, height = (header.height, header.width) if sideways else (header.width, header.height)
@@ -186,7 +193,7 @@ def _decode_jpeg(data: bytes, reduction: int, header: Header) -> Image:
 
 
 def _check_by_filling(data: bytes, width: int, height: int, frame: jpeg.Frame) -> None:
-    """Refuse a picture that changes where meaningless data follows upon its own: it lacked data there."""
+    """Refuse a picture that changes if meaningless data is appended to its own, because it lacked data there."""
 
     def decode(content: bytes) -> Image:
         pixels = jpeg.decode_loosely(content, width, height, 1)
@@ -199,7 +206,7 @@ def _check_by_filling(data: bytes, width: int, height: int, frame: jpeg.Frame) -
 
 
 def _opencv_jpeg(data: bytes, reduction: int) -> Image:
-    """Upright RGB of any JPEG; only OpenCV's "color" modes turn EXIF orientation and CMYK into it."""
+    """Return upright RGB of any JPEG; only OpenCV's "color" modes apply EXIF orientation and convert CMYK."""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _RGB[reduction])
     except cv2.error:
@@ -210,7 +217,7 @@ def _opencv_jpeg(data: bytes, reduction: int) -> Image:
 
 
 def _to_rgb(image: Image) -> Image:
-    """uint8 RGB (H, W, 3) from any layout that cv2.imdecode returns: grey, BGR, BGRA."""
+    """Return uint8 RGB (H, W, 3) from any layout that cv2.imdecode returns: grey, BGR, BGRA."""
     if image.ndim == 2 or image.shape[2] == 1:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if image.shape[2] == 4:
@@ -223,8 +230,13 @@ def _to_rgb(image: Image) -> Image:
 
 
 def _jpeg_header(data: bytes, page: str) -> Header:
-    """ITU-T T.81, annex B: segments up to the start of frame; bytes between segments are skipped, as libjpeg does."""
-    position, orientation, notes = 2, 1, 0
+    """Read the segments up to the start of frame (ITU-T T.81, annex B).
+
+    Bytes between segments are skipped, as libjpeg does.
+    """
+    position = 2
+    orientation = 1
+    exif_segments = 0
     while True:
         position = data.index(0xFF, position) + 1
         marker = data[position]
@@ -235,13 +247,13 @@ def _jpeg_header(data: bytes, page: str) -> Header:
             height, width = struct.unpack_from(">HH", data, position + 4)
             components = data[position + 8] if len(data) > position + 8 else 0
             size = (width, height) if orientation >= 5 else (height, width)
-            if notes > 1 and orientation == 1:
+            if exif_segments > 1 and orientation == 1:
                 orientation = _UNKNOWN
             return Header(*size, reductions=tuple(_RGB), orientation=orientation, components=components)
         if marker in (0xD8, 0xD9, 0xDA):
-            raise ValueError("no frame before the scan")
+            raise ValueError("There is no frame before the scan.")
         if marker == 0xE1 and data.startswith(b"Exif\0\0", position + 3):
-            notes += 1
+            exif_segments += 1
             orientation = _exif_orientation(data[position + 9 : position + 1 + length])
         position += 1 + length
 
@@ -249,19 +261,20 @@ def _jpeg_header(data: bytes, page: str) -> Header:
 def _exif_orientation(exif: bytes) -> int:
     try:
         return read_directory(exif).numbers.get(_ORIENTATION, 1)
-    except (KeyError, struct.error):  # a broken note does not make the photograph unreadable
+    except (KeyError, struct.error):  # broken EXIF data does not make the photograph unreadable
         return _UNKNOWN
 
 
 def _tiff_header(data: bytes, page: str) -> Header:
     pages = [read_directory(data)] if page == "first" else read_directories(data)
-    sizes = [one.numbers[_HEIGHT] * one.numbers[_WIDTH] for one in pages]
+    sizes = [directory.numbers[_HEIGHT] * directory.numbers[_WIDTH] for directory in pages]
     index = sizes.index(max(sizes))
     numbers = pages[index].numbers
     if page != "first" and numbers.get(_REDUCED) == 1 and _PAGES_WITHIN in numbers:
-        message = "The file is a camera's raw file, of which only a small preview could be read."
+        message = "The file is a camera's raw file, of which only a small preview can be read."
         raise KerasDrError(message, "Export the photograph as PNG or JPEG with the camera's program.")
-    samples, bits = numbers.get(0x0115, 1), numbers.get(0x0102, 8)
+    samples = numbers.get(0x0115, 1)
+    bits = numbers.get(0x0102, 8)
     return Header(
         numbers[_HEIGHT],
         numbers[_WIDTH],
@@ -273,43 +286,44 @@ def _tiff_header(data: bytes, page: str) -> Header:
 
 
 def _tiff_bits(bits: int, largest: int) -> int:
-    """Bits that are used, by BitsPerSample and MaxSampleValue; OpenCV widens packed samples to sixteen bits."""
+    """Return the bits in use by BitsPerSample and MaxSampleValue; OpenCV widens packed samples to sixteen bits."""
     if bits != 16:
         return 16 if 8 < bits < 16 else 0
     return largest.bit_length() if largest < 2**16 - 1 else 0
 
 
 def _png_header(data: bytes, page: str) -> Header:
-    """PNG specification, 11.2.1: IHDR comes first."""
+    """Read IHDR, which comes first (PNG specification, 11.2.1)."""
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
-        raise ValueError("no IHDR")
-    depth, colour = data[24], data[25]
+        raise ValueError("There is no IHDR.")
+    depth = data[24]
+    colour = data[25]
     samples = _PNG_SAMPLES[colour] * max(1, depth // 8)
     return Header(height, width, pixel_bytes=samples, sample_bits=_png_bits(data, depth), deep=depth == 16)
 
 
 def _png_bits(data: bytes, depth: int) -> int:
-    """Significant bits of sixteen by sBIT (PNG specification, 11.3.2.4), which comes before the picture's data."""
-    at = data.find(b"sBIT", 0, data.find(b"IDAT"))
-    if depth != 16 or at < 0:
+    """Return the significant bits of sixteen by sBIT (PNG specification, 11.3.2.4), which comes before IDAT."""
+    start = data.find(b"sBIT", 0, data.find(b"IDAT"))
+    if depth != 16 or start < 0:
         return 0
-    (length,) = struct.unpack_from(">I", data, at - 4)
-    return max(data[at + 4 : at + 4 + min(length, 4)], default=0) % 16
+    (length,) = struct.unpack_from(">I", data, start - 4)
+    return max(data[start + 4 : start + 4 + min(length, 4)], default=0) % 16
 
 
 def _bmp_header(data: bytes, page: str) -> Header:
-    """BITMAPCOREHEADER (12 bytes) or BITMAPINFOHEADER and later; a negative height lies top down."""
+    """Read BITMAPCOREHEADER (12 bytes) or BITMAPINFOHEADER and later; with a negative height, rows go top down."""
     core = struct.unpack_from("<I", data, 14)[0] == 12
     width, height = struct.unpack_from("<HH" if core else "<ii", data, 18)
     return Header(abs(height), width)
 
 
 def _webp_header(data: bytes, page: str) -> Header:
-    """RFC 9649: the first chunk is VP8X (extended), VP8L (lossless) or VP8 (lossy, RFC 6386)."""
+    """Read the first chunk (RFC 9649): VP8X (extended), VP8L (lossless) or VP8 (lossy, RFC 6386)."""
     container, chunk = struct.unpack_from("<4s4s", data, 8)
     if container != b"WEBP":
-        raise ValueError("another RIFF file")
+        raise ValueError("This is another RIFF file.")
     if chunk == b"VP8X":
         width, height = (1 + int.from_bytes(side, "little") for side in struct.unpack_from("<3s3s", data, 24))
         return Header(height, width)
@@ -321,17 +335,21 @@ def _webp_header(data: bytes, page: str) -> Header:
 
 
 def _pnm_header(data: bytes, page: str) -> Header:
-    """Netpbm's binary PGM and PPM: magic, width, height, largest value, parted by white space."""
+    """Read Netpbm's binary PGM and PPM: magic, width, height and largest value, separated by white space."""
     width, height, largest = (int(word) for word in data[2:64].split(maxsplit=3)[:3])
     if largest != 255:
-        raise ValueError("not 8 bits a sample")
+        raise ValueError("The samples do not have 8 bits.")
     return Header(height, width)
 
 
-_JPEG, _SCAN = jpeg.MAGIC, b"\xff\xda"
-_WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
-_REDUCED, _PAGES_WITHIN = 0x00FE, 0x014A  # that a page is a preview; where others lie that it holds
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> as decoded: palettes and grey may be transparent
+_JPEG = jpeg.MAGIC
+_SCAN = b"\xff\xda"
+# TIFF tags
+_WIDTH = 0x0100
+_HEIGHT = 0x0101
+_REDUCED = 0x00FE  # whether a page is a preview of another one
+_PAGES_WITHIN = 0x014A  # places of further pages that belong to a page
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> decoded samples; palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     _JPEG: _jpeg_header,
     b"\x89PNG\r\n\x1a\n": _png_header,

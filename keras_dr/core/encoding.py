@@ -1,4 +1,4 @@
-"""Encoding of the files that results consist of as bytes: CSV, workbooks, Parquet, PNG and NPZ."""
+"""Encodes the files of results as bytes: CSV, workbooks, Parquet, PNG and NPZ."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from keras_dr.core.errors import KerasDrError
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
-_EXCEL_DIGITS = 4  # behind the point
+_EXCEL_DIGITS = 4  # after the decimal point
 _BOM = "\ufeff"
 
 
@@ -23,9 +23,10 @@ class CsvStyle:
     """How a CSV file is written.
 
     Attributes:
-        separator: between cells.
-        decimal: point of numbers.
-        for_excel: begins with a byte order mark, by which Excel knows UTF-8, and numbers have four decimals.
+        separator: the character between cells.
+        decimal: the decimal point of numbers.
+        for_excel: whether the file begins with a byte order mark, by which Excel recognises UTF-8, and numbers have
+            four decimals.
     """
 
     separator: str = ","
@@ -34,30 +35,31 @@ class CsvStyle:
 
     @classmethod
     def choose(cls, excel: bool = False, separator: str | None = None) -> "CsvStyle":
-        """The style that a command's options ask for.
+        """Return the style for a command's options.
 
         Args:
-            excel: for a spreadsheet.
-            separator: key of `SEPARATORS`, or "locale": a semicolon and decimal commas where the locale writes these.
+            excel: whether the file is for a spreadsheet.
+            separator: a key of `SEPARATORS`; "locale": a semicolon, and decimal commas, if the user's locale has these;
+                None: a comma.
 
         Raises:
-            KerasDrError: another separator.
+            KerasDrError: the separator is unknown.
         """
         if separator in (None, *SEPARATORS):
             return cls(SEPARATORS[separator or "comma"], ".", excel)
         if separator != "locale":
-            message = f"The separator {separator!r} is none of {', '.join(SEPARATORS)} and locale."
+            message = f"The separator {separator!r} is not one of {', '.join(SEPARATORS)}, locale."
             raise KerasDrError(message, "Correct --separator.")
         return cls(";", ",", excel) if _decimal_point() == "," else cls(",", ".", excel)
 
 
 def _decimal_point() -> str:
-    """Of the user's locale, which the process need not have taken up."""
+    """Return the decimal point of the user's locale, even if the process does not use that locale."""
     before = locale.setlocale(locale.LC_NUMERIC)
     try:
         locale.setlocale(locale.LC_NUMERIC, "")
         return str(locale.localeconv()["decimal_point"])
-    except locale.Error:  # one that is not installed
+    except locale.Error:  # the locale is not installed
         return "."
     finally:
         locale.setlocale(locale.LC_NUMERIC, before)
@@ -67,7 +69,13 @@ PLAIN = CsvStyle()
 
 
 def encode_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], style: CsvStyle = PLAIN) -> bytes:
-    """A table in UTF-8 with a header; what rows hold besides these columns is left out."""
+    """Encode a table as CSV in UTF-8 with a header.
+
+    Args:
+        columns: the names of the columns.
+        rows: column -> value for each row; a missing value is an empty cell, and other keys are left out.
+        style: how the file is written.
+    """
     text = io.StringIO(newline="")
     if style.for_excel:
         text.write(_BOM)
@@ -89,30 +97,33 @@ def _cell(value: Any, style: CsvStyle) -> Any:
 
 
 def check_format(suffix: str) -> None:
-    """Refuse a format whose package is not installed, before the work.
+    """Refuse a table format whose package is not installed, before the work.
+
+    Args:
+        suffix: .csv, .xlsx or .parquet.
 
     Raises:
-        KerasDrError: it is not.
+        KerasDrError: the package is not installed.
     """
     package = {".xlsx": "openpyxl", ".parquet": "pyarrow"}.get(suffix)
     try:
         if package:
             __import__(package)
     except ImportError as error:
-        message = f"A table {suffix} needs the package {package}, which is not installed."
-        raise KerasDrError(message, f"Install it: pip install {package}. A table .csv needs none.") from error
+        message = f"Tables in the format {suffix} need the package {package}, which is not installed."
+        raise KerasDrError(message, f"Install it: pip install {package}. The format .csv needs no package.") from error
 
 
 def encode_table(
     suffix: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], style: CsvStyle = PLAIN
 ) -> bytes:
-    """A table in the format of a suffix.
+    """Encode a table in the format of a file suffix.
 
     Args:
         suffix: .csv, .xlsx or .parquet; the latter two need a package, see `check_format`.
-        columns: name -> type, as Arrow names them.
-        rows: what lacks a value is null, in CSV empty.
-        style: of CSV.
+        columns: name of each column -> its type, as Arrow names it.
+        rows: column -> value for each row; a missing value is null, or empty in CSV.
+        style: how CSV is written.
 
     Raises:
         KerasDrError: the package is not installed.

@@ -1,4 +1,4 @@
-"""Where the picture's data must end in a PNG, TIFF, BMP, WebP, PGM or PPM file, by what its headers say."""
+"""The end of the picture's data in a PNG, TIFF, BMP, WebP, PGM or PPM file, computed from its headers."""
 
 import re
 import struct
@@ -11,14 +11,14 @@ _PNM = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+\d+\s")
 
 
 def check_end(data: bytes, page: int = 0) -> None:
-    """Refuse a file that ends before its picture does; a JPEG's end is known to its decoder alone.
+    """Refuse a file that ends before its picture does. A JPEG is not checked: only its decoder knows its end.
 
     Args:
         data: the bytes of the file.
-        page: of a TIFF file, which page is wanted.
+        page: the index of the wanted page in a TIFF file.
 
     Raises:
-        KerasDrError: it ends too soon.
+        KerasDrError: the file ends too soon.
     """
     try:
         if data.startswith((b"II", b"MM")):
@@ -32,21 +32,24 @@ def check_end(data: bytes, page: int = 0) -> None:
 
 
 def _png_end(data: bytes) -> int:
-    """PNG specification, 5.3: length, type, data and checksum of each chunk, up to IEND."""
-    at = 8
+    """Return the end of IEND; each chunk has a length, a type, data and a checksum (PNG specification, 5.3)."""
+    position = 8
     while True:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        at += 12 + length
-        if kind == b"IEND" or at > len(data):
-            return at
+        length, kind = struct.unpack_from(">I4s", data, position)
+        position += 12 + length
+        if kind == b"IEND" or position > len(data):
+            return position
 
 
 def _bmp_end(data: bytes) -> int:
-    """The rows of an uncompressed one, each a multiple of four bytes."""
+    """Return the end of the rows, each a multiple of four bytes; 0 for a compressed picture."""
     (begin, header) = struct.unpack_from("<II", data, 10)
     width, height, bits = struct.unpack_from("<HH2xH" if header == 12 else "<ii2xH", data, 18)
     (kind,) = struct.unpack_from("<I", data, 30) if header > 12 else (0,)
-    return begin + (width * bits + 31) // 32 * 4 * abs(height) if kind in (0, 3) else 0
+    if kind not in (0, 3):
+        return 0
+    row_bytes = (width * bits + 31) // 32 * 4
+    return begin + row_bytes * abs(height)
 
 
 def _webp_end(data: bytes) -> int:
@@ -54,11 +57,11 @@ def _webp_end(data: bytes) -> int:
 
 
 def _pnm_end(data: bytes) -> int:
-    found = _PNM.match(data)
-    if not found:
+    match = _PNM.match(data)
+    if not match:
         return 0
-    samples = 3 if found[1] == b"6" else 1
-    return found.end() + samples * int(found[2]) * int(found[3])
+    samples = 3 if match[1] == b"6" else 1
+    return match.end() + samples * int(match[2]) * int(match[3])
 
 
 _ENDS: dict[bytes, Callable[[bytes], int]] = {

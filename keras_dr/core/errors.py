@@ -25,7 +25,7 @@ class KerasDrError(Exception):
         super().__init__(f"{self.message} {self.remedy}".rstrip())
 
     def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, str]]:
-        """How worker processes send it: by its two parts, as an exception goes by its whole text otherwise."""
+        """Let worker processes send the two parts; by default an exception is sent as its whole text."""
         return type(self), (self.message, self.remedy)
 
 

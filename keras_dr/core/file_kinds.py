@@ -1,4 +1,4 @@
-"""What a file is that is no photograph which is read here: its kind by its first bytes, and what to do with it."""
+"""The kind of a file that cannot be read as a photograph, by its first bytes, and what the user can do with it."""
 
 import re
 
@@ -12,7 +12,7 @@ _TABLE = "Name the photographs themselves, or a CSV file that lists them."
 _COPY = "Copy the file again from its source."
 _UNPACK = "Unpack it, and name the folder."
 _FRAME = "Save one frame of it as PNG."
-# where the mark lies, the mark -> what the file is, and what to do
+# (place of the mark, mark, kind of the file, what to do)
 _MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     (128, b"DICM", "a DICOM file", _EXPORT),
     (0, b"GIF87a", "a GIF picture", _CONVERT),
@@ -38,7 +38,7 @@ _MARKS: tuple[tuple[int, bytes, str, str], ...] = (
     (257, b"ustar", "a TAR archive", _UNPACK),
     (0, b"\x1a\x45\xdf\xa3", "a video", _FRAME),
 )
-# what begins like a format that is read, where its reader gave up
+# first bytes -> the name of a format that is read; for files that no decoder can read
 _BROKEN = {
     b"\xff\xd8": "JPEG",
     b"\x89PNG": "PNG",
@@ -51,7 +51,7 @@ _BROKEN = {
     b"P5": "PGM",
     b"P6": "PPM",
 }
-# the brand of an ISO media file (ISO/IEC 14496-12, section 4.3) -> what it is
+# the brand of an ISO media file (ISO/IEC 14496-12, section 4.3) -> its kind
 _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
@@ -61,9 +61,9 @@ _LINES = 4096  # bytes that show whether a file is text
 
 
 def describe_kind(data: bytes) -> tuple[str, str]:
-    """What the bytes of a file are, such as "a DICOM file", and what to do; ("", "") where nothing is known of them."""
-    for at, mark, kind, remedy in _MARKS:
-        if data.startswith(mark, at):
+    """Return the kind of a file, such as "a DICOM file", and what the user can do; ("", "") if the kind is unknown."""
+    for place, mark, kind, remedy in _MARKS:
+        if data.startswith(mark, place):
             return kind, remedy
     if data[4:8] == b"ftyp":
         kind = _BRANDS.get(data[8:12], "a video")
@@ -81,33 +81,36 @@ def _describe_text(start: bytes) -> tuple[str, str]:
     try:
         text = start.decode("utf-8-sig").strip()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # not the letter that the cut divides
+        if error.start < len(start) - 3:  # not only the last letter, which the cut may divide
             return "", ""
         text = start[: error.start].decode("utf-8-sig").strip()
     if not text or any(not letter.isprintable() and letter not in "\r\n\t" for letter in text):
         return "", ""
     if text.startswith("<"):
         return ("an SVG drawing", _CONVERT) if "<svg" in text else ("a web page or an XML file", _COPY)
-    first, *others = text.splitlines()
-    parted = any(sign in first for sign in ",;\t")
-    return ("a table", _TABLE) if parted and others else ("a text file", _TABLE)
+    lines = text.splitlines()
+    has_columns = any(sign in lines[0] for sign in ",;\t")
+    return ("a table", _TABLE) if has_columns and len(lines) > 1 else ("a text file", _TABLE)
 
 
 def _describe_rare(data: bytes) -> tuple[str, str]:
-    """What a file is that begins like a format that is read, but is of a kind that is not."""
-    if data.startswith(MAGIC) and (kind := rare_kind(data)):
-        return kind, _CONVERT
-    found = _PNM.match(data)
-    if found and int(found[2]) != 255:
-        return (
-            f"a {_BROKEN[found[1]]} picture with samples up to {int(found[2])}",
-            "Save it as PNG of 16 bits a sample.",
-        )
+    """Return the kind of a file, and what to do, if its format is read but its kind is not; ("", "") otherwise."""
+    rare = rare_kind(data) if data.startswith(MAGIC) else ""
+    if rare:
+        return rare, _CONVERT
+    match = _PNM.match(data)
+    if match and int(match[2]) != 255:
+        kind = f"a {_BROKEN[match[1]]} picture with samples up to {int(match[2])}"
+        return kind, "Save it as PNG with 16 bits per sample."
     return "", ""
 
 
 def not_a_photograph(data: bytes) -> KerasDrError:
-    """The error for the bytes of a file that no decoder here reads."""
+    """Return the error for a file that cannot be read as a photograph.
+
+    Args:
+        data: the bytes of the file.
+    """
     if not data:
         return KerasDrError("The photograph is an empty file.", _COPY)
     kind, remedy = _describe_rare(data)
@@ -115,9 +118,9 @@ def not_a_photograph(data: bytes) -> KerasDrError:
         kind, remedy = describe_kind(data)
     broken = next((name for mark, name in _BROKEN.items() if data.startswith(mark)), None)
     if broken and not kind:
-        message = f"The photograph begins as a {broken} picture, but is truncated or damaged: {len(data)} bytes"
-        return KerasDrError(f"{message} that no decoder reads.", _COPY)
+        message = f"The photograph begins as a {broken} picture, but it is truncated or damaged, so that no decoder can"
+        return KerasDrError(f"{message} read its {len(data)} bytes.", _COPY)
     if kind:
-        return KerasDrError(f"The file is {kind}, which no decoder here reads as a photograph.", remedy)
-    message = f"The file is no photograph of a format that is read here: {len(data)} bytes that no decoder reads."
-    return KerasDrError(message, f"{READ} are read. If it is one of these, copy it again from its source.")
+        return KerasDrError(f"The file is {kind}, which no decoder here can read as a photograph.", remedy)
+    message = f"The file is not a photograph in a known format; no decoder can read its {len(data)} bytes."
+    return KerasDrError(message, f"Known formats are {READ}. If it has one of these, copy it again from its source.")

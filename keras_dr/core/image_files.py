@@ -1,6 +1,6 @@
-"""Which files are images: those of a folder, and those that a table lists, one by one, however many there are.
+"""The image files in folders, and those that tables list. They are yielded one by one, so their number does not matter.
 
-Needs the standard library alone; `edge_demo` runs this very module.
+Needs only the standard library, because `edge_demo` runs this module too.
 """
 
 import os
@@ -20,62 +20,62 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
     *(".jpe", ".jfif", ".ppm", ".pgm", ".pnm"),
 )
-# how published tables call the column that names the photograph; where a table has several, the one that names files
+# names in published tables of the column of photographs; if a table has several, the column that names files counts
 IMAGE_COLUMNS = (
     *("image_path", "path", "filepath", "img_path", "filename", "file", "image_file", "image", "image_name"),
     *("img", "img_name", "photograph", "photo", "picture", "fundus_image", "image_index"),
     *("image_id", "img_id", "id_code"),
 )
 APPLE_DOUBLE = "by macOS itself (AppleDouble, ._name), which hold no photograph"
-_SAMPLE_ROWS = 100  # of a list, from which its column of photographs is found out
+_SAMPLE_ROWS = 100  # first rows of a list, by which its column of photographs is chosen
 _NAMES_KEPT = 3
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM", b"P5", b"P6")
 
 
 @dataclass
 class SkippedFiles:
-    """Files that a search passed over: how many for which reason, and the names of the first.
+    """Files that a search passed over, by reason.
 
     Attributes:
-        counts: reason -> files.
-        names: reason -> the first names, three at most.
+        counts: reason -> number of files.
+        names: reason -> the names of the first files, at most three.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, path: Path | str, reason: str) -> None:
-        """Count one file."""
+        """Add a file with the reason why it was passed over, in words that follow a number."""
         self.counts[reason] += 1
         names = self.names.setdefault(reason, [])
         if len(names) < _NAMES_KEPT:
             names.append(printable(PurePath(path).name))
 
     def lines(self) -> list[str]:
-        """A line a reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
-        found = []
+        """Return one line per reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
+        lines = []
         for reason, count in self.counts.most_common():
             more = ", ..." if count > len(self.names[reason]) else ""
-            found.append(f"{count} {reason} ({', '.join(self.names[reason])}{more})")
-        return found
+            lines.append(f"{count} {reason} ({', '.join(self.names[reason])}{more})")
+        return lines
 
 
 def printable(path: Path | str) -> str:
-    """A path as text that UTF-8 can hold, whatever bytes the file system gave: "?" for each that is none."""
+    """Return a path as text that UTF-8 can encode, with "?" for each byte of a file name that is not UTF-8."""
     return str(path).encode(errors="replace").decode()
 
 
 def is_list(path: Path) -> bool:
-    """Whether a path, by its suffix, is a table that lists photographs."""
+    """Whether a path has the suffix of a table, which lists photographs."""
     from keras_dr.core.tables import TABLE_SUFFIXES
 
     return path.suffix.lower() in TABLE_SUFFIXES
 
 
 def why_no_image(file: Path) -> str:
-    """Why a file is no photograph, in words that follow a number ("with the suffix .gif"); "" where it is one.
+    """Return why a file is not an image, in words that follow a number ("with the suffix .gif"); "" if it is an image.
 
-    It is one by its suffix, or, where it has none, by the first bytes of its content.
+    The suffix decides, or the first bytes of the content if there is no suffix.
     """
     suffix = file.suffix.lower()
     if file.name.startswith("._"):
@@ -86,7 +86,7 @@ def why_no_image(file: Path) -> str:
         return ""
     if suffix:
         return f"with the suffix {printable(suffix)}"
-    return "" if _begins_like_an_image(file) else "without a suffix, and no image by their content"
+    return "" if _begins_like_an_image(file) else "without a suffix or the content of an image"
 
 
 def _begins_like_an_image(file: Path) -> bool:
@@ -99,36 +99,40 @@ def _begins_like_an_image(file: Path) -> bool:
 
 
 def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> Iterator[Path]:
-    """Images as given; of a folder those in it and in the folders there, sorted, hidden ones left out.
+    """Yield the images that a user names, with those in folders and lists.
 
-    A table (.csv, .tsv, .txt, .xlsx) is a list: its image column names images relative to its own folder, else to the
-    current one, or absolutely. What predict and grade write is such a list.
+    A folder stands for the images in it and in the folders below it, sorted, without hidden files. A table (.csv, .tsv,
+    .txt, .xlsx) is a list: its image column names images by paths that are absolute or relative to the table's folder
+    or to the current folder. The tables that predict and grade write are such lists.
 
     Args:
         given: photographs, folders and lists.
-        skipped: is told each file of a folder that is passed over.
+        skipped: gets each file of a folder that is passed over; None: nothing is recorded.
 
     Raises:
-        KerasDrError: a folder without images or one that cannot be read, or a list that cannot be read or names none.
+        KerasDrError: a folder or list cannot be read, or has no images.
     """
     skipped = skipped or SkippedFiles()
     for path in given:
         before = skipped.counts.copy()
         if path.is_dir():
-            found, kind = walk_images(path, skipped=skipped), "folder"
+            kind = "folder"
+            images = walk_images(path, skipped=skipped)
         elif is_list(path):
-            found, kind = _read_list(path), "list"
+            kind = "list"
+            images = _read_list(path)
         else:
             yield path
             continue
         empty = True
-        for image in found:
+        for image in images:
             empty = False
             yield image
         if empty:
             passed = [f"{count} {reason}" for reason, count in (skipped.counts - before).items()]
-            message = f"The {kind} {path} has no images ({', '.join(IMAGE_SUFFIXES)})"
-            message += f"; passed over: {'; '.join(passed)}." if passed else "."
+            message = f"The {kind} {path} has no images ({', '.join(IMAGE_SUFFIXES)})."
+            if passed:
+                message += f" Files that were passed over: {'; '.join(passed)}."
             raise KerasDrError(message, "Name another folder or list, or the photographs themselves.")
 
 
@@ -159,32 +163,34 @@ def _sorted_entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFiles | None = None) -> Iterator[Path]:
-    """Every image in a folder and in the folders there, sorted, hidden ones left out; links to folders not followed.
+    """Yield every image in a folder and in the folders below it, sorted, without hidden files.
+
+    Unlike `walk_files`, it goes to any depth, does not follow links to folders, and records what it passes over.
 
     Args:
         folder: where to begin.
-        skip_unreadable: pass over folders that cannot be read.
-        skipped: is told each file that is passed over.
+        skip_unreadable: whether folders that cannot be read are passed over.
+        skipped: gets each file that is passed over; None: nothing is recorded.
 
     Raises:
-        KerasDrError: a folder cannot be read, unless `skip_unreadable`.
+        KerasDrError: a folder cannot be read, and `skip_unreadable` is false.
     """
     skipped = skipped if skipped is not None else SkippedFiles()
     try:
         entries = _sorted_entries(folder)
     except OSError as error:
         if skip_unreadable:
-            skipped.add(folder, "unreadable as a folder")
+            skipped.add(folder, "unreadable (folders)")
             return
         message = f"The folder {folder} cannot be read: {error.strerror or error}."
-        raise KerasDrError(message, "Correct its permissions, or name others.") from error
+        raise KerasDrError(message, "Correct its permissions, or name another folder.") from error
     for entry in entries:
         path = Path(entry)
         if entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith("."):
                 yield from walk_images(path, skip_unreadable, skipped)
         elif entry.is_dir():
-            skipped.add(path, "linked as a folder, not followed")
+            skipped.add(path, "linked and not followed (folders)")
         elif not entry.is_file():
             skipped.add(path, "neither a file nor a folder")
         elif reason := why_no_image(path):
@@ -194,7 +200,7 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
 
 
 def _read_list(file: Path) -> Iterator[Path]:
-    """The photographs that a table names."""
+    """Yield the photographs that a table names."""
     from keras_dr.core.tables import open_table
 
     with open_table(file) as (header, rows):
@@ -210,23 +216,27 @@ def _read_list(file: Path) -> Iterator[Path]:
 
 
 def first_line_is_data(header: "Header") -> bool:
-    """Whether what should name the columns is a row with a photograph already."""
+    """Whether the first line of a table does not name columns but a photograph."""
     return any(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for name in header.named)
 
 
 def no_column(header: "Header", what: str, example: str) -> str:
-    """The sentence that says that a table lacks a column, and which it has."""
+    """Return the sentence that says which column a table lacks and which columns it has.
+
+    Args:
+        header: the table's header.
+        what: what the column should hold.
+        example: a name that the column may have.
+    """
     if first_line_is_data(header):
         names = ", ".join(header.named)
-        return f"The first line of {header.file} is a photograph already ({names}); it must name columns."
-    has = ", ".join(header.named) or "no named column"
-    return (
-        f"{header.file} has no column that is known to hold the {what}, such as a column named {example}; it has {has}."
-    )
+        return f"The first line of {header.file} must name columns, but it names a photograph ({names})."
+    columns = ", ".join(header.named) or "no named column"
+    return f"{header.file} has no known column for the {what}, such as a column named {example}; it has {columns}."
 
 
 def _column_of_files(columns: Sequence[str], rows: Sequence["TableRow"], folder: Path) -> str:
-    """The first column that names a file that is there; where none does, the first."""
+    """Return the first column that names a file that exists, or the first column if none does."""
     for column in columns:
         if any(row.text(column) and _is_file(_named_file(folder, row[column])) for row in rows):
             return column
@@ -234,33 +244,36 @@ def _column_of_files(columns: Sequence[str], rows: Sequence["TableRow"], folder:
 
 
 def _named_file(folder: Path, name: str) -> Path:
-    """The file that a list means: beside it, else from the current folder, with or without its suffix.
+    """Return the file that a list names, with or without its suffix.
+
+    The path is relative to the list's folder, or else to the current folder.
 
     Raises:
-        KerasDrError: two files differ in their suffix alone, or the name is a path of a Windows computer.
+        KerasDrError: two files differ only in their suffix, or the name is a path of a Windows computer.
     """
     from keras_dr.core.tables import plain_number
 
-    for written in dict.fromkeys((name, name.replace("\\", "/"), plain_number(name))):
+    for spelling in dict.fromkeys((name, name.replace("\\", "/"), plain_number(name))):
         for base in (folder, Path()):
-            path = base / written
+            path = base / spelling
             if _is_file(path):
                 return path
             if path.suffix.lower() in IMAGE_SUFFIXES or not path.name:
                 continue
-            found = [file for suffix in IMAGE_SUFFIXES if _is_file(file := path.with_name(path.name + suffix))]
-            if len(found) > 1:
-                message = f"{name!r} may be {found[0].name} or {found[1].name}"
+            candidates = [path.with_name(path.name + suffix) for suffix in IMAGE_SUFFIXES]
+            files = [file for file in candidates if _is_file(file)]
+            if len(files) > 1:
+                message = f"{name!r} may be {files[0].name} or {files[1].name}"
                 raise KerasDrError(message, "Write the suffix into the list.")
-            if found:
-                return found[0]
+            if files:
+                return files[0]
     if os.name != "nt" and PureWindowsPath(name).drive:
         raise KerasDrError(f"{name!r} is a path of a Windows computer", "Write paths relative to the list.")
     return folder / name
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have is no error."""
+    """Whether a file exists; False also for a name that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):

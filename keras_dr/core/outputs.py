@@ -1,6 +1,6 @@
-"""Where a result may be written: never over an input, and over another file only where that is asked for.
+"""Checks where a result may be written: never over an input, and over another file only if the user asks for it.
 
-A file that the same command wrote for the same purpose may be replaced: it is known by its content.
+A file that the same command wrote for the same purpose may be replaced; it is recognised by its content.
 """
 
 import csv
@@ -17,8 +17,8 @@ from keras_dr.core.image_files import printable
 TABLE_FORMATS = (".csv", ".xlsx", ".parquet")
 _OTHER_NAME = "Choose another name."
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEADER_END = 33  # of a PNG: its signature and the chunk IHDR
-_LONGEST_JSON = 1 << 28  # bytes that are read to know a JSON file again
+_HEADER_END = 33  # bytes of the signature and the chunk IHDR of a PNG file
+_LONGEST_JSON = 1 << 28  # bytes; longer JSON files are not read to recognise them
 Known = Callable[[Path], bool]
 
 
@@ -30,45 +30,51 @@ def check_output(
     known: Known = lambda file: False,
     overwrite: bool = False,
 ) -> None:
-    """Find out before the work whether a result may be written to a file.
+    """Check before the work whether a result may be written to a file.
 
     Args:
-        file: where to write.
-        formats: suffixes that say how.
-        inputs: files and folders that the command reads; a result lies neither in their place nor in a folder of them
-            that is itself a result (a Prepared set, a Run, a Bundle).
-        known: whether a file that is there was written by this command for this purpose, see `is_table` and others.
-        overwrite: replace another file.
+        file: the file to write.
+        formats: the suffixes of the formats that can be written.
+        inputs: files and folders that the command reads. A result must not replace them, nor lie in one of these
+            folders that is itself a result (a Prepared set, a Run, a Bundle).
+        known: a function that returns whether an existing file was written by this command for this purpose, as
+            `is_table` and others make it.
+        overwrite: whether any other existing file is replaced.
 
     Raises:
-        KerasDrError: another suffix, an input, a folder, no folder to hold it, or a file of something else.
+        KerasDrError: the suffix is not one of `formats`, the file is an input or a folder, its folder does not exist,
+            or another file exists there.
     """
     name = printable(file)
     if file.suffix.lower() not in formats:
-        message = f"The ending of {name} is none of the formats that can be written here: {', '.join(formats)}."
-        raise KerasDrError(message, "Choose a name that ends in one of them.")
+        message = f"The result {name} must have one of the suffixes {', '.join(formats)}."
+        raise KerasDrError(message, "Choose a name with one of them.")
     check_apart(file, inputs)
     if file.is_dir():
-        raise KerasDrError(f"The result {name} cannot be written: there is a folder of that name.", _OTHER_NAME)
+        raise KerasDrError(f"The result {name} cannot be written, because it is an existing folder.", _OTHER_NAME)
     if not file.parent.is_dir():
-        message = f"The result {name} cannot be written: there is no folder {printable(file.parent)}."
-        raise KerasDrError(message, "Make it first.")
+        message = f"The result {name} cannot be written, because there is no folder {printable(file.parent)}."
+        raise KerasDrError(message, "Create it first.")
     if file.exists() and not overwrite and not known(file):
-        message = f"There is a file {name} already, which this command did not write for this purpose."
+        message = f"The file {name} already exists, and this command did not write it for this purpose."
         raise KerasDrError(message, "Choose another name, or pass --overwrite to replace it.")
 
 
 def check_apart(place: Path, inputs: Iterable[Path]) -> None:
-    """Refuse to write a result in the place of an input, or into an input that is itself a result.
+    """Refuse a result that would replace an input, or lie inside an input that is itself a result.
+
+    Args:
+        place: the file or folder to write.
+        inputs: the files and folders that the command reads.
 
     Raises:
-        KerasDrError: it would.
+        KerasDrError: the result would replace an input or lie inside one.
     """
-    found = place.resolve()
+    target = place.resolve()
     for given in inputs:
-        inside = is_result(given) and found.is_relative_to(given.resolve())
-        if found == given.resolve() or is_same_file(place, given):
-            message = f"The result {printable(place)} would take the place of an input of this command."
+        inside = is_result(given) and target.is_relative_to(given.resolve())
+        if target == given.resolve() or is_same_file(place, given):
+            message = f"The result {printable(place)} would replace an input of this command."
             raise KerasDrError(message, f"{_OTHER_NAME} Inputs are never replaced.")
         if inside:
             message = f"The result {printable(place)} would lie inside {printable(given)}, an input of this command."
@@ -76,24 +82,26 @@ def check_apart(place: Path, inputs: Iterable[Path]) -> None:
 
 
 def is_same_file(first: Path, second: Path) -> bool:
-    """Whether two names lead to one file, through links as well."""
+    """Whether two paths lead to the same file, also through links."""
     try:
         return first.samefile(second)
-    except (OSError, ValueError):  # one of them is not there, or no name that a file can have
+    except (OSError, ValueError):  # one does not exist, or no file can have its name
         return False
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder is a result: a Prepared set, a Run, a Bundle or another one of `folders.MANIFESTS`."""
+    """Whether a folder is a result: a Prepared set, a Run, a Bundle, or another kind in `folders.MANIFESTS`."""
     return any((folder / name).is_file() for name in MANIFESTS.values())
 
 
 def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
-    """Knows a CSV file by its first line: it holds no other columns than these, and the first of them.
+    """Return a function that recognises a CSV file by its first line.
+
+    The file must have the first of the columns, and no unknown column.
 
     Args:
-        columns: all that the command writes.
-        prefixes: how further columns may begin.
+        columns: all columns that the command writes.
+        prefixes: the beginnings of the names of further columns that it may write.
     """
     first = next(iter(columns))
 
@@ -115,7 +123,7 @@ def _delimiter(line: str) -> str:
 
 
 def is_json(kind: str) -> Known:
-    """Knows a JSON file by what it says of its kind."""
+    """Return a function that recognises a JSON file by its key "kind"."""
 
     def known(file: Path) -> bool:
         try:
@@ -130,14 +138,21 @@ def is_json(kind: str) -> Known:
 
 
 def mark_png(data: bytes, purpose: str) -> bytes:
-    """The PNG file with a note of its purpose, as a chunk tEXt (PNG specification, 11.3.3.3), its pixels unchanged."""
+    """Return a PNG file with a note of its purpose; its pixels are unchanged.
+
+    The note is a chunk tEXt (PNG specification, 11.3.3.3).
+
+    Args:
+        data: the bytes of the PNG file.
+        purpose: the purpose, as `is_png` recognises it.
+    """
     chunk = b"tEXt" + b"Software\0" + f"keras_dr {purpose}".encode("latin-1")
     note = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return data[:_HEADER_END] + note + data[_HEADER_END:]
 
 
 def is_png(purpose: str) -> Known:
-    """Knows a PNG file that `mark_png` marked."""
+    """Return a function that recognises a PNG file that `mark_png` marked with this purpose."""
     note = b"tEXtSoftware\0" + f"keras_dr {purpose}".encode("latin-1")
 
     def known(file: Path) -> bool:
@@ -152,5 +167,14 @@ def is_png(purpose: str) -> Known:
 
 
 def known_by_suffix(**known: Known) -> Known:
-    """Knows a file in the way of its format: `known_by_suffix(csv=is_table(...), json=is_json(...))`."""
-    return lambda file: known.get(file.suffix.lower().lstrip("."), lambda _: False)(file)
+    """Return a function that recognises a file by the function for its suffix.
+
+    Args:
+        known: suffix without its dot -> function: `known_by_suffix(csv=is_table(...), json=is_json(...))`.
+    """
+
+    def known_file(file: Path) -> bool:
+        recognise = known.get(file.suffix.lower().lstrip("."))
+        return recognise is not None and recognise(file)
+
+    return known_file

@@ -1,4 +1,4 @@
-"""Samples of more than eight bits become eight by one shift for a whole set; no photograph is stretched by itself."""
+"""Converts samples of more than eight bits to eight bits, with the same shift for all photographs of a set."""
 
 from typing import Any
 
@@ -10,41 +10,48 @@ from keras_dr.core.errors import KerasDrError
 
 DEPTHS = (8, 10, 12, 14, 16)
 UNDECIDED = 0
-_CONVERT = "Save it as 8 or 16 bits a sample first."
+_CONVERT = "Save it with 8 or 16 bits per sample first."
 
 
 def depth_of(largest: int) -> int:
-    """The smallest of `DEPTHS` that holds a value of 0 to 65535."""
+    """Return the smallest of `DEPTHS` in which a value from 0 to 65535 can be stored."""
     return next(bits for bits in DEPTHS if largest < 1 << bits)
 
 
 def used_bits(image: NDArray[Any], sample_bits: int) -> int:
-    """Of what OpenCV decoded, which of `DEPTHS` its samples fill, by its metadata or its largest sample; 0: no uint16.
+    """Return the number of bits that the samples of an image use, by its metadata and its largest sample.
 
     Args:
-        image: (H, W) or (H, W, C).
+        image: (H, W) or (H, W, C), as OpenCV decoded it.
         sample_bits: see `decoding.Header`.
+
+    Returns:
+        One of `DEPTHS`, or 0 if the samples are not uint16.
     """
     if image.dtype != np.uint16:
         return UNDECIDED
     largest = _largest(image)
-    said = (1 << sample_bits) - 1 if sample_bits else 0
-    return depth_of(max(largest, said))
+    largest_by_metadata = (1 << sample_bits) - 1 if sample_bits else 0
+    return depth_of(max(largest, largest_by_metadata))
 
 
 def to_eight_bits(image: NDArray[Any], bits: int | None, sample_bits: int = 0) -> NDArray[np.uint8]:
-    """What OpenCV decoded, in eight bits a sample.
+    """Convert the samples of an image to eight bits.
 
     Args:
-        image: (H, W) or (H, W, C), BGR or BGRA.
-        bits: how many bits the samples of sixteen-bit files use, one of `DEPTHS`: they lose the lowest of these beyond
-            eight. `UNDECIDED`: what the file's metadata says, or all sixteen where its largest sample needs them.
-            None, as before there was this choice: the upper eight of sixteen; other kinds from least to most.
+        image: (H, W) or (H, W, C), BGR or BGRA, as OpenCV decoded it.
+        bits: how many bits the samples of sixteen-bit files use, one of `DEPTHS`; the upper eight of these are kept.
+            `UNDECIDED`: as many as the file's metadata says, or sixteen if its largest sample needs them. None, as in
+            older versions: the upper eight of sixteen are kept, and other types are scaled from their least value to
+            their largest.
         sample_bits: see `decoding.Header`.
 
+    Returns:
+        uint8 of the same shape.
+
     Raises:
-        KerasDrError: a sample exceeds these bits, nothing says how many bits are used, or the samples are negative or
-            exceed 1 as floating-point numbers.
+        KerasDrError: a sample exceeds `bits`, it is unknown how many bits are used, or the samples are floating-point
+            numbers that are negative or exceed 1.
     """
     if image.dtype == np.uint8:
         return image
@@ -57,7 +64,7 @@ def to_eight_bits(image: NDArray[Any], bits: int | None, sample_bits: int = 0) -
     if bits is None:
         return cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
     if not np.issubdtype(image.dtype, np.floating):
-        raise KerasDrError(f"The file holds {image.dtype} samples, which are not read here.", _CONVERT)
+        raise KerasDrError(f"The file holds {image.dtype} samples, which cannot be read.", _CONVERT)
     if not (np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1):
         message = f"The file holds floating-point samples from {image.min():g} to {image.max():g}, not from 0 to 1."
         raise KerasDrError(message, _CONVERT)
@@ -72,17 +79,17 @@ def _bits(image: NDArray[Any], bits: int, sample_bits: int) -> int:
         return depth_of(max(largest, (1 << sample_bits) - 1))
     if bits == UNDECIDED:
         message = (
-            f"The file holds 16-bit samples of at most {largest}, which fit {depth_of(largest)} bits: nothing says "
-            "whether it is dark or uses these bits alone, as no photograph of the training set had 16 bits."
+            f"The file holds 16-bit samples of at most {largest}, which fit {depth_of(largest)} bits. It may be dark "
+            "or use only these bits; this is unknown, because no photograph of the training set had 16 bits."
         )
-        raise KerasDrError(message, "Save it as 8 bits a sample first.")
+        raise KerasDrError(message, "Save it with 8 bits per sample first.")
     if largest >= 1 << bits:
         message = f"The file holds a sample of {largest}, more than the {bits} bits that the set's photographs use."
-        raise KerasDrError(message, "Save it as 8 bits a sample first, or prepare the set again with such files.")
+        raise KerasDrError(message, "Save it with 8 bits per sample first, or prepare the set again with such files.")
     return bits
 
 
 def _largest(image: NDArray[Any]) -> int:
-    """The largest sample of a colour; a transparent mask says nothing of the camera."""
+    """Return the largest sample of a colour; transparency does not depend on the camera."""
     colours = image[..., :3] if image.ndim == 3 else image
     return int(colours.max())

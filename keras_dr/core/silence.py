@@ -1,4 +1,4 @@
-"""What libraries write to the terminal by themselves, also from C++: held back unless they fail, or discarded."""
+"""Holds back or discards what libraries write to the terminal by themselves, also from C++."""
 
 import contextlib
 import os

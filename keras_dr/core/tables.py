@@ -1,6 +1,6 @@
-"""Tables as people hand them over: CSV in its usual dialects and encodings, or the sheet of an .xlsx workbook.
+"""Reads tables: CSV in its usual dialects and encodings, or the sheet of an .xlsx workbook.
 
-Needs the standard library alone, and openpyxl for .xlsx. A table is read, or refused with the cause.
+Needs only the standard library, and openpyxl for .xlsx. A table that cannot be read is refused with the cause.
 """
 
 import csv
@@ -19,7 +19,7 @@ from keras_dr.core.workbooks import workbook_rows
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, ".xlsx")
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_SAMPLE = 1 << 16  # bytes from which encoding and delimiter are found out
+_SAMPLE = 1 << 16  # bytes by which encoding and delimiter are recognised
 _SAMPLE_ROWS = 30
 _MARKS = (
     (b"\xff\xfe\0\0", "utf-32"),
@@ -29,21 +29,21 @@ _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*', re.IGNORECASE)
-_UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # how pandas calls a column that has no name
-_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(\.0+|,00?)")  # 12.0, and 12,0 where the comma is decimal; 1,000 is neither
-# what tables hold where a value is missing, compared without case; "none" may be a word for "no disease"
+_UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # pandas gives such names to columns without a name
+_WHOLE_NUMBER = re.compile(r"([+-]?\d+)(\.0+|,00?)")  # 12.0, or 12,0 with a decimal comma; 1,000 is neither
+# cells without a value, compared without case; "none" may also mean "no disease"
 _MISSING = {"", "nan", "na", "n/a", "<na>", "#n/a", "nat", "null"}
 _UNKNOWN = _MISSING | {"none", "unknown", "unk", "missing", "-", "--", "?"}
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a table says before its rows.
+    """The header of a table.
 
     Attributes:
         file: the table.
-        columns: names in their order, stripped; "" for a column without a name, which is never data.
-        dialect: how the file is written, in words: "semicolons, UTF-16".
+        columns: the names of the columns in their order, stripped; "" for a column without a name, which is never data.
+        dialect: how the file is written, in words, such as "semicolons, UTF-16"; "" for plain CSV.
     """
 
     file: Path
@@ -57,38 +57,46 @@ class Header:
 
     @property
     def unnamed(self) -> int:
-        """How many columns have no name."""
+        """Number of columns without a name."""
         return len(self.columns) - len(self.named)
 
     def find(self, names: Iterable[str]) -> list[str]:
-        """The columns that bear one of these names, in the order of the names; compared by `fold`.
+        """Return the columns that have one of these names, in the order of the names.
+
+        Args:
+            names: the names, which are compared by `fold`.
 
         Raises:
-            KerasDrError: two columns bear one of them.
+            KerasDrError: two columns have the same of these names.
         """
         by_name: dict[str, list[str]] = {}
         for column in self.named:
             by_name.setdefault(fold(column), []).append(column)
-        found: list[str] = []
+        columns: list[str] = []
         for name in names:
             matching = by_name.get(fold(name), [])
             if len(matching) > 1:
-                message = f"The columns {' and '.join(map(repr, matching))} of {self.file} bear the same name."
-                raise KerasDrError(message, "Rename the one that is not meant.")
-            found += [column for column in matching if column not in found]
-        return found
+                message = f"The columns {' and '.join(map(repr, matching))} of {self.file} have the same name."
+                raise KerasDrError(message, "Rename the column that is not meant.")
+            columns += [column for column in matching if column not in columns]
+        return columns
 
 
 class TableRow(dict[str, str]):
-    """A row of a table, column -> value, that knows where it stands.
+    """A row of a table: column -> value.
 
     Cells that a short row lacks are empty and take no memory: a line can be a thousandth of its header.
+
+    Attributes:
+        columns: the columns of the table.
+        place: the place of the row, for messages, such as "line 3 of labels.csv".
     """
 
     def __init__(self, columns: Sequence[str], cells: Sequence[str], place: str) -> None:
         pairs = zip(columns, cells, strict=False)
         super().__init__((column, cell.strip()) for column, cell in pairs if column)
-        self.columns, self.place = columns, place
+        self.columns = columns
+        self.place = place
 
     def __missing__(self, column: str) -> str:
         if not column or column not in self.columns:
@@ -96,13 +104,13 @@ class TableRow(dict[str, str]):
         return ""
 
     def text(self, column: str | None) -> str:
-        """The value of a column, "" where there is no such column or `is_missing`; 12.0 is "12"."""
+        """Return the value of a column; "" if `column` is None or the value is missing. 12.0 is "12"."""
         value = self[column] if column else ""
         return "" if is_missing(value) else plain_number(value)
 
     @contextmanager
     def named(self) -> Iterator[None]:
-        """Name file and line in what is said against the row's values."""
+        """Add the file and the line to errors that are raised in the block."""
         try:
             yield
         except KerasDrError as error:
@@ -110,38 +118,39 @@ class TableRow(dict[str, str]):
 
 
 def fold(name: str) -> str:
-    """A name without case, spaces and punctuation: "Image name", "image_name" and "IMAGENAME" are one."""
-    return "".join(c for c in unicodedata.normalize("NFKC", name).casefold() if c.isalnum())
+    """Return a name without case, spaces and punctuation: "Image name", "image_name" and "IMAGENAME" are equal."""
+    return "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
 
 
 def is_missing(value: str) -> bool:
-    """Whether a cell says that there is no value: empty, nan, NA, null."""
+    """Whether a cell means that there is no value: empty, nan, NA, null."""
     return value.strip().casefold() in _MISSING
 
 
 def is_unknown(value: str) -> bool:
-    """Whether a cell says that nobody knows: `is_missing`, none, unknown, a dash or a question mark."""
+    """Whether a cell means that the value is unknown: it is missing, none, unknown, a dash or a question mark."""
     return value.strip().casefold() in _UNKNOWN
 
 
 def plain_number(value: str) -> str:
-    """ "12" of "12.0", as programs write a whole number in a column that lacks some; other text as it is."""
+    """Return "12" for "12.0", as programs write whole numbers in columns with missing values; other text unchanged."""
     match = _WHOLE_NUMBER.fullmatch(value)
     return match[1] if match else value
 
 
 @contextmanager
 def open_table(file: Path) -> Iterator[tuple[Header, Iterator[TableRow]]]:
-    """A table's header and its rows, one by one, however many there are.
+    """Yield the header of a table and an iterator over its rows, which are read one by one.
 
-    Rows without any value are dropped, and so are empty cells beyond the header.
+    Rows without values and empty cells beyond the header are left out.
 
     Args:
         file: CSV (UTF-8, UTF-16 or UTF-32; commas, semicolons, tabs or vertical bars; with or without a byte-order mark
-            and Excel's first line "sep=;"), or an .xlsx workbook with one sheet that holds anything.
+            and Excel's first line "sep=;"), or an .xlsx workbook with only one sheet that has data.
 
     Raises:
-        KerasDrError: no such file, no table, no text, or a row longer than the header; while rows are read as well.
+        KerasDrError: the file does not exist, is not a table or not text, or a row is longer than the header. The error
+            may come while rows are read.
     """
     try:
         with file.open("rb") as stream:
@@ -160,10 +169,13 @@ def open_table(file: Path) -> Iterator[tuple[Header, Iterator[TableRow]]]:
 
 
 def read_table(file: Path) -> tuple[Header, list[TableRow]]:
-    """`open_table` with all rows.
+    """Return the header and all rows of a table.
+
+    Args:
+        file: as for `open_table`.
 
     Raises:
-        KerasDrError: see `open_table`; or no row.
+        KerasDrError: as for `open_table`, or the table has no row.
     """
     with open_table(file) as (header, stream):
         rows = list(stream)
@@ -173,7 +185,7 @@ def read_table(file: Path) -> tuple[Header, list[TableRow]]:
 
 
 def read_header(file: Path) -> Header | None:
-    """The header of a table; None where the file is none."""
+    """Return the header of a table; None if the file is not a table."""
     try:
         with open_table(file) as (header, _):
             return header
@@ -198,7 +210,7 @@ def _read_text(file: Path, text: io.TextIOWrapper, encoding: str) -> tuple[Heade
 
 
 def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) -> Iterator[tuple[int, list[str]]]:
-    """(number of the line, cells) of each row; `before` lines have been read already."""
+    """Yield (number of the line, cells) for each row; `before` lines have been read already."""
     reader = csv.reader(text, delimiter=delimiter)
     try:
         for cells in reader:
@@ -213,7 +225,7 @@ def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) 
 def _from_cells(
     file: Path, rows: Iterator[tuple[int, list[str]]], dialect: str, unit: str
 ) -> tuple[Header, Iterator[TableRow]]:
-    """Header and rows of cells; `unit` is what a row is called in messages."""
+    """Return the header and the rows of cells; `unit` is the word for a row in messages."""
     first = next((cells for _, cells in rows if any(cell.strip("\ufeff \t") for cell in cells)), [])
     names = [cell.strip("\ufeff").strip() for cell in first]
     columns = tuple("" if _UNNAMED.fullmatch(name) else name for name in names)
@@ -227,7 +239,7 @@ def _from_cells(
                     f"{len(columns)} columns."
                 )
                 raise KerasDrError(message, f"Correct that {unit}.")
-            if any(cell.strip() for cell in cells):  # Excel leaves rows without any
+            if any(cell.strip() for cell in cells):  # Excel leaves rows without values
                 yield TableRow(columns, cells, f"{unit} {number} of {file}")
 
     return header, table_rows()
@@ -238,32 +250,34 @@ def _encoding(start: bytes) -> str:
         if start.startswith(mark):
             return name
     head = start[:2000]
-    if len(head) >= 4 and head.count(0) > len(head) // 3:  # UTF-16 without a mark: every other byte of plain text is 0
+    if len(head) >= 4 and head.count(0) > len(head) // 3:  # UTF-16 without a mark has 0 in every other byte
         return "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
     return "utf-8"
 
 
 def _delimiter(sample: str) -> str:
-    """The delimiter that divides the header and fits most rows; of equal ones that of most columns."""
+    """Return the delimiter that divides the header and fits the most rows; of equal ones, the one with more columns."""
     lines = sample.splitlines(keepends=True)
     if len(sample) == _SAMPLE and len(lines) > 1:
         lines.pop()  # it may be cut
-    best, best_fit = ",", (-1, -1, 0)
+    best = ","
+    best_fit = (-1, -1, 0)
     for delimiter in _DELIMITERS:
         rows = _sample_rows(lines, delimiter)
         columns = len(rows[0]) if rows else 0
         if columns < 2:
             continue
-        whole = sum(len(row) == columns for row in rows[1:])
-        short = sum(2 <= len(row) <= columns for row in rows[1:])
-        fit = (whole, short, columns)
+        full_rows = sum(len(row) == columns for row in rows[1:])
+        rows_within = sum(2 <= len(row) <= columns for row in rows[1:])
+        fit = (full_rows, rows_within, columns)
         if fit > best_fit:
-            best, best_fit = delimiter, fit
+            best = delimiter
+            best_fit = fit
     return best
 
 
 def _sample_rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    """The first rows with values; empty cells at their ends left out, except within the header's named columns."""
+    """Return the first rows with values, without empty cells at their ends beyond the columns of the header."""
     rows: list[list[str]] = []
     try:
         for cells in csv.reader(lines, delimiter=delimiter):
@@ -278,12 +292,12 @@ def _sample_rows(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _refuse_other_kinds(file: Path, start: bytes) -> None:
-    """Refuse what is often saved or downloaded under a table's name, with that cause."""
+    """Refuse other kinds of files that are often saved or downloaded under the name of a table, with the cause."""
     head = start[:200].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     kinds = {
         b"\xd0\xcf\x11\xe0": ("a workbook in Excel's old format (.xls)", "Save it as .xlsx or as CSV UTF-8."),
-        b"<!doctype html": ("a web page", "Download the table again, signed in where that is needed."),
-        b"<html": ("a web page", "Download the table again, signed in where that is needed."),
+        b"<!doctype html": ("a web page", "Download the table again; you may have to sign in."),
+        b"<html": ("a web page", "Download the table again; you may have to sign in."),
         b"version https://git-lfs": ("a Git LFS pointer, not the table itself", "Fetch it with: git lfs pull"),
         b"par1": ("a Parquet file", "Save it as CSV."),
         b"\x1f\x8b": ("compressed (gzip)", "Unpack it first."),
@@ -294,8 +308,8 @@ def _refuse_other_kinds(file: Path, start: bytes) -> None:
 
 
 def _refuse_encoding(file: Path, error: UnicodeError) -> NoReturn:
-    """A file in an 8-bit code page: which one, nothing in it says."""
-    found = f" (byte {error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
-    message = f"{file} is text in neither UTF-8 nor UTF-16{found}, perhaps in the code page of a Windows computer."
+    """Refuse a file in an 8-bit code page, because nothing in the file says which code page it is."""
+    byte = f" (byte {error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
+    message = f"{file} is text in neither UTF-8 nor UTF-16{byte}, perhaps in the code page of a Windows computer."
     remedy = "Save it again as UTF-8; Excel calls that CSV UTF-8."
     raise KerasDrError(message, remedy) from error

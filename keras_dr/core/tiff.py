@@ -1,4 +1,4 @@
-"""The directories of a TIFF file, also BigTIFF and the note that EXIF makes of one: sizes, and where the pixels lie."""
+"""Reads the directories of TIFF files, BigTIFF files and EXIF data: sizes, and the places of the pixels."""
 
 import struct
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ _STRUCTURE = {tag for pair in _PLACES for tag in pair}
 
 @dataclass(frozen=True)
 class Directory:
-    """One page.
+    """The directory of one page.
 
     Attributes:
-        numbers: tag -> whole number, the first of several.
-        end: where its last strip or tile ends in the file, in bytes; 0 where it names none.
-        following: where the next directory lies; 0 after the last.
+        numbers: tag -> whole number; of several numbers, the first.
+        end: the end of the last strip or tile in the file, in bytes; 0 if there are none.
+        following: the place of the next directory; 0 for the last one.
     """
 
     numbers: dict[int, int] = field(repr=False)
@@ -24,50 +24,58 @@ class Directory:
     following: int
 
 
-def read_directory(data: bytes, at: int | None = None) -> Directory:
-    """The directory at an offset, or the first.
+def read_directory(data: bytes, position: int | None = None) -> Directory:
+    """Read a directory of a TIFF file.
+
+    Args:
+        data: the bytes of the file.
+        position: the place of the directory; None: the first one.
 
     Raises:
-        KeyError: no TIFF.
-        struct.error: it ends within the directory.
+        KeyError: the file is not a TIFF.
+        struct.error: the file ends within the directory.
     """
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset = order + ("Q" if big else "I")
-    if at is None:
-        (at,) = struct.unpack_from(offset, data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, at)
-    start, step, value = (at + 8, 20, 12) if big else (at + 2, 12, 8)
+    if position is None:
+        (position,) = struct.unpack_from(offset, data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, position)
+    start = position + (8 if big else 2)
+    step = 20 if big else 12  # bytes of an entry
+    value = 12 if big else 8  # place of the value in an entry
     numbers: dict[int, int] = {}
     places: dict[int, tuple[int, ...]] = {}
     for entry in range(start, start + count * step, step):
         tag, kind = struct.unpack_from(order + "HH", data, entry)
         if kind not in _CODES:
             continue
-        (several,) = struct.unpack_from(offset, data, entry + 4)
-        size, place = struct.calcsize(_CODES[kind]), entry + value
-        if several * size > struct.calcsize(offset):
+        (number_count,) = struct.unpack_from(offset, data, entry + 4)
+        size = struct.calcsize(_CODES[kind])
+        place = entry + value
+        if number_count * size > struct.calcsize(offset):
             (place,) = struct.unpack_from(offset, data, place)
         if place <= len(data) - size:
             numbers.setdefault(tag, struct.unpack_from(order + _CODES[kind], data, place)[0])
-        if tag in _STRUCTURE and several * size <= len(data):
-            places.setdefault(tag, _several(data, order + str(several) + _CODES[kind], place))
-    ends = [_end(places[begins], places[lengths]) for begins, lengths in _PLACES if _known(places, begins)]
-    behind = start + count * step
-    following = struct.unpack_from(offset, data, behind)[0] if behind <= len(data) - struct.calcsize(offset) else 0
-    return Directory(numbers, max(ends, default=0), following)
+        if tag in _STRUCTURE and number_count * size <= len(data):
+            places.setdefault(tag, _read_numbers(data, order + str(number_count) + _CODES[kind], place))
+    after = start + count * step
+    following = struct.unpack_from(offset, data, after)[0] if after <= len(data) - struct.calcsize(offset) else 0
+    return Directory(numbers, _end(places), following)
 
 
-def _known(places: dict[int, tuple[int, ...]], begins: int) -> bool:
-    lengths = dict(_PLACES)[begins]
-    return len(places.get(begins, ())) > 0 and len(places[begins]) == len(places.get(lengths, ()))
+def _end(places: dict[int, tuple[int, ...]]) -> int:
+    """Return the end of the last strip or tile; 0 if their places are unknown."""
+    end = 0
+    for offsets_tag, lengths_tag in _PLACES:
+        offsets = places.get(offsets_tag, ())
+        lengths = places.get(lengths_tag, ())
+        if len(offsets) == len(lengths):
+            end = max([end, *(offset + length for offset, length in zip(offsets, lengths, strict=True))])
+    return end
 
 
-def _end(begins: tuple[int, ...], lengths: tuple[int, ...]) -> int:
-    return max(begin + length for begin, length in zip(begins, lengths, strict=True))
-
-
-def _several(data: bytes, form: str, place: int) -> tuple[int, ...]:
+def _read_numbers(data: bytes, form: str, place: int) -> tuple[int, ...]:
     try:
         return struct.unpack_from(form, data, place)
     except struct.error:
@@ -75,13 +83,20 @@ def _several(data: bytes, form: str, place: int) -> tuple[int, ...]:
 
 
 def read_directories(data: bytes) -> list[Directory]:
-    """All pages in their order, `MAX_PAGES` at most; a chain that leads back to itself ends there.
+    """Read all pages in their order, at most `MAX_PAGES`; a chain that leads back to itself ends there.
+
+    Args:
+        data: the bytes of the file.
 
     Raises:
-        KeyError, struct.error: as `read_directory`.
+        KeyError, struct.error: as for `read_directory`.
     """
-    pages, seen = [read_directory(data)], set()
-    while (at := pages[-1].following) and at not in seen and len(pages) < MAX_PAGES:
-        seen.add(at)
-        pages.append(read_directory(data, at))
+    pages = [read_directory(data)]
+    positions: set[int] = set()
+    while len(pages) < MAX_PAGES:
+        position = pages[-1].following
+        if not position or position in positions:
+            break
+        positions.add(position)
+        pages.append(read_directory(data, position))
     return pages

@@ -1,4 +1,4 @@
-"""How many bits the sixteen-bit photographs of a set use, found once for all of them before they are prepared."""
+"""The number of bits that the sixteen-bit photographs of a set use, measured once for all before they are prepared."""
 
 from collections.abc import Sequence
 
@@ -12,35 +12,43 @@ from keras_dr.preparation.journal import MapRecords
 from keras_dr.preparation.photograph import Row
 
 _HEAD = 32  # bytes of a PNG that hold the number of bits
-_PNG, _TIFF = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def choose_bits(records: Sequence[Record], spread: MapRecords) -> int:
-    """The smallest of `samples.DEPTHS` that holds the largest sample of a set, or what the files' metadata says.
+    """Return the smallest of `samples.DEPTHS` that holds the largest sample of a set; the files' metadata counts too.
 
-    Only PNG files of sixteen bits and TIFF files are read, each a first time.
+    Only PNG files of sixteen bits and TIFF files are read. They are read again when they are prepared.
 
     Args:
         records: the photographs.
-        spread: calls a function with each record, elsewhere, as `map_surviving` does in other processes.
+        spread: calls a function with each record in other processes, as `map_surviving` does.
 
     Returns:
-        `samples.UNDECIDED` where no photograph has sixteen bits.
+        The number of bits, or `samples.UNDECIDED` if no photograph has sixteen bits.
     """
     candidates = [record for record in records if record.member is None and _may_be_deep(record)]
-    found = spread(measure_bits, candidates) if candidates else ()
-    return max((row["bits"] for _, row in found if row), default=UNDECIDED)
+    measured = spread(measure_bits, candidates) if candidates else ()
+    return max((row["bits"] for _, row in measured if row), default=UNDECIDED)
 
 
 def measure_bits(record: Record) -> Row:
-    """The bits that a photograph's samples use, of `samples.DEPTHS`; 0 where it has not sixteen, or cannot be read."""
+    """Return the number of bits that the samples of a photograph use.
+
+    Args:
+        record: the photograph.
+
+    Returns:
+        Its image_id, and as "bits" one of `samples.DEPTHS`, or 0 if it has not sixteen bits or cannot be read.
+    """
     bits = UNDECIDED
     try:
         data = read_bytes(record)
         header = read_header(data, "largest")
         if header.deep:
             bits = used_bits(decode_samples(data, header), header.sample_bits)
-    except (OSError, ValueError, KerasDrError, MemoryError, cv2.error):  # told when it is prepared
+    except (OSError, ValueError, KerasDrError, MemoryError, cv2.error):  # reported when it is prepared
         pass
     return {"image_id": record.image_id, "bits": bits}
 

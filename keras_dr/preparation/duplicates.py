@@ -1,9 +1,10 @@
-"""Copies of one photograph: those with the same pixels, and those re-encoded, resized, mirrored or made brighter.
+"""Copies of one photograph: files with the same pixels, and re-encoded, resized, mirrored or brightened ones.
 
-Fundus photographs look so alike that common 64-bit hashes merge strangers. Here 256 bits propose pairs, and the
-correlation of the high-passed images decides, both on a square of 64 pixels made from the published photograph, so that
---size and --enhance play no part. Measured on IDRiD by benchmarks/copies.py (516 photographs, ten re-encoded copies of
-each: JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, and all three at once), prepared at 224:
+Fundus photographs look so alike that common 64-bit hashes are equal for different eyes. Here 256 bits propose pairs,
+and the correlation of the high-passed images decides. Both are computed on a square of 64 pixels made from the
+published photograph, so --size and --enhance have no effect. Measured on IDRiD by benchmarks/copies.py (516
+photographs, ten re-encoded copies of each: JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, and
+all three at once), prepared at 224:
 
     pairs                              bits apart               correlation
     5,160 copies                       median 4, most 23        least .899, median .995
@@ -11,14 +12,15 @@ each: JPEG quality 50 to 95, scaled by .5 to 2, brightness times .85 to 1.15, an
     129,286 pairs of different eyes    least 39, median 111     most .805, median .434
     the same, one of them mirrored     least 47, median 115     most .778, median .405
 
-All copies and no pair of different eyes meet both conditions. Prepared at 28, for which JPEGs are decoded at a smaller
-scale, one of the 5,160 copies is missed (30 bits, .860), and the most alike of the different correlate by .820.
+All copies and no pair of different eyes meet both conditions. When they are prepared at 28 pixels, for which JPEGs are
+decoded at a smaller scale, one of the 5,160 copies is missed (30 bits, .860), and the most similar different eyes
+correlate by .820.
 
-A photograph whose fundus is itself under 64 pixels wide (RetinaMNIST) shows too little: at 32 px different eyes
-correlate by up to .902. It has no perceptual hash, and only identical pixels make it a copy.
+A photograph whose fundus is less than 64 pixels wide (RetinaMNIST) shows too little: at 32 px, different eyes correlate
+by up to .902. It has no perceptual hash, and only photographs with identical pixels count as its copies.
 
-Two photographs of one eye taken in a row may count as near copies too. That is as it should be: the eye belongs on one
-side.
+Two photographs of one eye, taken one after the other, may also count as near copies. This is intended: photographs of
+one eye must not be in two splits.
 """
 
 from collections import Counter
@@ -33,32 +35,40 @@ from numpy.typing import NDArray
 from keras_dr.core.preprocessing import COPY_SIDE, Photograph, Preprocessing, prepare_photograph
 from keras_dr.preparation.splits import group_photographs
 
-MOST_BITS = 40  # of 256, apart: pairs nearer than that are compared pixel by pixel
-MOST_BITS_UNSEEN = 32  # where the images themselves are not `comparable`
+MOST_BITS = 40  # of 256; pairs whose hashes differ in at most so many bits are compared pixel by pixel
+MOST_BITS_UNSEEN = 32  # the same for pairs whose images are not `comparable`, whose hashes alone decide
 LEAST_CORRELATION = 0.88
 COLUMNS = ("group_id", "copy_of", "image_id", "split", "grade", "kind", "conflict")
 _BITS = 256
 _BLOCK = 2048
 _PERIODS = slice(2, 18)  # of the cosine transform's coefficients, down and across
-# reversing a line changes the sign of its odd coefficients, so the mirror image's hash is known without it
+# reversing a line changes the sign of its odd coefficients, so the hash of the mirror image follows from the hash
 _MIRRORED = np.packbits(np.tile(np.arange(16) % 2 == 1, 16))
 Image = NDArray[np.uint8]
 
 
 def copy_square(photograph: Photograph) -> Image | None:
-    """The square on which copies are known, uint8 RGB (64, 64, 3), the same for every --size and --enhance.
+    """Return the square on which copies are detected, which is the same for every --size and --enhance.
 
-    None where the photograph itself shows less: at 28 to 32 px strangers are as alike as copies.
+    Args:
+        photograph: the photograph.
+
+    Returns:
+        uint8 RGB (64, 64, 3), or None if the photograph has fewer pixels: at 28 to 32 px, different eyes are as similar
+        as copies.
     """
-    shown = 2 * photograph.fundus.radius if photograph.fundus else min(photograph.shape)
-    return prepare_photograph(photograph, Preprocessing(COPY_SIDE))[0] if round(shown) >= COPY_SIDE else None
+    width = 2 * photograph.fundus.radius if photograph.fundus else min(photograph.shape)
+    if round(width) < COPY_SIDE:
+        return None
+    return prepare_photograph(photograph, Preprocessing(COPY_SIDE))[0]
 
 
 def perceptual_hash(image: Image) -> str:
-    """256 bits that copies of a photograph share, but for a few.
+    """Return 256 bits that are nearly equal for copies of a photograph.
 
-    The signs of 16 x 16 coefficients of the cosine transform, from one to nine periods across the image, of the green
-    channel less its local mean. Lower ones, which tell how a camera lights every fundus, are left out.
+    They are the signs of 16 x 16 coefficients of the cosine transform, from one to nine periods across the image, of
+    the green channel minus its local mean. Lower coefficients, which show how a camera lights every fundus, are left
+    out.
 
     Args:
         image: uint8 RGB (S, S, 3), see `copy_square`.
@@ -71,7 +81,7 @@ def perceptual_hash(image: Image) -> str:
 
 
 def _high_pass(image: Image, sigma_px: float) -> NDArray[np.float32]:
-    """float32 (64, 64): green less its Gaussian mean, 0 beyond nine tenths of the fundus's radius."""
+    """Return float32 (64, 64): green minus its Gaussian mean, and 0 beyond nine tenths of the fundus's radius."""
     green = cv2.resize(image[..., 1], (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_AREA)
     axis = np.arange(COPY_SIDE) - (COPY_SIDE - 1) / 2
     inside = (np.hypot(axis[:, None], axis[None, :]) <= 0.45 * COPY_SIDE).astype(np.float32)
@@ -80,54 +90,60 @@ def _high_pass(image: Image, sigma_px: float) -> NDArray[np.float32]:
 
 
 def signature(image: Image) -> NDArray[np.float32]:
-    """float32 (4096,), of length 1: the high-passed image; two signatures' scalar product is their correlation.
+    """Return the high-passed image as a vector of length 1; the scalar product of two is their correlation.
 
-    Zeros for an image without structure, which then is like no other. Values are cut at three standard deviations, so
-    that a single bright spot does not decide.
+    For an image without structure it is zero, so that the image is similar to no other. Values are cut at three
+    standard deviations, so that a single bright spot does not decide.
+
+    Args:
+        image: uint8 RGB (S, S, 3), see `copy_square`.
+
+    Returns:
+        float32 (4096,).
     """
     detail = _high_pass(image, sigma_px=3).ravel()
-    spread = 3 * detail.std()
-    detail = np.clip(detail, -spread, spread)
+    limit = 3 * detail.std()
+    detail = np.clip(detail, -limit, limit)
     detail = detail - detail.mean()
     return detail / max(float(np.linalg.norm(detail)), 1e-6)
 
 
 def mirrored_hash(text: str) -> str:
-    """The perceptual hash of the image mirrored left to right."""
+    """Return the perceptual hash of the image mirrored left to right."""
     return (np.frombuffer(bytes.fromhex(text), np.uint8) ^ _MIRRORED).tobytes().hex()
 
 
 def mirrored_signature(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The signature, float32 (4096,), of the image mirrored left to right, from that of the image."""
+    """Return the signature, float32 (4096,), of the image mirrored left to right."""
     return values.reshape(COPY_SIDE, COPY_SIDE)[:, ::-1].ravel()
 
 
 def near_pairs(hashes: Sequence[str], mirrored: bool = False) -> NDArray[np.int64]:
-    """All pairs of hashes at most `MOST_BITS` apart.
+    """Return all pairs of hashes that differ in at most `MOST_BITS` bits.
 
-    Exact: with bits as -1 and 1, a scalar product says how many differ, and matrix products do it for a block of
-    2,048 x 2,048 pairs at once (on two cores 20,000 hashes take 1 s, 100,000 a minute and a half).
+    With bits as -1 and 1, a scalar product shows exactly how many bits differ, and matrix products compute it for a
+    block of 2,048 x 2,048 pairs at once (on two cores 20,000 hashes take 1 s, 100,000 a minute and a half).
 
     Args:
-        hashes: n hashes, hexadecimal.
-        mirrored: compare each with the others' mirror images.
+        hashes: n hexadecimal hashes.
+        mirrored: whether each is compared with the mirror images of the others.
 
     Returns:
-        int64 (m, 2), the pairs' indices, the smaller first.
+        int64 (m, 2), the indices of each pair, the smaller one first.
     """
     octets = np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(len(hashes), _BITS // 8)
-    found = [np.zeros((0, 2), np.int64)]
+    blocks = [np.zeros((0, 2), np.int64)]
     for top in range(0, len(octets), _BLOCK):
         rows = _signs(octets[top : top + _BLOCK] ^ (_MIRRORED if mirrored else np.uint8(0)))
         for left in range(top, len(octets), _BLOCK):
             agreement = rows @ _signs(octets[left : left + _BLOCK]).T
             pairs = np.argwhere(agreement >= _BITS - 2 * MOST_BITS) + (top, left)
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]])
-    return np.concatenate(found)
+            blocks.append(pairs[pairs[:, 0] < pairs[:, 1]])
+    return np.concatenate(blocks)
 
 
 def _signs(octets: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """float32 (n, 256), -1 and 1."""
+    """Return bits as float32 (n, 256), -1 and 1."""
     return np.unpackbits(octets, axis=1).astype(np.float32) * 2 - 1
 
 
@@ -138,14 +154,16 @@ def group_copies(
     may_compare: Callable[[int, int], bool] = lambda first, second: True,
     wanted: Callable[[int, int], bool] = lambda first, second: True,
 ) -> list[int]:
-    """Number the photographs so that copies of one have one number.
+    """Number the photographs so that copies have the same number.
 
     Args:
-        pixels: n hashes of decoded pixels; equal ones are identical photographs.
-        hashes: n perceptual hashes; "" for a photograph that is too small for one: only identical pixels tell it.
-        image: index -> an image of it, uint8 RGB (S, S, 3); asked for where hashes are near.
-        may_compare: whether two such images are `comparable`; where not, their hashes decide.
-        wanted: (smaller index, larger index) -> whether it matters that these are near copies; if not, they are none.
+        pixels: n hashes of the decoded pixels, which are equal for identical photographs.
+        hashes: n perceptual hashes; "" for a photograph that is too small for one, which has only identical copies.
+        image: a function that returns the image at an index, uint8 RGB (S, S, 3); called for pairs with similar hashes.
+        may_compare: a function of two indices that returns whether their images are `comparable`; if they are not, the
+            hashes decide.
+        wanted: a function of the smaller and the larger index of a pair that returns whether the pair is looked at;
+            other pairs do not count as near copies.
 
     Returns:
         n numbers, counted from 0 in the order of first appearance.
@@ -154,48 +172,57 @@ def group_copies(
     for index, key in enumerate(pixels):
         first.setdefault(key, index)
     different = [index for index in first.values() if hashes[index]]
-    cached = lru_cache(maxsize=1024)(lambda index: signature(image(index)))
+
+    @lru_cache(maxsize=1024)
+    def signature_of(index: int) -> NDArray[np.float32]:
+        return signature(image(index))
+
     pairs = []
     for mirrored in (False, True):
-        for a, b in near_pairs([hashes[index] for index in different], mirrored=mirrored).tolist():
-            one, other = different[a], different[b]
-            if not wanted(one, other):
+        for pair in near_pairs([hashes[index] for index in different], mirrored=mirrored).tolist():
+            smaller, larger = (different[place] for place in pair)
+            if not wanted(smaller, larger):
                 continue
-            if may_compare(one, other):
-                turned = mirrored_signature(cached(other)) if mirrored else cached(other)
-                alike = float(cached(one) @ turned) >= LEAST_CORRELATION
+            if may_compare(smaller, larger):
+                detail = mirrored_signature(signature_of(larger)) if mirrored else signature_of(larger)
+                alike = float(signature_of(smaller) @ detail) >= LEAST_CORRELATION
             else:
-                turned_hash = mirrored_hash(hashes[other]) if mirrored else hashes[other]
-                alike = bits_apart(hashes[one], turned_hash) <= MOST_BITS_UNSEEN
+                text = mirrored_hash(hashes[larger]) if mirrored else hashes[larger]
+                alike = differing_bits(hashes[smaller], text) <= MOST_BITS_UNSEEN
             if alike:
-                pairs.append((one, other))
+                pairs.append((smaller, larger))
     return group_photographs(pixels, pairs=pairs)
 
 
 def comparable(first: Preprocessing, second: Preprocessing) -> bool:
-    """Whether images prepared in these two ways show the same detail: enhanced alike, neither smaller than 64 px.
+    """Whether images prepared in two ways show the same detail: enhanced alike, and neither smaller than 64 px.
 
-    Correlations of the same photographs: prepared at 224 and 128 at least .990, at 224 and 32 .769, at 224 without
-    and with CLAHE .847.
+    The same photographs correlate by at least .990 when they are prepared at 224 and 128 pixels, but by .769 at 224 and
+    32 pixels, and by .847 at 224 pixels with and without CLAHE.
+
+    Args:
+        first: the one way.
+        second: the other way.
     """
     return first.enhance == second.enhance and min(first.size, second.size) >= COPY_SIDE
 
 
-def bits_apart(first: str, second: str) -> int:
-    """How many bits of two hexadecimal hashes differ."""
+def differing_bits(first: str, second: str) -> int:
+    """Return the number of bits in which two hexadecimal hashes differ."""
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
 def list_copies(rows: Sequence[dict[str, Any]], copies: Sequence[int]) -> list[dict[str, Any]]:
-    """A row of duplicates.csv for each photograph that has a copy, copies beside each other.
+    """Return the rows of duplicates.csv: one per photograph that has a copy, with copies next to each other.
 
     Args:
-        rows: image_id, grade and pixels_sha256 of n photographs, and what else the result shall carry.
-        copies: `group_copies` of them.
+        rows: image_id, grade and pixels_sha256 of n photographs; further keys are kept.
+        copies: their n numbers from `group_copies`.
 
     Returns:
-        Their rows with copy_of (image_id of the group's first), kind ("identical": another one has the same pixels;
-        else "near") and conflict ("yes": the group's grades differ; else "no").
+        The rows of photographs that have a copy, with copy_of (image_id of the first of the group), kind ("identical"
+        if another photograph has the same pixels, else "near") and conflict ("yes" if the grades of the group differ,
+        else "no").
     """
     groups: dict[int, list[dict[str, Any]]] = {}
     for row, number in zip(rows, copies, strict=True):
@@ -212,7 +239,15 @@ def list_copies(rows: Sequence[dict[str, Any]], copies: Sequence[int]) -> list[d
 
 
 def count_copies(listed: Sequence[dict[str, Any]]) -> dict[str, int]:
-    """Counts from `list_copies`: photographs beyond the first of their pixels, or of their group; groups."""
+    """Count the rows of `list_copies`.
+
+    Args:
+        listed: the rows.
+
+    Returns:
+        duplicates: photographs whose pixels are those of an earlier one; near_duplicates: the other photographs besides
+        the first of each group; duplicate_groups: groups; conflicting_groups: groups whose grades differ.
+    """
     identical = [row["pixels_sha256"] for row in listed if row["kind"] == "identical"]
     groups = {row["copy_of"]: row["conflict"] for row in listed}
     copies = len(listed) - len(groups)

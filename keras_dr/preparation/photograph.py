@@ -1,4 +1,4 @@
-"""One photograph of a Prepared set: read, checked, prepared, measured and written, in a worker process."""
+"""Reads, checks, prepares, measures and writes one photograph of a Prepared set, in a worker process."""
 
 import hashlib
 import os
@@ -20,19 +20,25 @@ from keras_dr.datasets.records import Record, read_bytes
 from keras_dr.preparation.duplicates import copy_square, perceptual_hash
 
 Row = dict[str, Any]
-_LONGEST_ID = 230  # bytes; file systems hold 255 in a name, and one is written under ".", ".png" and ".<pid>.tmp"
+_LONGEST_ID = 230  # bytes; file systems allow 255 in a name, and "." and ".png.<pid>.tmp" are added while it is written
 
 
 class _UnusableError(Exception):
-    """Why a photograph cannot be used."""
+    """A photograph cannot be used; the text says why."""
 
 
 def write_photograph(record: Record, *, source: Path, folder: Path, spec: Preprocessing) -> Row:
     """Write one photograph's PNG and masks below `folder`.
 
+    Args:
+        record: the photograph.
+        source: the folder to which the path in the row is relative.
+        folder: the folder of the Prepared set.
+        spec: the preprocessing.
+
     Returns:
-        What the manifest says of it and "stamp", see `source_stamp`; or its image_id, source and the
-        reason why it cannot be used.
+        The photograph's row of the manifest and its "stamp", see `source_stamp`; or, if it cannot be used, its
+        image_id, source and the reason.
 
     Raises:
         OSError: the result cannot be written.
@@ -41,7 +47,7 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
     stamp = source_stamp(record)
     try:
         if len(os.fsencode(record.image_id)) > _LONGEST_ID:
-            raise _UnusableError(f"its name is longer than {_LONGEST_ID} bytes")
+            raise _UnusableError(f"Its name is longer than {_LONGEST_ID} bytes.")
         data, photograph = _read(record, spec)
         image, fundus = preprocessing.prepare_photograph(photograph, spec)
         masks = _prepare_masks(record, photograph, spec.size)
@@ -54,12 +60,12 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         folders.write_bytes(folder / "masks" / lesion / f"{record.image_id}.png", encode_png(mask))
     pixels = hashlib.sha256(repr(photograph.shape).encode())
     pixels.update(np.ascontiguousarray(photograph.pixels).data)
-    copied = copy_square(photograph)
+    square = copy_square(photograph)
     inside = preprocessing.circle_mask(spec.size) if fundus else np.ones((spec.size, spec.size), bool)
     return row | {
         "source_sha256": hashlib.sha256(data).hexdigest(),
         "pixels_sha256": pixels.hexdigest(),
-        "perceptual_hash": "" if copied is None else perceptual_hash(copied),
+        "perceptual_hash": "" if square is None else perceptual_hash(square),
         "fundus_x": f"{fundus.x:.2f}" if fundus else "",
         "fundus_y": f"{fundus.y:.2f}" if fundus else "",
         "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
@@ -71,25 +77,40 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
 
 
 def read_copy_square(record: Record, spec: Preprocessing) -> NDArray[np.uint8]:
-    """`duplicates.copy_square`, uint8 RGB (64, 64, 3), of a photograph that has a perceptual hash, read again.
+    """Read a photograph that has a perceptual hash again, and return its `duplicates.copy_square`.
+
+    Args:
+        record: the photograph.
+        spec: the preprocessing.
+
+    Returns:
+        uint8 RGB (64, 64, 3).
 
     Raises:
-        KerasDrError: it can no longer be read.
+        KerasDrError: the photograph can no longer be read.
     """
     try:
         image = copy_square(_read(record, spec)[1])
     except _UnusableError as error:
-        image, fault = None, str(error)
+        image = None
+        fault = str(error)
     else:
-        fault = "It is smaller now"
+        fault = "It is smaller now."
     if image is None:
-        message = f"The photograph {record.path} is not as it was a moment ago: {fault.rstrip('.')}."
-        raise KerasDrError(message, "Give the command again; it goes on from here.")
+        message = f"The photograph {record.path} has changed since it was prepared. {fault.rstrip('.')}."
+        raise KerasDrError(message, "Give the command again; it continues from here.")
     return image
 
 
 def source_stamp(record: Record) -> list[list[int]]:
-    """[size in bytes, time of the last change in ns] of the photograph's file and its masks; [] for one not there."""
+    """Return a stamp by which a changed file is noticed.
+
+    Args:
+        record: the photograph.
+
+    Returns:
+        [size in bytes, time of the last change in ns] of its file and of each mask; [] for a file that does not exist.
+    """
     return [_stamp(file) for file in (record.path, *record.masks.values())]
 
 
@@ -102,15 +123,19 @@ def _stamp(file: Path) -> list[int]:
 
 
 def source_name(path: Path, source: Path) -> str:
-    """A photograph's path relative to the data set's folder, or to that of its CSV file, as tables can hold it.
+    """Return a photograph's path relative to the data set's folder, or to the folder of its table, for the manifest.
 
-    A name that is no UTF-8 does not lead back to its file; only `show` would open it, and says so.
+    A name that is not UTF-8 does not lead back to its file; only `show` opens it, and reports that.
+
+    Args:
+        path: the photograph's file.
+        source: the data set's folder or table.
     """
     return printable(Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix())
 
 
 def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
-    """The file's bytes and what is decoded of it."""
+    """Return the bytes of the file and the decoded photograph."""
     try:
         data = read_bytes(record)
         photograph = preprocessing.read_photograph(data, spec)
@@ -121,12 +146,12 @@ def _read(record: Record, spec: Preprocessing) -> tuple[bytes, Photograph]:
     except KerasDrError as error:
         raise _UnusableError(error.message) from error
     if photograph.several:
-        raise _UnusableError("The picture shows two fundi: which of them the grade belongs to, nothing says.")
+        raise _UnusableError("The picture shows two fundi, and it is unknown to which of them the grade belongs.")
     return data, photograph
 
 
 def _prepare_masks(record: Record, photograph: Photograph, size: int) -> dict[str, NDArray[np.uint8]]:
-    """Lesion -> uint8 (S, S), 255 where the lesion covers the whole pixel."""
+    """Return lesion -> uint8 (S, S), 255 where the lesion covers the whole pixel."""
     masks = {}
     for lesion, file in record.masks.items():
         try:
@@ -136,7 +161,8 @@ def _prepare_masks(record: Record, photograph: Photograph, size: int) -> dict[st
         except KerasDrError as error:
             raise _UnusableError(f"mask {printable(file.name)}: {error.message}") from error
         if mask.shape != photograph.shape:
-            raise _UnusableError(f"mask {printable(file.name)} is {mask.shape}, the photograph {photograph.shape}")
+            sizes = f"{mask.shape}, the photograph {photograph.shape}"
+            raise _UnusableError(f"mask {printable(file.name)} has the shape {sizes}")
         if photograph.stretched:
             mask = preprocessing.stretch(mask, photograph.stretched)
         masks[lesion] = preprocessing.crop_square(mask, photograph.fundus, size)

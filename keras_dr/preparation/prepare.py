@@ -1,7 +1,8 @@
-"""Writes a Prepared set from the records of a published one; see `prepared` for what it holds.
+"""Writes a Prepared set from the records of a data set; see `prepared_set` for its content.
 
-Photographs are made ready in processes that never import TensorFlow. A call that was killed goes on where it stopped,
-and ends with the bytes of one that was not. What grows with the number of photographs is their manifest rows alone.
+Photographs are prepared in processes that never import TensorFlow. A call that was killed continues where it stopped,
+and its result is the same, byte for byte, as that of an undisturbed call. Of what is held in memory, only the rows of
+the manifest grow with the number of photographs.
 """
 
 import errno
@@ -46,20 +47,43 @@ from keras_dr.workers.processes import map_surviving
 from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
 
 COLUMNS = (
-    *("image_id", "patient_id", "eye", "grade", "label", "split", "group_id", "source", "source_sha256"),
-    *("pixels_sha256", "perceptual_hash", "fundus_x", "fundus_y", "fundus_radius", *quality.COLUMNS),
+    "image_id",
+    "patient_id",
+    "eye",
+    "grade",
+    "label",
+    "split",
+    "group_id",
+    "source",
+    "source_sha256",
+    "pixels_sha256",
+    "perceptual_hash",
+    "fundus_x",
+    "fundus_y",
+    "fundus_radius",
+    *quality.COLUMNS,
 )
-STRETCHED = "stretched"  # a further column, of sets whose squashed photographs were stretched
+STRETCHED = "stretched"  # an additional column in sets whose squashed photographs were stretched
 REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
 def check_arguments(
     *, task: str, size: int, enhance: str, fundus: str, val: float, test: float, engine: str, address: str | None
 ) -> None:
-    """Refuse what `prepare` would refuse whatever the source is, before that is read; arguments as for `prepare`.
+    """Refuse arguments that `prepare` refuses for every source, before the source is read.
+
+    Args:
+        task: as for `prepare`.
+        size: as for `prepare`.
+        enhance: as for `prepare`.
+        fundus: as for `prepare`.
+        val: as for `prepare`.
+        test: as for `prepare`.
+        engine: as for `prepare`.
+        address: as for `prepare`.
 
     Raises:
-        KerasDrError: an argument out of range, or an unknown name.
+        KerasDrError: an argument is out of range, or a name is unknown.
     """
     check_task(task)
     Preprocessing(size, enhance, fundus)
@@ -87,26 +111,26 @@ def prepare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PreparedSet:
-    """Make the photographs of a published data set ready for training, and write them as a Prepared set.
+    """Prepare the photographs of a data set for training, and write them as a Prepared set.
 
     Args:
-        source: the data set's folder, or a table of photographs; or what `inspect` found there, and then `dataset`,
-            `task` and `options` are those that it was told.
+        source: the data set's folder, or a table of photographs; or the result of `inspect`, and then `dataset`, `task`
+            and `options` are those that `inspect` was given.
         target: the folder to write.
         dataset: the name of the data set's adapter (a key of `DATASETS`); "auto" recognises it.
         task: the classes to tell apart: "icdr" (five grades), "icdr-ungradable", "referable" (grade 2 and above), or
             "classes" as the data set names them; "auto" is "icdr", or "classes" where there are no grades.
-        options: what is said of the source instead of left to be understood, such as its columns and classes.
+        options: what you say about the source, such as its columns and classes; by default everything is recognised.
         size: side of the prepared square in pixels, 28 to 1024.
         enhance: "none", "clahe", "green", "ben-graham", or several joined by "+".
-        fundus: "auto" crops to the fundus circle; "none" is for images of something else.
-        val: share of the photographs for validation, where the data set has no validation split.
-        test: share for test, where it has no test split.
-        seed: of the division into splits.
-        engine: "local", or "ray": on a Ray cluster.
-        workers: processes; by default one per usable core. 0: work in this process, which a photograph that crashes
-            the decoder then crashes too.
-        address: of a running Ray cluster, host:port; by default one is started here.
+        fundus: "auto" crops to the fundus circle; "none" is for images that show no fundus.
+        val: share of the photographs for validation, if the data set has no validation split.
+        test: share of the photographs for test, if the data set has no test split.
+        seed: the seed of the division into splits.
+        engine: "local" works on this machine, "ray" on a Ray cluster.
+        workers: number of processes; by default one per usable core. 0: work in this process; a photograph that crashes
+            the decoder then crashes it too.
+        address: the address of a running Ray cluster, host:port; by default one is started on this machine.
         keep_leaks: whether official training photographs that are copies of test photographs are kept; by default they
             are left out.
         overwrite: whether an existing set at `target` is replaced; by default it is refused.
@@ -116,8 +140,8 @@ def prepare(
         The Prepared set.
 
     Raises:
-        KerasDrError: an argument out of range, a source that is not understood, `target` exists, labels that do not fit
-            the task, an empty split, no readable photograph, or a full disk.
+        KerasDrError: an argument is out of range, the source cannot be read, `target` exists, labels do not fit the
+            task, a split is empty, no photograph can be read, or the disk is full.
 
     Example:
         >>> data = dr.prepare("IDRiD", "prepared/idrid", size=512)
@@ -131,15 +155,15 @@ def prepare(
     spec = Preprocessing(size, enhance, fundus)
     shares = SplitShares(val, test)
     map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
-    found = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
+    inspection = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
     prepare_records(
-        found.records,
-        found.source,
+        inspection.records,
+        inspection.source,
         target,
         spec,
-        dataset=found.dataset,
-        task=found.task,
-        inspection=found,
+        dataset=inspection.dataset,
+        task=inspection.task,
+        inspection=inspection,
         shares=shares,
         seed=seed,
         workers=workers,
@@ -172,38 +196,42 @@ def prepare_records(
 
     Args:
         records: the photographs.
-        source: folder to which the manifest's `source` column is relative.
-        target: folder to write.
-        spec: preprocessing of every photograph.
-        dataset: name of the adapter, for prepared.json.
-        task: one of `TASK_NAMES`, or a task; photographs without a class in it are left out, with a line in
+        source: the folder to which the manifest's column `source` is relative.
+        target: the folder to write.
+        spec: the preprocessing of every photograph.
+        dataset: the name of the adapter, for prepared.json.
+        task: a task, or one of `TASK_NAMES`; photographs without a class of the task are left out and listed in
             rejected.csv.
-        inspection: what was understood of the source, for prepared.json; what it leaves out stands in rejected.csv.
-        shares: sizes of the splits that the data set lacks.
-        seed: of these splits, 0 to `splits.MAX_SEED`.
-        workers: processes; None: one a usable core; 0: none but this one, which a photograph that kills it takes along.
-        spread: calls a function with each record, elsewhere, as `map_surviving` does here; then `workers` say nothing.
-        overwrite: replace an existing `target`.
-        keep_leaks: keep photographs in an official train or val split although val or test holds a copy.
-        progress: called with (photographs done, photographs in all).
+        inspection: the inspection of the source, for prepared.json; what it leaves out is listed in rejected.csv.
+        shares: the sizes of the splits that the data set lacks; None: the defaults of `SplitShares`.
+        seed: the seed of these splits, 0 to `splits.MAX_SEED`.
+        workers: number of processes; None: one per usable core. 0: work in this process; a photograph that crashes the
+            decoder then crashes it too.
+        spread: calls a function with each record, as `map_surviving` does; then `workers` has no effect.
+        overwrite: whether an existing `target` is replaced.
+        keep_leaks: whether photographs in an official train or val split are kept although val or test has a copy.
+        progress: called with (photographs done, photographs in all); None: not called.
 
     Returns:
-        What prepared.json says: counts by split and class, number rejected, duplicates, leaks, quality.
+        The content of prepared.json: counts by split and class, rejected photographs, duplicates, leaks, quality.
 
     Raises:
-        KerasDrError: `target` exists, a seed out of range, labels do not fit the task, a split or all classes but
-            one stay empty, no photograph is readable, or the disk is full.
+        KerasDrError: `target` exists, the seed is out of range, labels do not fit the task, a split is empty, the
+            training photographs have only one class, no photograph can be read, or the disk is full.
     """
     check_seed(seed)
-    shares, label_space = shares or SplitShares(), task if isinstance(task, Task) else choose_task(task, records)
-    published, (records, left_out) = records, label_space.usable(records)
-    left_out += inspection.reading.left_out if inspection else ()
+    shares = shares or SplitShares()
+    label_space = task if isinstance(task, Task) else choose_task(task, records)
+    published = records
+    records, left_out = label_space.usable(published)
+    if inspection:
+        left_out += inspection.reading.left_out
     processes = usable_cores() if workers is None else workers
     spread = spread or partial(map_surviving, workers=processes)
     folders.check_target(target, "prepared", overwrite)  # before photographs are read
     before = spec.as_before()
     if folders.interrupted_plan(target) == json.loads(json.dumps(_plan(records, before))):
-        spec = before  # it goes on as it began
+        spec = before  # continue the interrupted call as it began
     elif spec.bits == UNDECIDED:
         spec = replace(spec, bits=choose_bits(records, spread))
     plan = _plan(records, spec)
@@ -211,12 +239,11 @@ def prepare_records(
         outcomes = prepare_images(records, source, folder, spec, spread, progress)
         rejected = [row for row in outcomes if "reason" in row]
         if len(rejected) == len(records):
-            first = f"{rejected[0]['source']}: {rejected[0]['reason'].rstrip('.')}"
-            message = f"{source} has no readable photographs (number tried: {len(records)}). The first is {first}."
-            raise KerasDrError(message, "Check SOURCE.")
+            raise _nothing_readable(source, rejected)
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
         rows, leaks, copies = _divide(kept, spec, label_space, shares, seed, keep_leaks)
-        rejected += [] if keep_leaks else leaks
+        if not keep_leaks:
+            rejected += leaks
         rejected += [
             {"image_id": record.image_id, "source": source_name(record.path, source), "reason": reason}
             for record, reason in left_out
@@ -224,27 +251,43 @@ def prepare_records(
         limits = _limits(rows, spec)
         for row in rows:
             row |= quality.judge(row, limits["quality_limits"])
-        settings: dict[str, Any] = {"dataset": dataset, "source": _relative_source(source, target), "seed": seed}
-        settings |= {"preprocessing": spec.to_dict(), "leaks_kept": keep_leaks}
-        settings |= {"inspection": inspection.to_dict()} if inspection else {}
-        about = settings | _describe(published, rows, label_space, spec)
+        about: dict[str, Any] = {
+            "dataset": dataset,
+            "source": _relative_source(source, target),
+            "seed": seed,
+            "preprocessing": spec.to_dict(),
+            "leaks_kept": keep_leaks,
+        }
+        if inspection:
+            about["inspection"] = inspection.to_dict()
+        about |= _describe(published, rows, label_space, spec)
         about |= {
             "rejected": len(rejected),
             **duplicates.count_copies(copies),
             "leaks": len(leaks),
             **limits,
         }
-        tables = {"rejected": (REJECTED_COLUMNS, rejected), "duplicates": (duplicates.COLUMNS, copies)}
-        for name, (columns, listed) in (tables | {"manifest": (_columns(spec), rows)}).items():
-            folders.write_bytes(folder / f"{name}.csv", encode_csv(columns, listed))
+        folders.write_bytes(folder / "rejected.csv", encode_csv(REJECTED_COLUMNS, rejected))
+        folders.write_bytes(folder / "duplicates.csv", encode_csv(duplicates.COLUMNS, copies))
+        folders.write_bytes(folder / "manifest.csv", encode_csv(_columns(spec), rows))
         about["manifest_sha256"] = folders.sha256_of(folder / "manifest.csv")
-        folders.write_bytes(
-            folder / "preview.png", encode_png(draw_preview(folder, rows, list(about["counts"]["train"]), spec.size))
-        )
-        folders.write_manifest(folder, "prepared", **about)
-        _sweep(folder, {f"{row['image_id']}.png" for row in rows})
-        (folder / "progress.jsonl").unlink()
+        _complete(folder, about, rows, spec)
     return about
+
+
+def _nothing_readable(source: Path, rejected: Sequence[Row]) -> KerasDrError:
+    first = f"{rejected[0]['source']}: {rejected[0]['reason'].rstrip('.')}"
+    message = f"{source} has no readable photographs ({len(rejected)} were tried). The first error is {first}."
+    return KerasDrError(message, "Check SOURCE.")
+
+
+def _complete(folder: Path, about: dict[str, Any], rows: Sequence[Row], spec: Preprocessing) -> None:
+    """Draw the preview, write prepared.json, and remove what is no longer needed."""
+    preview = draw_preview(folder, rows, list(about["counts"]["train"]), spec.size)
+    folders.write_bytes(folder / "preview.png", encode_png(preview))
+    folders.write_manifest(folder, "prepared", **about)
+    _sweep(folder, {f"{row['image_id']}.png" for row in rows})
+    (folder / "progress.jsonl").unlink()
 
 
 @contextmanager
@@ -255,7 +298,7 @@ def _room_for(target: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         message = f"There is no room on the disk of {target}: {error.strerror}."
-        raise KerasDrError(message, "Free some; the same command then goes on from here.") from error
+        raise KerasDrError(message, "Free some space; the same command then continues from here.") from error
 
 
 def _relative_source(source: Path, target: Path) -> str:
@@ -264,12 +307,12 @@ def _relative_source(source: Path, target: Path) -> str:
 
 
 def _columns(spec: Preprocessing) -> tuple[str, ...]:
-    """Of manifest.csv."""
+    """Return the columns of manifest.csv."""
     return (*COLUMNS, STRETCHED, *quality.COLOURS) if spec.stretch else COLUMNS
 
 
 def _plan(records: Sequence[Record], spec: Preprocessing) -> dict[str, Any]:
-    """What determines the prepared photographs."""
+    """Return what determines the prepared photographs."""
     return {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
@@ -286,26 +329,32 @@ def _divide(
     seed: int,
     keep_leaks: bool,
 ) -> tuple[list[Row], list[Row], list[Row]]:
-    """Rows of the manifest (leaks left out, unless kept), of leaks for rejected.csv, and of duplicates.csv."""
+    """Divide the photographs into splits.
+
+    Returns:
+        The rows of the manifest, without leaks unless they are kept; the leaks as rows of rejected.csv; and the rows of
+        duplicates.csv.
+    """
     rows = [row for _, row in kept]
     copies = duplicates.group_copies(
         [row["pixels_sha256"] for row in rows],
         [row["perceptual_hash"] for row in rows],
         lambda index: read_copy_square(kept[index][0], spec),
     )
-    alike = [record.neighbours for record, _ in kept]
-    groups = group_photographs([record.patient_id for record, _ in kept], copies, alike)
+    neighbours = [record.neighbours for record, _ in kept]
+    groups = group_photographs([record.patient_id for record, _ in kept], copies, neighbours)
     labels = [task.label(record) for record, _ in kept]
     official = [record.split for record, _ in kept]
     leaking = find_leaks(official, copies)
     leaks = [
-        rows[index] | {"reason": f"copy of {official[of]} photograph {rows[of]['image_id']}"}
-        for index, of in leaking.items()
+        rows[index] | {"reason": f"copy of {official[copy]} photograph {rows[copy]['image_id']}"}
+        for index, copy in leaking.items()
     ]
     staying = [index for index in range(len(kept)) if keep_leaks or index not in leaking]
+    numbers = [-1 if label is None else label for label in labels]
     chosen = assign_splits(
         [official[index] for index in staying],
-        [-1 if (label := labels[index]) is None else label for index in staying],
+        [numbers[index] for index in staying],
         [groups[index] for index in staying],
         shares,
         seed,
@@ -324,17 +373,25 @@ def _divide(
 
 
 def _limits(rows: Sequence[Row], spec: Preprocessing) -> dict[str, dict[str, list[float]]]:
-    """The limits of quality and of colours, from the training split."""
-    learned_from = [row for row in rows if row["split"] == "train"]
-    limits = {"quality_limits": quality.find_limits(learned_from)}
-    if spec.stretch:  # what an earlier version began has no colours in its rows
-        limits["colour_limits"] = quality.find_limits(learned_from, quality.COLOURS)
+    """Return the limits of quality and of colours, from the training split."""
+    training_rows = [row for row in rows if row["split"] == "train"]
+    limits = {"quality_limits": quality.find_limits(training_rows)}
+    if spec.stretch:  # rows that an older version wrote have no colours
+        limits["colour_limits"] = quality.find_limits(training_rows, quality.COLOURS)
     return limits
 
 
 def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: Preprocessing) -> dict[str, Any]:
-    """What prepared.json counts."""
-    labels, counts = [task.label(record) for record in records], _count(rows, task)
+    """Return the task and the counts of prepared.json.
+
+    Args:
+        records: all photographs that the data set lists.
+        rows: the rows of the manifest.
+        task: the label space.
+        spec: the preprocessing.
+    """
+    labels = [task.label(record) for record in records]
+    counts = _count(rows, task)
     published = Counter("" if label is None else task.classes[label] for label in labels)
     return {
         **task.to_dict(),
@@ -349,24 +406,25 @@ def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: 
 
 
 def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
-    """Split -> class ("" in a set without grades) -> photographs.
+    """Return split -> class ("" in a set without grades) -> number of photographs.
 
     Raises:
         KerasDrError: the training split has photographs of fewer than two classes.
     """
     pairs = Counter((row["split"], row["label"]) for row in rows)
     labelled = any(row["label"] for row in rows)
-    counts = {split: {name: pairs[split, name] for name in (task.classes if labelled else ("",))} for split in SPLITS}
-    taught = [name for name, count in counts["train"].items() if count]
-    if labelled and len(taught) < 2:
-        classes = f"of the class {taught[0]} alone" if taught else "of no class"
-        message = f"The training photographs are {classes}, but training needs two or more classes."
+    names = task.classes if labelled else ("",)
+    counts = {split: {name: pairs[split, name] for name in names} for split in SPLITS}
+    in_training = [name for name, count in counts["train"].items() if count]
+    if labelled and len(in_training) < 2:
+        classes = f"are all of the class {in_training[0]}" if in_training else "have no class"
+        message = f"The training photographs {classes}, but training needs two or more classes."
         raise KerasDrError(message, "Add photographs of other classes, or choose another --task.")
     return counts
 
 
 def _sweep(folder: Path, names: set[str]) -> None:
-    """Remove images and masks of photographs that are not in the manifest, and what killed calls left half written."""
+    """Remove images and masks of photographs that are not in the manifest, and files that killed calls left."""
     for part in ("images", "masks"):
         for file in (folder / part).rglob("*"):
             if file.is_file() and file.name not in names:

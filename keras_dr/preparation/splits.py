@@ -1,4 +1,4 @@
-"""Who goes into which split: photographs of one patient and identical photographs stay together."""
+"""The division of photographs into splits; photographs of one patient and copies of one photograph stay together."""
 
 import warnings
 from collections import Counter
@@ -11,14 +11,19 @@ from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 
-_CANDIDATES = 20  # seeded ways to cut that are tried; the one nearest to the wanted share and grade mix is kept
-_FOLDS = 200  # at most in all these ways: each costs a pass over all groups
-MAX_SEED = 2**32 - 1 - _CANDIDATES  # NumPy's legacy generator, which scikit-learn seeds, takes 32 bits
+_CANDIDATES = 20  # seeded divisions that are tried; the best one by share and mix of grades is kept
+_FOLDS = 200  # at most so many folds in all these divisions: each takes a pass over all groups
+MAX_SEED = 2**32 - 1 - _CANDIDATES  # scikit-learn seeds NumPy's legacy generator, which takes 32 bits
 
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Share of the photographs for validation and for test, each in 0..1, where the data set has no such split."""
+    """The shares of the photographs, each in 0..1, for splits that the data set does not have.
+
+    Attributes:
+        val: the share for validation.
+        test: the share for test.
+    """
 
     val: float = 0.2
     test: float = 0.2
@@ -26,34 +31,37 @@ class SplitShares:
     def __post_init__(self) -> None:
         if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
             shares = f"--val {self.val} and --test {self.test}"
-            message = f"The shares {shares} are not both above 0, or leave nothing for training."
+            message = f"The shares {shares} must both be above 0 and leave photographs for training."
             raise KerasDrError(message, "Choose two shares above 0 whose sum is below 1.")
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of a cross validation: fold `number`, from 1 to `folds`, is for validation, the others for training."""
+    """One fold of a cross validation, which is used for validation; the others are used for training.
+
+    Attributes:
+        number: the number of the fold, 1 to `folds`.
+        folds: number of folds, at least 2.
+    """
 
     number: int
     folds: int
 
     def __post_init__(self) -> None:
         if self.folds < 2:
-            raise KerasDrError(
-                f"A cross validation needs at least 2 folds, but {self.folds} are asked for.", "Choose other --folds."
-            )
+            message = f"A cross validation needs at least 2 folds, but --folds is {self.folds}."
+            raise KerasDrError(message, "Choose other --folds.")
         if not 1 <= self.number <= self.folds:
-            raise KerasDrError(
-                f"There is no fold {self.number} of {self.folds}; folds are numbered from 1.", "Choose other --folds."
-            )
+            message = f"There is no fold {self.number} of {self.folds}; folds are numbered from 1."
+            raise KerasDrError(message, "Choose other --folds.")
 
 
 def group_photographs(*keys: Sequence[Hashable], pairs: Iterable[tuple[int, int]] = ()) -> list[int]:
-    """Number groups of photographs linked, directly or through others, by an equal key or as a pair.
+    """Number the groups of photographs that are linked by an equal key or as a pair, directly or through others.
 
     Args:
-        keys: sequences of one length n, e.g. patient ids, hashes of files, hashes of pixels; "" and None link nothing.
-        pairs: indices of photographs that belong together.
+        keys: sequences of the same length n, such as patient ids and hashes of pixels; "" and None link nothing.
+        pairs: the indices of pairs of photographs that belong together.
 
     Returns:
         n group numbers, counted from 0 in the order of first appearance.
@@ -71,112 +79,125 @@ def group_photographs(*keys: Sequence[Hashable], pairs: Iterable[tuple[int, int]
         for index, key in enumerate(sequence):
             if key not in ("", None):
                 parent[root(index)] = root(first.setdefault(key, index))
-    for one, other in pairs:
-        parent[root(other)] = root(one)
+    for first_index, second_index in pairs:
+        parent[root(second_index)] = root(first_index)
     numbers: dict[int, int] = {}
     return [numbers.setdefault(root(index), len(numbers)) for index in range(len(parent))]
 
 
 def find_leaks(official: Sequence[str], copies: Sequence[int]) -> dict[int, int]:
-    """Photographs that official splits put on the training side although a copy of them serves to judge the training.
+    """Find photographs that official splits use for training although they also use a copy for validation or test.
 
     Args:
-        official: "train", "val", "test" or "" a photograph; "" counts as train.
-        copies: number a photograph; copies of one have the same.
+        official: for each photograph "train", "val", "test" or "", which counts as train.
+        copies: for each photograph a number, which is the same for copies.
 
     Returns:
-        Index of each such photograph (train where a copy is in val or test, val where one is in test) -> index of
-        that copy, in test rather than in val.
+        Index of each such photograph -> index of its copy in test, or else in val. A val photograph counts if its copy
+        is in test.
     """
-    judging: dict[int, int] = {}
+    evaluated: dict[int, int] = {}
     for split in ("test", "val"):
         for index, (name, number) in enumerate(zip(official, copies, strict=True)):
             if name == split:
-                judging.setdefault(number, index)
+                evaluated.setdefault(number, index)
     rank = {"": 0, "train": 0, "val": 1, "test": 2}
     return {
-        index: judging[number]
+        index: evaluated[number]
         for index, (name, number) in enumerate(zip(official, copies, strict=True))
-        if number in judging and rank[name] < rank[official[judging[number]]]
+        if number in evaluated and rank[name] < rank[official[evaluated[number]]]
     }
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed that the cut cannot use.
+    """Refuse a seed that cannot be used.
 
     Raises:
-        KerasDrError: it is not in 0 to `MAX_SEED`.
+        KerasDrError: the seed is not from 0 to `MAX_SEED`.
     """
     if not 0 <= seed <= MAX_SEED:
-        raise KerasDrError(f"The seed {seed} is not from 0 to {MAX_SEED}.", "Choose another --seed.")
+        raise KerasDrError(f"The seed is {seed}, which is not from 0 to {MAX_SEED}.", "Choose another --seed.")
 
 
 def assign_splits(
     official: Sequence[str], labels: Sequence[int], groups: Sequence[int], shares: SplitShares, seed: int
 ) -> list[str]:
-    """Keep official splits; cut what is missing (test, then val) out of the rest, stratified by label, by group.
+    """Keep official splits, and take missing ones (first test, then val) from the training photographs.
 
-    A photograph without a split goes where official rows put its group: into test rather than val, val than train.
+    Missing splits consist of whole groups and have the same mix of labels. A photograph without a split goes into the
+    split of the official photographs of its group: into test if one of them is there, else into val, else into train.
 
     Args:
-        official: "train", "val", "test" or "" a photograph.
-        labels: class index a photograph.
-        groups: group number a photograph; a group is never divided.
-        shares: of the photographs to be divided, how many for each missing split.
-        seed: of the shuffle, 0 to `MAX_SEED`.
+        official: for each photograph "train", "val", "test" or "".
+        labels: for each photograph the class index.
+        groups: for each photograph the number of its group; a group without official splits is never divided.
+        shares: the shares of the missing splits.
+        seed: the seed of the shuffle, 0 to `MAX_SEED`.
 
     Returns:
-        "train", "val" or "test" a photograph.
+        For each photograph "train", "val" or "test".
 
     Raises:
-        KerasDrError: too few groups to fill every split, or a seed out of range.
+        KerasDrError: there are too few groups to fill every split, or the seed is out of range.
     """
     check_seed(seed)
-    judging = {group: name for name in ("val", "test") for group in _groups_of(name, official, groups)}
+    of_group = {group: name for name in ("val", "test") for group in _groups_of(name, official, groups)}
     splits = np.array(
-        [split or judging.get(group, "train") for split, group in zip(official, groups, strict=True)], dtype="<U5"
+        [split or of_group.get(group, "train") for split, group in zip(official, groups, strict=True)], dtype="<U5"
     )
-    label_array, group_array = np.asarray(labels), np.asarray(groups)
-    for name, share in (("test", shares.test), ("val", shares.val / (1 if "test" in official else 1 - shares.test))):
+    label_array = np.asarray(labels)
+    group_array = np.asarray(groups)
+    # val is taken after test, so its share refers to what is left
+    val_share = shares.val if "test" in official else shares.val / (1 - shares.test)
+    for name, share in (("test", shares.test), ("val", val_share)):
         if name not in official:
             pool = np.flatnonzero(splits == "train")
             splits[pool[_cut(label_array[pool], group_array[pool], share, seed)]] = name
     for name in ("train", "val", "test"):
         if name not in splits:
-            message = f"The {name} split gets no photographs (patients or groups in all: {len(set(groups))})."
+            message = f"There are too few photographs for the {name} split (patients or groups: {len(set(groups))})."
             raise KerasDrError(message, "Add photographs, or change --val and --test.")
     return splits.tolist()
 
 
 def _groups_of(name: str, official: Sequence[str], groups: Sequence[int]) -> set[int]:
-    """The groups of which an official row lies in this split."""
+    """Return the groups that have an official photograph in this split."""
     return {group for split, group in zip(official, groups, strict=True) if split == name}
 
 
 def count_straddling(splits: Sequence[str], patients: Sequence[str]) -> int:
-    """How many patients have photographs in more than one split, as only official splits leave them."""
-    return sum(
-        count > 1 for count in Counter(patient for _, patient in set(zip(splits, patients, strict=True))).values()
-    )
+    """Return the number of patients with photographs in more than one split, which only official splits can cause.
+
+    Args:
+        splits: for each photograph its split.
+        patients: for each photograph its patient.
+    """
+    pairs = set(zip(splits, patients, strict=True))
+    splits_per_patient = Counter(patient for _, patient in pairs)
+    return sum(count > 1 for count in splits_per_patient.values())
 
 
 def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed: int) -> NDArray[np.bool_]:
-    """bool (n,): the part to cut out, whole groups, as near as can be to `share` of each label's photographs.
+    """Choose whole groups with about `share` of each label's photographs.
 
-    A share of 1/5 is one fold of five, of 3/10 three folds of ten (scikit-learn's StratifiedGroupKFold).
+    A share of 1/5 is one fold of five, 3/10 are three folds of ten (scikit-learn's StratifiedGroupKFold).
+
+    Returns:
+        bool (n,), True for the photographs that are chosen.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
     taken, folds = _folds(share)
-    # no class needs a photograph in every fold, but scikit-learn refuses more folds than every class has photographs
+    # scikit-learn refuses more folds than the largest class has photographs
     possible = min(len(set(groups.tolist())), max(Counter(labels.tolist()).values(), default=0))
-    if possible < 2:  # the caller says so
+    if possible < 2:  # the caller raises an error
         return np.zeros(len(labels), bool)
     if possible < folds:
         folds = possible
         taken = min(max(1, round(share * folds)), folds - 1)
     wanted = {label: count * share for label, count in Counter(labels.tolist()).items()}
-    best, best_cost = np.zeros(len(labels), bool), np.inf
+    best = np.zeros(len(labels), bool)
+    best_cost = np.inf
     for attempt in range(max(1, min(_CANDIDATES, _FOLDS // folds))):
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed + attempt)
         with warnings.catch_warnings():
@@ -187,38 +208,41 @@ def _cut(labels: NDArray[np.int_], groups: NDArray[np.int_], share: float, seed:
             counts = Counter(labels[chosen].tolist())
             cost = sum(abs(counts[label] - goal) for label, goal in wanted.items())
             if cost < best_cost:
-                best, best_cost = chosen, cost
+                best = chosen
+                best_cost = cost
     return best
 
 
 def fold_numbers(labels: Sequence[int], groups: Sequence[Hashable], folds: int) -> list[int]:
-    """Divide photographs into folds of like size and mix of labels; a group is never divided.
+    """Divide photographs into folds of similar size and mix of labels; a group is never divided.
 
-    The folds depend on the photographs alone, so that recipes and seeds are compared on the same ones.
+    The folds depend only on the photographs, so that recipes and seeds are compared on the same folds.
 
     Args:
-        labels: class index a photograph.
-        groups: group a photograph.
-        folds: how many, at least 2.
+        labels: for each photograph the class index.
+        groups: for each photograph its group.
+        folds: number of folds, at least 2.
 
     Returns:
-        1 to `folds` a photograph.
+        For each photograph the number of its fold, 1 to `folds`.
 
     Raises:
-        KerasDrError: fewer groups than folds.
+        KerasDrError: there are too few groups, or too few photographs of every class.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    there = len(set(groups))
-    label_array, group_array = np.asarray(labels), np.unique(np.asarray(groups), return_inverse=True)[1]
+    group_count = len(set(groups))
+    label_array = np.asarray(labels)
+    group_array = np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = np.bincount(label_array)
-    if min(there, counts.max()) < folds:
+    if min(group_count, counts.max()) < folds:
         message = (
             f"There are too few patients or groups, or too few photographs of one class, for {folds} folds "
-            f"(patients or groups: {there}; photographs of the most frequent class: {counts.max()})."
+            f"(patients or groups: {group_count}; photographs of the most frequent class: {counts.max()})."
         )
         raise KerasDrError(message, "Choose fewer --folds.")
-    best, best_cost = np.zeros(len(label_array), int), np.inf
+    best = np.zeros(len(label_array), int)
+    best_cost = np.inf
     for attempt in range(_CANDIDATES):
         numbers = np.zeros(len(label_array), int)
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=attempt)
@@ -229,12 +253,13 @@ def fold_numbers(labels: Sequence[int], groups: Sequence[Hashable], folds: int) 
         mixes = [np.bincount(label_array[numbers == number], minlength=len(counts)) for number in range(1, folds + 1)]
         cost = np.abs(np.array(mixes) - counts / folds).sum()
         if cost < best_cost:
-            best, best_cost = numbers, cost
+            best = numbers
+            best_cost = cost
     return best.tolist()
 
 
 def _folds(share: float) -> tuple[int, int]:
-    """(folds taken, folds in all) whose quotient is near `share`; .04 is 1 of 25, .96 is 24 of 25."""
+    """Return (folds taken, folds in all) whose quotient is close to `share`: 1 of 25 for .04, 24 of 25 for .96."""
     if share < 0.1:
         return 1, round(1 / share)
     if share > 0.9:

@@ -16,7 +16,7 @@ from keras_dr.core.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-DIED = "the process died over it: a fault of the decoder, or memory ran out"
+DIED = "the worker process died: the decoder crashed, or memory ran out"
 _DEATHS = 8  # deaths in a row without a success between them, which the items cannot have caused
 
 

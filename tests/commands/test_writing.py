@@ -72,7 +72,10 @@ def test_predict_writes_what_the_ending_says(archive: Path, eyes: Path, tmp_path
     assert run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.json").exit_code == 0
     about = json.loads((tmp_path / "out.json").read_text())
     assert about["kind"] == "gradings" and about["counts"]["given"] == len(about["photographs"]) == 1
-    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.txt"), "none of the formats")
+    refused(
+        run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.txt"),
+        "one of the suffixes",
+    )
     words = ["predict", archive / "bundle", eyes / "a.png", "--engine", "ray", "--out", tmp_path / "out.xlsx"]
     refused(run(*words), "none of the formats")
 
@@ -105,7 +108,7 @@ def test_audit_and_show_replace_no_manifest(overwrite: list[str], archive: Path)
     before = manifest.read_bytes()
     refused(run("audit", archive / "set", "--out", manifest, *overwrite), "input")
     image_id = rows_of(manifest)[0]["image_id"]
-    refused(run("show", archive / "set", image_id, "--out", manifest, *overwrite), "none of the formats")
+    refused(run("show", archive / "set", image_id, "--out", manifest, *overwrite), "one of the suffixes")
     original = archive / "photographs" / rows_of(manifest)[0]["source"]
     refused(run("show", archive / "set", image_id, "--out", original, *overwrite), "")
     refused(
@@ -132,7 +135,7 @@ def test_a_comparison_replaces_no_file_but_its_own(archive: Path, tmp_path: Path
     (folder / "comparison.md").write_text("# 2 runs on 40 photographs of 20 patients\n")
     check_folder(folder, [])
     for other in (archive / "set", archive / "bundle"):
-        with pytest.raises(Exception, match=r"another result|inside|take the place"):
+        with pytest.raises(Exception, match=r"another result|inside|replace an input"):
             check_folder(other, [archive / "bundle"], overwrite=True)
     (tmp_path / "precious.csv").write_text("a")
     with pytest.raises(Exception, match="a file of that name"):

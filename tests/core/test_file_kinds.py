@@ -16,7 +16,7 @@ def workbook() -> bytes:
     return stream.getvalue()
 
 
-# a frame of 12 bits a sample, a scan, no table
+# a frame with 12 bits per sample, a scan, no table
 TWELVE_BITS = b"\xff\xd8\xff\xc1\0\x0b\x0c\0\x10\0\x10\1\1\x11\0"
 TWELVE_BITS += b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(40) + b"\xff\xd9"
 FILES = {
@@ -29,7 +29,7 @@ FILES = {
     "an Excel workbook": workbook(),
     "a table": b"image,grade\na.jpg,0\nb.jpg,3\n",
     "a text file": "Notes sur l'œil gauche.\n".encode(),
-    "a JPEG picture of 12 bits a sample": TWELVE_BITS,
+    "a JPEG picture with 12 bits per sample": TWELVE_BITS,
     "a PGM picture with samples up to 4095": b"P5\n4 4\n4095\n" + bytes(32),
     "a web page or an XML file": b"<!DOCTYPE html><html><body>Not found</body></html>",
 }

@@ -162,7 +162,7 @@ def test_grades_of_an_archive_are_grades(tmp_path: Path) -> None:
     arrays = {f"{split}_images": np.zeros((2, 28, 28), np.uint8) for split in ("train", "val", "test")}
     arrays |= {f"{split}_labels": np.array([[0], [7]]) for split in ("train", "val", "test")}
     np.savez(tmp_path / "retinamnist.npz", **arrays)
-    with pytest.raises(KerasDrError, match=r"train labels in .* hold 7, but grades are from 0 to 4"):
+    with pytest.raises(KerasDrError, match=r"train label in .* is 7, but grades are from 0 to 4"):
         read_records(tmp_path / "retinamnist.npz")
 
 
@@ -235,7 +235,7 @@ def write_set(folder: Path, manifest: str) -> Path:
     [
         ("\na,", "\n../images/a,", "lacks"),
         ("\na,", "\n/etc/passwd,", "lacks"),
-        ("\nb,", "\na,", "an image_id twice"),
+        ("\nb,", "\na,", "the same image_id"),
         ("train", "../../x", "a split that prepare never writes"),
         ("mild", "plague", "a label that prepare never writes"),
         ("patient_id", "patient", "the column patient_id once"),

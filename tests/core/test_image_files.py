@@ -66,8 +66,8 @@ def test_what_is_passed_over_is_counted_and_named(folder: Path) -> None:
         "with the suffix .txt": 1,
         APPLE_DOUBLE: 1,
         "hidden": 1,
-        "without a suffix, and no image by their content": 1,
-        "linked as a folder, not followed": 1,
+        "without a suffix or the content of an image": 1,
+        "linked and not followed (folders)": 1,
     }
     assert skipped.lines()[0] == "2 with the suffix .gif (c.gif, d.gif)"
 
@@ -101,7 +101,7 @@ def test_a_list_of_another_dialect_names_photographs_with_or_without_suffix(fold
 
 def test_a_list_without_a_header_is_told_so(folder: Path) -> None:
     (folder / "list.csv").write_text("a.jpg\nb.png\n")
-    with pytest.raises(KerasDrError, match=r"first line .* is a photograph already"):
+    with pytest.raises(KerasDrError, match=r"first line .* names a photograph"):
         list(find_images([folder / "list.csv"]))
 
 

@@ -21,7 +21,7 @@ def put(file: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("name", ["graded.txt", "graded", "graded.xls", "graded.CSVX"])
 def test_an_ending_that_is_no_format_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match="none of the formats"):
+    with pytest.raises(KerasDrError, match="must have one of the suffixes"):
         check_output(tmp_path / name, (".csv", ".json"))
 
 
@@ -35,7 +35,7 @@ def test_an_input_is_never_replaced(overwrite: bool, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(photograph)
     (tmp_path / "hard.csv").hardlink_to(photograph)
     for name in ("list.csv", "link.csv", "hard.csv", "../" + tmp_path.name + "/list.csv"):
-        with pytest.raises(KerasDrError, match="take the place of an input"):
+        with pytest.raises(KerasDrError, match="replace an input"):
             check_output(tmp_path / name, (".csv",), inputs=[photograph], known=lambda _: True, overwrite=overwrite)
 
 
@@ -89,7 +89,7 @@ def test_a_picture_is_known_by_its_note_and_keeps_its_pixels(tmp_path: Path) -> 
 
 def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(KerasDrError, match="a folder of that name"):
+    with pytest.raises(KerasDrError, match="is an existing folder"):
         check_output(tmp_path / "a.csv", (".csv",), overwrite=True)
     with pytest.raises(KerasDrError, match="there is no folder"):
         check_output(tmp_path / "none" / "a.csv", (".csv",))

@@ -14,7 +14,7 @@ OLD = Preprocessing.from_dict({"size": 32, "enhance": "none", "fundus": "none"})
 
 
 def deep(largest: int, suffix: str = ".png") -> bytes:
-    """A file of sixteen bits a sample, grey, from 0 to `largest`."""
+    """A grey file with sixteen bits per sample, from 0 to `largest`."""
     return encode(np.linspace(0, largest, 32 * 32).astype(np.uint16).reshape(32, 32), suffix)
 
 

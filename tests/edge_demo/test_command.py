@@ -73,13 +73,13 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        (["--json", "photographs/a.jpg"], "none of the formats"),
+        (["--json", "photographs/a.jpg"], "must have one of the suffixes"),
         (["--heatmap", "photographs/a.jpg"], "there is a file of that name"),
         (["--json", "bundle/bundle.json"], "inside bundle, an input"),
         (["--csv", "bundle/new.csv"], "inside bundle, an input"),
-        (["--csv", "r.x"], "none of the formats"),
+        (["--csv", "r.x"], "must have one of the suffixes"),
         (["--json", "maps.json", "--heatmap", "maps.json"], "the folder of the heat maps"),
-        (["--csv", "folder.csv"], "a folder of that name"),
+        (["--csv", "folder.csv"], "is an existing folder"),
     ],
 )
 def test_cli_a_result_never_replaces_anything_else(

@@ -97,7 +97,7 @@ def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: 
 
 
 def test_an_error_in_the_measuring_process_comes_back(bundle_folder: Path) -> None:
-    with pytest.raises(KerasDrError, match="no decoder here reads as a photograph"):
+    with pytest.raises(KerasDrError, match="no decoder here can read as a photograph"):
         profiler.profile(bundle_folder, ["int8"], [1], b"no image", repeats=1)
 
 

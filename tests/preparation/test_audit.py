@@ -34,35 +34,35 @@ def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture(scope="module")
-def found(home: PreparedSet, external: PreparedSet) -> Audit:
+def result(home: PreparedSet, external: PreparedSet) -> Audit:
     return audit([home, external])
 
 
 def test_one_clean_set_has_no_copies(home: PreparedSet) -> None:
-    found = audit([home])
-    assert found.copies == () and found.leaks == 0 and "No test photograph" in audit_text(found, 9)
+    result = audit([home])
+    assert result.copies == () and result.leaks == 0 and "No test photograph" in audit_text(result, 9)
 
 
-def test_copies_across_sets_are_found_however_prepared(found: Audit) -> None:
-    assert found.photographs == 120
-    assert found.counts["duplicate_groups"] == found.counts["near_duplicates"] == 60
-    assert found.counts["conflicting_groups"] == 1
+def test_copies_across_sets_are_found_however_prepared(result: Audit) -> None:
+    assert result.photographs == 120
+    assert result.counts["duplicate_groups"] == result.counts["near_duplicates"] == 60
+    assert result.counts["conflicting_groups"] == 1
 
 
-def test_shared_sides_and_leaks_are_counted(found: Audit, home: PreparedSet, external: PreparedSet) -> None:
+def test_shared_sides_and_leaks_are_counted(result: Audit, home: PreparedSet, external: PreparedSet) -> None:
     splits = [{row["image_id"]: row["split"] for row in data.rows} for data in (home, external)]
     pairs = [tuple(sorted((("small", one), ("external", splits[1][name])))) for name, one in splits[0].items()]
-    assert found.shared == {pair: pairs.count(pair) for pair in sorted(set(pairs))}
+    assert result.shared == {pair: pairs.count(pair) for pair in sorted(set(pairs))}
     leaks = sum("test" in (one, splits[1][name]) and one != splits[1][name] for name, one in splits[0].items())
-    assert found.leaks == leaks > 0
+    assert result.leaks == leaks > 0
 
 
-def test_text_names_leaks_and_says_what_it_left_out(found: Audit) -> None:
-    text = audit_text(found, 4)
-    assert "LEAK" in text and "and 116 more" in text and f"{found.leaks} test photographs" in text
+def test_text_names_leaks_and_says_what_it_left_out(result: Audit) -> None:
+    text = audit_text(result, 4)
+    assert "LEAK" in text and "and 116 more" in text and f"{result.leaks} test photographs" in text
 
 
-def test_the_list_is_written(found: Audit, tmp_path: Path) -> None:
-    write_copies(tmp_path / "copies.csv", found)
+def test_the_list_is_written(result: Audit, tmp_path: Path) -> None:
+    write_copies(tmp_path / "copies.csv", result)
     lines = (tmp_path / "copies.csv").read_text().splitlines()
     assert len(lines) == 121 and lines[0] == "image_id,set,split,grade,kind,conflict,leak,copy_of"

@@ -12,7 +12,7 @@ from keras_dr.synthetic.photographs import synthesise
 
 
 def deep_set(folder: Path, shift: int) -> Path:
-    """Twenty photographs of 16 bits a sample whose largest is 255 << shift."""
+    """Twenty photographs with 16 bits per sample whose largest is 255 << shift."""
     folder.mkdir()
     lines = ["image,grade"]
     for number in range(20):

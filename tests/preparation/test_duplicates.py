@@ -10,9 +10,9 @@ from keras_dr.core.preprocessing import Preprocessing, prepare_image, read_photo
 from keras_dr.preparation.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
-    bits_apart,
     copy_square,
     count_copies,
+    differing_bits,
     group_copies,
     list_copies,
     mirrored_hash,
@@ -48,14 +48,14 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_copy_is_recognised(copy: str) -> None:
     original, other = prepare_image(encode(EYES[0]), SPEC), COPIES[copy](EYES[0])
-    assert bits_apart(perceptual_hash(original), perceptual_hash(other)) <= MOST_BITS / 2
+    assert differing_bits(perceptual_hash(original), perceptual_hash(other)) <= MOST_BITS / 2
     assert signature(original) @ signature(other) > LEAST_CORRELATION + 0.04
 
 
 def test_the_eyes_of_a_patient_are_no_copies() -> None:
     left, right = (prepare_image(encode(image), SPEC) for image in EYES)
     for other in (right, np.ascontiguousarray(left[:, ::-1])):
-        assert bits_apart(perceptual_hash(left), perceptual_hash(other)) > MOST_BITS
+        assert differing_bits(perceptual_hash(left), perceptual_hash(other)) > MOST_BITS
         assert signature(left) @ signature(other) < LEAST_CORRELATION - 0.1
 
 
@@ -63,7 +63,7 @@ def test_the_eyes_of_a_patient_are_no_copies() -> None:
 def test_the_hash_depends_on_neither_the_prepared_size_nor_the_enhancement(spec: Preprocessing) -> None:
     squares = [copy_square(read_photograph(encode(EYES[0], ".jpg"), chosen)) for chosen in (SPEC, spec)]
     first, second = (perceptual_hash(square) for square in squares if square is not None)
-    assert bits_apart(first, second) <= 8
+    assert differing_bits(first, second) <= 8
 
 
 @pytest.mark.parametrize(("width", "known"), [(62, False), (66, True)])
@@ -79,14 +79,14 @@ def test_a_photograph_without_a_hash_is_a_copy_by_its_pixels_alone() -> None:
 def test_a_mirrored_photograph_is_a_copy() -> None:
     images = [prepared(EYES[0]), prepared(np.ascontiguousarray(EYES[0][:, ::-1]), 75), prepared(EYES[1])]
     hashes = [perceptual_hash(image) for image in images]
-    assert bits_apart(hashes[0], hashes[1]) > MOST_BITS
+    assert differing_bits(hashes[0], hashes[1]) > MOST_BITS
     assert group_copies("abc", hashes, images.__getitem__) == [0, 0, 1]
 
 
 def test_hash_and_signature_of_the_mirror_image_are_those_of_the_mirrored_image() -> None:
     image = prepare_image(encode(EYES[0]), Preprocessing(64))
     mirrored = np.ascontiguousarray(image[:, ::-1])
-    assert bits_apart(mirrored_hash(perceptual_hash(image)), perceptual_hash(mirrored)) <= 1
+    assert differing_bits(mirrored_hash(perceptual_hash(image)), perceptual_hash(mirrored)) <= 1
     assert mirrored_signature(signature(image)) @ signature(mirrored) == pytest.approx(1, abs=1e-5)
 
 

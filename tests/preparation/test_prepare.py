@@ -90,7 +90,7 @@ def test_one_class_alone_in_training_is_refused(photographs: Path, tmp_path: Pat
         row["split"] = "train" if row["grade"] == "1" else "test"
     rows[0]["split"], rows[1]["split"] = "val", "val"
     (source / "labels.csv").write_bytes(encode_csv(tuple(rows[0]), rows))
-    with pytest.raises(KerasDrError, match="of the class mild alone"):
+    with pytest.raises(KerasDrError, match="are all of the class mild"):
         prepare(source, tmp_path / "set")
     assert not (tmp_path / "set").exists()
 

@@ -97,7 +97,7 @@ def test_a_full_disk_is_told_and_prepare_goes_on_once_there_is_room(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(KerasDrError, match=r"room on the disk.*goes on from here"):
+    with pytest.raises(KerasDrError, match=r"room on the disk.*continues from here"):
         prepare(photographs, tmp_path / "again")
     assert not (tmp_path / "again").exists()
     monkeypatch.undo()
