@@ -16,7 +16,7 @@ class KerasDrError(Exception):
 
     Attributes:
         message: whole sentences that say what is wrong, with the values.
-        remedy: whole sentences that say what to do; "" where nothing can be said.
+        remedy: whole sentences that say what to do; "" if nothing can be done.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:

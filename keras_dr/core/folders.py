@@ -209,7 +209,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
 
 
 def interrupted_plan(target: Path) -> Any:
-    """The plan of the interrupted call that left a folder growing to become `target`; None where there is none."""
+    """Return the plan of an interrupted call that was writing `target`; None if there is no such call."""
     growing = partial_folder(target)
     try:
         return json.loads(growing.with_name(f"{growing.name}.json").read_bytes()) if growing.is_dir() else None

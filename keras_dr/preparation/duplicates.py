@@ -36,7 +36,7 @@ from keras_dr.core.preprocessing import COPY_SIDE, Photograph, Preprocessing, pr
 from keras_dr.preparation.splits import group_photographs
 
 MOST_BITS = 40  # of 256; pairs whose hashes differ in at most so many bits are compared pixel by pixel
-MOST_BITS_UNSEEN = 32  # the same for pairs whose images are not `comparable`, whose hashes alone decide
+MOST_BITS_UNSEEN = 32  # the same for pairs whose images are not `comparable`, so that only the hashes decide
 LEAST_CORRELATION = 0.88
 COLUMNS = ("group_id", "copy_of", "image_id", "split", "grade", "kind", "conflict")
 _BITS = 256

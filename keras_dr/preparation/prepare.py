@@ -119,7 +119,7 @@ def prepare(
         target: the folder to write.
         dataset: the name of the data set's adapter (a key of `DATASETS`); "auto" recognises it.
         task: the classes to tell apart: "icdr" (five grades), "icdr-ungradable", "referable" (grade 2 and above), or
-            "classes" as the data set names them; "auto" is "icdr", or "classes" where there are no grades.
+            "classes" as the data set names them; "auto" is "icdr", or "classes" if there are no grades.
         options: what you say about the source, such as its columns and classes; by default everything is recognised.
         size: side of the prepared square in pixels, 28 to 1024.
         enhance: "none", "clahe", "green", "ben-graham", or several joined by "+".

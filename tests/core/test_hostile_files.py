@@ -1,4 +1,4 @@
-"""Files made to do harm are refused with a message: bombs, names that lead out, code in data."""
+"""Harmful files are refused with a message: bombs, names that lead out of the folder, code in data."""
 
 import io
 import json
@@ -208,7 +208,7 @@ def test_transparency_is_blended_in_every_strip() -> None:
 
 @pytest.fixture
 def small_set(tmp_path: Path) -> Path:
-    """A Prepared set of two photographs whose hash is made to fit whatever the test writes."""
+    """A Prepared set of two photographs; `write_set` stores the right hash of the manifest that a test writes."""
     rows = [
         dict.fromkeys(prepared_set.COLUMNS, "") | {"image_id": name, "split": "train", "label": "mild"} for name in "ab"
     ]

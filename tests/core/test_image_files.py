@@ -1,4 +1,4 @@
-"""keras_dr.core.image_files: which images are found, and in which order."""
+"""keras_dr.core.image_files: the images in folders and lists, and their order."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, find_images, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, find_images, walk_files, walk_images
 
 
 @pytest.fixture
@@ -19,12 +19,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def test_a_folder_gives_what_lies_in_it_and_below_sorted(folder: Path) -> None:
+def test_images_in_a_folder_and_below_are_sorted(folder: Path) -> None:
     names = ["a.jpg", "a/z.JPG", "a/deep/x.webp", "a-b/c.tif", "b.png"]
     assert list(find_images([folder])) == sorted(folder / name for name in names)
 
 
-def test_a_folder_that_cannot_be_read_is_told_or_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_down_to_a_depth_in_the_folders_that_are_entered(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "a")
+    names = [".hidden.png", "a/z.JPG", "a.jpg", "b.png", "link/z.JPG", "note.txt"]
+    assert list(walk_files(folder, 1, enter=lambda name: name != "a-b")) == [folder / name for name in names]
+
+
+def test_a_folder_that_cannot_be_read_is_refused_or_skipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def scan(path: Path) -> Any:
         if Path(path).name == "a":
             raise PermissionError(13, "Permission denied")
@@ -85,7 +91,7 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_its_own_predictions_are_a_list(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written elsewhere, with paths from the folder where the command was given."""
+    """A list in another folder, with paths relative to the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     file = tmp_path / "results" / "predictions.csv"

@@ -1,4 +1,4 @@
-"""Nothing is replaced that the same command did not write for the same purpose, and no input ever."""
+"""A file is replaced only if the same command wrote it for the same purpose; inputs are never replaced."""
 
 import json
 from pathlib import Path

@@ -73,7 +73,7 @@ FULL_SIZE = SHARED / "idrid_fullres"
 
 
 def difference(data: bytes, spec: Preprocessing) -> float:
-    """Mean absolute grey levels between the prepared image and the one that a full decode gives."""
+    """Return the mean absolute difference in grey levels between the prepared image and that of a full decode."""
     pixels = decode_rgb(data)
     full = prepare_photograph(Photograph(pixels, 1, pixels.shape[:2], find_fundus(pixels)), spec)[0]
     return float(np.abs(prepare_image(data, spec).astype(int) - full).mean())

@@ -88,8 +88,8 @@ def test_one_fundus_is_one(seed: int) -> None:
     labelled = cv2.putText(image.copy(), "OD 17", (300, 290), cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 3)
     cut = image[60:240]
     boxed = cv2.rectangle(image.copy(), (0, 0), (90, 60), (250, 250, 250), -1)
-    for one in (image, labelled, cut, boxed):
-        finding = examine(one)
+    for variant in (image, labelled, cut, boxed):
+        finding = examine(variant)
         assert not finding.several and (finding.widen, finding.heighten) == (1, 1)
 
 
@@ -111,7 +111,7 @@ def test_an_ellipse_becomes_a_circle_again(width: int, height: int) -> None:
     across = squashed.stretched[1] / 640
     assert squashed.stretched[0] / 480 == pytest.approx(across, rel=0.02)
     assert squashed.fundus.radius / across == pytest.approx(whole.fundus.radius, rel=0.02)
-    images = [prepare_photograph(one, spec)[0].astype(int) for one in (squashed, whole)]
+    images = [prepare_photograph(photograph, spec)[0].astype(int) for photograph in (squashed, whole)]
     assert np.abs(images[0] - images[1]).mean() < 3
 
 
@@ -135,11 +135,11 @@ def test_idrid_squashed_to_a_square() -> None:
     spec = Preprocessing(224)
     for file in sorted(IDRID.glob("*.jpg"))[:12]:
         image = decode_rgb(file.read_bytes())
-        whole, squashed = (read_photograph(encode(one), spec) for one in (image, squash(image, 712, 712)))
+        whole, squashed = (read_photograph(encode(pixels), spec) for pixels in (image, squash(image, 712, 712)))
         assert squashed.stretched and squashed.fundus and whole.fundus
         scale = image.shape[0] / squashed.stretched[0]
         assert squashed.fundus.radius * scale == pytest.approx(whole.fundus.radius, rel=0.02)
-        images = [prepare_photograph(one, spec)[0].astype(int) for one in (squashed, whole)]
+        images = [prepare_photograph(photograph, spec)[0].astype(int) for photograph in (squashed, whole)]
         assert np.abs(images[0] - images[1]).mean() < 3
 
 

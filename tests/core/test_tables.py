@@ -1,4 +1,4 @@
-"""keras_dr.core.tables: one table, however it was saved."""
+"""keras_dr.core.tables: a table is read equally in every dialect and encoding."""
 
 from pathlib import Path
 

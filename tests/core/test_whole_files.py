@@ -1,4 +1,4 @@
-"""A file that ends within its picture is refused by the decoder itself, wherever it was cut; a whole one never is."""
+"""The decoder refuses a file that is truncated anywhere within its picture, and never refuses a whole file."""
 
 import io
 
@@ -30,7 +30,7 @@ def with_options(*options: int) -> bytes:
 
 
 def thumbnailed() -> bytes:
-    """With an APP1 segment that holds a whole JPEG, as EXIF thumbnails do, end mark included."""
+    """Return a JPEG with an APP1 segment that holds a whole JPEG with its end mark, as EXIF thumbnails do."""
     inner = saved("JPEG", progressive=True)
     return b"\xff\xd8\xff\xe1" + (len(inner) + 2).to_bytes(2, "big") + inner + saved("JPEG")[2:]
 
@@ -47,7 +47,7 @@ JPEGS = {
     "inks subsampled": saved("JPEG", "CMYK", subsampling=2),  # a layout that TurboJPEG does not know
     "thumbnail": thumbnailed(),
     "turned": with_exif(saved("JPEG"), 6),
-    EXTRANEOUS: saved("JPEG")[:-2] + b"\0\1\2\3" + JPEG_END,  # which libjpeg warns of, and does no harm
+    EXTRANEOUS: saved("JPEG")[:-2] + b"\0\1\2\3" + JPEG_END,  # libjpeg warns of it, but it does no harm
 }
 PNGS = {
     "png": saved("PNG"),
@@ -92,8 +92,8 @@ def test_a_file_without_one_of_its_colours_is_refused() -> None:
     data = JPEGS["baseline"]
     start = data.index(b"\xff\xda") + 4
     assert data[start] == 3 and jpeg.has_several_scans(data, 3) is False
-    one = data[:start] + b"\1" + data[start + 1 :]
-    assert jpeg.has_several_scans(one, 3)
+    incomplete = data[:start] + b"\1" + data[start + 1 :]
+    assert jpeg.has_several_scans(incomplete, 3)
 
 
 @pytest.mark.parametrize("interval", [1, 4])

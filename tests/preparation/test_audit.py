@@ -20,7 +20,7 @@ def home(prepared_folder: Path) -> PreparedSet:
 
 @pytest.fixture(scope="module")
 def external(home: PreparedSet, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
-    """The same photographs re-encoded and enhanced, in other splits, one with another grade."""
+    """The same photographs, re-encoded, enhanced and in other splits; one of them has another grade."""
     folder = tmp_path_factory.mktemp("external")
     source = Path(shutil.copytree(photographs, folder / "source"))
     for file in (source / "images").iterdir():
@@ -51,9 +51,9 @@ def test_copies_across_sets_are_found_however_prepared(result: Audit) -> None:
 
 def test_shared_sides_and_leaks_are_counted(result: Audit, home: PreparedSet, external: PreparedSet) -> None:
     splits = [{row["image_id"]: row["split"] for row in data.rows} for data in (home, external)]
-    pairs = [tuple(sorted((("small", one), ("external", splits[1][name])))) for name, one in splits[0].items()]
+    pairs = [tuple(sorted((("small", split), ("external", splits[1][name])))) for name, split in splits[0].items()]
     assert result.shared == {pair: pairs.count(pair) for pair in sorted(set(pairs))}
-    leaks = sum("test" in (one, splits[1][name]) and one != splits[1][name] for name, one in splits[0].items())
+    leaks = sum("test" in (split, splits[1][name]) and split != splits[1][name] for name, split in splits[0].items())
     assert result.leaks == leaks > 0
 
 

@@ -99,7 +99,7 @@ def test_near_pairs_are_those_of_a_plain_comparison() -> None:
     rng = np.random.default_rng(0)
     bits = rng.random((40, 256)) < 0.5
     bits[7], bits[30] = bits[3], bits[9]
-    bits[7, :40] ^= True  # 40 bits apart, as far as is near
+    bits[7, :40] ^= True  # 40 bits differ, the most that counts as near
     bits[30, :41] ^= True
     hashes = [np.packbits(row).tobytes().hex() for row in bits]
     expected = [(i, j) for i in range(40) for j in range(i + 1, 40) if (bits[i] != bits[j]).sum() <= 40]
@@ -130,7 +130,7 @@ def test_copies_of_copies_share_a_number_and_identical_pixels_need_no_look() -> 
 def test_images_enhanced_in_different_ways_are_told_by_the_hash_alone() -> None:
     first = "0" * 64
     near, far = f"{2**32 - 1:064x}", f"{2**33 - 1:064x}"
-    assert group_copies("abc", [first, near, far[::-1]], lambda index: 1 / 0, lambda one, other: False) == [0, 0, 1]
+    assert group_copies("abc", [first, near, far[::-1]], lambda index: 1 / 0, lambda first, second: False) == [0, 0, 1]
 
 
 def test_list_tells_identical_from_near_and_conflicts() -> None:

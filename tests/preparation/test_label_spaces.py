@@ -1,4 +1,4 @@
-"""Label spaces from the photographs to the figures: what is left out, what has no positive class, what has no grade."""
+"""Label spaces from the photographs to the figures: ungradable photographs, no positive class, no grades."""
 
 import csv
 import json
@@ -157,7 +157,7 @@ def test_a_grader_is_explained_on_a_set_without_grades(ungraded: Path, run_folde
     run = Run.load(run_folder)
     data = run.prepared_set(ungraded).split("test")
     scores = explain_split(run.model(), data, tmp_path / "explained", ExplanationOptions(2, score_all=False))
-    assert {one["correct"] for one in scores["photographs"]} == {None}
+    assert {photograph["correct"] for photograph in scores["photographs"]} == {None}
     assert scores["summary"]["grad-cam"]["share_on_lesions"]["n"] > 0
 
 

@@ -96,7 +96,7 @@ def test_one_class_alone_in_training_is_refused(photographs: Path, tmp_path: Pat
 
 
 def noise(folder: Path, size: int) -> Path:
-    """An .npz file of grey noise, without anything round."""
+    """An .npz file of grey noise, which shows nothing round."""
     rng, arrays = np.random.default_rng(0), {}
     for split, count in (("train", 12), ("val", 4), ("test", 4)):
         arrays[f"{split}_images"] = rng.integers(0, 256, (count, size, size), np.uint8)

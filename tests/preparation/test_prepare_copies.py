@@ -24,7 +24,7 @@ def test_identical_photographs_share_a_group_and_a_side(photographs: Path, tmp_p
 
 @pytest.fixture
 def leaky(photographs: Path, tmp_path: Path) -> Path:
-    """The photographs with official splits; test holds a copy of a training photograph, and a re-encoded one."""
+    """The photographs with official splits; test has a copy and a re-encoded copy of training photographs."""
     source = copied(photographs, tmp_path)
     rows = read_csv(source / "labels.csv")
     for number, row in enumerate(rows):

@@ -24,9 +24,9 @@ def test_interrupted_prepare_goes_on_and_ends_with_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         prepare(photographs, tmp_path / "again", progress=stop)
     assert not (tmp_path / "again").exists()
-    seen: list[int] = []
-    prepare(photographs, tmp_path / "again", progress=lambda done, total: seen.append(done))
-    assert seen[0] == 26
+    counts: list[int] = []
+    prepare(photographs, tmp_path / "again", progress=lambda done, total: counts.append(done))
+    assert counts[0] == 26
     assert content(tmp_path / "again") == content(prepared_folder)
 
 
@@ -41,9 +41,9 @@ def test_a_photograph_that_changed_since_the_interruption_is_read_again(photogra
     images = sorted((source / "images").iterdir())
     image = cv2.imread(str(images[3]))
     cv2.imwrite(str(images[3]), image[:, ::-1])
-    seen: list[int] = []
-    prepare(source, tmp_path / "again", progress=lambda done, total: seen.append(done))
-    assert seen[0] == 25
+    counts: list[int] = []
+    prepare(source, tmp_path / "again", progress=lambda done, total: counts.append(done))
+    assert counts[0] == 25
     prepare(source, tmp_path / "fresh")
     assert content(tmp_path / "again") == content(tmp_path / "fresh")
 

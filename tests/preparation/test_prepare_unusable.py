@@ -91,7 +91,7 @@ def test_a_truncated_jpeg_is_listed(ending: bytes, photographs: Path, tmp_path: 
 
 
 class Killer(type(Path())):
-    """A photograph that takes the process that reads it along."""
+    """A photograph that kills the process that reads it."""
 
     def read_bytes(self) -> bytes:
         os.kill(os.getpid(), signal.SIGKILL)

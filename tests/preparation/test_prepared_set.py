@@ -40,8 +40,8 @@ def test_masks_follow_the_photograph(prepared_folder: Path, photographs: Path) -
     scale = SIZE / (2 * float(row["fundus_radius"]))
     expected = [(x - float(row["fundus_x"])) * scale + SIZE / 2, (y - float(row["fundus_y"])) * scale + SIZE / 2]
     rows, columns = np.mgrid[:SIZE, :SIZE]
-    found = [(disc * columns).sum() / disc.sum() + 0.5, (disc * rows).sum() / disc.sum() + 0.5]
-    assert found == pytest.approx(expected, abs=0.6)
+    centre = [(disc * columns).sum() / disc.sum() + 0.5, (disc * rows).sum() / disc.sum() + 0.5]
+    assert centre == pytest.approx(expected, abs=0.6)
     assert disc.sum() == pytest.approx((original > 0).sum() * scale**2, rel=0.05)
 
 

@@ -1,4 +1,4 @@
-"""What `prepare` says of copies in the real data sets at hand, against counts that share no code with it."""
+"""Copies in the real data sets, compared with counts that do not use the code of `prepare`."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from keras_dr.datasets import read_records
 from keras_dr.preparation.prepare import prepare_records
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SHARED.is_dir(), reason="the real data sets are not at hand")]
-Sides = dict[str, list[str]]  # hash of the published pixels -> the splits in which it lies
+Sides = dict[str, list[str]]  # hash of the published pixels -> the splits of their photographs
 
 
 def idrid(folder: Path) -> Sides:
@@ -57,11 +57,11 @@ def test_copies_and_leaks_are_those_of_an_independent_count(
     about = prepare_records(records, SHARED / source, tmp_path / "set", Preprocessing(size), dataset=name)
     sides = count(SHARED / source)
     judged = [
-        (found, max(("train", "val", "test").index(side or "train") for side in found)) for found in sides.values()
+        (splits, max(("train", "val", "test").index(side or "train") for side in splits)) for splits in sides.values()
     ]
-    assert about["duplicates"] == sum(len(found) - 1 for found in sides.values()) == copies
+    assert about["duplicates"] == sum(len(splits) - 1 for splits in sides.values()) == copies
     leaking = sum(
-        sum(("train", "val", "test").index(side or "train") < most for side in found) for found, most in judged
+        sum(("train", "val", "test").index(side or "train") < most for side in splits) for splits, most in judged
     )
     assert about["leaks"] == leaking == leaks
     if source == "idrid":

@@ -1,4 +1,4 @@
-"""keras_dr.workers.processes: every item gets its result, and a process that dies costs its own item alone."""
+"""keras_dr.workers.processes: every item gets its result, except those over which a process died."""
 
 import os
 
