@@ -130,9 +130,11 @@ def unfamiliar(row: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:
 
 def _beyond(row: Mapping[str, Any], limits: Limits, words: Mapping[tuple[str, int], str]) -> list[str]:
     """Return the words for the limits that a row's measures lie beyond."""
-    said = []
+    beyond = []
     for (name, side), word in words.items():
-        value, limit = float(row[name]), limits[name][side]
-        if value > limit if side else value < limit:
-            said.append(word)
-    return said
+        value = float(row[name])
+        limit = limits[name][side]
+        is_beyond = value > limit if side else value < limit
+        if is_beyond:
+            beyond.append(word)
+    return beyond

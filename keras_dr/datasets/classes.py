@@ -204,8 +204,8 @@ def _known_positive(classes: Sequence[str]) -> tuple[int, ...]:
         return tuple(index for index, grade in enumerate(grades) if REFERABLE_FROM <= grade < UNGRADABLE)
     pair = positive_of_two(*classes) if len(classes) == 2 else None
     if pair is None:
-        message = f"The names of the classes {', '.join(classes)} do not show which of them are positive, so that the "
-        message += "patient is referred to an ophthalmologist."
+        message = f"The names of the classes {', '.join(classes)} do not show which of them are positive. Patients "
+        message += "with a positive class are referred to an ophthalmologist."
         raise KerasDrError(message, "Name them: --positive CLASS,..., or --positive none.")
     return (list(classes).index(pair),)
 
