@@ -85,7 +85,7 @@ def test_show_writes_a_picture(prepared_folder: Path, tmp_path: Path) -> None:
     [
         (("prepare", "nowhere", "x"), "no folder or file"),
         (("prepare", ".", "x", "--size", "9"), "image size"),
-        (("prepare", ".", "x", "--task", "five"), "no task 'five'; there are"),
+        (("prepare", ".", "x", "--task", "five"), "no task 'five'. Known are"),
         (("prepare", ".", "x", "--engine", "dask"), "is not one of local, ray"),
         (("train", "nowhere", "x"), "does not exist"),
         (("audit", "nowhere"), "cli.py prepare"),

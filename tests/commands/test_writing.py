@@ -89,7 +89,7 @@ def test_predict_replaces_no_input(overwrite: list[str], archive: Path, eyes: Pa
         refused(run("predict", archive / "bundle", listed, "--out", file, *overwrite), "an input of this command")
         assert file.read_bytes() == before
     before = (eyes / "a.png").read_bytes()
-    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", eyes / "a.png", *overwrite), "formats")
+    refused(run("predict", archive / "bundle", eyes / "a.png", "--out", eyes / "a.png", *overwrite), "suffixes")
     assert (eyes / "a.png").read_bytes() == before
 
 
