@@ -1,4 +1,4 @@
-"""Heat maps that are finer than the feature map, made with the weights that the grader has.
+"""Heat maps that are finer than the feature map, made with the unchanged weights of the grader.
 
 A map of 7 x 7 divides a photograph into 49 blocks of 2 % each, while a microaneurysm covers less than .08 % of it.
 """

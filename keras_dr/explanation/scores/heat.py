@@ -1,4 +1,4 @@
-"""How much of a heat map lies where it should. A figure that a photograph does not have is None or left out.
+"""How much of a heat map lies where it should. A score that a photograph does not have is None or left out.
 
 Shares of heat are the "relevance mass accuracy" of Arras, Osman and Samek, "CLEVR-XAI", Information Fusion 81, 2022,
 equation 2: the heat within a region divided by all heat.
@@ -20,7 +20,7 @@ from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.preparation.prepared_set import PreparedSet
 
 OPTIC_DISC = "optic_disc"  # a healthy landmark; every other mask is a lesion
-LESIONS = "lesions"  # of all kinds together; where they overlap, a pixel counts once
+LESIONS = "lesions"  # all kinds together; a pixel where kinds overlap counts once
 BASELINES = ("uniform", "centred Gaussian")
 Scores = dict[str, float | None]
 Masks = Mapping[str, NDArray[np.floating]]
@@ -42,8 +42,8 @@ class MapScores:
 def baseline(name: str, size: int) -> NDArray[np.float32]:
     """A map that does not depend on the photograph, float32 (size, size), 0..1.
 
-    "uniform" is the same everywhere. "centred Gaussian", with a standard deviation of a quarter of the side, is what
-    the habit of placing the interesting part in the middle would explain (Judd, Durand and Torralba,
+    "uniform" is the same everywhere. "centred Gaussian" has a standard deviation of a quarter of the side; its scores
+    show how much the habit of placing the interesting part in the middle would explain (Judd, Durand and Torralba,
     MIT-CSAIL-TR-2012-001).
     """
     if name == "uniform":
@@ -92,7 +92,7 @@ def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: 
 
 
 def _lesion_masks(shape: tuple[int, ...], masks: Masks) -> dict[str, NDArray[np.floating]]:
-    """The masks of lesions by kind, that of all kinds together first; {} if there are none."""
+    """The masks of lesions by kind, with the mask of all kinds together first; {} if there are none."""
     for name, mask in masks.items():
         if mask.shape != shape:
             raise KerasDrError(
@@ -143,7 +143,7 @@ def overlap_scores(map_scores: MapScores, thresholds: Mapping[str, float]) -> Sc
 
 
 def summarise(rows: Sequence[Scores], seed: int = 42) -> dict[str, dict[str, Any]]:
-    """Each score over n photographs, ready for JSON: score -> what `describe` returns for those that have it."""
+    """Each score over all photographs that have it, ready for JSON: score -> the result of `describe`."""
     names = dict.fromkeys(name for row in rows for name in row)
     summary = {}
     for name in names:
@@ -178,7 +178,7 @@ Thresholds = dict[str, dict[str, float]]  # method or baseline -> lesion kind ->
 
 
 def score_maps(data: PreparedSet, index: int, maps: Mapping[str, NDArray[np.floating]]) -> dict[str, MapScores]:
-    """The scores of one photograph's maps, float (h, w), as the overlay shows them, and those of the baselines.
+    """The scores of one photograph's maps, float (h, w), as the overlay shows them, and of the baselines.
 
     Raises:
         KerasDrError: a mask cannot be read, or its size is not that of the photograph.
@@ -208,7 +208,7 @@ def find_thresholds(photographs: Sequence[Mapping[str, MapScores]]) -> Threshold
     """For each method and baseline, the thresholds at which it overlaps best with the lesions of these photographs.
 
     Args:
-        photographs: what `score_maps` returns, for each photograph.
+        photographs: the result of `score_maps` for each photograph.
     """
     methods = dict.fromkeys(method for map_scores in photographs for method in map_scores)
     return {method: choose_thresholds([map_scores[method] for map_scores in photographs]) for method in methods}
