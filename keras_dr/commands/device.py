@@ -32,10 +32,12 @@ def export(
 
     read_manifest(run, "run")  # a missing run and an existing bundle are reported before TensorFlow starts
     check_target(bundle, "bundle", overwrite)
-    known = list(ParityLimits.model_fields)
-    unknown = [name for name in variants.split(",") if name not in known]
+    known_variants = list(ParityLimits.model_fields)
+    unknown = [name for name in variants.split(",") if name not in known_variants]
     if unknown:
-        raise KerasDrError(f"The variant {unknown[0]!r} is not one of {', '.join(known)}.", "Correct --variants.")
+        raise KerasDrError(
+            f"The variant {unknown[0]!r} is not one of {', '.join(known_variants)}.", "Correct --variants."
+        )
     from keras_dr import export as export_run
     from keras_dr.reports.bundle import bundle_text
 

@@ -26,7 +26,8 @@ def evaluate(
     ] = None,
     by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv for subgroups; may be repeated.")] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also grade changed photographs: other colours, blurred, compressed, ...")
+        bool,
+        typer.Option("--robustness", help="Also grade the photographs with changed colours, sharpness and shape."),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:

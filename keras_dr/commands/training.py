@@ -142,5 +142,5 @@ def ensemble(
     from keras_dr import ensemble as join
 
     joined = join(members, run, overwrite=overwrite)
-    say(f"{len(joined.about['members'])} runs, {joined.about['parameters']:,} weights.")
+    say(f"The ensemble has {len(joined.about['members'])} runs and {joined.about['parameters']:,} parameters.")
     done(run, command("evaluate", run))

@@ -275,8 +275,9 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
         sections.append(Section("Subgroups", [note, subgroup_table(figures)]))
     if "robustness" in figures:
         note = (
-            "The same photographs as another camera or a careless shot would show them: changed, then prepared again. "
-            "“Same” is the share graded or referred as the photograph as taken; the shift is counted in classes."
+            "The photographs were changed as another camera or careless use might change them, and prepared again. "
+            "“Same class” and “same referral” are the shares of photographs whose class and referral stay the same; "
+            "“mean shift” is the mean change of the predicted class, in classes."
         )
         sections.append(Section("Robustness", [note, robustness_table(figures)]))
     pictures = [Picture(folder / "samples.png", "Correct and wrong predictions of each class")]
