@@ -79,7 +79,8 @@ def train(
     data = PreparedSet.load(prepared)
     if chosen.backbone not in BACKBONE_NAMES:
         raise KerasDrError(
-            f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.", "Correct --backbone."
+            f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.",
+            "Correct --backbone, or the recipe.",
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
     if folds and hosts:
@@ -109,7 +110,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         value = result[recipe.monitor]
         best = "not run" if value is None else f"best {recipe.monitor} {value:.3f} in epoch {result['epoch']}"
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
-    say(f"Kept: {run.about['kept']} (better on validation).")
+    reason = "better on validation" if recipe.keep == "best" else "its last epoch, as the recipe says"
+    say(f"Kept: {run.about['kept']} ({reason}).")
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
     if run.learned_nothing:
         say(f"Warning: {run.learned_nothing}")

@@ -28,19 +28,22 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
     recipe = about["recipe"]
     photographs = about["data"]["photographs"]
     temperature = figures["calibration"]["temperature"]
+    chosen = "The last epoch was kept; thresholds" if recipe.get("keep") == "last" else "Epoch, thresholds"
     points = [markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []
     parts = [
         f"# {recipe['backbone']} for {figures['positive'] or 'photographs'}, trained with keras_dr",
         NOTICE,
         "## Intended use",
-        f"Research on the grading of retinal fundus photographs into {', '.join(about['classes'])}, prepared at "
-        f"{about['preprocessing']['size']} pixels as run.json specifies. It is not meant for screening, diagnosis or "
-        "triage of patients, nor for cameras, populations or eye diseases that it was not measured on.",
+        "The grader is meant for research on the grading of retinal fundus photographs into "
+        f"{', '.join(about['classes'])}. The photographs are prepared at {about['preprocessing']['size']} pixels, as "
+        "run.json specifies. The grader is not meant for screening, diagnosis or triage of patients, nor for cameras, "
+        "populations or eye diseases that it was not measured on.",
         *positive_lines(figures),
         "## Training",
-        f"{photographs['train']} photographs for training and {photographs['val']} for validation of "
-        f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "
-        f"thresholds and temperature ({temperature:.3f}) were chosen on validation.",
+        f"The network has {about['parameters']:,} parameters; its initial weights were "
+        f"{_weights(recipe['weights'])}. It was trained on {photographs['train']} photographs and validated on "
+        f"{photographs['val']} photographs of {figures['set']}. {chosen} and temperature ({temperature:.3f}) were "
+        "chosen on validation.",
         "## Figures",
         f"The grader was measured on the {figures['split']} split of {figures['set']}, which has "
         f"{counted(figures['photographs'], 'photograph', 'photographs')} of "
