@@ -1,6 +1,6 @@
 """The command line. Each command parses its arguments, calls one library function, and prints where the result is.
 
-TensorFlow takes seconds to import, so the commands import what they need when they run.
+TensorFlow takes seconds to import, so each command imports its modules when it runs.
 """
 
 import sys
@@ -59,7 +59,7 @@ def demo(
     done(out / "report.html", "python cli.py prepare --help")
 
 
-recipe = typer.Typer(help="Show or check what training would do.", no_args_is_help=True, rich_markup_mode=None)
+recipe = typer.Typer(help="Show or check recipes of trainings.", no_args_is_help=True, rich_markup_mode=None)
 recipe.command("show")(training.show_recipe)
 recipe.command("check")(training.check_recipes)
 app.add_typer(recipe, name="recipe")

@@ -95,7 +95,7 @@ def finer_layer(model: keras.Model, factor: int) -> keras.layers.Layer:
     """The last activation whose map has at least `factor` times the side of the feature map.
 
     Raises:
-        KerasDrError: there is none.
+        KerasDrError: there is no such activation.
     """
     least_side = factor * feature_layer(model).output.shape[1]
     activations = [layer for layer in model.layers if isinstance(layer, _ACTIVATIONS) and len(layer.output.shape) == 4]

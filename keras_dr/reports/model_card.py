@@ -71,7 +71,7 @@ def _limits(about: dict[str, Any], figures: dict[str, Any]) -> list[str]:
         "- Photographs from another camera, clinic or population will be graded worse; validate the grader there first."
     ]
     if rare:
-        limits.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes are unreliable.")
+        limits.append(f"- Classes with fewer than 20 test photographs have unreliable figures: {', '.join(rare)}.")
     for entry in about.get("started_from", ()):
         learned = (entry["met"] or {}).get("test")
         if learned is None:

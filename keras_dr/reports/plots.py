@@ -171,7 +171,7 @@ def plot_reliability(
 def plot_coverage(
     file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
 ) -> None:
-    """Plot the share of errors among the photographs that the grader decides alone, against the share of these.
+    """Plot the share of errors against the share of photographs that the grader decides without a human.
 
     Args:
         file: PNG to write.

@@ -75,7 +75,7 @@ def test_the_card_has_metadata_and_names_no_folder() -> None:
     measured = yaml.safe_load(header)["model-index"][0]["results"][0]["metrics"]
     assert {"type": "sensitivity", "name": "sensitivity, 95 % 0.301 to 0.954", "value": 0.75} in measured
     assert "weights.h5" in body and "/home" not in card
-    assert "The target of the referral threshold" in body and "Fewer than 20 test photographs" in body
+    assert "The target of the referral threshold" in body and "Classes with fewer than 20 test photographs" in body
 
 
 @pytest.fixture

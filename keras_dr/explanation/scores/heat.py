@@ -62,11 +62,13 @@ def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: 
         masks: lesion kind or `OPTIC_DISC` -> float (S, S), the share 0..1 of each pixel that it covers.
 
     Returns:
-        share_outside_fundus, 0..1: of all heat; None where the fundus fills the photograph, or without heat.
-        share_on_optic_disc, 0..1: of the heat inside the fundus; None without its mask or without heat there.
+        share_outside_fundus, 0..1: the share of all heat that lies outside the fundus; None if the fundus fills the
+        photograph or if there is no heat.
+        share_on_optic_disc, 0..1: the share of the heat inside the fundus that lies on the optic disc; None if there is
+        no mask of it or no heat inside the fundus.
         Further scores for `LESIONS` and each KIND of lesion that the photograph has:
-        share_on_KIND, 0..1: of the heat inside the fundus;
-        area_of_KIND, 0..1: of the fundus, which is the value of share_on_KIND by chance;
+        share_on_KIND, 0..1: the share of the heat inside the fundus that lies on the lesions;
+        area_of_KIND, 0..1: the lesions' share of the fundus, which is the value of share_on_KIND by chance;
         enrichment_KIND, >= 0: share_on_KIND divided by area_of_KIND;
         auprc_KIND and pointing_KIND: see `Localisation`.
 
