@@ -8,7 +8,7 @@
     bundle = dr.export(run, "bundles/idrid", variants=["float32", "int8"])
     grading = dr.Grader(bundle).grade("eye.jpg")
 
-Each name is imported when it is first used, so that a device and `--help` load nothing that they do not need.
+Each name is imported when it is first used, so that devices and `--help` load only the modules that they need.
 """
 
 import importlib
@@ -46,16 +46,24 @@ _MODULES = {
     "profile": "export.profile_bundle",
     "train": "keras_dr.training.train",
 }
-# what needs TensorFlow, which is imported first and without its start-up messages
+# the names that need TensorFlow, which is then imported first, without its start-up messages
 _WITH_TENSORFLOW = {
-    *("CrossValidation", "Evaluation", "Explanation", "Run", "cross_validate", "ensemble", "evaluate", "explain"),
-    *("export", "train"),
+    "CrossValidation",
+    "Evaluation",
+    "Explanation",
+    "Run",
+    "cross_validate",
+    "ensemble",
+    "evaluate",
+    "explain",
+    "export",
+    "train",
 }
 __all__ = ["__version__", *sorted(_MODULES)]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for (PEP 562)."""
+    """Import a public name when it is first used (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
@@ -67,18 +75,18 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(
             f"keras_dr.{name} needs the package {error.name}, which is not installed. "
-            "Install what a workstation needs: pip install 'keras_dr[train]'."
+            "Install the packages for a workstation: pip install 'keras_dr[train]'."
         ) from error
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    """All public names, also those not yet imported."""
+    """Return all public names, including those that are not imported yet."""
     return __all__
 
 
-if TYPE_CHECKING:  # what editors and mypy see
+if TYPE_CHECKING:  # for editors and mypy
     from edge_demo.bundle import Bundle as Bundle
     from edge_demo.grader import Grader as Grader
     from edge_demo.grader import Grading as Grading

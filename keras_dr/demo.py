@@ -1,4 +1,4 @@
-"""The whole of it on synthetic photographs, in minutes, ending in one report."""
+"""All steps on synthetic photographs, from preparation to a device, in minutes and with one report."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,9 +8,10 @@ from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Stage, no_progress
 from keras_dr.recipe import Recipe, recipe_from_dict
-from keras_dr.reports import explanation, html
+from keras_dr.reports import html
 from keras_dr.reports.bundle import bundle_table, profile_table
 from keras_dr.reports.evaluation import evaluation_sections
+from keras_dr.reports.explanation import explanation_table
 from keras_dr.reports.html import Picture, Section
 from keras_dr.reports.tables import Table
 from keras_dr.synthetic.photographs import write_dataset
@@ -19,7 +20,7 @@ SIZE = 160
 
 
 def demo_recipe() -> Recipe:
-    """A small network from random weights: the frozen phase can do little, the second does the work."""
+    """Return the recipe: a small network with random weights, which learns mostly in the second phase."""
     return recipe_from_dict(
         {
             "backbone": "tiny",
@@ -42,22 +43,23 @@ def demo_recipe() -> Recipe:
 def run_demo(
     out: Path, count: int = 400, seed: int = 42, overwrite: bool = False, stage: Stage | None = None
 ) -> dict[str, Any]:
-    """Make photographs, prepare, train, evaluate, explain, export, profile, and write OUT/report.html.
+    """Draw photographs, prepare, train, evaluate, explain, export and profile, and write OUT/report.html.
 
-    A stage whose result is there already is not done again, so an interrupted demo goes on.
+    A stage whose result exists is skipped, so that an interrupted demo continues where it stopped.
 
     Args:
-        out: folder to write.
-        count: synthetic photographs.
-        seed: of the photographs and the training.
-        overwrite: start anew.
-        stage: context manager that is given a stage's name and yields its progress function.
+        out: the folder to write.
+        count: the number of synthetic photographs.
+        seed: the seed of the photographs and of their division into splits.
+        overwrite: whether an existing demo is replaced; by default a finished one is refused.
+        stage: a context manager that takes the name of a stage and yields its progress function; by default progress
+            is not shown.
 
     Returns:
-        What metrics.json says of the test split.
+        The figures of the test split, as in metrics.json.
 
     Raises:
-        KerasDrError: `out` holds something that is no demo, or a finished one and `overwrite` is false.
+        KerasDrError: `out` holds something other than a demo, or a finished demo that is not to be replaced.
     """
     import keras_dr as dr
 
@@ -78,47 +80,44 @@ def run_demo(
     if not run.exists():
         with stage("train") as progress:
             dr.train(prepared, run, demo_recipe(), progress=progress)
-    evaluated = run / "evaluation" / "prepared-test"
-    if not evaluated.exists():
+    evaluation = run / "evaluation" / "prepared-test"
+    if not evaluation.exists():
         with stage("evaluate") as progress:
             dr.evaluate(run, progress=progress)
-    explained = run / "explanations" / "prepared-test"
-    if not explained.exists():
+    explanation = run / "explanations" / "prepared-test"
+    if not explanation.exists():
         with stage("explain") as progress:
             dr.explain(run, n=10, progress=progress)
     if not bundle.exists():
         with stage("export") as progress:
-            # with so few validation photographs two that flip fail int8's gate; the report says so, the demo goes on
+            # With so few validation photographs, int8 fails if two grades change. The report says so; the demo goes on.
             dr.export(run, bundle, ["float32", "int8"], allow_drift=True, progress=progress)
     with stage("profile"):
-        first = dr.PreparedSet.load(prepared).split("test").rows[0]["image_id"]
-        dr.profile(bundle, image=photographs / "images" / f"{first}.jpg")
-    _write_report(out, evaluated, explained, count)
-    return folders.read_json(evaluated / "metrics.json")
+        image_id = dr.PreparedSet.load(prepared).split("test").rows[0]["image_id"]
+        dr.profile(bundle, image=photographs / "images" / f"{image_id}.jpg")
+    _write_report(out, evaluation, explanation, count)
+    return folders.read_json(evaluation / "metrics.json")
 
 
 def _check_folder(out: Path, plan: dict[str, int], overwrite: bool) -> None:
-    """Begin a demo in `out`, or recognise an unfinished one with the same plan."""
+    """Begin a demo in `out`, or accept an unfinished demo with the same plan."""
     plan_file = out / "demo.json"
     if overwrite and plan_file.is_file():
         folders.remove_folder(out)
     if (out / "report.html").is_file():
-        message = f"The folder {out} holds a finished demo already."
+        message = f"The folder {out} already holds a finished demo."
         raise KerasDrError(message, f"Open {out / 'report.html'}, or pass --overwrite.")
-    if (
-        out.exists()
-        and any(out.iterdir())
-        and not (plan_file.is_file() and plan_file.read_bytes() == folders.to_json(plan))
-    ):
-        message = f"The folder {out} is not empty, and does not hold an unfinished demo of {plan}."
+    same_plan = plan_file.is_file() and plan_file.read_bytes() == folders.to_json(plan)
+    if out.exists() and any(out.iterdir()) and not same_plan:
+        message = f"The folder {out} is not empty, and does not hold an unfinished demo with the settings {plan}."
         raise KerasDrError(message, "Name another folder.")
     out.mkdir(parents=True, exist_ok=True)
     folders.write_json(plan_file, plan)
 
 
-def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> None:
-    figures = folders.read_json(evaluated / "metrics.json")
-    scores = folders.read_json(explained / "scores.json")
+def _write_report(out: Path, evaluation: Path, explanation: Path, count: int) -> None:
+    figures = folders.read_json(evaluation / "metrics.json")
+    scores = folders.read_json(explanation / "scores.json")
     bundle = folders.read_manifest(out / "bundle", "bundle")
     figures_of_variants = folders.read_json(out / "bundle" / "parity.json")["figures"]
     profile = folders.read_json(out / "bundle" / "profile.json")
@@ -126,33 +125,39 @@ def _write_report(out: Path, evaluated: Path, explained: Path, count: int) -> No
     splits = Table(
         ("split", *about["classes"]), [(split, *counts.values()) for split, counts in about["counts"].items()]
     )
-    kappa, agreed = figures["quadratic_kappa"], figures_of_variants["int8"]["grade_agreement"]
+    kappa = figures["quadratic_kappa"]
+    agreement = figures_of_variants["int8"]["grade_agreement"]
     sections = [
         Section(
             "Summary",
             [
-                f"A small network learned to grade drawn photographs by diabetic retinopathy, 0 to 4. On "
-                f"{figures['photographs']} test photographs of patients that it never saw, quadratic kappa is "
-                f"{kappa:.3f} and accuracy {figures['accuracy']:.3f}. Its int8 file for a device gives the same grade "
-                f"on {agreed:.1%} of the validation photographs. Drawn photographs are far easier than patients': "
-                "these figures show that everything runs, and nothing about a clinic."
+                "A small network was trained to grade diabetic retinopathy from 0 to 4 on drawn photographs. On "
+                f"{figures['photographs']} test photographs of patients that were not used in training, its quadratic "
+                f"kappa is {kappa:.3f} and its accuracy {figures['accuracy']:.3f}. Its int8 file for a device gives "
+                f"the same grade as the float model on {agreement:.1%} of the validation photographs. Drawn "
+                "photographs are far easier to grade than real ones: these figures show that every step works, but "
+                "say nothing about a clinic."
             ],
         ),
         Section(
             "The photographs",
             [
-                f"{count} drawn photographs, two eyes a patient; patients, not photographs, are split.",
+                f"The set has {count} drawn photographs, two per patient. Patients, not photographs, are divided into "
+                "splits.",
                 splits,
-                Picture(out / "prepared" / "preview.png", "Prepared photographs, a line a grade"),
+                Picture(out / "prepared" / "preview.png", "Prepared photographs, one row per grade"),
             ],
         ),
-        Section("Training", [Picture(out / "run" / "curves.png", "Frozen backbone, then the whole network")]),
-        *evaluation_sections(evaluated, figures),
+        Section(
+            "Training",
+            [Picture(out / "run" / "curves.png", "Training with a frozen backbone, then of the whole network")],
+        ),
+        *evaluation_sections(evaluation, figures),
         Section(
             "Explanation",
             [
-                explanation.explanation_table(scores),
-                Picture(explained / "board.png", "Grad-CAM of the predicted grade: original beside overlay"),
+                explanation_table(scores),
+                Picture(explanation / "board.png", "Grad-CAM of the predicted grade: original next to overlay"),
             ],
         ),
         Section("On the device", [bundle_table(bundle, figures_of_variants), profile_table(profile)]),

@@ -1,4 +1,4 @@
-"""Hide what TensorFlow and the converters print, unless they fail."""
+"""Hides the messages that TensorFlow and the converters print, unless they fail."""
 
 import contextlib
 import os
@@ -14,16 +14,16 @@ def load_tensorflow() -> None:
     with held_back([2]):
         import tensorflow as tf
 
-        tf.get_logger().setLevel("ERROR")  # otherwise it warns of retracing, which several models in a row cause
+        tf.get_logger().setLevel("ERROR")  # otherwise it warns of retracing when several models are used in turn
         if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-            tf.config.set_visible_devices([], "GPU")  # the memory of GPUs is left to the other backend
+            tf.config.set_visible_devices([], "GPU")  # leave the memory of GPUs to the other backend
         tf.config.list_physical_devices()
         tf.zeros(())
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hide what the converters print; if one fails, write it to stderr."""
+    """Hide the messages of the converters; if a converter fails, write them to stderr."""
     with held_back([1, 2]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors")
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123

@@ -13,7 +13,7 @@ from places import ROOT
 
 import keras_dr as dr
 
-# in an order in which each example finds what it names
+# in an order in which each example can use the results of those before it
 FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("prepare", lambda: dr.prepare),
     ("Recipe.load", lambda: dr.Recipe.load),
@@ -29,7 +29,7 @@ FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("compare", lambda: dr.compare),
     ("audit", lambda: dr.audit),
 )
-SMALLER = {  # of an example's words
+SMALLER = {  # text of an example -> the text that the test runs instead
     "size=512": "size=32",
     "folds=5": "folds=2",
     'recipe="idrid"': 'recipe="recipes/idrid.yaml"',
@@ -46,7 +46,7 @@ finetune: {epochs: 1, learning_rate: 1.0e-3}
 
 @pytest.fixture(scope="module")
 def place(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the examples name."""
+    """A folder with the data set, recipe and photographs that the examples use."""
     folder = tmp_path_factory.mktemp("api")
     shutil.copytree(photographs, folder / "IDRiD")
     (folder / "recipes").mkdir()
@@ -57,10 +57,11 @@ def place(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def example(function: Any) -> list[str]:
-    """The statements of a function's example, made smaller."""
-    statements = [one.source for one in doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")]
-    for words, others in SMALLER.items():
-        statements = [statement.replace(words, others) for statement in statements]
+    """The statements of a function's example, with smaller settings."""
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(function) or "")
+    statements = [example.source for example in examples]
+    for text, replacement in SMALLER.items():
+        statements = [statement.replace(text, replacement) for statement in statements]
     return statements
 
 
@@ -103,14 +104,14 @@ def test_callbacks_see_the_epochs_of_the_whole_run(prepared_folder: Path, recipe
     assert notes.seen == [("begin", "tiny"), ("epoch", 0), ("epoch", 1), ("epoch", 2), ("end", None)]
 
 
-def test_all_names_are_there_and_described() -> None:
+def test_all_names_exist_and_have_a_docstring() -> None:
     for name in dr.__all__:
         assert getattr(dr, name).__doc__ or name == "__version__", name
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = dr.nonsense  # type: ignore[attr-defined]
 
 
-def test_importing_it_loads_nothing() -> None:
+def test_importing_the_package_loads_nothing_else() -> None:
     code = "import sys, keras_dr; dir(keras_dr); print(sorted({'numpy', 'cv2', 'tensorflow'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""keras_dr.demo, with a network that learns nothing: that each stage finds what the one before it wrote."""
+"""keras_dr.demo with a network that learns nothing: each stage reads the result of the stage before it."""
 
 from pathlib import Path
 
@@ -15,7 +15,9 @@ def short_recipe() -> Recipe:
 
 
 @pytest.mark.slow
-def test_it_ends_in_a_report_and_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_writes_a_report_and_continues_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(demo, "SIZE", 64)
     monkeypatch.setattr(demo, "demo_recipe", short_recipe)
     figures = demo.run_demo(tmp_path / "demo", count=60)

@@ -1,4 +1,4 @@
-"""Public functions that take or give arrays say their shapes and dtypes."""
+"""The docstrings of public functions that take or return arrays state their shapes and dtypes."""
 
 import ast
 import re
@@ -11,11 +11,11 @@ TREES = {file.relative_to(ROOT).as_posix(): ast.parse(file.read_text("utf-8")) f
 ARRAY = r"NDArray|ndarray|KerasTensor|tf\.Tensor"
 SHAPE = re.compile(r"\((?:\.\.\.|[\w+*/. -]+),[\w+*/, .-]*\)")  # (n,), (S, S, 3), (..., C)
 DTYPE = re.compile(r"\b(?:u?int|float|bool|str)\d*\b")
-REFERENCE = re.compile(r"\bas (?:for|of|in|from|to) `|\bsee `")  # to a docstring that says it
+REFERENCE = re.compile(r"\bas (?:for|of|in|from|to) `|\bsee `")  # to a docstring that states them
 
 
 def aliases(tree: ast.Module) -> set[str]:
-    """Names that a module gives to types of arrays, such as Weights = NDArray[np.float64]."""
+    """The names that a module gives to types of arrays, such as Weights = NDArray[np.float64]."""
     return {
         target.id
         for node in tree.body
@@ -26,16 +26,18 @@ def aliases(tree: ast.Module) -> set[str]:
 
 
 def kinds(tree: ast.Module) -> re.Pattern[str]:
-    """Every type of array that a module knows, those imported from other modules too."""
-    known = aliases(tree)
+    """A pattern of all types of arrays that a module uses, including those imported from other modules."""
+    names = aliases(tree)
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (source := f"{(node.module or '').replace('.', '/')}.py") in TREES:
-            known |= {one.name for one in node.names} & aliases(TREES[source])
-    return re.compile(rf"\b(?:{'|'.join([ARRAY, *sorted(known)])})\b")
+        if isinstance(node, ast.ImportFrom):
+            source = f"{(node.module or '').replace('.', '/')}.py"
+            if source in TREES:
+                names |= {imported.name for imported in node.names} & aliases(TREES[source])
+    return re.compile(rf"\b(?:{'|'.join([ARRAY, *sorted(names)])})\b")
 
 
 def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Functions of a module and methods of its classes, whose names have no leading underscore."""
+    """The functions of a module and the methods of its classes whose names have no leading underscore."""
     for node in body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             yield prefix + node.name, node
@@ -43,23 +45,23 @@ def public(body: list[ast.stmt], prefix: str = "") -> Iterator[tuple[str, ast.Fu
             yield from public(node.body, f"{node.name}.")
 
 
-def takes_arrays(function: ast.FunctionDef, known: re.Pattern[str]) -> bool:
+def uses_arrays(function: ast.FunctionDef, array_types: re.Pattern[str]) -> bool:
     """Whether an argument or the result is an array."""
-    given = function.args
-    types = [one.annotation for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)] + [function.returns]
-    return any(known.search(ast.unparse(one)) for one in types if one)
+    arguments = (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)
+    annotations = [*(argument.annotation for argument in arguments), function.returns]
+    return any(array_types.search(ast.unparse(annotation)) for annotation in annotations if annotation)
 
 
 def test_arrays_have_shapes_and_dtypes() -> None:
-    found = [
+    functions = [
         (file, name, ast.get_docstring(function) or "")
         for file, tree in TREES.items()
         for name, function in public(tree.body)
-        if takes_arrays(function, kinds(tree))
+        if uses_arrays(function, kinds(tree))
     ]
     silent = [
         f"{file}: {name}"
-        for file, name, text in found
+        for file, name, text in functions
         if not (SHAPE.search(text) and DTYPE.search(text)) and not REFERENCE.search(text)
     ]
-    assert len(found) > 100 and not silent, "\n".join(silent)
+    assert len(functions) > 100 and not silent, "\n".join(silent)

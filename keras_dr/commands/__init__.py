@@ -1,1 +1,1 @@
-"""What each command of the command line does; cli.py assembles them."""
+"""The commands of the command line, which `app` assembles."""

@@ -1,6 +1,6 @@
-"""The command line. Each command parses, calls one library function, and prints where its result lies.
+"""The command line. Each command parses its arguments, calls one library function, and prints where the result is.
 
-TensorFlow takes seconds to import, so the commands import what they need when they run.
+TensorFlow takes seconds to import, so each command imports its modules when it runs.
 """
 
 import sys
@@ -16,14 +16,14 @@ from keras_dr.commands.shared import GLOBAL_OPTIONS, GlobalOptions, Overwrite, S
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import load_tensorflow
 
-INTERRUPTED = 130  # what Typer exits with after Ctrl-C
+INTERRUPTED = 130  # the exit status of Typer after Ctrl-C
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"keras_dr {__version__}")
         raise typer.Exit
 
@@ -33,21 +33,24 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show no progress bars.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
-    """Take the global options."""
+    """Store the global options."""
     GLOBAL_OPTIONS.set(GlobalOptions(quiet, debug))
 
 
 @app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="Folder to write.")] = Path("demo"),
-    count: Annotated[int, typer.Option(min=100, help="Synthetic photographs.")] = 400,
+    count: Annotated[int, typer.Option(min=100, help="Number of synthetic photographs.")] = 400,
     seed: Seed = 42,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run everything on synthetic photographs: prepare, train, evaluate, explain, export, profile, report."""
+    """Run all steps on synthetic photographs, and write one report.
+
+    The steps are prepare, train, evaluate, explain, export and profile.
+    """
     load_tensorflow()
     from keras_dr.demo import run_demo
 
@@ -56,7 +59,7 @@ def demo(
     done(out / "report.html", "python cli.py prepare --help")
 
 
-recipe = typer.Typer(help="Show or check what training would do.", no_args_is_help=True, rich_markup_mode=None)
+recipe = typer.Typer(help="Show or check recipes of trainings.", no_args_is_help=True, rich_markup_mode=None)
 recipe.command("show")(training.show_recipe)
 recipe.command("check")(training.check_recipes)
 app.add_typer(recipe, name="recipe")
@@ -80,16 +83,18 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Run the command line; exit 0 done, 1 the work failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line, and exit with 0 for success, 1 for a failure, 2 for wrong usage, or 130 if interrupted."""
     try:
         app()
     except (KerasDrError, OSError) as error:
         if GLOBAL_OPTIONS.get().debug:
             raise
-        advice = ". Check the path, its permissions and the room on its disk." if isinstance(error, OSError) else ""
+        advice = (
+            ". Check the path, its permissions and the free space on its disk." if isinstance(error, OSError) else ""
+        )
         typer.echo(f"Error: {error}{advice}", err=True)
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            typer.echo("Interrupted. The same command goes on from here.", err=True)
+            typer.echo("Interrupted. The same command continues from here.", err=True)
         raise

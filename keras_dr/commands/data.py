@@ -1,126 +1,74 @@
-"""Data sets: inspect, prepare, audit, show."""
+"""The commands for data sets: inspect, prepare, audit, show."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keras_dr.commands.shared import Address, Overwrite, PreparedFolder, Seed, bar, command, done, say
+from keras_dr.commands.source_options import with_source_options
 
-_TASK_HELP = (
-    "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes as the data set names."
-)
+if TYPE_CHECKING:
+    from keras_dr.datasets.options import SourceOptions
 
-
-_SHOWN = "photograph shown"  # what the picture that show draws says of its purpose
+_TASK_HELP = "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and above), or classes (the set's own)."
+_PICTURE = "photograph shown"  # the purpose that is noted in the PNG file that show writes
 
 Source = Annotated[Path, typer.Argument(help="Folder of photographs or of a published data set, or a table.")]
 Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")]
 TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
-ImageColumn = Annotated[str | None, typer.Option(help="Column of the table that names the photographs.")]
-LabelColumn = Annotated[str | None, typer.Option(help="Column that holds the class.")]
-PatientColumn = Annotated[str | None, typer.Option(help="Column that holds the patient, or none.")]
-EyeColumn = Annotated[str | None, typer.Option(help="Column that holds the eye, or none.")]
-SplitColumn = Annotated[str | None, typer.Option(help="Column that holds the published split, or none.")]
-Images = Annotated[Path | None, typer.Option(help="Folder of the table's photographs.")]
-Classes = Annotated[str | None, typer.Option(help="Class names in order: A,B,C.")]
-Positive = Annotated[str | None, typer.Option(help="Classes that send a patient on: B,C; or none.")]
-Map = Annotated[list[str] | None, typer.Option(help="LABEL=CLASS: what a label means; may be repeated.")]
-Patients = Annotated[str, typer.Option(help="auto, names (from 1000_OD, 1000_OS), or none.")]
 
 
-def inspect(
-    source: Source,
-    dataset: Dataset = "auto",
-    task: TaskName = "auto",
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    patient_column: PatientColumn = None,
-    eye_column: EyeColumn = None,
-    split_column: SplitColumn = None,
-    images: Images = None,
-    classes: Classes = None,
-    positive: Positive = None,
-    map: Map = None,
-    patients: Patients = "auto",
-) -> None:
-    """Say what is understood of a source: columns, patients, classes, files; nothing is written."""
+@with_source_options
+def inspect(source: Source, dataset: Dataset = "auto", task: TaskName = "auto", *, options: "SourceOptions") -> None:
+    """Report how a source is understood, without writing anything.
+
+    The report names the columns, patients, classes and files.
+    """
     from keras_dr import inspect as inspect_source
-    from keras_dr.datasets.options import parse_options
 
-    options = parse_options(
-        image_column=image_column,
-        label_column=label_column,
-        patient_column=patient_column,
-        eye_column=eye_column,
-        split_column=split_column,
-        images=images,
-        classes=classes,
-        positive=positive,
-        renamed=tuple(map or ()),
-        patients=patients,
-    )
     say(str(inspect_source(source, dataset, task, options)))
 
 
+@with_source_options
 def prepare(
     source: Source,
     prepared: Annotated[Path, typer.Argument(help="Folder to write.")],
     dataset: Dataset = "auto",
     task: TaskName = "auto",
-    image_column: ImageColumn = None,
-    label_column: LabelColumn = None,
-    patient_column: PatientColumn = None,
-    eye_column: EyeColumn = None,
-    split_column: SplitColumn = None,
-    images: Images = None,
-    classes: Classes = None,
-    positive: Positive = None,
-    map: Map = None,
-    patients: Patients = "auto",
+    *,
+    options: "SourceOptions",
     size: Annotated[int, typer.Option(help="Side of the prepared square in pixels, 28 to 1024.")] = 224,
-    enhance: Annotated[str, typer.Option(help="none, clahe, green, ben-graham; several joined by +.")] = "none",
-    fundus: Annotated[
-        str, typer.Option(help="auto: crop to the fundus circle; none: images of something else.")
-    ] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores without it.")] = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: on a cluster, see docs/scaling.md.")] = "local",
+    enhance: Annotated[str, typer.Option(help="none, clahe, green or ben-graham; join several with +.")] = "none",
+    fundus: Annotated[str, typer.Option(help="auto: crop to the fundus circle; none: use the whole image.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; default: one per core.")] = None,
+    engine: Annotated[str, typer.Option(help="local, or ray to work on a cluster; see docs/scaling.md.")] = "local",
     address: Address = None,
-    val: Annotated[float, typer.Option(help="Share for validation, where the set has none.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share for test, where the set has none.")] = 0.2,
+    val: Annotated[float, typer.Option(help="Share for validation, if the set has no such split.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share for test, if the set has no such split.")] = 0.2,
     seed: Seed = 42,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Keep official training photographs that are copies of test ones.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Crop, resize and split the photographs of a data set; interrupted, the same command goes on."""
+    """Crop, resize and split the photographs of a data set.
+
+    After an interruption, the same command continues where it stopped.
+    """
     from keras_dr import inspect as inspect_source
     from keras_dr import prepare as prepare_set
-    from keras_dr.datasets.options import parse_options
     from keras_dr.preparation.prepare import check_arguments
     from keras_dr.reports.preparation import prepared_text
 
-    options = parse_options(
-        image_column=image_column,
-        label_column=label_column,
-        patient_column=patient_column,
-        eye_column=eye_column,
-        split_column=split_column,
-        images=images,
-        classes=classes,
-        positive=positive,
-        renamed=tuple(map or ()),
-        patients=patients,
-    )
     check_arguments(
         task=task, size=size, enhance=enhance, fundus=fundus, val=val, test=test, engine=engine, address=address
     )
-    found = inspect_source(source, dataset, task, options)
-    say(str(found))
+    inspection = inspect_source(source, dataset, task, options)
+    say(str(inspection))
     with bar("prepare") as progress:
         data = prepare_set(
-            found,
+            inspection,
             prepared,
             size=size,
             enhance=enhance,
@@ -141,11 +89,14 @@ def prepare(
 
 def audit(
     prepared: Annotated[list[Path], typer.Argument(help="Folders that prepare wrote.")],
-    show: Annotated[int, typer.Option("-n", min=0, help="Photographs to list.")] = 20,
+    show: Annotated[int, typer.Option("-n", min=0, help="Number of copies to list.")] = 20,
     out: Annotated[Path | None, typer.Option(help="File for the whole list: .csv, .xlsx or .parquet.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find copies within and across prepared sets, their conflicting grades, and test photographs seen in training."""
+    """Find copies within and across prepared sets.
+
+    Copies with conflicting grades and copies of test photographs in training or validation are reported as well.
+    """
     from keras_dr.core.encoding import check_format
     from keras_dr.core.outputs import TABLE_FORMATS, check_output, is_table, known_by_suffix
     from keras_dr.preparation import audit as auditing
@@ -155,20 +106,23 @@ def audit(
         known = known_by_suffix(csv=is_table(auditing.COLUMNS))
         check_output(out, TABLE_FORMATS, inputs=prepared, known=known, overwrite=overwrite)
         check_format(out.suffix.lower())
-    found = auditing.audit(prepared)
-    say(audit_text(found, show))
+    result = auditing.audit(prepared)
+    say(audit_text(result, show))
     if out:
-        auditing.write_copies(out, found)
+        auditing.write_copies(out, result)
         say(f"Result: {out}")
 
 
 def show(
     prepared: PreparedFolder,
-    image_id: Annotated[str, typer.Argument(help="From manifest.csv.")],
-    out: Annotated[Path | None, typer.Option(help="PNG file to write; IMAGE_ID.png without it.")] = None,
+    image_id: Annotated[str, typer.Argument(help="image_id in manifest.csv.")],
+    out: Annotated[Path | None, typer.Option(help="PNG file to write; default: IMAGE_ID.png.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw one photograph: the original with the circle that was found, what became of it, and its masks."""
+    """Draw one photograph before and after its preparation.
+
+    The picture shows the original with the detected circle, the prepared photograph, and its masks.
+    """
     from keras_dr.core import folders
     from keras_dr.core.encoding import encode_png
     from keras_dr.core.outputs import check_output, is_png, mark_png
@@ -176,11 +130,12 @@ def show(
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import quality_text
 
-    data, file = PreparedSet.load(prepared), out or Path(f"{image_id}.png")
+    data = PreparedSet.load(prepared)
+    file = out or Path(f"{image_id}.png")
     original = data.source / data.rows[data.index_of(image_id)]["source"]
-    check_output(file, (".png",), inputs=(prepared, original), known=is_png(_SHOWN), overwrite=overwrite)
+    check_output(file, (".png",), inputs=(prepared, original), known=is_png(_PICTURE), overwrite=overwrite)
     picture, missing = preview.draw_photograph(data, image_id)
-    folders.write_bytes(file, mark_png(encode_png(picture), _SHOWN))
+    folders.write_bytes(file, mark_png(encode_png(picture), _PICTURE))
     say(quality_text(next(row for row in data.rows if row["image_id"] == image_id)))
     if missing:
         say(missing)

@@ -1,4 +1,4 @@
-"""From a run to a device: export, predict, profile."""
+"""The commands that bring a run to a device: export, predict, profile."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -14,25 +14,30 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[
-        str, typer.Option(help="Joined by commas: float32, float16, dynamic, int8, int16x8, onnx.")
+        str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx.")
     ] = "float32,int8",
-    prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it has moved.")] = None,
+    prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
     allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="Keep variants that fail parity, not under failed/.")
+        bool, typer.Option("--allow-drift", help="Export variants that fail the comparison, too.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Convert a run to TFLite files for a device, and check each against the float model on validation photographs."""
+    """Convert a run to TFLite files for a device.
+
+    Each file is compared with the float model on validation photographs.
+    """
     from keras_dr.core.errors import KerasDrError
     from keras_dr.core.folders import check_target, read_json, read_manifest
     from keras_dr.recipe import ParityLimits
 
-    read_manifest(run, "run")  # what is missing or in the way is named before TensorFlow starts
+    read_manifest(run, "run")  # a missing run and an existing bundle are reported before TensorFlow starts
     check_target(bundle, "bundle", overwrite)
-    known = list(ParityLimits.model_fields)
-    unknown = [name for name in variants.split(",") if name not in known]
+    known_variants = list(ParityLimits.model_fields)
+    unknown = [name for name in variants.split(",") if name not in known_variants]
     if unknown:
-        raise KerasDrError(f"The variant {unknown[0]!r} is not one of {', '.join(known)}.", "Correct --variants.")
+        raise KerasDrError(
+            f"The variant {unknown[0]!r} is not one of {', '.join(known_variants)}.", "Correct --variants."
+        )
     from keras_dr import export as export_run
     from keras_dr.reports.bundle import bundle_text
 
@@ -52,21 +57,23 @@ def export(
 
 def predict(
     source: Annotated[Path, typer.Argument(help="Folder that train or export wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Photographs, folders of them, or CSV files that name them.")],
-    out: Annotated[Path | None, typer.Option(help="File: .csv, .json, .xlsx or .parquet; of ray a folder.")] = None,
+    images: Annotated[list[Path], typer.Argument(help="Photographs, folders, or CSV files that list photographs.")],
+    out: Annotated[Path | None, typer.Option(help="File: .csv, .json, .xlsx or .parquet; with ray, a folder.")] = None,
     excel: Annotated[bool, typer.Option("--excel", help="CSV for a spreadsheet: UTF-8 mark, four decimals.")] = False,
     separator: Annotated[
-        str | None, typer.Option(help="Of CSV: comma, semicolon, tab, or locale: as it is usual here.")
+        str | None, typer.Option(help="In CSV: comma, semicolon, tab, or locale (usual on this computer).")
     ] = None,
-    engine: Annotated[str, typer.Option(help="litert, keras (for a run), or ray: on a cluster.")] = "litert",
+    engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
     address: Address = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Of ray; all cores without it.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of Ray workers; default: one per core.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Grade photographs as published; a run is turned into a float32 TFLite file once.
+    """Grade photographs with a run or a bundle.
 
-    Writes predictions.csv without --out. With --engine ray (docs/scaling.md) it writes a folder of parts,
-    predictions.parquet without --out, and the same command goes on where a killed one stopped.
+    The photographs need not be prepared. A run is converted to a float32 TFLite file once.
+
+    The result is predictions.csv, unless --out names another file. With --engine ray (docs/scaling.md) it is a folder
+    of parts, by default predictions.parquet; after an interruption, the same command continues where it stopped.
     """
     from edge_demo.results import encode_outcomes, is_own_result, outcomes_json
     from keras_dr.core.encoding import CsvStyle, check_format
@@ -78,27 +85,28 @@ def predict(
     from keras_dr.workers.ray_cluster import check_engine
 
     check_engine(engine, (*ENGINES, "ray"), address)
-    style, skipped = CsvStyle.choose(excel, separator), SkippedFiles()
+    style = CsvStyle.choose(excel, separator)
+    skipped = SkippedFiles()
     if engine == "ray":
         _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
         return
     file = out or Path("predictions.csv")
     photographs = list(find_images(images, skipped))
-    inputs, formats = (source, *images, *photographs), (*TABLE_FORMATS, ".json")
-    check_output(file, formats, inputs=inputs, known=is_own_result(), overwrite=overwrite)
+    inputs = (source, *images, *photographs)
+    check_output(file, (*TABLE_FORMATS, ".json"), inputs=inputs, known=is_own_result(), overwrite=overwrite)
     suffix = file.suffix.lower()
     check_format(suffix)
     check_writable(file)
     with bar("predict") as progress:
-        found = grade(source, photographs, engine, progress)
+        graded = grade(source, photographs, engine, progress)
     if suffix == ".json":
-        about = outcomes_json(found.bundle, found.bundle.default_variant(), found.outcomes)
+        about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
         content = to_json(about | {"skipped": dict(skipped.counts)})
     else:
-        content = encode_outcomes(found.bundle, found.outcomes, suffix, style)
+        content = encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
     write_bytes(file, content)
-    say(f"Classes: {', '.join(found.bundle.classes)}; {found.bundle.positive}.")
-    _tell(file, found.counts, found.failures, skipped.lines())
+    say(f"Classes: {', '.join(graded.bundle.classes)}; {graded.bundle.positive}.")
+    _report(file, graded.counts, graded.failures, skipped.lines())
 
 
 def _predict_on_cluster(
@@ -113,7 +121,7 @@ def _predict_on_cluster(
     check_parts(out)
     check_apart(out, (source, *images))
     with bar("predict") as progress:
-        found = grade_on_cluster(
+        counts = grade_on_cluster(
             bundle_at(source),
             images,
             out,
@@ -123,17 +131,21 @@ def _predict_on_cluster(
             progress=progress,
             skipped=skipped,
         )
-    _tell(out, found.actions(), found.failures, skipped.lines())
+    _report(out, counts.actions(), counts.failures, skipped.lines())
 
 
-def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]], skipped: Sequence[str]) -> None:
-    """Say what was graded and skipped, and each failure or the first of them; exit with 1 where there is one."""
+def _report(
+    result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]], skipped: Sequence[str]
+) -> None:
+    """Print the failures, the skipped files and the counts, and exit with 1 if there is a failure."""
     from edge_demo.results import closing_line
+    from keras_dr.reports.tables import counted
 
     for image, message in failures:
         typer.echo(f"Error: {image}: {message}", err=True)
     if counts["failed"] > len(failures):
-        typer.echo(f"Error: and {counts['failed'] - len(failures)} more; see the column error.", err=True)
+        more = counted(counts["failed"] - len(failures), "more photograph", "more photographs")
+        typer.echo(f"Error: {more} could not be graded; see the column error.", err=True)
     for line in skipped:
         say(f"Skipped in folders: {line}.")
     say(closing_line(counts))
@@ -145,13 +157,13 @@ def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str,
 def profile(
     bundle: Annotated[Path, typer.Argument(help="Folder that export wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder for profile.json; default: the bundle.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn one.")] = None,
-    threads: Annotated[str, typer.Option(help="Joined by commas.")] = "1,2",
-    repeats: Annotated[int, typer.Option(min=1)] = 50,
+    image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn photograph.")] = None,
+    threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas.")] = "1,2",
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds per model.")] = 50,
     runs: Annotated[int, typer.Option(min=1, help="Repeat the whole measurement N times to show the variation.")] = 1,
     operators: Annotated[bool, typer.Option("--operators", help="Report the time of each kind of operator.")] = False,
     compare: Annotated[
-        str | None, typer.Option(help="Other engines for float32, joined by commas: onnxruntime, openvino.")
+        str | None, typer.Option(help="Other engines for float32, separated by commas: onnxruntime, openvino.")
     ] = None,
     budget_ms: Annotated[
         float | None, typer.Option(help="Report which variants meet this latency; exit 1 if none.")
@@ -161,7 +173,10 @@ def profile(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow."""
+    """Measure latency, memory and size of each model of a bundle.
+
+    Each model is measured in a new process without TensorFlow.
+    """
     from edge_demo import profiler
     from keras_dr import profile as profile_bundle
 
@@ -177,12 +192,12 @@ def profile(
         overwrite=overwrite,
     )
     say(str(result))
-    fits = True
+    some_fit = True
     if budget_ms is not None or budget_mib is not None:
-        text, fits = profiler.fitting(result.measurements, budget_ms, budget_mib)
+        text, some_fit = profiler.fitting(result.measurements, budget_ms, budget_mib)
         say(text)
     if result.chart:
         say(f"Chart: {result.chart}")
     done(result.file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
-    if not fits:
+    if not some_fit:
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""What a run is worth: evaluate, compare, explain."""
+"""The commands that measure a run: evaluate, compare, explain."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,8 @@ import typer
 from keras_dr.commands.shared import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
 
 _METHOD_HELP = (
-    "grad-cam, grad-cam++, layercam, score-cam, or finer: grad-cam-dilated, grad-cam-crops, layercam-2x, layercam-4x; "
-    "may be repeated."
+    "grad-cam, grad-cam++, layercam, score-cam; or, for finer maps, grad-cam-dilated, grad-cam-crops, layercam-2x, "
+    "layercam-4x. May be repeated."
 )
 
 
@@ -19,21 +19,25 @@ def evaluate(
     split: Split = "test",
     tta: Annotated[bool, typer.Option("--tta", help="Average over flips and quarter turns.")] = False,
     prevalence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of positives, 0 to 1, to give PPV and NPV for.")
+        float | None, typer.Option(min=0, max=1, help="Also report PPV and NPV at this share of positives, 0 to 1.")
     ] = None,
     human: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Share of photographs, 0 to 1, to leave to a human.")
+        float | None, typer.Option(min=0, max=1, help="Share of photographs to leave to a human, 0 to 1.")
     ] = None,
-    by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv to split by; may be repeated.")] = None,
+    by: Annotated[list[str] | None, typer.Option(help="Column of manifest.csv for subgroups; may be repeated.")] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Grade also with other colours, blurred, compressed, squashed, ...")
+        bool,
+        typer.Option("--robustness", help="Also grade the photographs with changed colours, sharpness and shape."),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure a run on the photographs of a split; another prepared set means external validation."""
+    """Measure a run on the photographs of one split.
+
+    On another prepared set than the run's own, this is an external validation.
+    """
     from keras_dr.core.folders import read_manifest
 
-    read_manifest(run, "run")  # a missing run is named before TensorFlow starts
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
     from keras_dr import evaluate as evaluate_run
 
     with bar("evaluate") as progress:
@@ -59,7 +63,10 @@ def compare(
     split: Split = "test",
     overwrite: Overwrite = False,
 ) -> None:
-    """Set evaluated runs side by side on the same photographs, with paired differences, costs and training curves."""
+    """Compare evaluated runs on the same photographs.
+
+    The result holds their figures, paired differences, costs and training curves.
+    """
     from keras_dr import compare as compare_runs
     from keras_dr.evaluation.comparison_files import comparison_text
 
@@ -72,24 +79,29 @@ def explain(
     run: RunFolder,
     prepared: OtherPrepared = None,
     split: Split = "test",
-    n: Annotated[int, typer.Option("-n", min=1, help="Photographs on the board.")] = 12,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of photographs on the board.")] = 12,
     method: Annotated[list[str] | None, typer.Option(help=_METHOD_HELP)] = None,
-    layer: Annotated[str | None, typer.Option(help="Where maps are made; the feature layer without it.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer where maps are made; default: the feature layer.")] = None,
     engine: Annotated[
         str, typer.Option(help="closed-form, or tf-keras-vis for all methods that it has.")
     ] = "closed-form",
     image_id: Annotated[
-        str | None, typer.Option("--id", help="One photograph, whatever its split; all methods.")
+        str | None, typer.Option("--id", help="Explain one photograph of any split; default: all methods.")
     ] = None,
-    faithfulness: Annotated[int, typer.Option(min=0, help="Photographs for deletion and insertion.")] = 0,
-    sanity: Annotated[int, typer.Option(min=0, help="Photographs for the check with randomised weights.")] = 0,
-    bundle: Annotated[Path | None, typer.Option(help="Compare the heat maps of the run's bundle.")] = None,
+    faithfulness: Annotated[int, typer.Option(min=0, help="Number of photographs for deletion and insertion.")] = 0,
+    sanity: Annotated[
+        int, typer.Option(min=0, help="Number of photographs for the check with randomised weights.")
+    ] = 0,
+    bundle: Annotated[Path | None, typer.Option(help="Bundle of the run, whose heat maps are compared.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw heat maps of where the evidence lies, and measure how much of it lies on the fundus and on lesions."""
+    """Draw heat maps that show where a run sees its evidence.
+
+    The share of the heat on the fundus and on lesions is measured as well.
+    """
     from keras_dr.core.folders import read_manifest
 
-    read_manifest(run, "run")  # a missing run is named before TensorFlow starts
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
     from keras_dr import explain as explain_run
 
     with bar("explain") as progress:

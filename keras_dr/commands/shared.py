@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and how a command speaks."""
+"""The arguments and options that several commands share, and the output of commands."""
 
 import shlex
 import sys
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.")]
-OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set than the run's own.")]
+OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set; default: the run's own.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Split = Annotated[str, typer.Option(help="train, val, test or all.")]
-Address = Annotated[str | None, typer.Option(help="Of a Ray cluster, host:port; without it one starts in here.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
+Address = Annotated[str | None, typer.Option(help="Ray cluster as host:port; default: start one here.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random choices.")]
 
 
 @dataclass(frozen=True)
 class GlobalOptions:
-    """What the options before the command say."""
+    """The options that come before the command."""
 
     quiet: bool = False
     debug: bool = False
@@ -37,12 +37,12 @@ GLOBAL_OPTIONS = ContextVar("GLOBAL_OPTIONS", default=GlobalOptions())
 
 
 def bar(label: str) -> AbstractContextManager[Progress]:
-    """A progress bar on a terminal, unless --quiet."""
+    """Return a progress bar for a terminal, or lines for other outputs; --quiet shows nothing."""
     return progress_bar(label, GLOBAL_OPTIONS.get().quiet)
 
 
 def command(*words: str | Path) -> str:
-    """A command line of this program, as it was called itself, quoted for a shell."""
+    """Return a command line of this program, called as the user called it, and quoted for a shell."""
     program = ["python", "cli.py"] if Path(sys.argv[0]).name == "cli.py" else ["keras-dr"]
     return shlex.join([*program, *map(str, words)])
 
@@ -52,15 +52,15 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def done(result: Path, following: str) -> None:
-    """Print where the result lies and the next command to type."""
+def done(result: Path, next_command: str) -> None:
+    """Print where the result is, and a command that may follow."""
     say(f"Result: {result}")
-    say(f"Next:   {following}")
+    say(f"Next:   {next_command}")
 
 
 @contextmanager
 def progress_bar(label: str, quiet: bool) -> Iterator[Progress]:
-    """A progress bar with its remaining time on a terminal; elsewhere a line for each thing that is done."""
+    """Yield the progress function of a bar with the remaining time on a terminal, and of lines of text elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -98,7 +98,10 @@ def _bar(console: "Console", label: str) -> Iterator[Progress]:
 
 
 class _Lines:
-    """Prints each text of a progress once, when the next one comes: of an epoch the last, which has its score."""
+    """Prints the texts of a progress, one line each.
+
+    A text that only extends the text before it replaces it, so that each epoch gives one line, with its score.
+    """
 
     def __init__(self, label: str) -> None:
         self._label = label
@@ -110,7 +113,7 @@ class _Lines:
         self._text = text
 
     def end(self) -> None:
-        """Print what is left."""
+        """Print the last text."""
         if self._text:
             typer.echo(f"{self._label}: {self._text}")
         self._text = ""

@@ -1,4 +1,4 @@
-"""Trainings: recipe show, recipe check, train, ensemble."""
+"""The commands for training: recipe show, recipe check, train, ensemble."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from keras_dr.recipe import Recipe
 
 RecipeFile = Annotated[str | None, typer.Option(help="YAML file, or the name of a shipped recipe such as idrid.")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="Recipe key=value; may be repeated.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting of the recipe as key=value; may be repeated.")
+]
 
 
 def show_recipe(recipe: RecipeFile = None, settings: Settings = None) -> None:
-    """Print a recipe with every setting, the defaults' too, in YAML that train reads."""
+    """Print a recipe with all its settings as YAML.
+
+    Defaults are printed as well. train can read the output.
+    """
     from keras_dr.recipe import Recipe, recipe_text
 
     typer.echo(recipe_text(Recipe.load(recipe, settings or [])), nl=False)
 
 
 def check_recipes(files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.")]) -> None:
-    """Read recipes without training, a line each; exit 1 where one is wrong."""
+    """Check recipes without training.
+
+    One line is printed per recipe; the exit status is 1 if one is wrong.
+    """
     from keras_dr.recipe import Recipe
 
     wrong = 0
@@ -47,28 +55,36 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, none, a file, or another run.")] = None,
     settings: Settings = None,
-    folds: Annotated[int, typer.Option(min=0, help="Cross-validate: a run a fold of train and val.")] = 0,
-    save_every: Annotated[int, typer.Option(min=0, help="Save also after so many steps of an epoch.")] = 0,
-    hosts: Annotated[str | None, typer.Option(help="host:port of each process, joined by commas (JAX).")] = None,
-    rank: Annotated[int, typer.Option(min=0, help="Which of them this process is, from 0.")] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-validate: train one run per fold of train and val.")] = 0,
+    save_every: Annotated[int, typer.Option(min=0, help="Also save after every N steps of an epoch; 0: never.")] = 0,
+    hosts: Annotated[str | None, typer.Option(help="host:port of each process, separated by commas (JAX).")] = None,
+    rank: Annotated[int, typer.Option(min=0, help="Number of this process in --hosts, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
+    """Train the head on a frozen backbone, then fine-tune the network.
+
+    After an interruption, the same command continues where it stopped.
+    """
     from keras_dr.core.decision import positive_words
     from keras_dr.core.folders import check_target
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import BACKBONE_NAMES, Recipe
 
-    named = [f"{key}={value}" for key, value in (("backbone", backbone), ("weights", weights)) if value]
-    chosen = Recipe.load(recipe, [*(settings or []), *named])
+    all_settings = list(settings or [])
+    if backbone:
+        all_settings.append(f"backbone={backbone}")
+    if weights:
+        all_settings.append(f"weights={weights}")
+    chosen = Recipe.load(recipe, all_settings)
     data = PreparedSet.load(prepared)
     if chosen.backbone not in BACKBONE_NAMES:
         raise KerasDrError(
-            f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.", "Correct it."
+            f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.",
+            "Correct --backbone, or the recipe.",
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
     if folds and hosts:
-        raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
+        raise typer.BadParameter("A cross-validation runs on one host: leave out --hosts.", param_hint="--folds")
     load_tensorflow()
     from keras_dr.training.devices import describe
 
@@ -94,7 +110,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         value = result[recipe.monitor]
         best = "not run" if value is None else f"best {recipe.monitor} {value:.3f} in epoch {result['epoch']}"
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
-    say(f"Kept: {run.about['kept']} (better on validation).")
+    reason = "better on validation" if recipe.keep == "best" else "its last epoch, as the recipe says"
+    say(f"Kept: {run.about['kept']} ({reason}).")
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
     if run.learned_nothing:
         say(f"Warning: {run.learned_nothing}")
@@ -115,12 +132,17 @@ def _cross_validate(
 
 def ensemble(
     run: Annotated[Path, typer.Argument(help="Folder to write.")],
-    members: Annotated[list[Path], typer.Argument(help="Folders that train wrote; of --folds, all of them.")],
+    members: Annotated[
+        list[Path], typer.Argument(help="Folders that train wrote; a folder of --folds adds all its runs.")
+    ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Join several runs into one that says the mean of what they say, to evaluate, explain and export like any run."""
+    """Join several runs into one that averages their outputs.
+
+    It can be evaluated, explained and exported like any other run.
+    """
     from keras_dr import ensemble as join
 
     joined = join(members, run, overwrite=overwrite)
-    say(f"{len(joined.about['members'])} runs, {joined.about['parameters']:,} weights.")
+    say(f"The ensemble has {len(joined.about['members'])} runs and {joined.about['parameters']:,} parameters.")
     done(run, command("evaluate", run))

@@ -1,4 +1,4 @@
-"""Compares evaluated runs, and writes the comparison."""
+"""Compares evaluated runs, and writes the comparison into a folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +17,9 @@ def compare(
     Args:
         runs: folders of two or more evaluated runs.
         out: a folder to write the tables and pictures into; by default nothing is written.
-        split: the split of its own Prepared set on which each run was evaluated.
-        overwrite: whether files in `out` that no comparison wrote are replaced; by default they are refused.
+        split: the split of its own Prepared set on which each run was evaluated; by default "test".
+        overwrite: whether files in `out` that have the names of the tables and pictures, but were not written by a
+            comparison, are replaced; by default they are refused.
 
     Returns:
         The comparison.

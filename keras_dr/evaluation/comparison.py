@@ -65,7 +65,10 @@ class Comparison:
     differences: Mapping[tuple[int, int, str], Difference]
 
     def best_by_validation(self) -> int:
-        """Return the index of the run with the best validation score by the first run's monitor; the first if equal."""
+        """Return the index of the run with the best validation score; of equal runs, the first.
+
+        The score is the monitor of the first run.
+        """
         monitor = self.contenders[0].about["recipe"].get("monitor", "val_quadratic_kappa")
 
         def score(index: int) -> float:
@@ -81,7 +84,7 @@ class Comparison:
         for index in range(len(self.contenders)):
             others = [other for other in range(len(self.contenders)) if other != index]
             differences = [self.difference(index, other, figure) for other in others]
-            if differences and all(one is not None and one.clear and one.value > 0 for one in differences):
+            if differences and all(map(_is_clearly_better, differences)):
                 return index
         return None
 
@@ -92,8 +95,12 @@ class Comparison:
         reverse = self.differences.get((j, i, figure))
         if reverse is None:
             return None
-        turned = (-reverse.interval[1], -reverse.interval[0]) if reverse.interval else None
-        return Difference(-reverse.value, turned, reverse.p)
+        interval = (-reverse.interval[1], -reverse.interval[0]) if reverse.interval else None
+        return Difference(-reverse.value, interval, reverse.p)
+
+
+def _is_clearly_better(difference: Difference | None) -> bool:
+    return difference is not None and difference.clear and difference.value > 0
 
 
 def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> list[EvaluatedRun]:
@@ -101,22 +108,23 @@ def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> lis
 
     Args:
         run_folders: the folders of two or more runs.
-        split: the split of its own prepared set on which each run was evaluated.
+        split: the split of its own Prepared set on which each run was evaluated.
 
     Raises:
         KerasDrError: there are fewer than two runs, a run was not evaluated, or its photographs, labels or classes are
             not those of the first run.
     """
     if len(run_folders) < 2:
-        message = f"A comparison needs two or more runs, but only {len(run_folders)} was given."
+        message = f"A comparison needs two or more runs, but the number of runs given is {len(run_folders)}."
         raise KerasDrError(message, "Name another run.")
     names = [folder.resolve().name for folder in run_folders]
-    names = names if len(set(names)) == len(names) else [str(folder) for folder in run_folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in run_folders]
     runs: list[EvaluatedRun] = []
     order: list[str] = []
     for folder, name in zip(run_folders, names, strict=True):
         try:
-            about, (ids, predictions), threshold, cost = _read(folder, split)
+            ids, run = _read(folder, name, split)
         except (LookupError, TypeError, AttributeError) as error:
             message = f"The run {folder} is not as train and evaluate wrote it: {type(error).__name__}: {error}."
             raise KerasDrError(message, _SAME) from error
@@ -127,20 +135,20 @@ def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> lis
                 f"{len(set(ids) ^ set(order))} in all belong to only one of the two runs."
             )
             raise KerasDrError(message, _SAME)
-        place = {image_id: row for row, image_id in enumerate(ids)}
-        predictions = predictions.subset(np.array([place[image_id] for image_id in order]))
+        positions = {image_id: position for position, image_id in enumerate(ids)}
+        predictions = run.predictions.subset(np.array([positions[image_id] for image_id in order]))
         first = runs[0].predictions if runs else predictions
         if predictions.task.classes != first.task.classes or (predictions.labels != first.labels).any():
-            raise KerasDrError(f"The labels or classes of {name} are not those of {names[0]}.", _SAME)
-        history = _history(folder / "history.csv")
-        runs.append(EvaluatedRun(name, about, history, threshold, predictions, cost))
+            raise KerasDrError(f"The labels or classes of {name} differ from those of {names[0]}.", _SAME)
+        runs.append(replace(run, predictions=predictions))
     return runs
 
 
 _SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
 
 
-def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Predictions], float, dict[str, Any]]:
+def _read(folder: Path, name: str, split: str) -> tuple[list[str], EvaluatedRun]:
+    """Read an evaluated run, with the image ids of its predictions in their order."""
     about = folders.read_manifest(folder, "run")
     evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
     remedy = f"Run: python cli.py evaluate {folder} --split {split} --overwrite"
@@ -149,10 +157,16 @@ def _read(folder: Path, split: str) -> tuple[dict[str, Any], tuple[list[str], Pr
     if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:
         fault = "is of an older version or of another model" if figures else "does not exist"
         raise KerasDrError(f"The evaluation of the run in {evaluated} {fault}.", remedy)
-    decision = about.get("decision", "argmax")
-    read = read_predictions(evaluated / "predictions.csv", figures["predictions_sha256"], task_of(about), decision)
-    cost = evaluated / "cost.json"  # evaluations of an older version have none
-    return about, read, figures["operating_point"]["threshold"], folders.read_json(cost) if cost.is_file() else {}
+    ids, predictions = read_predictions(
+        evaluated / "predictions.csv",
+        figures["predictions_sha256"],
+        task_of(about),
+        about.get("decision", "argmax"),
+    )
+    cost_file = evaluated / "cost.json"  # evaluations of an older version have none
+    cost = folders.read_json(cost_file) if cost_file.is_file() else {}
+    threshold = figures["operating_point"]["threshold"]
+    return ids, EvaluatedRun(name, about, _history(folder / "history.csv"), threshold, predictions, cost)
 
 
 def _history(file: Path) -> list[dict[str, str]]:
@@ -166,30 +180,34 @@ def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAM
     """Return the figures of evaluated runs and all paired differences.
 
     The intervals come from a bootstrap over patients, or from DeLong's test for AUROC; p of accuracy is McNemar's.
-    Both tests take photographs as independent: where a patient has several, only the bootstrap is used.
+    Both tests take photographs as independent. If a patient has several, only the bootstrap is used.
 
     Args:
         contenders: two or more runs on the same photographs.
         resamples: the number of bootstrap resamples; every run is measured on the same ones.
     """
     once = np.ones((1, len(contenders[0].predictions.labels)))
-    values = [{key: measure.single(v) for key, v in figures(one, once).items()} for one in contenders]
+    values = []
+    for run in contenders:
+        values.append({key: measure.single(value) for key, value in figures(run, once).items()})
     pairs = list(combinations(range(len(contenders)), 2))
     patients = contenders[0].predictions.patients
     independent = int(patients.max()) + 1 == len(patients)
 
     def all_differences(weights: weighted.Weights) -> dict[tuple[int, int, str], NDArray[np.float64]]:
-        run_figures = [figures(one, weights) for one in contenders]
+        run_figures = [figures(run, weights) for run in contenders]
         return {(i, j, key): run_figures[i][key] - run_figures[j][key] for i, j in pairs for key in run_figures[i]}
 
     intervals = bootstrap(all_differences, patients, resamples)
     differences = {}
     for (i, j, key), interval in intervals.items():
-        one, other = values[i][key], values[j][key]
-        if one is None or other is None:
+        first_value = values[i][key]
+        second_value = values[j][key]
+        if first_value is None or second_value is None:
             continue
-        first, second = contenders[i].predictions, contenders[j].predictions
-        difference = Difference(one - other, interval)
+        first = contenders[i].predictions
+        second = contenders[j].predictions
+        difference = Difference(first_value - second_value, interval)
         if independent and key == "accuracy":
             difference = replace(difference, p=mcnemar(first.right, second.right))
         if independent and key == "auroc_referable":
@@ -198,9 +216,10 @@ def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAM
     return Comparison(contenders, values, differences)
 
 
-def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+def figures(run: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
     """Return the figures of a run under weights, float (R, n): name -> float (R,)."""
-    predictions, ordered = one.predictions, one.predictions.task.ordered
+    predictions = run.predictions
+    ordered = predictions.task.ordered
     matrix = weighted.confusion(weights, predictions.labels, predictions.predicted, len(predictions.task.classes))
     averages = weighted.averages(matrix)
     run_figures = {
@@ -211,7 +230,7 @@ def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[n
     if ordered:
         run_figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])
     if predictions.task.referable:
-        referred = predictions.scores >= one.threshold
+        referred = predictions.scores >= run.threshold
         run_figures["auroc_referable"] = weighted.ranking(weights, predictions.positive, predictions.scores)[0]
         run_figures["sensitivity"] = weighted.share(weights, referred, predictions.positive)
         run_figures["specificity"] = weighted.share(weights, ~referred, ~predictions.positive)
@@ -221,56 +240,57 @@ def figures(one: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[n
 def figures_table(comparison: Comparison) -> Table:
     """Return a table with one row per run: validation accuracy of both phases, and the figures.
 
-    An asterisk marks the best run where it is the best beyond chance.
+    An asterisk marks the run that is the best beyond chance, if there is one.
     """
     keys = [key for key in TITLES if key in comparison.values[0]]
     best = {key: comparison.best(key) for key in keys}
     rows = []
-    for index, (one, values) in enumerate(zip(comparison.contenders, comparison.values, strict=True)):
-        phases = [_validation_accuracy(one, phase) for phase in ("frozen", "finetune")]
-        marks = [show(values[key]) + ("*" if best[key] == index else "") for key in keys]
-        rows.append((one.name, *phases, *marks))
+    for index, (run, values) in enumerate(zip(comparison.contenders, comparison.values, strict=True)):
+        accuracies = [_validation_accuracy(run, phase) for phase in ("frozen", "finetune")]
+        marked_figures = [show(values[key]) + ("*" if best[key] == index else "") for key in keys]
+        rows.append((run.name, *accuracies, *marked_figures))
     return Table(("run", "frozen val. acc.", "fine-tuned val. acc.", *(TITLES[key] for key in keys)), rows)
 
 
-def _validation_accuracy(one: EvaluatedRun, phase: str) -> float | None:
+def _validation_accuracy(run: EvaluatedRun, phase: str) -> float | None:
     """Return the validation accuracy in the phase's best epoch."""
-    epoch = str(one.about["phases"].get(phase, {}).get("epoch"))
-    rows = [row for row in one.history if row["phase"] == phase and row["epoch"] == epoch]
+    epoch = str(run.about["phases"].get(phase, {}).get("epoch"))
+    rows = [row for row in run.history if row["phase"] == phase and row["epoch"] == epoch]
     return float(rows[0]["val_accuracy"]) if rows else None
 
 
 def differences_table(comparison: Comparison) -> Table:
     """Return a table with one row per pair of runs and figure.
 
-    p is McNemar's for accuracy and DeLong's for AUROC, where each patient has one photograph.
+    If each patient has one photograph, p is given for accuracy by McNemar's test and for AUROC by DeLong's.
     """
-    rows = [
-        (
-            f"{comparison.contenders[i].name} - {comparison.contenders[j].name}",
-            TITLES[key],
-            one.value,
-            show_interval(one.interval),
-            one.p,
-            "clear" if one.clear else "",
+    rows = []
+    for (i, j, key), difference in comparison.differences.items():
+        rows.append(
+            (
+                f"{comparison.contenders[i].name} - {comparison.contenders[j].name}",
+                TITLES[key],
+                difference.value,
+                show_interval(difference.interval),
+                difference.p,
+                "clear" if difference.clear else "",
+            )
         )
-        for (i, j, key), one in comparison.differences.items()
-    ]
     return Table(("difference", "figure", "value", "95 % interval", "p", ""), rows)
 
 
 def cost_table(comparison: Comparison) -> Table:
     """Return a table with one row per run: network, parameters, training time and latency."""
     rows = []
-    for one in comparison.contenders:
-        seconds = sum(phase["seconds"] for phase in one.about["phases"].values())
-        cost = one.cost
+    for run in comparison.contenders:
+        seconds = sum(phase["seconds"] for phase in run.about["phases"].values())
+        cost = run.cost
         rows.append(
             (
-                one.name,
-                one.about["recipe"]["backbone"],
-                one.about["preprocessing"]["size"],
-                f"{one.about['parameters']:,}",
+                run.name,
+                run.about["recipe"]["backbone"],
+                run.about["preprocessing"]["size"],
+                f"{run.about['parameters']:,}",
                 f"{cost['trainable']:,}" if cost else None,
                 f"{seconds / 60:.1f}",
                 f"{cost['latency_ms']:.1f}" if cost else None,

@@ -1,4 +1,7 @@
-"""Writes a comparison: OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png."""
+"""Writes a comparison into a folder.
+
+OUT/ figures.csv differences.csv costs.csv comparison.md figures.png curves.png
+"""
 
 import re
 from collections.abc import Sequence
@@ -20,10 +23,11 @@ from keras_dr.reports.tables import Table, markdown, text_table
 FILES = ("comparison.md", "figures.csv", "differences.csv", "costs.csv", "figures.png", "curves.png")
 _OTHER_FOLDER = "Choose another folder."
 NOTE = (
-    "* best beyond chance: its difference to every other run has a 95 % interval that excludes zero. Differences: "
-    "bootstrap over patients on the same resamples; AUROC: DeLong; p of accuracy: McNemar, exact."
+    "* The best run beyond chance: the 95 % interval of its difference to every other run excludes zero. The intervals "
+    "come from a bootstrap over patients with the same resamples for all runs, or from DeLong's test for AUROC. The p "
+    "of accuracy is that of McNemar's exact test."
 )
-_SMOOTHING = 0.6  # of each epoch's value that is carried over from those before
+_SMOOTHING = 0.6  # weight of the earlier epochs in each smoothed value
 
 
 def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) -> None:
@@ -32,7 +36,8 @@ def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) ->
     Args:
         folder: the folder to write.
         runs: the runs that are compared.
-        overwrite: whether files that have the comparison's names, but that no comparison wrote, are replaced.
+        overwrite: whether files that have the names of a comparison's files, but were not written by one, are replaced;
+            by default they are refused.
 
     Raises:
         KerasDrError: the folder lies in a run, is a file or another result, or holds such files.
@@ -42,9 +47,9 @@ def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) ->
         raise KerasDrError(f"The comparison {folder} cannot be written: there is a file of that name.", _OTHER_FOLDER)
     if is_result(folder):
         raise KerasDrError(f"The folder {folder} holds another result.", _OTHER_FOLDER)
-    there = [name for name in FILES if (folder / name).exists()]
-    if there and not overwrite and not _is_comparison(folder / "comparison.md"):
-        message = f"The folder {folder} holds a file {there[0]} already, which no comparison wrote."
+    existing = [name for name in FILES if (folder / name).exists()]
+    if existing and not overwrite and not _is_comparison(folder / "comparison.md"):
+        message = f"The folder {folder} already holds a file {existing[0]}, which no comparison wrote."
         raise KerasDrError(message, f"{_OTHER_FOLDER[:-1]}, or pass --overwrite to replace it.")
 
 
@@ -73,9 +78,9 @@ def write_comparison(folder: Path, compared: Comparison) -> None:
     )
     body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
     folders.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
-    names = [one.name for one in compared.contenders]
+    names = [run.name for run in compared.contenders]
     draw_intervals(folder / "figures.png", names, [_intervals(compared, index) for index in range(len(names))])
-    histories = {one.name: one.history for one in compared.contenders if one.history}
+    histories = {run.name: run.history for run in compared.contenders if run.history}
     if histories:
         draw_curves(folder / "curves.png", histories, smoothed)
 
@@ -86,8 +91,9 @@ def _csv(table: Table) -> bytes:
 
 
 def _intervals(compared: Comparison, index: int) -> dict[str, tuple[float | None, Interval]]:
-    one = compared.contenders[index]
-    intervals = bootstrap(lambda weights: comparison.figures(one, weights), one.predictions.patients)
+    """Return the value and the interval of each figure of a run, by the title of the figure."""
+    run = compared.contenders[index]
+    intervals = bootstrap(lambda weights: comparison.figures(run, weights), run.predictions.patients)
     return {TITLES[key]: (value, intervals[key]) for key, value in compared.values[index].items()}
 
 
@@ -96,19 +102,21 @@ def smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     TensorBoard draws curves in the same way. For the correction, see D. Kingma and J. Ba, ICLR 2015, section 3.
     """
-    average, weight, drawn = 0.0, 0.0, []
+    average = 0.0
+    weight = 0.0
+    curve = []
     for value in values:
         if not np.isnan(value):
             average = _SMOOTHING * average + (1 - _SMOOTHING) * value
             weight = _SMOOTHING * weight + (1 - _SMOOTHING)
-        drawn.append(average / weight if weight else np.nan)
-    return np.array(drawn)
+        curve.append(average / weight if weight else np.nan)
+    return np.array(curve)
 
 
 def comparison_text(compared: Comparison) -> str:
     """Return the tables for the terminal, with only those differences that are clear."""
     tables = [comparison.figures_table(compared), comparison.cost_table(compared)]
-    clear = comparison.differences_table(compared)
-    rows = [row for row in clear.rows if row[-1]]
-    told = [text_table(Table(clear.columns, rows))] if rows else ["No difference excludes zero."]
-    return "\n\n".join([*map(text_table, tables), *told, NOTE])
+    differences = comparison.differences_table(compared)
+    clear = [row for row in differences.rows if row[-1]]
+    differences_text = text_table(Table(differences.columns, clear)) if clear else "No difference excludes zero."
+    return "\n\n".join([*map(text_table, tables), differences_text, NOTE])

@@ -29,17 +29,18 @@ from keras_dr.training.forward import decode, forward, with_tta
 from keras_dr.training.run import Run
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
-SAMPLES, MISTAKES = 12, 6
+SAMPLES = 12  # photographs in samples.png
+MISTAKES = 6  # photographs in mistakes.png
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What an evaluation shows in addition to the usual figures.
+    """The options of an evaluation, for figures in addition to the usual ones.
 
     Attributes:
         prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
         human: share of photographs to leave to a human, 0..1.
-        columns: columns of manifest.csv by whose values the figures are split; if empty, those usual ones that it has.
+        columns: columns of manifest.csv whose values define subgroups; if empty, the usual columns that it has.
         robustness: whether the photographs are also graded under the changes of `robustness.CHANGES`.
     """
 
@@ -88,17 +89,18 @@ def evaluate(
 
     Args:
         run: the grader, or its folder.
-        data: another Prepared set than the run's own, for external validation; by default the run's own.
-        split: "train", "val", "test" or "all".
+        data: the Prepared set; by default the run's own. Another set makes this an external validation.
+        split: the split to measure on: "train", "val", "test" or "all"; by default "test".
         tta: whether outputs are averaged over eight views of each photograph; thresholds are then chosen again on
-            validation predictions averaged in the same way.
-        prevalence: share of positive photographs, 0..1, for which predictive values are given as well.
-        human: share of the photographs to leave to a human, 0..1.
-        by: columns of manifest.csv by whose values the figures are split; by default those usual ones that it has.
+            validation predictions averaged in the same way. By default they are not averaged.
+        prevalence: share of positive photographs, 0..1, for which predictive values are given as well; by default they
+            are given for these photographs only.
+        human: share of the photographs to leave to a human, 0..1; by default 0.2.
+        by: columns of manifest.csv whose values define subgroups; by default the usual columns that it has.
         robustness: whether the photographs are also graded with other colours, blurred, compressed, squashed and so
-            on, to show what another camera would do; their original files must still be there.
+            on, to show the effect of another camera; by default they are not. Their original files must still exist.
         overwrite: whether an existing evaluation is replaced; by default it is refused.
-        progress: called with (batches done, batches, "predict").
+        progress: called with (batches done, number of batches, "predict"); by default nothing is called.
 
     Returns:
         The evaluation.
@@ -142,7 +144,7 @@ def evaluate_photographs(
         data: the photographs of one split, labelled by the run's task.
         name: the name of the result, "<set>-<split>".
         overwrite: whether an existing result is replaced.
-        progress: called with (batches done, batches, "predict").
+        progress: called with (batches done, number of batches, "predict").
         options: what to show in addition to the usual figures.
 
     Returns:
@@ -152,15 +154,13 @@ def evaluate_photographs(
         KerasDrError: the result exists already, or there is no such column.
     """
     target = run.folder / "evaluation" / name
-    labels, model_sha256 = data.labels(), run.about["model_sha256"]
+    model_sha256 = run.about["model_sha256"]
     plan = {"model": model_sha256, "images": [row["image_id"] for row in data.rows]}
     with folders.growing_folder(target, "evaluation", plan, overwrite) as folder:
         model = run.model()
         outputs = forward(run, model, data, progress)
-        predictions, unscaled = (
-            Predictions(labels, decode(one, outputs), run.task, run.decision, patient_codes(data.rows))
-            for one in (run, replace(run, temperature=1.0))
-        )
+        predictions = _predictions(run, data, outputs)
+        unscaled = _predictions(replace(run, temperature=1.0), data, outputs)
         write_predictions(folder / "predictions.csv", data.rows, predictions, run.threshold)
         figures = {
             "schema_version": folders.SCHEMA_VERSION,
@@ -192,26 +192,32 @@ def evaluate_photographs(
     return target, folders.read_json(target / "metrics.json")
 
 
+def _predictions(run: Run, data: PreparedSet, outputs: NDArray[np.floating]) -> Predictions:
+    """Return the predictions from the network's outputs for these photographs."""
+    return Predictions(data.labels(), decode(run, outputs), run.task, run.decision, patient_codes(data.rows))
+
+
 def _split(data: PreparedSet) -> str:
+    """Return the only split of these photographs, or "all"."""
     names = {row["split"] for row in data.rows}
     return names.pop() if len(names) == 1 else "all"
 
 
 def _origin(run: Run, data: PreparedSet) -> dict[str, Any]:
-    """Return the photographs' origin: whether they are of another set, and how many were left out or seen in training.
+    """Return whether the photographs are of another set, and how many were left out or used in training.
 
-    "internal" holds the figures on the run's own set. "seen_in_training" is None where that set can no longer be read.
+    "internal" holds the figures on the run's own set. "seen_in_training" is None if that set can no longer be read.
     """
-    whole = PreparedSet.load(data.folder)
+    whole_set = PreparedSet.load(data.folder)
     splits = {row["split"] for row in data.rows}
-    left_out = sum(row["split"] in splits for row in whole.rows) - len(data.rows)
+    left_out = sum(row["split"] in splits for row in whole_set.rows) - len(data.rows)
     external = not run.is_own(data)
     origin: dict[str, Any] = {"external": external, "without_class": left_out, "seen_in_training": None}
     if not external:
         return origin | {"internal": None}
     with suppress(KerasDrError):
-        met = seen_in(run.own_set(), data)
-        origin["seen_in_training"] = {split: int((met == split).sum()) for split in LEARNED_FROM}
+        split_in_training = seen_in(run.own_set(), data)
+        origin["seen_in_training"] = {split: int((split_in_training == split).sum()) for split in LEARNED_FROM}
     return origin | {"internal": _internal(run)}
 
 
@@ -228,12 +234,17 @@ def _internal(run: Run) -> dict[str, Any] | None:
 
 def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) -> dict[str, Any]:
     quantiles = run.about.get("certainty_quantiles")
-    shares = sorted({*SHARES, *([options.human] if options.human is not None else [])})
+    shares = set(SHARES)
+    if options.human is not None:
+        shares.add(options.human)
+    bands = []
+    if quantiles:
+        bands = [referral.band(predictions, run.threshold, quantiles, share) for share in sorted(shares)]
     return {
         "per_patient": referral.per_patient(predictions, run.threshold),
         "ungradable": referral.ungradable(predictions, run.threshold),
         "left_to_human": 0.2 if options.human is None else options.human,
-        "bands": [referral.band(predictions, run.threshold, quantiles, share) for share in shares] if quantiles else [],
+        "bands": bands,
     }
 
 
@@ -268,18 +279,16 @@ def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, A
         plots.plot_roc_pr(
             folder / "roc-pr.png", predictions.positive, predictions.scores, figures["operating_point"], run.task
         )
-    before, after = (figures["calibration"][key]["reliability"] for key in ("before", "after"))
-    errors = (figures["calibration"]["before"]["ece"], figures["ece"])
-    plots.plot_reliability(folder / "reliability.png", before, after, errors)
-    curves = {
-        "wrong class, the least probable class left out first": referral.coverage_curve(
-            ~predictions.right, predictions.confidence
-        )
-    }
+    before = figures["calibration"]["before"]
+    after = figures["calibration"]["after"]
+    errors = (before["ece"], figures["ece"])
+    plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
+    wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
+    curves = {"wrong class; least probable predictions left out first": wrong_class}
     if run.task.referable:
         wrong = predictions.positive != (predictions.scores >= run.threshold)
         sure = referral.certainty(predictions, run.threshold)
-        curves["wrong referral, the nearest to the threshold first"] = referral.coverage_curve(wrong, sure)
+        curves["wrong referral; scores nearest to the threshold left out first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"
     shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
     plots.plot_coverage(folder / "coverage.png", curves, shares)
@@ -290,7 +299,8 @@ def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predi
     names = [name.replace("_", " ") for name in predictions.task.classes]
     samples = []
     for index in choose_for_board(predictions.labels, predictions.predicted, SAMPLES):
-        true, predicted = names[predictions.labels[index]], names[predictions.predicted[index]]
+        true = names[predictions.labels[index]]
+        predicted = names[predictions.predicted[index]]
         title = f"true {true}\npredicted {predicted}, {predictions.confidence[index]:.2f}"
         samples.append(plots.Sample(data.image(int(index)), title, bool(predictions.right[index])))
     plots.plot_samples(folder / "samples.png", samples)
@@ -312,18 +322,19 @@ def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predi
         for index, image, heat in zip(worst, images, maps, strict=True)
     ]
     note = (
-        f"the gravest of {(~predictions.right).sum()} mistakes among {len(predictions.labels)}; "
+        f"the gravest of {(~predictions.right).sum()} mistakes on {len(predictions.labels)} photographs; "
         "heat: evidence for the predicted class"
     )
     write_board(folder / "mistakes.png", rows, f"{model.name} · {data.name}", note)
 
 
 def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> NDArray[np.int64]:
-    """Return the indices of wrong predictions, int (m,), m <= most: furthest from the true class first, then surest."""
-    away = (
-        np.abs(predictions.predicted - predictions.labels)
-        if predictions.task.ordered
-        else np.ones(len(predictions.labels))
-    )
-    order = np.lexsort((-predictions.confidence, -away))
+    """Return the indices of at most `most` wrong predictions, int (m,), the gravest first.
+
+    The predictions furthest from the true class come first; of those equally far, the most confident.
+    """
+    distance = np.ones(len(predictions.labels))
+    if predictions.task.ordered:
+        distance = np.abs(predictions.predicted - predictions.labels)
+    order = np.lexsort((-predictions.confidence, -distance))
     return order[~predictions.right[order]][:most]

@@ -1,4 +1,4 @@
-"""Where a grader found its evidence: heat maps, boards to look at, and scores that say how far to trust the maps.
+"""Explanation of predictions: heat maps of the evidence, boards of pictures, and scores of how trustworthy maps are.
 
     FOLDER/ board.png scores.json heatmaps/<image_id>.npz heatmaps/<image_id>.png [before-after.png] [lesions.png]
 

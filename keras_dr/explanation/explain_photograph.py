@@ -40,17 +40,18 @@ def explain_photograph(
     Args:
         model: a grader.
         data: a Prepared set.
-        index: of the photograph in the set.
-        out_folder: folder to write; it is written completely or not at all.
+        index: the index of the photograph in the set.
+        out_folder: the folder to write; it is written completely or not at all.
         methods: keys of `METHODS`; each is one row of the figure.
-        temperature: of the grader, > 0.
-        overwrite: replace an existing `out_folder`.
+        temperature: the temperature of the grader, > 0.
+        overwrite: whether an existing `out_folder` is replaced; by default it is refused.
         progress: called with (methods done, number of methods, name of the method).
+        engine: one of `methods.ENGINES`.
 
     Returns:
-        The content of scores.json: the probabilities, the predicted class and the scores of its maps; and for each
-        method the smallest share of the fundus, hottest pixels first, whose blurring changes the decision, and the
-        class that is predicted then.
+        The content of scores.json: the probabilities, the predicted class, and the scores of its maps. For each method,
+        it also holds the smallest share of the fundus, hottest pixels first, whose blurring changes the decision, and
+        the class that is then predicted.
 
     Raises:
         KerasDrError: `out_folder` exists; a method does not fit the grader; the photograph does not fit the grader.
@@ -121,10 +122,10 @@ def _change(
     """The smallest share of the fundus, hottest pixels first, whose blurring changes the decision, and a picture of it.
 
     Args:
-        explainer: of the grader.
+        explainer: the explainer of the grader.
         data: the set of the photograph.
-        index: of the photograph in the set.
-        heatmap: float (h, w), of the class `target`.
+        index: the index of the photograph in the set.
+        heatmap: float (h, w), the map of the class `target`.
         target: the predicted class.
     """
     image = data.image(index)
@@ -136,7 +137,7 @@ def _change(
     changed = np.flatnonzero(decisions != target)
     if not len(changed):
         last_image = np.rint(blurred_images[-1]).astype(np.uint8)
-        return {"blurred_share": None, "becomes": None}, Cell(last_image, "blurring all of it changes nothing")
+        return {"blurred_share": None, "becomes": None}, Cell(last_image, "blurring the whole fundus changes nothing")
     step = int(changed[0])
     name = data.task.classes[decisions[step]]
     share = step / faithfulness.STEPS

@@ -1,12 +1,12 @@
-"""What `cli.py explain` asks for: a Run, photographs that it has not learned from, and what to measure on them."""
+"""Explains the predictions of a Run on photographs that it was not trained on."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
@@ -20,7 +20,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.explanation import explanation_text, photograph_text
 from keras_dr.training.run import Run
 
-MOST_MASKED = 20  # photographs on whose masks the overlap's thresholds are chosen
+MOST_MASKED = 20  # the largest number of photographs with masks on which the thresholds of the overlap are chosen
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Explanation:
     """Heat maps of a run's predictions, and their scores.
 
     Attributes:
-        folder: with the pictures, heatmaps/ and scores.json.
+        folder: the folder with the pictures, heatmaps/ and scores.json.
         scores: the content of scores.json.
     """
 
@@ -56,30 +56,31 @@ def explain(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Explanation:
-    """Draw heat maps of where a run saw its evidence, and measure how much of it lies on the fundus and on lesions.
+    """Draw heat maps that show where a run sees its evidence, and measure how much lies on the fundus and on lesions.
 
     Args:
         run: the grader, or its folder.
-        data: another Prepared set than the run's own; photographs that the run learned from are left out of it.
-        split: "train", "val", "test" or "all".
-        n: the number of photographs on the board.
-        methods: keys of `METHODS`; by default "grad-cam", or all methods for one photograph.
-        layer: where methods that take any layer make their maps; by default the feature layer.
-        engine: "closed-form" computes Grad-CAM, Grad-CAM++ and LayerCAM from the forward pass where that is exact;
-            "tf-keras-vis" leaves all methods that it has to tf-keras-vis.
-        image_id: explain this one photograph instead, whatever its split.
-        faithfulness: the number of photographs for deletion and insertion; 0: none.
-        sanity: the number of photographs for the check with randomised weights; 0: none.
-        bundle: the bundle made of the run, to compare its heat maps; by default none.
+        data: the Prepared set; by default the run's own. Photographs of another set that the run was trained on are
+            left out.
+        split: the split to explain: "train", "val", "test" or "all"; by default "test".
+        n: the number of photographs on the board; by default 12.
+        methods: keys of `METHODS`; by default "grad-cam", or all methods if `image_id` is given.
+        layer: the layer at which methods that work at any layer make their maps; by default the feature layer.
+        engine: "closed-form", the default, computes Grad-CAM, Grad-CAM++ and LayerCAM from the forward pass where that
+            is exact; "tf-keras-vis" makes the maps of all methods that it has with tf-keras-vis.
+        image_id: the photograph to explain instead of a split, whatever its split; by default a split is explained.
+        faithfulness: the number of photographs for deletion and insertion; by default 0.
+        sanity: the number of photographs for the check with randomised weights; by default 0.
+        bundle: the bundle that was exported from the run, whose heat maps are compared; by default none.
         overwrite: whether an existing explanation is replaced; by default it is refused.
-        progress: called with (done, in all, what).
+        progress: called with (items done, number of items, name of the stage); by default nothing is called.
 
     Returns:
         The explanation.
 
     Raises:
-        KerasDrError: no such run, set, split, photograph, method or layer; the run has learned from all of these
-            photographs; or the explanation exists already.
+        KerasDrError: the run, set, split, photograph, method or layer does not exist; the run was trained on all of
+            these photographs; or the explanation exists already.
 
     Example:
         >>> maps = dr.explain("runs/idrid", n=10, methods=["grad-cam", "grad-cam++"])
@@ -93,8 +94,8 @@ def explain(
     else:
         chosen = tuple(methods or ("grad-cam",))
         options = ExplanationOptions(n, chosen, layer, faithfulness=faithfulness, sanity=sanity, engine=engine)
-        made_of_run = Path(bundle) if bundle is not None else None
-        folder, scores = explain_run(run, data, split, options, made_of_run, overwrite, progress)
+        bundle_folder = Path(bundle) if bundle is not None else None
+        folder, scores = explain_run(run, data, split, options, bundle_folder, overwrite, progress)
     return Explanation(folder, scores)
 
 
@@ -107,41 +108,46 @@ def explain_run(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Path, dict[str, Any]]:
-    """Explain a run on a split of its own set, or on the photographs of another set that it has not learned from.
+    """Explain a run on a split of its own set, or on the photographs of another set that it was not trained on.
 
     Args:
         run: the grader.
-        source: another Prepared set than the run's own.
+        source: the Prepared set; None: the run's own.
         split: "train", "val", "test" or "all".
-        options: see `explaining.Options`; the run's temperature is put in.
-        bundle: made of the run, to compare its heat maps.
-        overwrite: replace an existing result.
-        progress: called with (done, in all, what).
+        options: the options of the explanation; their temperature is replaced by the run's.
+        bundle: the bundle that was exported from the run, whose heat maps are compared; by default none.
+        overwrite: whether an existing result is replaced; by default it is refused.
+        progress: called with (items done, number of items, name of the stage).
 
     Returns:
-        The result's folder, and what its scores.json says.
+        The folder of the result, and the content of its scores.json.
 
     Raises:
-        KerasDrError: see `explaining.explain`; or the run has learned from all of these photographs.
+        KerasDrError: see `explain_split`; or the run was trained on all of these photographs.
     """
-    whole = run.prepared_set(source)
-    data = whole.split(split)
-    fresh, measured = data, np.ones(len(data.rows), bool)
-    if not run.is_own(whole):
-        measured = seen_in(run.own_set(), data) == ""
-        if not measured.any():
-            message = f"{run.folder} has learned from all photographs in the split {split} of {data.folder}."
-            raise KerasDrError(message, "Choose another --split.")
-        fresh = replace(data, rows=tuple(row for row, keep in zip(data.rows, measured, strict=True) if keep))
-    companions = ExtraInputs(
-        masked=_masked(whole, fresh),
+    whole_set = run.prepared_set(source)
+    data = whole_set.split(split)
+    explained = data
+    if not run.is_own(whole_set):
+        explained = _without_learned_photographs(run, data, split)
+    extra = ExtraInputs(
+        masked=_masked(whole_set, explained),
         before=_before(run),
         bundle=(bundle, run.about["model_sha256"]) if bundle else None,
-        left_out=int((~measured).sum()),
+        left_out=len(data.rows) - len(explained.rows),
     )
     target = run.folder / "explanations" / run.result_name(data, split)
     options = replace(options, temperature=run.temperature)
-    return target, explain_split(run.model(), fresh, target, options, companions, overwrite, progress)
+    return target, explain_split(run.model(), explained, target, options, extra, overwrite, progress)
+
+
+def _without_learned_photographs(run: Run, data: PreparedSet, split: str) -> PreparedSet:
+    """Return the photographs of another set that the run was not trained on; refuse a split that has none."""
+    is_new = seen_in(run.own_set(), data) == ""
+    if not is_new.any():
+        message = f"{run.folder} has learned from all photographs in the split {split} of {data.folder}."
+        raise KerasDrError(message, "Choose another --split.")
+    return replace(data, rows=tuple(row for row, keep in zip(data.rows, is_new, strict=True) if keep))
 
 
 def explain_run_photograph(
@@ -153,30 +159,39 @@ def explain_run_photograph(
     progress: Progress | None = None,
     engine: str = "closed-form",
 ) -> tuple[Path, dict[str, Any]]:
-    """All about one photograph of a Prepared set, whatever its split.
+    """Explain one photograph of a Prepared set, whatever its split; arguments and result as for `explain_run`.
 
     Raises:
-        KerasDrError: no such photograph; see `one.explain_one`.
+        KerasDrError: there is no such photograph; see `explain_photograph`.
     """
     data = run.prepared_set(source)
-    index, target = data.index_of(image_id), run.folder / "explanations" / run.result_name(data, image_id)
+    index = data.index_of(image_id)
+    target = run.folder / "explanations" / run.result_name(data, image_id)
     about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress, engine)
     return target, about
 
 
-def _masked(whole: PreparedSet, measured: PreparedSet) -> PreparedSet | None:
-    """The set's training photographs that are not measured themselves, some of them, if there are any with masks."""
-    if not (whole.folder / "masks").is_dir():
+def _masked(whole_set: PreparedSet, explained: PreparedSet) -> PreparedSet | None:
+    """Return at most `MOST_MASKED` training and validation photographs with masks that are not explained themselves.
+
+    None if there are no such photographs.
+    """
+    if not (whole_set.folder / "masks").is_dir():
         return None
-    names = {row["image_id"] for row in measured.rows}
-    rows = tuple(row for row in whole.rows if row["split"] in ("train", "val") and row["image_id"] not in names)
-    others = replace(whole, rows=rows)
-    masked = tuple(row for index, row in enumerate(rows) if others.masks(index))
-    return replace(whole, rows=masked[:: -(-len(masked) // MOST_MASKED)]) if masked else None
+    explained_ids = {row["image_id"] for row in explained.rows}
+    rows = tuple(
+        row for row in whole_set.rows if row["split"] in ("train", "val") and row["image_id"] not in explained_ids
+    )
+    candidates = replace(whole_set, rows=rows)
+    masked = tuple(row for index, row in enumerate(rows) if candidates.masks(index))
+    if not masked:
+        return None
+    step = math.ceil(len(masked) / MOST_MASKED)
+    return replace(whole_set, rows=masked[::step])
 
 
 def _before(run: Run) -> keras.Model | None:
-    """The grader as it was before fine-tuning, if that was kept beside the fine-tuned one."""
+    """Return the grader before fine-tuning, if it was kept in addition to the fine-tuned one."""
     file = run.folder / "frozen.keras"
     if run.about.get("kept") != "finetune" or not file.is_file():
         return None

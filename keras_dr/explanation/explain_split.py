@@ -1,4 +1,4 @@
-"""Explain a grader on one split of a Prepared set: one forward pass, heat maps, their scores, pictures, files."""
+"""Explains a grader on one split of a Prepared set: one forward pass, heat maps, their scores, pictures, files."""
 
 import uuid
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from keras_dr.explanation.job import ExplanationOptions, ExtraInputs, Job
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board, sample_evenly
 from keras_dr.explanation.scores import bundle_maps, faithfulness, sanity
+from keras_dr.explanation.scores.explained import Explained
 from keras_dr.explanation.scores.heat import (
     BASELINES,
     Scores,
@@ -31,7 +32,7 @@ from keras_dr.explanation.scores.heat import (
 from keras_dr.explanation.scores.sanity import agreement
 from keras_dr.preparation.prepared_set import PreparedSet
 
-MOST_SCORED = 200  # photographs at most whose maps need forward passes of their own
+MOST_SCORED = 200  # the largest number of photographs that are scored if their maps need further forward passes
 
 
 @dataclass
@@ -58,17 +59,17 @@ def explain_split(
     Args:
         model: a grader, see `grader.build_model`.
         data: one split, N photographs.
-        out_folder: folder to write; it is written completely or not at all.
+        out_folder: the folder to write; it is written completely or not at all.
         options: how many photographs, which methods and scores.
         extra: further inputs, such as photographs with masks and the grader before fine-tuning.
-        overwrite: replace an existing `out_folder`.
+        overwrite: whether an existing `out_folder` is replaced; by default it is refused.
         progress: called with (items done, number of items, name of the stage).
 
     Returns:
         The content of scores.json.
 
     Raises:
-        KerasDrError: `out_folder` exists; an unknown method or layer; the photographs do not fit the grader.
+        KerasDrError: `out_folder` exists, a method or the layer is unknown, or the photographs do not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
     explainer = Explainer(model, options.layer, options.temperature, options.engine)
@@ -99,7 +100,7 @@ def _plan(explainer: Explainer, data: PreparedSet, options: ExplanationOptions, 
 
 
 def _distinct_methods(options: ExplanationOptions) -> list[str]:
-    """Each of the methods once, in the order given."""
+    """The methods in the given order, without repetitions."""
     return list(dict.fromkeys(options.methods))
 
 
@@ -162,7 +163,7 @@ def _about(explainer: Explainer, job: Job, results: _Results, extra: ExtraInputs
 
 
 def _count_without_heat(results: _Results, indices: Sequence[int], method: str) -> int:
-    """How many of these photographs have a map that is zero everywhere."""
+    """The number of these photographs whose map is zero everywhere."""
     return sum(not results.maps[index][method].any() for index in indices)
 
 
@@ -179,9 +180,10 @@ def _sampling(job: Job) -> str:
 def _further_scores(
     explainer: Explainer, job: Job, results: _Results, extra: ExtraInputs, progress: Progress | None
 ) -> dict[str, Any]:
-    """The scores that need further forward passes, as far as they are asked for."""
+    """The scores that need further forward passes, if they are requested."""
     options = job.options
     about: dict[str, Any] = {}
+    explained = Explained(explainer, job.data, job.survey, results.maps, options.seed)
     labels = job.data.labels() if job.data.labelled else job.survey.predictions
 
     def sample(most: int) -> list[int]:
@@ -189,17 +191,11 @@ def _further_scores(
         return [job.scored[position] for position in positions]
 
     if options.faithfulness:
-        about["faithfulness"] = faithfulness.measure_faithfulness(
-            explainer, job.data, job.survey, results.maps, sample(options.faithfulness), options.seed, progress
-        )
+        about["faithfulness"] = faithfulness.measure_faithfulness(explained, sample(options.faithfulness), progress)
     if options.sanity:
-        about["sanity"] = sanity.measure_sanity(
-            explainer, job.data, job.survey, results.maps, sample(options.sanity), options.seed, progress
-        )
+        about["sanity"] = sanity.measure_sanity(explained, sample(options.sanity), progress)
     if extra.bundle:
         bundle_folder, model_sha256 = extra.bundle
         indices = sample(bundle_maps.MOST_BUNDLED)
-        about["bundle"] = bundle_maps.measure_bundle(
-            explainer, job.data, job.survey, bundle_folder, model_sha256, indices, options.seed
-        )
+        about["bundle"] = bundle_maps.measure_bundle(explained, bundle_folder, model_sha256, indices)
     return about

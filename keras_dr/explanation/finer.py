@@ -1,4 +1,4 @@
-"""Heat maps that are finer than the feature map, made with the weights that the grader has.
+"""Heat maps that are finer than the feature map, made with the unchanged weights of the grader.
 
 A map of 7 x 7 divides a photograph into 49 blocks of 2 % each, while a microaneurysm covers less than .08 % of it.
 """
@@ -95,7 +95,7 @@ def finer_layer(model: keras.Model, factor: int) -> keras.layers.Layer:
     """The last activation whose map has at least `factor` times the side of the feature map.
 
     Raises:
-        KerasDrError: there is none.
+        KerasDrError: there is no such activation.
     """
     least_side = factor * feature_layer(model).output.shape[1]
     activations = [layer for layer in model.layers if isinstance(layer, _ACTIVATIONS) and len(layer.output.shape) == 4]

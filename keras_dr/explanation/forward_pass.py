@@ -1,4 +1,4 @@
-"""One forward pass over photographs: the predictions for each, and the heat maps that the same pass gives."""
+"""One forward pass over photographs: their predictions, and the heat maps that follow from the same pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Survey:
 def survey_photographs(
     explainer: Explainer, data: PreparedSet, methods: Sequence[str], progress: Progress | None = None
 ) -> Survey:
-    """Grade every photograph once, and make the maps of the free methods on the way.
+    """Grade every photograph once, and make the maps of the free methods in the same pass.
 
     Raises:
         KerasDrError: the photographs do not fit the grader; see `Explainer.heatmaps`.
@@ -62,7 +62,7 @@ def survey_photographs(
 
 
 def check_fit(explainer: Explainer, data: PreparedSet) -> None:
-    """Refuse photographs whose size or classes are not the grader's, before any work.
+    """Refuse photographs that have another size or other classes than the grader, before any work.
 
     Raises:
         KerasDrError: the photographs do not fit the grader.

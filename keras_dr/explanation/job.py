@@ -19,16 +19,16 @@ class ExplanationOptions:
     """The options of an explanation.
 
     Attributes:
-        n: photographs on the board, at least 1.
+        n: the number of photographs on the board, at least 1.
         methods: keys of `METHODS`.
-        layer: where methods that work at any layer make their maps; None: at the feature layer.
-        temperature: of the grader, > 0.
-        seed: of the choice of photographs, the bootstrap and the randomised weights.
-        score_all: True: score the whole split, or a proportional sample of `MOST_SCORED` photographs where maps need
-            forward passes of their own; False: score only the photographs on the board.
-        faithfulness: number of photographs for `scores.faithfulness`; 0: none.
-        sanity: number of photographs for `scores.sanity`; 0: none.
-        engine: key of `methods.ENGINES`.
+        layer: the layer where methods that work at any layer make their maps; None: the feature layer.
+        temperature: the temperature of the grader, > 0.
+        seed: the seed of the choice of photographs, of the bootstrap and of the randomised weights.
+        score_all: True: score the whole split, or a proportional sample of `MOST_SCORED` photographs if the maps need
+            further forward passes. False: score only the photographs on the board.
+        faithfulness: the number of photographs for `scores.faithfulness`; 0: none.
+        sanity: the number of photographs for `scores.sanity`; 0: none.
+        engine: one of `methods.ENGINES`.
     """
 
     n: int = 12
@@ -42,19 +42,18 @@ class ExplanationOptions:
     engine: str = "closed-form"
 
     def check(self, explainer: Explainer) -> None:
-        """Refuse what cannot be done, before any work.
+        """Refuse options that cannot be fulfilled, before any work.
 
         Raises:
-            KerasDrError: no photographs, no method, an unknown one, or one that does not fit the grader or the layer.
+            KerasDrError: no photograph or no method is requested, or a method is unknown or does not fit the grader or
+                the layer.
         """
         for method in self.methods:
             explainer.find_method(method)
         if not self.methods:
             raise KerasDrError("No heat map method is given.", f"Name one or more with --method: {', '.join(METHODS)}.")
         if self.n < 1:
-            raise KerasDrError(
-                f"The board must show at least 1 photograph, but {self.n} are asked for.", "Choose another -n."
-            )
+            raise KerasDrError(f"The board must show at least 1 photograph, but -n is {self.n}.", "Choose another -n.")
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ class ExtraInputs:
     """Further inputs of an explanation; each may be absent.
 
     Attributes:
-        masked: other photographs with masks, on which the thresholds of the overlap are chosen.
+        masked: other photographs, with masks, on which the thresholds of the overlap are chosen.
         before: the grader before it was fine-tuned.
-        bundle: folder of the bundle made from the run, and the sha256 of the run's model.
-        left_out: number of photographs of the split that are left out because the run was trained on them.
+        bundle: the folder of the bundle that was made from the run, and the sha256 of the run's model.
+        left_out: the number of photographs of the split that are left out because the run was trained on them.
     """
 
     masked: PreparedSet | None = None
@@ -81,7 +80,7 @@ class Job:
     Attributes:
         data: N photographs.
         survey: the results of one forward pass over them.
-        options: of the explanation.
+        options: the options of the explanation.
         board: indices of the photographs to show.
         scored: indices of the photographs to score.
     """
@@ -116,6 +115,6 @@ class Job:
 
     @property
     def split(self) -> str:
-        """The one split of these photographs, or "all"."""
+        """The only split of these photographs, or "all"."""
         names = {row["split"] for row in self.data.rows}
         return names.pop() if len(names) == 1 else "all"

@@ -42,10 +42,11 @@ class Explainer:
 
     Args:
         model: a grader, see `grader.build_model`.
-        layer: where maps are made, for methods that work at any layer; None is the feature layer, the pooling's input.
+        layer: the layer where methods that work at any layer make their maps; None: the feature layer, which is the
+            input of the pooling.
         temperature: > 0; the grader's outputs are divided by it before they become probabilities.
-        engine: key of `ENGINES`: "closed-form" computes maps from the forward pass where that is exact, and by
-            tf-keras-vis elsewhere; "tf-keras-vis" leaves all to tf-keras-vis.
+        engine: one of `ENGINES`. "closed-form" computes maps from the forward pass where that is exact, and uses
+            tf-keras-vis elsewhere; "tf-keras-vis" uses tf-keras-vis for all maps.
 
     Raises:
         KerasDrError: there is no such layer, or its output is not a map of h x w pixels.
@@ -67,7 +68,7 @@ class Explainer:
 
     @property
     def decision(self) -> str:
-        """How its probabilities become a class, see `decision.decide`."""
+        """How the class is decided from the probabilities, see `decision.decide`."""
         return "median" if isinstance(self.model.layers[-1], OrdinalHead) else "argmax"
 
     @property
@@ -138,7 +139,7 @@ class Explainer:
             float32 (n, h, w), >= 0, not normalised: maps are comparable within a photograph, not between methods.
 
         Raises:
-            KerasDrError: unknown method, one that does not fit the grader or the layer, or NaN or infinity in a map.
+            KerasDrError: the method is unknown or does not fit the grader or the layer, or a map has NaN or infinity.
         """
         make = self.find_method(method).make
         classes = np.asarray(classes)
@@ -157,9 +158,9 @@ class Explainer:
                 f"There is no heat map method {name!r}.", f"Choose another --method: {', '.join(METHODS)}."
             )
         if not self.at_features and not METHODS[name].any_layer:
-            able = ", ".join(key for key, method in METHODS.items() if method.any_layer)
+            usable = ", ".join(key for key, method in METHODS.items() if method.any_layer)
             raise KerasDrError(
-                f"The method {name} does not work with --layer; these methods do: {able}.",
+                f"The method {name} does not work with --layer; these methods do: {usable}.",
                 "Leave --layer out, or change --method.",
             )
         if name in ("grad-cam-dilated", "grad-cam-crops"):
@@ -203,7 +204,7 @@ def _check_finite(method: str, maps: Maps) -> NDArray[np.float32]:
 
 
 def _at_layer(name: str, explainer: Explainer, images: Images, classes: Classes) -> Maps:
-    """Maps in closed form where there is one, by tf-keras-vis elsewhere."""
+    """Maps in closed form if the method has one here, by tf-keras-vis otherwise."""
     if explainer.is_free(name):
         return explainer.free_maps(name, explainer.predict(images)[1], classes)
     return tf_keras_vis_maps.by_gradients(name, explainer.score_model, images, classes, explainer.layer)

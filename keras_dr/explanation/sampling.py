@@ -1,4 +1,7 @@
-"""The choice of the photographs that are shown, and of those that are scored where there are many; deterministic."""
+"""The choice of the photographs that are shown, and of those that are scored if there are many.
+
+The choice is the same for the same seed.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +10,7 @@ Indices = NDArray[np.int64]
 
 
 def choose_for_board(labels: Indices, predictions: Indices, n: int, seed: int = 42) -> Indices:
-    """Up to n photographs, as evenly from each true class as possible, right and wrong predictions in turn.
+    """Up to n photographs, as evenly from all true classes as possible, right and wrong predictions in turn.
 
     Both right and wrong predictions are on the board if both exist and n >= 2. Their proportion on the board is
     therefore not the grader's accuracy.
@@ -16,7 +19,7 @@ def choose_for_board(labels: Indices, predictions: Indices, n: int, seed: int = 
         labels: int (N,), true class indices.
         predictions: int (N,), predicted class indices.
         n: at least 1.
-        seed: of the random choice.
+        seed: the seed of the random choice.
 
     Returns:
         int64 (min(n, N),), indices ordered by true class, right predictions before wrong ones.
@@ -32,7 +35,9 @@ def choose_for_board(labels: Indices, predictions: Indices, n: int, seed: int = 
             if queue and len(chosen) < n:
                 chosen.append(queue.pop(_first_position(queue, right, want_right)))
         turn += 1
-    if n >= 2 and len(set(right[chosen])) == 1:  # all right or all wrong: exchange the last for one of the other kind
+    if (
+        n >= 2 and len(set(right[chosen])) == 1
+    ):  # all right or all wrong: exchange the last photograph for one of the other kind
         missing_kind = [index for index in order if right[index] != right[chosen[0]]]
         if missing_kind:
             chosen[-1] = missing_kind[0]
@@ -40,7 +45,7 @@ def choose_for_board(labels: Indices, predictions: Indices, n: int, seed: int = 
 
 
 def _first_position(queue: list[int], right: NDArray[np.bool_], want_right: bool) -> int:
-    """The position in the queue of the first photograph that is graded as wanted; 0 if there is none."""
+    """The position in the queue of the first photograph with the wanted kind of prediction; 0 if there is none."""
     for position, index in enumerate(queue):
         if right[index] == want_right:
             return position
@@ -48,12 +53,12 @@ def _first_position(queue: list[int], right: NDArray[np.bool_], want_right: bool
 
 
 def sample_evenly(labels: Indices, most: int, seed: int = 42) -> Indices:
-    """At most `most` photographs, classes in their proportions: a systematic sample of the rows sorted by class.
+    """At most `most` photographs, with the classes in their proportions: a systematic sample of rows sorted by class.
 
     Args:
         labels: int (N,), true class indices.
         most: at least 1.
-        seed: of the order within a class.
+        seed: the seed of the order within a class.
 
     Returns:
         int64 (min(most, N),), ascending indices.

@@ -1,7 +1,7 @@
 """Heat maps at any layer and of any head, made by tf-keras-vis from gradients or by masking.
 
-By default tf-keras-vis takes the last convolution, which in DenseNet121 is a 32-channel growth layer that holds only a
-small part of what is pooled. Therefore the layer is always given.
+By default, tf-keras-vis takes the last convolution. In DenseNet121, this is a growth layer of 32 channels, only a small
+part of the features that are pooled. Therefore the layer is always given.
 """
 
 import warnings

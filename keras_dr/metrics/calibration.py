@@ -1,4 +1,4 @@
-"""What is fitted on validation and frozen in run.json: temperature, operating points, certainty; and reliability."""
+"""Fits temperature, operating points and quantiles of certainty on validation, for run.json; measures reliability."""
 
 import math
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure, operating_points, referral, weighted
 from keras_dr.metrics.predictions import Predictions
 
-# The range searched. If every validation photograph is graded correctly, no temperature is best: the result is an end
-# of the range, or 1.
+# The range that is searched. If every validation photograph is graded correctly, there is no best temperature; the
+# result is then an end of the range, or 1.
 TEMPERATURES = (0.1, 10.0)
 _BINS = 10  # of the reliability diagram
 Decode = Callable[[NDArray[np.floating], float], NDArray[np.float64]]

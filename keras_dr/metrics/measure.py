@@ -1,4 +1,4 @@
-"""Every number of an evaluation, computed on arrays, with its interval. A figure that does not exist is None."""
+"""The figures of an evaluation and their intervals, computed from arrays. A figure that does not exist is None."""
 
 import math
 from collections.abc import Mapping
@@ -74,22 +74,22 @@ def auroc(positive: NDArray[np.bool_], scores: Probabilities) -> float | None:
     return single(weighted.ranking(_once(len(scores)), positive, scores)[0])
 
 
-def _surprise(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
+def _negative_log_likelihood(labels: Labels, probabilities: Probabilities) -> NDArray[np.float64]:
     """Return the negative log likelihood of each label in nats, float (n,)."""
     return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-12, 1))
 
 
 def log_loss(labels: Labels, probabilities: Probabilities) -> float:
     """Return the mean negative log likelihood in nats of int (n,) and float (n, C)."""
-    return float(_surprise(labels, probabilities).mean())
+    return float(_negative_log_likelihood(labels, probabilities).mean())
 
 
 def validation_scores(
     labels: Labels, probabilities: Probabilities, task: Task, decision: str = "argmax"
 ) -> dict[str, float | None]:
-    """Return what training monitors: loss, accuracy, quadratic kappa and AUROC of the positive classes, as val_....
+    """Return the scores that training monitors: loss, accuracy, quadratic kappa and AUROC of the positive classes.
 
-    All are None if a probability is not finite.
+    Their names begin with "val_". All are None if a probability is not finite.
 
     Args:
         labels: int (n,), class indices.
@@ -173,7 +173,7 @@ def overall(predictions: Predictions, weights: weighted.Weights) -> dict[str, An
         figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, : task.ordered, : task.ordered])
     truth = np.eye(len(task.classes))[labels]
     figures["brier"] = weighted.mean(weights, ((probabilities - truth) ** 2).sum(axis=1))
-    figures["log_loss"] = weighted.mean(weights, _surprise(labels, probabilities))
+    figures["log_loss"] = weighted.mean(weights, _negative_log_likelihood(labels, probabilities))
     figures["ece"] = weighted.expected_calibration_error(weights, predictions.confidence, predictions.right)
     if task.referable:
         positive = predictions.positive
@@ -257,10 +257,10 @@ def _values_and_limits(
 
 
 def measure_point(predictions: Predictions, point: OperatingPoint, prevalence: float | None = None) -> dict[str, Any]:
-    """Return sensitivity, specificity, PPV and NPV at an operating point, their intervals, and if its targets held.
+    """Return sensitivity, specificity, PPV and NPV at an operating point with intervals, and whether its targets held.
 
-    PPV and NPV at another prevalence rise with sensitivity and with specificity. Their intervals follow from both lower
-    limits and from both upper limits of these two, so they are wide rather than narrow.
+    PPV and NPV at another prevalence rise with sensitivity and with specificity. The lower limit of their intervals
+    follows from the lower limits of these two, the upper limit from the upper limits; they are wide rather than narrow.
 
     Args:
         predictions: the predictions.

@@ -105,15 +105,15 @@ def write_predictions(
     """Write predictions.csv. Probabilities keep all their digits, because rounding would make some near 1 equal.
 
     Args:
-        file: to write.
-        rows: of manifest.csv, for n photographs.
-        predictions: for the same photographs.
-        threshold: refer where p_referable >= threshold; one for all photographs, or float (n,), one for each.
-        further: columns of `rows` to write after the usual ones.
+        file: the file to write.
+        rows: the rows of manifest.csv for n photographs.
+        predictions: the predictions for the same photographs.
+        threshold: refer where p_referable >= threshold; one threshold for all photographs, or float (n,), one for each.
+        further: columns of `rows` that are written after the usual ones.
     """
     classes = predictions.task.classes
-    # A class may itself be called "referable". Its column and p_referable are then one, which keys of a dictionary
-    # ensure.
+    # A class may itself be called "referable". Its column is then p_referable as well, and the keys of a dictionary
+    # keep it only once.
     columns = dict.fromkeys(
         [*_MANIFEST_COLUMNS, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred", *further]
     )
@@ -135,8 +135,8 @@ def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tupl
     """Read predictions.csv.
 
     Args:
-        file: to read.
-        sha256: hash of the file when it was written, from metrics.json.
+        file: the file to read.
+        sha256: the hash of the file when it was written, from metrics.json.
         task: the label space.
         decision: how classes are predicted.
 
@@ -159,6 +159,6 @@ def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tupl
         ids = [row["image_id"] for row in rows]
         patients = patient_codes(rows)
     except (ValueError, LookupError, TypeError, csv.Error) as error:
-        message = f"{file} is not a table as evaluate writes it ({type(error).__name__}: {error})."
+        message = f"{file} is not a table that evaluate wrote ({type(error).__name__}: {error})."
         raise KerasDrError(message, remedy) from error
     return ids, Predictions(labels, probabilities, task, decision, patients)

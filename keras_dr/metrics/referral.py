@@ -1,4 +1,4 @@
-"""Figures of referral: ungradable photographs, uncertain ones, and patients with several photographs."""
+"""Figures of referral for ungradable photographs, uncertain photographs, and patients with several photographs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -116,9 +116,9 @@ def coverage_curve(wrong: NDArray[np.bool_], sure: NDArray[np.float64]) -> tuple
 
 
 def per_patient(predictions: Predictions, threshold: float) -> dict[str, Any] | None:
-    """Return figures per patient, by the worse eye: one positive or referred photograph makes the patient so.
+    """Return figures per patient, by the worse eye; None if the task refers nobody.
 
-    None if the task refers nobody.
+    A patient is positive, or referred, if one or more of the photographs are.
     """
     if not predictions.task.referable:
         return None

@@ -10,7 +10,7 @@ from keras_dr.metrics import measure
 from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 
-USUAL = ("eye", "camera", "quality", "gradable")  # columns that are analysed by default
+USUAL = ("eye", "camera", "quality", "gradable")  # the columns that are analysed by default
 FIGURES = ("accuracy", "quadratic_kappa", "auroc_referable", "sensitivity", "specificity")
 _MANY = 10  # a numeric column with more different values is divided into thirds
 _RESAMPLES = 1000
@@ -25,7 +25,7 @@ def subgroups(
         predictions: for n photographs.
         rows: of manifest.csv, for the same photographs.
         threshold: refer where p_referable >= threshold.
-        columns: the columns; none: those of `USUAL` that divide the photographs.
+        columns: the columns; if empty, the columns of `USUAL` that divide the photographs.
 
     Returns:
         For each value: column, value, photographs, and figure -> {value, interval, rest, rest_interval, flagged};

@@ -1,1 +1,1 @@
-"""Photographs graded with a Run or a Bundle."""
+"""Grading of photographs with a Run or a Bundle."""

@@ -1,11 +1,12 @@
-"""`predict --engine ray`: photographs graded on a cluster, into parts that a killed command leaves whole.
+"""Grades photographs on a Ray cluster (`predict --engine ray`) into a folder of parts.
 
-    OUT/_predictions.json    with what was graded, how many, and the columns
+    OUT/_predictions.json    the bundle, the counts and the columns
         _photographs.jsonl   the photographs, as they were listed when the command was first given
-        part-000000.parquet  a row a photograph, in the list's order; `error` says why it could not be graded
+        part-000000.parquet  one row per photograph, in the order of the list; `error` says why one could not be graded
         ...
 
-Table readers take the whole folder, as names that begin with "_" are none of theirs.
+A part is complete or absent, even after the command was killed. Programs that read tables can read the whole folder,
+because they ignore files whose names begin with "_".
 """
 
 from collections.abc import Sequence
@@ -27,18 +28,18 @@ from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
 from keras_dr.workers.ray_cluster import connected, map_on_workers
 
-_DEATHS = 32  # of workers over one part: each photograph that kills takes two
+_DEATHS = 32  # workers that may die in one part; each photograph that kills its worker takes two of them
 _LIST = "_photographs.jsonl"
 
 
 @dataclass(frozen=True)
 class GradingJob:
-    """What every worker must know.
+    """The settings that every worker needs.
 
     Attributes:
-        bundle: its folder, absolute.
-        folder: to write to.
-        ending: of the parts' files, .parquet or .csv.
+        bundle: the absolute path of the bundle's folder.
+        folder: the folder to write into.
+        ending: the ending of the parts' files, .parquet or .csv.
     """
 
     bundle: Path
@@ -58,64 +59,65 @@ def grade_on_cluster(
     progress: Progress = no_progress,
     skipped: SkippedFiles | None = None,
 ) -> Counts:
-    """Grade photographs into a folder of parts; the same call goes on where a killed one stopped.
+    """Grade photographs into a folder of parts; after an interruption, the same call continues where it stopped.
 
     Args:
-        bundle_folder: a Bundle, of which the default variant.
-        images: photographs, folders and manifests; see `find_images`.
-        target: folder to write; ending in .csv, its parts are CSV, else Parquet.
-        address: of a Ray cluster; None: one in here.
-        workers: a model and a core each; None: as many as the cluster has cores.
-        part_size: see `photographs.cut`.
-        overwrite: replace an existing `target`.
-        progress: called with (photographs done, photographs).
-        skipped: is told each file of a folder that is passed over, while the photographs are listed.
+        bundle_folder: the folder of a Bundle, whose default variant is used.
+        images: photographs, folders and lists; see `find_images`.
+        target: the folder to write; its parts are CSV files if its name ends in .csv, and Parquet files otherwise.
+        address: the address of a Ray cluster; by default a cluster is started on this machine.
+        workers: the number of workers, each with one core and one loaded model; by default one per core of the cluster.
+        part_size: the number of photographs per part; see `split_list`.
+        overwrite: whether an existing `target` is replaced; by default it is refused.
+        progress: called with (photographs done, number of photographs).
+        skipped: collects the files in folders that are not photographs, while the photographs are listed.
 
     Returns:
-        What `target` holds.
+        The counts of the photographs in `target`.
 
     Raises:
-        KerasDrError: no bundle, a model that does not survive a trial, no photographs, `target` exists, Ray is
-            missing, or the cluster fails.
+        KerasDrError: the bundle or the photographs do not exist, the model fails its trial, `target` exists already,
+            Ray is not installed, or the cluster fails.
     """
     plan = _plan(bundle_folder, images, part_size)
     bundle = Bundle.load(bundle_folder)
-    try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker
+    try_model(bundle.model_path(bundle.default_variant()))  # once here, so that a bad model does not kill the workers
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with folders.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
         write_list(find_images(images, skipped), folder / _LIST)
         parts = split_list(folder / _LIST, part_size)
         job = GradingJob(bundle_folder.resolve(), folder, ending)
-        found = _grade_parts(job, parts, address, workers, progress)
-        for journal in folder.glob(".part-*"):  # of workers that were taken for dead
+        counts = _grade_parts(job, parts, address, workers, progress)
+        for journal in folder.glob(".part-*"):  # left by workers that did not answer any more
             journal.unlink()
-        folders.write_manifest(folder, "predictions", **_describe(job, len(parts), found))
-    return found
+        folders.write_manifest(folder, "predictions", **_describe(job, len(parts), counts))
+    return counts
 
 
 def check_parts(target: Path) -> None:
-    """Refuse a folder whose name says a format that parts are not written in.
+    """Refuse a folder whose name ends like a file of a format in which parts are not written.
 
     Raises:
-        KerasDrError: it ends in one.
+        KerasDrError: the name has such an ending.
     """
     if target.suffix.lower() not in ("", ".csv", ".parquet"):
         message = f"The ending of {printable(target)} is none of the formats of a cluster's parts: .csv, .parquet."
-        raise KerasDrError(message, "Choose a name that ends in one of them; without an ending it is .parquet.")
+        raise KerasDrError(message, "Choose a name with one of these endings, or without an ending for Parquet.")
 
 
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
-    """What determines the result, but for the photographs' own content."""
-    manifests = [path for path in images if is_list(path) and path.is_file()]
+    """Return everything that determines the result, except the content of the photographs."""
+    lists = [path for path in images if is_list(path) and path.is_file()]
     return {
         "bundle_sha256": folders.sha256_of(bundle_folder / folders.MANIFESTS["bundle"]),
         "images": [(str(path), str(path.absolute())) for path in images],
-        "manifests_sha256": [folders.sha256_of(path) for path in manifests],
+        "manifests_sha256": [folders.sha256_of(path) for path in lists],
         "part_size": part_size,
     }
 
 
-def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
+def _describe(job: GradingJob, parts: int, counts: Counts) -> dict[str, Any]:
+    """Return the content of _predictions.json."""
     bundle = Bundle.load(job.bundle)
     variant = bundle.default_variant()
     return {
@@ -123,10 +125,10 @@ def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
         "variant": variant,
         "model_sha256": bundle.models[variant].sha256,
         "threshold": bundle.threshold,
-        "photographs": found.photographs,
-        "referred": found.referred,
-        "retake": found.retake,
-        "failed": found.failed,
+        "photographs": counts.photographs,
+        "referred": counts.referred,
+        "retake": counts.retake,
+        "failed": counts.failed,
         "parts": parts,
         "columns": column_types(bundle),
         "notice": FOOTER,
@@ -136,43 +138,49 @@ def _describe(job: GradingJob, parts: int, found: Counts) -> dict[str, Any]:
 def _grade_parts(
     job: GradingJob, parts: Sequence[Part], address: str | None, workers: int | None, progress: Progress
 ) -> Counts:
-    total, found, missing = sum(part.count for part in parts), Counts(), []
+    """Grade the parts that do not exist yet, and return the counts of all parts."""
+    total = sum(part.count for part in parts)
+    counts = Counts()
+    missing = []
     for part in parts:
         file = part_file(job.folder, part.number, job.ending)
         if file.is_file():
-            found += Counts.of(read_part_rows(file))
+            counts += Counts.from_rows(read_part_rows(file))
         else:
             missing.append(part)
-    progress(found.photographs, total)
-    if missing:
-        with connected(address, workers) as ray:
-            for part, figures in map_on_workers(ray, partial(PartGrader, job), missing, workers, _DEATHS):
-                if figures is None:
-                    message = f"Part {part.number} cannot be graded: {_DEATHS} workers died over it."
-                    remedy = "Look at its photographs in _photographs.jsonl; leave out those that kill."
-                    raise KerasDrError(message, remedy)
-                found += figures
-                progress(found.photographs, total)
-    return found
+    progress(counts.photographs, total)
+    if not missing:
+        return counts
+    with connected(address, workers) as ray:
+        for part, part_counts in map_on_workers(ray, partial(PartGrader, job), missing, workers, _DEATHS):
+            if part_counts is None:
+                message = f"Part {part.number} cannot be graded: {_DEATHS} workers died while they graded it."
+                remedy = f"Check its photographs in {_LIST}, and leave out those that no worker survives."
+                raise KerasDrError(message, remedy)
+            counts += part_counts
+            progress(counts.photographs, total)
+    return counts
 
 
 class PartGrader:
-    """One loaded model in one worker; called with part after part."""
+    """Grades one part after another in one worker, with a model that is loaded once."""
 
     def __init__(self, job: GradingJob) -> None:
-        self._job, bundle = job, Bundle.load(job.bundle)
-        self._grader, self._columns = Grader(bundle, threads=1), column_types(bundle)
+        bundle = Bundle.load(job.bundle)
+        self._job = job
+        self._grader = Grader(bundle, threads=1)
+        self._columns = column_types(bundle)
 
     def __call__(self, part: Part) -> Counts:
         file = part_file(self._job.folder, part.number, self._job.ending)
         rows = grade_with_journal(file, read_part(self._job.folder / _LIST, part), self._grade)
         write_part(file, self._columns, rows)
-        return Counts.of(rows)
+        return Counts.from_rows(rows)
 
     def _grade(self, photograph: Path) -> Row:
         name = printable(photograph)
         try:
             return table_row(replace(grade_file(self._grader, photograph), path=name))
-        except Exception as error:  # of whatever kind: it must not end the others' grading
-            said = str(error) if isinstance(error, KerasDrError) else f"{type(error).__name__}: {error}"
-            return failed_row(name, said)
+        except Exception as error:  # of any kind, because it must not stop the grading of the other photographs
+            reason = str(error) if isinstance(error, KerasDrError) else f"{type(error).__name__}: {error}"
+            return failed_row(name, reason)

@@ -1,4 +1,4 @@
-"""ENGINES: how photographs are graded, by LiteRT in threads or by Keras in batches."""
+"""The engines that grade photographs: LiteRT in threads, or Keras in batches."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,70 +21,80 @@ from keras_dr.core.machine import usable_cores
 from keras_dr.core.progress import Progress
 
 _BATCH = 16
-
-
-T = TypeVar("T")
-
-
-Results = list[Grading | KerasDrError]
-
-
+Value = TypeVar("Value")
+Results = list[Grading | KerasDrError]  # for each photograph its grading, or the reason why it could not be graded
 Engine = Callable[[Sequence[Path], Progress], Results]
 
 
 def litert_engine(bundle: Bundle) -> Engine:
-    """As many graders as cores, a thread each: no photograph waits for another's decoding."""
+    """Return an engine with one grader in one thread per core, so that no photograph waits until another is decoded."""
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
         workers = max(1, min(len(images), usable_cores()))
-        cv2.setNumThreads(1 if workers > 1 else usable_cores())
-        free: SimpleQueue[Grader] = SimpleQueue()
+        threads = 1 if workers > 1 else usable_cores()  # of each grader
+        cv2.setNumThreads(threads)
+        free_graders: SimpleQueue[Grader] = SimpleQueue()
         for _ in range(workers):
-            free.put(Grader(bundle, threads=1 if workers > 1 else usable_cores()))
-        done = count(1)
+            free_graders.put(Grader(bundle, threads=threads))
+        photographs_done = count(1)
 
-        def one(image: Path) -> Grading | KerasDrError:
-            grader = free.get()
+        def grade_photograph(image: Path) -> Grading | KerasDrError:
+            grader = free_graders.get()
             try:
-                return _attempt(lambda: _slim(grade_file(grader, image)))
+                return _attempt(lambda: _without_arrays(grade_file(grader, image)))
             finally:
-                free.put(grader)
-                progress(next(done), len(images))
+                free_graders.put(grader)
+                progress(next(photographs_done), len(images))
 
         with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(one, images))
+            return list(pool.map(grade_photograph, images))
 
     return grade
 
 
 def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
-    """Batches through the trained model; preparation and conclusion are the grader's."""
+    """Return an engine that passes batches through the trained model.
+
+    The photographs are prepared, and the grades decided, by the same `Grader` as on a device.
+
+    Args:
+        model: the Keras model of the run.
+        temperature: the temperature of the run, > 0.
+        bundle: the bundle that was made from the run.
+    """
     from export.parity import float_grader
 
-    outputs_of, grader = float_grader(model, temperature), Grader(bundle)
+    outputs_of = float_grader(model, temperature)
+    grader = Grader(bundle)
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
         results: Results = []
         for start in range(0, len(images), _BATCH):
-            batch = images[start : start + _BATCH]
-            prepared = [_attempt(partial(_prepare, grader, image)) for image in batch]
-            whole = [one[0] for one in prepared if not isinstance(one, KerasDrError)]
-            outputs = outputs_of(np.stack(whole)) if whole else None
-            rows = iter(range(len(whole)))
-            for image, one in zip(batch, prepared, strict=True):
-                results.append(
-                    one
-                    if isinstance(one, KerasDrError)
-                    else _attempt(partial(_conclude, grader, image, one, outputs, next(rows)))
-                )
+            results += _grade_batch(grader, outputs_of, images[start : start + _BATCH])
             progress(len(results), len(images))
         return results
 
     return grade
 
 
-def _attempt(step: Callable[[], T]) -> T | KerasDrError:
-    """What a step of one photograph gives, or why it could not."""
+def _grade_batch(grader: Grader, outputs_of: Callable[[Any], Any], images: Sequence[Path]) -> Results:
+    """Grade photographs in one forward pass; one that cannot be prepared takes no place in it."""
+    attempts = [_attempt(partial(_prepare, grader, image)) for image in images]
+    inputs = [attempt[0] for attempt in attempts if not isinstance(attempt, KerasDrError)]
+    outputs = outputs_of(np.stack(inputs)) if inputs else None
+    results: Results = []
+    row = 0  # of the outputs
+    for image, attempt in zip(images, attempts, strict=True):
+        if isinstance(attempt, KerasDrError):
+            results.append(attempt)
+        else:
+            results.append(_attempt(partial(_conclude, grader, image, attempt, outputs, row)))
+            row += 1
+    return results
+
+
+def _attempt(step: Callable[[], Value]) -> Value | KerasDrError:
+    """Return the result of a step of the grading of one photograph, or the error that it raised."""
     try:
         with one_of_many():
             return step()
@@ -97,9 +107,10 @@ def _prepare(grader: Grader, image: Path) -> Prepared:
 
 
 def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row: int) -> Grading:
-    pair = outputs.probabilities[row].astype(np.float32), outputs.heatmaps[row]
-    return _slim(grader.conclude(printable(image), prepared, pair))
+    probabilities_and_heatmaps = (outputs.probabilities[row].astype(np.float32), outputs.heatmaps[row])
+    return _without_arrays(grader.conclude(printable(image), prepared, probabilities_and_heatmaps))
 
 
-def _slim(grading: Grading) -> Grading:
+def _without_arrays(grading: Grading) -> Grading:
+    """Return the grading without its heat map and prepared photograph, which take much memory."""
     return replace(grading, heatmap=np.empty((0, 0), np.float32), prepared=np.empty((0, 0, 3), np.uint8))

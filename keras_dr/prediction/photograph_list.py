@@ -1,4 +1,4 @@
-"""The list of photographs that a command is given, frozen in a file and cut into parts: never all of it in memory."""
+"""The list of the photographs of a command, kept in a file and divided into parts; it is never in memory as a whole."""
 
 import json
 import os
@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-_SMALLEST, _LARGEST = 32, 4096  # photographs a part
+# limits of the number of photographs per part
+_SMALLEST = 32
+_LARGEST = 4096
 
 
 @dataclass(frozen=True)
 class Part:
-    """Photographs that one worker grades, and one file of results holds.
+    """Photographs that one worker grades, and whose results are in one file.
 
     Attributes:
-        number: from 0.
-        offset: where its first line begins in the list's file, in bytes.
-        count: photographs in it.
+        number: the number of the part, from 0.
+        offset: the byte at which its first line begins in the file of the list.
+        count: the number of photographs.
     """
 
     number: int
@@ -26,11 +28,11 @@ class Part:
 
 
 def write_list(photographs: Iterable[Path], file: Path) -> None:
-    """Write the list, a line a photograph, whole or not at all; one that is there already stays as it is."""
+    """Write the list, one line per photograph, completely or not at all; an existing list is left unchanged."""
     if file.is_file():
         return
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="ascii") as stream:  # JSON escapes what no encoding holds
+    with temporary.open("w", encoding="ascii") as stream:  # JSON escapes all other characters
         stream.writelines(json.dumps(str(path)) + "\n" for path in photographs)
         stream.flush()
         os.fsync(stream.fileno())
@@ -38,12 +40,12 @@ def write_list(photographs: Iterable[Path], file: Path) -> None:
 
 
 def split_list(file: Path, size: int | None = None) -> list[Part]:
-    """The parts of a frozen list.
+    """Divide a list into parts.
 
     Args:
-        file: from `freeze`.
-        size: photographs a part; None: a thousandth of them, within 32 and 4096, so that a lost worker costs little
-            and the file system has not too many files to hold.
+        file: the file that `write_list` wrote.
+        size: the number of photographs per part. By default, it is a thousandth of the list, but at least 32 and at
+            most 4096, so that a lost worker costs little and the folder does not hold too many files.
     """
     if size is None:
         with file.open("rb") as stream:
@@ -51,14 +53,16 @@ def split_list(file: Path, size: int | None = None) -> list[Part]:
     parts: list[Part] = []
     offset = 0
     with file.open("rb") as stream:
-        while lines := [len(line) for line in islice(stream, size)]:
-            parts.append(Part(len(parts), offset, len(lines)))
-            offset += sum(lines)
-    return parts
+        while True:
+            lengths = [len(line) for line in islice(stream, size)]
+            if not lengths:
+                return parts
+            parts.append(Part(len(parts), offset, len(lengths)))
+            offset += sum(lengths)
 
 
 def read_part(file: Path, part: Part) -> list[Path]:
-    """The photographs of a part."""
+    """Return the photographs of a part."""
     with file.open("rb") as stream:
         stream.seek(part.offset)
         return [Path(json.loads(line)) for line in islice(stream, part.count)]

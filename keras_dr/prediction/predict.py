@@ -1,4 +1,4 @@
-"""Grade photographs with a Run or a Bundle; LiteRT unless Keras is asked for, since it takes a fraction of the time."""
+"""Grades photographs with a Run or a Bundle, by default with LiteRT, which takes a fraction of the time of Keras."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
 ENGINES = ("litert", "keras")
-_EXPORTED = "litert"  # folder inside a run: a bundle of float32 alone
+_EXPORTED = "litert"  # folder in a run that holds a bundle with only the float32 file
 
 
 @dataclass(frozen=True, eq=False)
 class GradedPhotographs:
-    """What came out.
+    """The results of grading photographs.
 
     Attributes:
-        bundle: with what was graded.
-        outcomes: what became of each photograph, in their order; gradings without their arrays: of 20,000 photographs
-            of 512 pixels these would take 15 GiB.
+        bundle: the bundle that graded them.
+        outcomes: for each photograph, in their order, its grading or the reason why it could not be graded. The
+            gradings have no arrays, because those of 20,000 photographs of 512 pixels would take 15 GiB.
     """
 
     bundle: Bundle
@@ -37,17 +37,17 @@ class GradedPhotographs:
 
     @property
     def gradings(self) -> list[Grading]:
-        """Of the photographs that could be graded, in their order."""
-        return [one for one in self.outcomes if isinstance(one, Grading)]
+        """The gradings of the photographs that could be graded, in their order."""
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Grading)]
 
     @property
     def failures(self) -> list[tuple[str, str]]:
-        """(photograph, message) of those that could not."""
-        return [(one.path, one.error) for one in self.outcomes if isinstance(one, Failure)]
+        """(path, message) of each photograph that could not be graded."""
+        return [(outcome.path, outcome.error) for outcome in self.outcomes if isinstance(outcome, Failure)]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many were given, and for what; see `results.count_actions`."""
+        """The number of photographs, in all and for each action; see `results.count_actions`."""
         return count_actions(map(outcome_row, self.outcomes))
 
 
@@ -60,17 +60,18 @@ def predict(
     """Grade photographs.
 
     Args:
-        source: the folder of a Run, whose float32 file is made once and kept inside it, or of a Bundle, of which the
-            default variant is taken.
-        images: photographs as published, not prepared; folders of them; or tables that list them.
-        engine: "litert", or "keras" for a Run.
-        progress: called with (photographs done, photographs).
+        source: the folder of a Run or of a Bundle. A Run is converted to a float32 file once, which is kept in its
+            folder. The default variant of a Bundle is used.
+        images: photographs that were not prepared, folders of them, or tables that list them.
+        engine: "litert" grades with LiteRT, which is the default; "keras" grades with Keras, and needs a Run.
+        progress: called with (photographs done, number of photographs); by default nothing is called.
 
     Returns:
         The gradings, and the photographs that could not be graded.
 
     Raises:
-        KerasDrError: neither a Run nor a Bundle, an unknown engine, Keras for a Bundle, or no photographs.
+        KerasDrError: `source` is neither a Run nor a Bundle, the engine is unknown, Keras is chosen for a Bundle, or
+            there are no photographs.
 
     Example:
         >>> graded = dr.predict("bundles/idrid", ["eyes/"])
@@ -83,9 +84,9 @@ def predict(
         raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")
     is_run = (source / MANIFESTS["run"]).is_file()
     if engine == "keras" and not is_run:
-        raise KerasDrError(f"Keras needs a run, but {source} is none.", "Leave --engine out, or name the run.")
+        raise KerasDrError(f"Keras needs a run, but {source} is not one.", "Leave --engine out, or name the run.")
     bundle = Bundle.load(bundle_at(source))
-    if not is_run:  # one that may come from elsewhere
+    if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
     grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
     results = grade(photographs, progress)
@@ -97,24 +98,25 @@ def predict(
 
 
 def bundle_at(source: Path) -> Path:
-    """`source` itself, or of a Run what `bundle_of` makes."""
+    """Return `source` itself, or for a Run the bundle that `bundle_of` makes."""
     return bundle_of(source) if (source / MANIFESTS["run"]).is_file() else source
 
 
 def bundle_of(run_folder: Path) -> Path:
-    """The bundle of a run's float32 file, inside the run; made where there is none of its present model.
+    """Return the folder of a run's float32 bundle, which lies in the run; make it if none exists for its current model.
 
     Raises:
-        KerasDrError: no Run there, or its file strays from Keras on a drawn photograph.
+        KerasDrError: there is no Run, or its file differs too much from Keras on a drawn photograph.
     """
     target = run_folder / _EXPORTED
-    wanted = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
+    current_model = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
 
-    def is_there() -> bool:
+    def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
-        return about.get("run") == wanted and bool(about.get("models"))  # none where the file strayed
+        has_models = bool(about.get("models"))  # it has none if the file differed too much
+        return about.get("run") == current_model and has_models
 
-    if is_there():
+    if exists():
         return target
     from export.export_run import settings_of
     from export.write_bundle import Calibration, Validation, export_bundle
@@ -123,16 +125,16 @@ def bundle_of(run_folder: Path) -> Path:
     load_tensorflow()
     from keras_dr.training.run import Run
 
-    if is_there():  # another process may have made it meanwhile
+    if exists():  # another process may have made it in the meantime
         return target
     run = Run.load(run_folder)
-    plain = drawn(run.preprocessing)
+    photographs = drawn(run.preprocessing)
     export_bundle(
         run.model(),
         target,
         settings_of(run),
-        Calibration(plain, seed=0),
-        Validation(plain, np.zeros(len(plain), np.int64)),
+        Calibration(photographs, seed=0),
+        Validation(photographs, np.zeros(len(photographs), np.int64)),
         variants=("float32",),
         overwrite=True,
     )
@@ -140,7 +142,10 @@ def bundle_of(run_folder: Path) -> Path:
 
 
 def drawn(spec: Preprocessing) -> np.ndarray:
-    """A photograph of no eye, plain and darker, uint8 RGB (2, S, S, 3); float32 is calibrated on nothing."""
+    """Return a drawn photograph and a darker copy of it, uint8 RGB (2, S, S, 3).
+
+    They are enough to compare the float32 file with Keras; its conversion needs no photographs for calibration.
+    """
     image = prepare_image(synthetic_photograph(), spec)
     return np.stack([image, image // 2])
 

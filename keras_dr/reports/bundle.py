@@ -1,4 +1,4 @@
-"""The MODEL_CARD.md of a bundle: the run's card, and how the models behave on a device; and tables of a bundle."""
+"""The MODEL_CARD.md of a bundle, which adds how its models behave on a device to the run's card; tables of a bundle."""
 
 from typing import Any
 
@@ -21,8 +21,8 @@ def bundle_card(about: dict[str, Any], figures: dict[str, dict[str, Any]], run_c
 def _unmeasured(about: dict[str, Any]) -> str:
     return (
         f"# {about['backbone']} for {', '.join(about['classes'])}, trained with keras_dr\n\n{NOTICE}\n\n"
-        "Initial weights: "
-        f"{about['weights']}. The grader was not measured on test photographs: evaluate the run, then export it again."
+        f"Initial weights: {about['weights']}. The grader was not measured on test photographs: evaluate the run, then "
+        "export it again."
     )
 
 
@@ -52,7 +52,7 @@ def _reading(about: dict[str, Any]) -> list[str]:
     parts = [
         "## How to read the outputs",
         f"A photograph is prepared as {spec['size']} x {spec['size']} RGB (enhance {spec['enhance']}, fundus "
-        f"{spec['fundus']}). The grade is decided by {about['decision']}. The probabilities include a temperature of "
+        f"{spec['fundus']}). The grade is decided by {about['decision']}. The logits are divided by a temperature of "
         f"{about['temperature']:.3f}.",
     ]
     if about["referable"]:

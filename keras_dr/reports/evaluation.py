@@ -30,27 +30,32 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     if figures.get("learned_nothing"):
         texts.append(f"Warning: {figures['learned_nothing'][0].lower()}{figures['learned_nothing'][1:]}")
     if figures["external"]:
-        seen = figures["seen_in_training"]
-        if seen is None:
+        seen_in_training = figures["seen_in_training"]
+        if seen_in_training is None:
             texts.append(
                 "Warning: it is unknown whether the run was trained on these photographs, because its set is missing."
             )
-        elif sum(seen.values()):
+        elif sum(seen_in_training.values()):
             texts.append(
-                f"Warning: {sum(seen.values())} of {figures['photographs']} photographs are in the run's own train or "
+                f"Warning: {_of_all(sum(seen_in_training.values()), figures['photographs'])} in the run's own train or "
                 "validation split, so the figures are too good."
             )
     elif figures["split"] != "test":
         texts.append(
-            "Warning: the run was trained or chosen on some of these photographs, so the figures are too good."
+            "Warning: some of these photographs were used for training or for the choice of the epoch and the "
+            "thresholds, so the figures are too good."
         )
     if figures.get("turned"):
         texts.append(
             "Outputs are means over eight views of each photograph; the models of a bundle see each photograph once."
         )
     if figures["without_class"]:
-        photographs = counted(figures["without_class"], "photograph has", "photographs have")
-        texts.append(f"{photographs} no class in the run's task and were left out.")
+        left_out = counted(
+            figures["without_class"],
+            "photograph has no class in the run's task and was left out",
+            "photographs have no class in the run's task and were left out",
+        )
+        texts.append(f"{left_out}.")
     missing = [name for name, values in figures["classes"].items() if not values["support"]]
     if missing:
         texts.append(f"No photograph is truly {' or '.join(missing)}, so some figures do not exist.")
@@ -58,6 +63,11 @@ def warnings(figures: dict[str, Any]) -> list[str]:
         patients = counted(figures["patients"], "patient", "patients")
         texts.append(f"The set has only {patients}; intervals from so few are too narrow to be relied on.")
     return texts
+
+
+def _of_all(count: int, total: int) -> str:
+    """Return such as "3 of 60 photographs are"."""
+    return f"{count} of {total} photographs {'is' if count == 1 else 'are'}"
 
 
 def positive_lines(figures: dict[str, Any]) -> list[str]:
@@ -69,15 +79,9 @@ def positive_lines(figures: dict[str, Any]) -> list[str]:
 
 def metrics_text(figures: dict[str, Any]) -> str:
     """Return the figures of metrics.json as text for the terminal."""
-    parts = [
-        _size(figures) + ".",
-        *positive_lines(figures),
-        *warnings(figures),
-        "",
-        text_table(summary_table(figures)),
-        "",
-    ]
-    parts += [text_table(class_table(figures, intervals=False))]
+    parts = [_size(figures) + ".", *positive_lines(figures), *warnings(figures)]
+    parts += ["", text_table(summary_table(figures))]
+    parts += ["", text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
         parts += ["", text_table(points_table(figures)), "", text_table(predictive_table(figures))]
     if "robustness" in figures:
@@ -105,7 +109,7 @@ def _percent(value: float, interval: Sequence[float] | None = None) -> str:
 
 
 def in_words(figures: dict[str, Any]) -> list[str]:
-    """Return the summary in words for a clinician; numbers in brackets are 95 % intervals."""
+    """Return a summary in words for clinicians; numbers in brackets are 95 % intervals."""
     point = figures["operating_point"]
     limits = point["intervals"]
     positive = figures["positive"]
@@ -237,7 +241,7 @@ def _uncertain(folder: Path, figures: dict[str, Any]) -> Section:
 
 
 def _data(prepared: Path, figures: dict[str, Any]) -> Section:
-    parts: list[Any] = [f"The set {figures['set']}, with {_size(figures)}."]
+    parts: list[Any] = [f"The set is {figures['set']}, with {_size(figures)}."]
     file = prepared / "duplicates.csv"
     rows = []
     if file.is_file():
@@ -271,19 +275,21 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
         sections.append(Section("Subgroups", [note, subgroup_table(figures)]))
     if "robustness" in figures:
         note = (
-            "The same photographs as another camera or a careless shot would show them: changed, then prepared again. "
-            "“Same” is the share graded or referred as the photograph as taken; the shift is counted in classes."
+            "The photographs were changed as another camera or careless use might change them, and prepared again. "
+            "“Same class” and “same referral” are the shares of photographs whose class and referral stay the same; "
+            "“mean shift” is the mean change of the predicted class, in classes."
         )
         sections.append(Section("Robustness", [note, robustness_table(figures)]))
     pictures = [Picture(folder / "samples.png", "Correct and wrong predictions of each class")]
     if (folder / "mistakes.png").is_file():
         pictures.insert(0, Picture(folder / "mistakes.png", "The gravest mistakes, each next to its heat map"))
-    how = (
-        f"{recipe['backbone']} at {about['preprocessing']['size']} pixels, trained on "
-        f"{about['data']['photographs']['train']} photographs, model {about['model_sha256'][:12]}. Intervals of "
-        "proportions are Wilson's, corrected for several photographs of one patient; the others are percentile "
-        f"intervals of a bootstrap over patients with {show(RESAMPLES)} resamples."
+    methods = (
+        f"The network is {recipe['backbone']} at {about['preprocessing']['size']} pixels, trained on "
+        f"{about['data']['photographs']['train']} photographs; the hash of its model begins with "
+        f"{about['model_sha256'][:12]}. Intervals of proportions are Wilson's, corrected for several photographs of "
+        "one patient; the others are percentile intervals of a bootstrap over patients with "
+        f"{show(RESAMPLES)} resamples."
     )
-    sections += [Section("Photographs", pictures), _data(prepared, figures), Section("Methods", [how])]
-    where = "external validation" if figures["external"] else figures["split"]
-    write_html(folder / "report.html", f"{recipe['backbone']} on {figures['set']}, {where}", sections)
+    sections += [Section("Photographs", pictures), _data(prepared, figures), Section("Methods", [methods])]
+    split = "external validation" if figures["external"] else figures["split"]
+    write_html(folder / "report.html", f"{recipe['backbone']} on {figures['set']}, {split}", sections)

@@ -24,7 +24,7 @@ LEVEL = "95 % interval"
 
 
 def figure_of(figures: dict[str, Any], name: str) -> tuple[float | None, Sequence[float] | None]:
-    """Return a main figure of metrics.json and its interval; None for what does not exist."""
+    """Return a main figure of metrics.json and its interval, each of them None if it does not exist."""
     holder = figures["operating_point"] if name in figures["operating_point"] else figures
     return holder.get(name), holder["intervals"].get(name)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from keras_dr.reports.tables import Table, counted, show, text_table
 
-_EXPLAINED = {
+# beginning of a score's name in scores.json -> its title for a reader
+_TITLES = {
     "share_outside_fundus": "heat outside the fundus",
     "share_on_optic_disc": "heat on the optic disc",
     "share_on_": "heat on ",
@@ -22,15 +23,15 @@ def explanation_table(scores: dict[str, Any]) -> Table:
     summary = scores["summary"]
     names = dict.fromkeys(name for figures in summary.values() for name in figures)
     rows = []
-    for prefix, title in _EXPLAINED.items():
+    for prefix, title in _TITLES.items():
         kinds = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
         for kind in kinds:
             if kind not in ("", "lesions") and prefix not in _PER_LESION:
                 continue
             scored = [figures.get(prefix + kind) or {"n": 0, "mean": None} for figures in summary.values()]
-            most = max(figures["n"] for figures in scored)
-            if most:
-                rows.append((title + kind.replace("_", " "), *map(_interval, scored), most))
+            photographs = max(figures["n"] for figures in scored)
+            if photographs:
+                rows.append((title + kind.replace("_", " "), *map(_interval, scored), photographs))
     return Table(("score", *summary, "photographs"), rows)
 
 

@@ -28,22 +28,27 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
     recipe = about["recipe"]
     photographs = about["data"]["photographs"]
     temperature = figures["calibration"]["temperature"]
+    chosen = "The last epoch was kept; thresholds" if recipe.get("keep") == "last" else "Epoch, thresholds"
     points = [markdown(points_table(figures)), markdown(predictive_table(figures))] if figures["positive"] else []
     parts = [
         f"# {recipe['backbone']} for {figures['positive'] or 'photographs'}, trained with keras_dr",
         NOTICE,
         "## Intended use",
-        f"Research on the grading of retinal fundus photographs into {', '.join(about['classes'])}, prepared at "
-        f"{about['preprocessing']['size']} pixels as run.json specifies. It is not meant for screening, diagnosis or "
-        "triage of patients, nor for cameras, populations or eye diseases that it was not measured on.",
+        "The grader is meant for research on the grading of retinal fundus photographs into "
+        f"{', '.join(about['classes'])}. The photographs are prepared at {about['preprocessing']['size']} pixels, as "
+        "run.json specifies. The grader is not meant for screening, diagnosis or triage of patients, nor for cameras, "
+        "populations or eye diseases that it was not measured on.",
         *positive_lines(figures),
         "## Training",
-        f"{photographs['train']} photographs for training and {photographs['val']} for validation of "
-        f"{figures['set']}; initial weights: {_weights(recipe['weights'])}; {about['parameters']:,} parameters. Epoch, "
-        f"thresholds and temperature ({temperature:.3f}) were chosen on validation.",
+        f"The network has {about['parameters']:,} parameters; its initial weights were "
+        f"{_weights(recipe['weights'])}. It was trained on {photographs['train']} photographs and validated on "
+        f"{photographs['val']} photographs of {figures['set']}. {chosen} and temperature ({temperature:.3f}) were "
+        "chosen on validation.",
         "## Figures",
-        f"Measured on the {figures['split']} split of {figures['set']}: {figures['photographs']} photographs of "
-        f"{figures['patients']} patients, which were not used in training. " + " ".join(in_words(figures)),
+        f"The grader was measured on the {figures['split']} split of {figures['set']}, which has "
+        f"{counted(figures['photographs'], 'photograph', 'photographs')} of "
+        f"{counted(figures['patients'], 'patient', 'patients')} that were not used in training. "
+        + " ".join(in_words(figures)),
         markdown(summary_table(figures)),
         markdown(class_table(figures)),
         *points,
@@ -62,18 +67,23 @@ def _weights(weights: str) -> str:
 
 def _limits(about: dict[str, Any], figures: dict[str, Any]) -> list[str]:
     rare = [name for name, values in figures["classes"].items() if values["support"] < 20]
-    limits = ["- Photographs of another camera, clinic or population will be graded worse; validate there first."]
+    limits = [
+        "- Photographs from another camera, clinic or population will be graded worse; validate the grader there first."
+    ]
     if rare:
-        limits.append(f"- Fewer than 20 test photographs: {', '.join(rare)}. Figures of these classes are unreliable.")
+        limits.append(f"- Classes with fewer than 20 test photographs have unreliable figures: {', '.join(rare)}.")
     for entry in about.get("started_from", ()):
-        met = (entry["met"] or {}).get("test")
-        if met is None:
+        learned = (entry["met"] or {}).get("test")
+        if learned is None:
             limits.append(
-                f"- Whether {entry['run']}, from which it started, had learned from test photographs is not known."
+                f"- The training started from {entry['run']}; it is not known whether that run was trained on test "
+                "photographs."
             )
-        elif met:
-            photographs = counted(met, "test photograph", "test photographs")
-            limits.append(f"- {entry['run']}, from which it started, had learned from {photographs} of its set.")
+        elif learned:
+            photographs = counted(learned, "test photograph", "test photographs")
+            limits.append(
+                f"- The training started from {entry['run']}, which was trained on {photographs} of this set."
+            )
     if figures["operating_point"]["held"] is False:
         limits.append("- The target of the referral threshold, which held on validation, was missed on test.")
     differing = set()

@@ -1,5 +1,6 @@
-"""Plots of training and evaluation as PNG files, drawn without a display."""
+"""Plots of training, evaluation and comparison as PNG files, drawn without a display."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,20 +17,28 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from keras_dr.datasets.grades import Task
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called "$x$"
-_BLUE, _ORANGE, _GREY, _INK, _RED = "#1f5fa8", "#d1670c", "#8a8a8a", "#1a1a1a", "#b03a00"
+_BLUE = "#1f5fa8"
+_ORANGE = "#d1670c"
+_GREY = "#8a8a8a"
+_INK = "#1a1a1a"
+_RED = "#b03a00"
+# of the runs that are compared
+_COLOURS = (_BLUE, _ORANGE, "#2b8a3e", "#8e44ad", _RED, "#0a8f8f", "#7a6a00", "#555555")
 
 
 def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Any]]:
+    """Return a figure of a width and height in inches, and its panels from left to right."""
     figure = Figure((width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(1, columns, number + 1) for number in range(columns)]
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-        one.grid(alpha=0.25)
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(alpha=0.25)
     return figure, axes
 
 
 def _save(figure: Figure, file: Path) -> None:
+    """Write the figure under a temporary name, then rename it, so that no half-written file is left."""
     temporary = file.with_name(f".{file.name}")
     figure.savefig(temporary, format="png", metadata={"Software": None})
     temporary.replace(file)
@@ -47,16 +56,26 @@ def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> 
     figure, axes = _figure(13, 4, 3)
     epochs = np.arange(1, len(history) + 1)
     frozen = sum(row["phase"] == "frozen" for row in history)
-    for one, names in zip(axes, (("loss", "val_loss"), ("accuracy", "val_accuracy"), (third,)), strict=True):
+    figures_of_panels = (("loss", "val_loss"), ("accuracy", "val_accuracy"), (third,))
+    for panel, names in zip(axes, figures_of_panels, strict=True):
         for name in names:
-            colour, label = (_ORANGE, "validation") if name.startswith("val_") else (_BLUE, "training")
-            one.plot(epochs, np.array([row[name] for row in history], float), "o-", ms=3, color=colour, label=label)
+            on_validation = name.startswith("val_")
+            panel.plot(
+                epochs,
+                np.array([row[name] for row in history], float),
+                "o-",
+                ms=3,
+                color=_ORANGE if on_validation else _BLUE,
+                label="validation" if on_validation else "training",
+            )
         if 0 < frozen < len(history):
-            one.axvline(frozen + 0.5, color=_GREY, ls="--", lw=1)
-            one.text(frozen + 0.6, 0.02, "unfrozen", color=_GREY, transform=one.get_xaxis_transform(), va="bottom")
-        one.set(xlabel="epoch", ylabel=names[0].removeprefix("val_").replace("_", " "))
-        one.xaxis.get_major_locator().set_params(integer=True)
-        one.legend(frameon=False)
+            panel.axvline(frozen + 0.5, color=_GREY, ls="--", lw=1)
+            panel.text(
+                frozen + 0.6, 0.02, "fine-tuning", color=_GREY, transform=panel.get_xaxis_transform(), va="bottom"
+            )
+        panel.set(xlabel="epoch", ylabel=names[0].removeprefix("val_").replace("_", " "))
+        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.legend(frameon=False)
     _save(figure, file)
 
 
@@ -91,7 +110,7 @@ def plot_roc_pr(
 
     Args:
         file: PNG to write.
-        positive: bool (n,), whether the true class is positive; some are, some are not.
+        positive: bool (n,), whether the true class is positive; there are positive and negative photographs.
         scores: float (n,), p_referable.
         point: "threshold", and the "sensitivity" and "specificity" measured there.
         task: the label space, for the title.
@@ -128,35 +147,36 @@ def plot_reliability(
         errors: expected calibration error before and after, 0..1.
     """
     figure, axes = _figure(10, 4.6, 2)
-    for one, points, title, error in zip(axes, (before, after), ("before", "after"), errors, strict=True):
-        one.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
-        confidence, frequency = ([point[key] for point in points] for key in ("confidence", "frequency"))
-        one.plot(confidence, frequency, "-", color=_BLUE, lw=1.2)
+    for panel, points, title, error in zip(axes, (before, after), ("before", "after"), errors, strict=True):
+        panel.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
+        confidence = [point["confidence"] for point in points]
+        frequency = [point["frequency"] for point in points]
+        panel.plot(confidence, frequency, "-", color=_BLUE, lw=1.2)
         most = max(point["photographs"] for point in points)
         sizes = [20 + 160 * point["photographs"] / most for point in points]
-        one.scatter(confidence, frequency, sizes, color=_BLUE, zorder=3)
+        panel.scatter(confidence, frequency, sizes, color=_BLUE, zorder=3)
         for point in points:
             place = (point["confidence"], point["frequency"])
-            one.annotate(str(point["photographs"]), place, (7, -11), textcoords="offset points", color=_GREY, size=8)
-        one.set(
+            panel.annotate(str(point["photographs"]), place, (7, -11), textcoords="offset points", color=_GREY, size=8)
+        panel.set(
             xlim=(-0.01, 1.01),
             ylim=(-0.03, 1.05),
             xlabel="predicted probability",
             ylabel="share of correct predictions",
         )
-        one.set_title(f"{title} temperature scaling, ECE {error:.3f}")
+        panel.set_title(f"{title} temperature scaling, ECE {error:.3f}")
     _save(figure, file)
 
 
 def plot_coverage(
     file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
 ) -> None:
-    """Plot the error of the photographs left to the grader against their share.
+    """Plot the share of errors against the share of photographs that the grader decides without a human.
 
     Args:
         file: PNG to write.
         curves: kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
-        shares: (coverage, error) of the limits that were fixed on validation, marked on the last curve.
+        shares: (coverage, error) at each limit that was fixed on validation; marked on the last curve.
     """
     figure, (axes,) = _figure(6.4, 4.4)
     for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
@@ -164,15 +184,19 @@ def plot_coverage(
         axes.plot(coverage[shown], error[shown], color=colour, lw=2, label=name)
     if shares:
         label = "limits fixed on validation"
-        axes.plot(*zip(*shares, strict=True), "o", color=_INK, ms=5, label=label)
-    axes.set(xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="share of errors among them")
+        coverages = [coverage for coverage, _ in shares]
+        errors = [error for _, error in shares]
+        axes.plot(coverages, errors, "o", color=_INK, ms=5, label=label)
+    axes.set(
+        xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="share of errors among these"
+    )
     axes.legend(frameon=False)
     _save(figure, file)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A photograph, uint8 RGB (S, S, 3), its title, and whether it was graded correctly."""
+    """A photograph, uint8 RGB (S, S, 3), its title, and whether its predicted class is the true one."""
 
     image: NDArray[np.uint8]
     title: str
@@ -187,19 +211,16 @@ def plot_samples(file: Path, samples: Sequence[Sample]) -> None:
         samples: one or more photographs.
     """
     columns = min(4, len(samples))
-    lines = -(-len(samples) // columns)
-    figure = Figure((2.7 * columns, 3.05 * lines), dpi=110, layout="constrained")
+    rows = math.ceil(len(samples) / columns)
+    figure = Figure((2.7 * columns, 3.05 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for number, sample in enumerate(samples):
-        axes = figure.add_subplot(lines, columns, number + 1)
+        axes = figure.add_subplot(rows, columns, number + 1)
         axes.imshow(sample.image, interpolation="antialiased")
         axes.set(xticks=[], yticks=[])
         axes.set_title(sample.title, fontsize=8.5, color=_INK if sample.right else _RED)
         axes.spines[:].set(color=_GREY if sample.right else _RED, linewidth=0.5 if sample.right else 2.5)
     _save(figure, file)
-
-
-_COLOURS = ("#1f5fa8", "#d1670c", "#2b8a3e", "#8e44ad", "#b03a00", "#0a8f8f", "#7a6a00", "#555555")
 
 
 def draw_intervals(
@@ -215,18 +236,18 @@ def draw_intervals(
         figures: for each run, name of the figure -> value and interval.
     """
     titles = list(figures[0])
-    drawn, axes = _figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
-    for panel, (one, title) in enumerate(zip(axes, titles, strict=True)):
+    figure, axes = _figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
+    for column, (panel, title) in enumerate(zip(axes, titles, strict=True)):
         for row, values in enumerate(figures):
             value, interval = values[title]
             colour = _COLOURS[row % len(_COLOURS)]
             if value is not None:
-                one.plot(value, row, "o", color=colour)
+                panel.plot(value, row, "o", color=colour)
             if interval is not None:
-                one.plot(interval, (row, row), "-", color=colour, lw=2)
-        one.set(title=title, ylim=(len(names) - 0.5, -0.5))
-        one.set_yticks(range(len(names)), names if panel == 0 else [""] * len(names))
-    _save(drawn, file)
+                panel.plot(interval, (row, row), "-", color=colour, lw=2)
+        panel.set(title=title, ylim=(len(names) - 0.5, -0.5))
+        panel.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
+    _save(figure, file)
 
 
 def draw_curves(
@@ -242,17 +263,18 @@ def draw_curves(
         smooth: turns the values per epoch, float (n,), into the smoothed curve.
     """
     figure, axes = _figure(14, 4.4, 3)
-    for one, key in zip(axes, ("loss", "val_loss", "val_accuracy"), strict=True):
+    for panel, key in zip(axes, ("loss", "val_loss", "val_accuracy"), strict=True):
         for number, (name, rows) in enumerate(histories.items()):
             values = np.array([row[key] or "nan" for row in rows], float)
-            epochs, colour = np.arange(1, len(values) + 1), _COLOURS[number % len(_COLOURS)]
-            one.plot(epochs, values, color=colour, lw=1, alpha=0.3)
-            one.plot(epochs, smooth(values), color=colour, lw=2, label=name)
+            epochs = np.arange(1, len(values) + 1)
+            colour = _COLOURS[number % len(_COLOURS)]
+            panel.plot(epochs, values, color=colour, lw=1, alpha=0.3)
+            panel.plot(epochs, smooth(values), color=colour, lw=2, label=name)
             frozen = sum(row["phase"] == "frozen" for row in rows)
             if 0 < frozen < len(rows):
-                one.axvline(frozen + 0.5, color=colour, ls="--", lw=0.8, alpha=0.6)
-        one.set(xlabel="epoch", ylabel=key.replace("val_", "validation "))
-        one.xaxis.get_major_locator().set_params(integer=True)
+                panel.axvline(frozen + 0.5, color=colour, ls="--", lw=0.8, alpha=0.6)
+        panel.set(xlabel="epoch", ylabel=key.replace("val_", "validation "))
+        panel.xaxis.get_major_locator().set_params(integer=True)
     axes[0].legend(frameon=False)
     _save(figure, file)
 
@@ -262,22 +284,30 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     Args:
         file: PNG to write.
-        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" of each, for one number of threads.
+        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" of each variant, at one number of threads.
     """
     figure, (axes,) = _figure(7.2, 4.8)
     largest = max(row["size_mib"] for row in rows)
-    for number, row in enumerate(sorted(rows, key=lambda row: -row["size_mib"])):  # small discs over large ones
-        label, area = f"{row['variant']}, {row['size_mib']:.1f} MiB", 1500 * row["size_mib"] / largest
-        place, colour = (row["latency_ms"], row["quality"]), f"C{number}"
-        axes.scatter(*place, s=area, color=colour, alpha=0.4, edgecolors=colour)
-        axes.plot(*place, ".", color=colour, label=label)
+    largest_first = sorted(rows, key=lambda row: -row["size_mib"])  # so that small discs are drawn over large ones
+    for number, row in enumerate(largest_first):
+        label = f"{row['variant']}, {row['size_mib']:.1f} MiB"
+        area = 1500 * row["size_mib"] / largest
+        colour = f"C{number}"
+        axes.scatter(row["latency_ms"], row["quality"], s=area, color=colour, alpha=0.4, edgecolors=colour)
+        axes.plot(row["latency_ms"], row["quality"], ".", color=colour, label=label)
     middle = float(np.mean([row["quality"] for row in rows]))
-    reach = max(0.05, *(1.3 * abs(row["quality"] - middle) for row in rows))  # a difference of .001 must not look large
+    reach = max(
+        0.05, *(1.3 * abs(row["quality"] - middle) for row in rows)
+    )  # so that a difference of .001 does not look large
     times = [row["latency_ms"] for row in rows]
     axes.set(xscale="log", xlim=(min(times) / 1.6, 1.6 * max(times)), ylim=(middle - reach, middle + reach))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="median time per photograph, ms", ylabel="quadratic kappa on validation", title="Area: file size")
+    axes.set(
+        xlabel="median time per photograph, ms",
+        ylabel="quadratic kappa on validation",
+        title="Area of each disc: size of the file",
+    )
     axes.legend(frameon=False, loc="lower left")
     _save(figure, file)

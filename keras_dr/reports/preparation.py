@@ -14,8 +14,8 @@ _UNUSABLE = (
     "photographs could not be used; rejected.csv gives the reasons.",
 )
 _TOO_SMALL = (
-    f"photograph shows under {COPY_SIDE} pixels: of its copies, only identical ones are detected.",
-    f"photographs show under {COPY_SIDE} pixels: of their copies, only identical ones are detected.",
+    f"photograph shows fewer than {COPY_SIDE} pixels; only identical copies of it are detected.",
+    f"photographs show fewer than {COPY_SIDE} pixels; only identical copies of them are detected.",
 )
 # key of prepared.json -> the sentence after its count, for one and for several
 _NOTES = {
@@ -64,9 +64,10 @@ def prepared_text(about: Mapping[str, Any]) -> str:
     for key, (singular, plural) in _NOTES.items():
         if about.get(key):
             lines.append(counted(about[key], singular, plural))
-    if bits := about["preprocessing"].get("bits"):
-        largest = f"their largest sample is at most {2**bits - 1}" if bits < 16 else "their samples fill 16 bits"
-        lines.append(f"Photographs of 16 bits a sample are read as {bits}-bit ones: {largest}.")
+    bits = about["preprocessing"].get("bits")
+    if bits:
+        reason = f"their largest sample is at most {2**bits - 1}" if bits < 16 else "their samples fill 16 bits"
+        lines.append(f"Photographs with 16 bits per sample are read as {bits}-bit ones, because {reason}.")
     return "\n".join([*lines, *_warnings(about)])
 
 
@@ -90,7 +91,8 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
     missing = [name for name, count in about["counts"]["train"].items() if not count]
     if missing:
         warnings.append(
-            f"Warning: there is no training photograph of {', '.join(missing)}: no model can learn it from this set."
+            f"Warning: the train split has no photograph of {' or '.join(missing)}, so no model can learn "
+            f"{'this class' if len(missing) == 1 else 'these classes'} from this set."
         )
     if about["leaks"]:
         copies = counted(
@@ -98,10 +100,11 @@ def _warnings(about: Mapping[str, Any]) -> list[str]:
             "photograph of the official train or val split has a copy in val or test",
             "photographs of the official train or val split have copies in val or test",
         )
-        outcome = (
-            "kept, as you asked: figures will be too good" if about["leaks_kept"] else "left out; see rejected.csv"
-        )
-        warnings.append(f"Warning: {copies}; {'it was' if about['leaks'] == 1 else 'they were'} {outcome}.")
+        were = "it was" if about["leaks"] == 1 else "they were"
+        outcome = "left out; see rejected.csv"
+        if about["leaks_kept"]:
+            outcome = "kept because of --keep-leaks, so the figures will be too good"
+        warnings.append(f"Warning: {copies}; {were} {outcome}.")
     if about["patients_on_both_sides"]:
         patients = counted(about["patients_on_both_sides"], "patient has", "patients have")
         warnings.append(f"Warning: {patients} photographs in more than one of the official splits.")

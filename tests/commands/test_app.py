@@ -1,4 +1,4 @@
-"""The commands as a user types them, in processes of their own."""
+"""The commands as a user types them, each in a process of its own."""
 
 import json
 import subprocess
@@ -22,8 +22,10 @@ def failed(done: subprocess.CompletedProcess[str], message: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Path) -> None:
-    prepared, run, bundle = (tmp_path / name for name in ("prepared", "run", "bundle"))
+def test_all_steps_from_photographs_to_a_grading(photographs: Path, tmp_path: Path) -> None:
+    prepared = tmp_path / "prepared"
+    run = tmp_path / "run"
+    bundle = tmp_path / "bundle"
     done = cli("prepare", photographs, prepared, "--size", 64)
     assert done.returncode == 0 and done.stderr == "" and f"Result: {prepared}" in done.stdout, done.stderr
     few = ["--set", "frozen.epochs=1", "--set", "finetune.epochs=1"]
@@ -56,7 +58,9 @@ def test_the_line_from_photographs_to_a_grading(photographs: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_folds_become_an_ensemble_that_turns_photographs(prepared_folder: Path, tmp_path: Path) -> None:
+def test_folds_become_an_ensemble_that_is_evaluated_on_turned_photographs(
+    prepared_folder: Path, tmp_path: Path
+) -> None:
     few = ["--set", "frozen.epochs=1", "--set", "finetune.epochs=0", "--save-every", 1]
     tiny = ["--backbone", "tiny", "--weights", "none", *few]
     done = cli("train", prepared_folder, tmp_path / "cv", *tiny, "--folds", 2)

@@ -1,4 +1,4 @@
-"""What commands write: over no input, over nothing else without being asked, and a row for every photograph."""
+"""The files that commands write: never over an input, over other files only if asked, with a row per photograph."""
 
 import csv
 import json
@@ -23,21 +23,24 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prepared set and a bundle that an older version wrote."""
     folder = tmp_path_factory.mktemp("commands")
     with tarfile.open(ARCHIVE) as stream:
-        wanted = ("bundle/", "set/", "photographs/")
-        members = [one for one in stream.getmembers() if one.name.lstrip("./").startswith(wanted)]
+        members = [
+            member
+            for member in stream.getmembers()
+            if member.name.lstrip("./").startswith(("bundle/", "set/", "photographs/"))
+        ]
         stream.extractall(folder, members=members, filter="data")
     return folder
 
 
 @pytest.fixture
 def eyes(tmp_path: Path) -> Path:
-    """A folder of a whole photograph, a cut one, one of both eyes and a file of another kind."""
+    """A folder with a complete photograph, a truncated one, one that shows both eyes, and a file of another format."""
     folder = tmp_path / "eyes"
     folder.mkdir()
     eye = synthesise(4, 3, "left", (240, 320)).image[..., ::-1]
     cv2.imwrite(str(folder / "a.png"), eye)
-    whole = cv2.imencode(".jpg", eye)[1].tobytes()
-    (folder / "b.jpg").write_bytes(whole[: len(whole) * 4 // 5] + b"\xff\xd9")
+    jpeg = cv2.imencode(".jpg", eye)[1].tobytes()
+    (folder / "b.jpg").write_bytes(jpeg[: len(jpeg) * 4 // 5] + b"\xff\xd9")
     cv2.imwrite(str(folder / "c.png"), np.hstack([eye, eye]))
     (folder / "d.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
     return folder
@@ -64,11 +67,13 @@ def test_predict_gives_a_row_for_every_photograph(archive: Path, eyes: Path, tmp
     assert rows[2]["faults"] == "two fundi"
     assert "3 photographs given" in result.output and "1 failed" in result.output
     assert "d.heic" in result.output
-    again = run("predict", archive / "bundle", eyes, "--out", tmp_path / "out.csv")  # it wrote this itself
+    again = run(
+        "predict", archive / "bundle", eyes, "--out", tmp_path / "out.csv"
+    )  # the command wrote this file itself
     assert again.exit_code == 1 and "3 photographs given" in again.output
 
 
-def test_predict_writes_what_the_ending_says(archive: Path, eyes: Path, tmp_path: Path) -> None:
+def test_predict_writes_the_format_of_the_ending(archive: Path, eyes: Path, tmp_path: Path) -> None:
     assert run("predict", archive / "bundle", eyes / "a.png", "--out", tmp_path / "out.json").exit_code == 0
     about = json.loads((tmp_path / "out.json").read_text())
     assert about["kind"] == "gradings" and about["counts"]["given"] == len(about["photographs"]) == 1
@@ -82,18 +87,18 @@ def test_predict_writes_what_the_ending_says(archive: Path, eyes: Path, tmp_path
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_predict_replaces_no_input(overwrite: list[str], archive: Path, eyes: Path, tmp_path: Path) -> None:
-    listed = tmp_path / "list.csv"
-    listed.write_text("image\neyes/a.png\n")
-    for file in (listed, archive / "bundle" / "parity.json"):
+    list_file = tmp_path / "list.csv"
+    list_file.write_text("image\neyes/a.png\n")
+    for file in (list_file, archive / "bundle" / "parity.json"):
         before = file.read_bytes()
-        refused(run("predict", archive / "bundle", listed, "--out", file, *overwrite), "an input of this command")
+        refused(run("predict", archive / "bundle", list_file, "--out", file, *overwrite), "an input of this command")
         assert file.read_bytes() == before
     before = (eyes / "a.png").read_bytes()
     refused(run("predict", archive / "bundle", eyes / "a.png", "--out", eyes / "a.png", *overwrite), "suffixes")
     assert (eyes / "a.png").read_bytes() == before
 
 
-def test_predict_replaces_another_file_only_where_asked(archive: Path, eyes: Path, tmp_path: Path) -> None:
+def test_predict_replaces_another_file_only_if_asked(archive: Path, eyes: Path, tmp_path: Path) -> None:
     file = tmp_path / "precious.csv"
     file.write_text("patient,phone\n1,2\n")
     refused(run("predict", archive / "bundle", eyes / "a.png", "--out", file), "--overwrite")
@@ -117,10 +122,11 @@ def test_audit_and_show_replace_no_manifest(overwrite: list[str], archive: Path)
     assert manifest.read_bytes() == before
 
 
-def test_audit_and_show_know_their_own(archive: Path, eyes: Path, tmp_path: Path) -> None:
+def test_audit_and_show_replace_their_own_files(archive: Path, eyes: Path, tmp_path: Path) -> None:
     image_id = rows_of(archive / "set" / "manifest.csv")[0]["image_id"]
-    for words in (["audit", archive / "set", "--out", tmp_path / "a.csv"], ["show", archive / "set", image_id]):
-        words = [*words] if words[0] == "audit" else [*words, "--out", tmp_path / "a.png"]
+    audit = ["audit", archive / "set", "--out", tmp_path / "a.csv"]
+    show = ["show", archive / "set", image_id, "--out", tmp_path / "a.png"]
+    for words in (audit, show):
         assert run(*words).exit_code == run(*words).exit_code == 0
     refused(run("show", archive / "set", image_id, "--out", eyes / "a.png"), "--overwrite")
 

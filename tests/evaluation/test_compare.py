@@ -20,15 +20,20 @@ NAMES = [f"i{index:03}" for index in range(N)]
 
 
 def make_predictions(wrong: int, seed: int = 0) -> Predictions:
-    """The first `wrong` photographs are called no_dr or mild, the others rightly; a little noise in the scores."""
+    """Predictions with a little noise: the first `wrong` photographs are called no_dr or mild, the others are right."""
     predicted = np.where(np.arange(N) < wrong, (LABELS + 1) % 2, LABELS)
     noise = np.random.default_rng(seed).dirichlet(np.ones(5), N)
     return Predictions(LABELS, 0.8 * np.eye(5)[predicted] + 0.2 * noise, TASKS["icdr"])
 
 
 ABOUT = {
-    **{"schema_version": 1, "task": "icdr", "classes": list(TASKS["icdr"].classes), "referable": [2, 3, 4]},
-    **{"data": {"prepared": "../sets/small"}, "parameters": 12345, "preprocessing": {"size": 32}},
+    "schema_version": 1,
+    "task": "icdr",
+    "classes": list(TASKS["icdr"].classes),
+    "referable": [2, 3, 4],
+    "data": {"prepared": "../sets/small"},
+    "parameters": 12345,
+    "preprocessing": {"size": 32},
     "recipe": {"backbone": "tiny"},
     "phases": {"frozen": {"epoch": 1, "seconds": 60.0}, "finetune": {"epoch": 2, "seconds": 120.0}},
 }
@@ -45,38 +50,40 @@ def contender(name: str, predictions: Predictions) -> EvaluatedRun:
 
 @pytest.fixture
 def compared() -> comparison.Comparison:
-    runs_ = [
+    runs = [
         contender("bad", make_predictions(70)),
         contender("good", make_predictions(10, 1)),
         contender("fair", make_predictions(12)),
     ]
-    return comparison.compare_evaluated(runs_, resamples=300)
+    return comparison.compare_evaluated(runs, resamples=300)
 
 
-def test_where_patients_have_several_photographs_the_bootstrap_stands_alone() -> None:
+def test_only_the_bootstrap_is_used_if_patients_have_several_photographs() -> None:
     pairs = [replace(make_predictions(wrong, seed), patients=np.arange(N) // 2) for wrong, seed in ((40, 0), (20, 1))]
     compared = comparison.compare_evaluated(
         [contender(name, predictions) for name, predictions in zip("ab", pairs, strict=True)], resamples=300
     )
     drawn = []
     for weights in resamples(pairs[0].patients, 300):
-        areas = [comparison.figures(one, weights)["auroc_referable"] for one in compared.contenders]
+        areas = [comparison.figures(run, weights)["auroc_referable"] for run in compared.contenders]
         drawn.append(areas[0] - areas[1])
-    area, accuracy = (compared.differences[0, 1, key] for key in ("auroc_referable", "accuracy"))
+    area = compared.differences[0, 1, "auroc_referable"]
+    accuracy = compared.differences[0, 1, "accuracy"]
     assert area.interval == pytest.approx(np.quantile(np.concatenate(drawn), (0.025, 0.975)))
     assert area.p is None and accuracy.p is None
 
 
-def test_differences_are_of_the_figures(compared: comparison.Comparison) -> None:
-    one = compared.differences[0, 1, "accuracy"]
-    assert one.value == pytest.approx(compared.values[0]["accuracy"] - compared.values[1]["accuracy"])
-    assert one.clear and one.p < 1e-6 and one.interval[0] <= one.value <= one.interval[1]
-    assert compared.difference(1, 0, "accuracy").value == -one.value
+def test_differences_are_those_of_the_figures(compared: comparison.Comparison) -> None:
+    difference = compared.differences[0, 1, "accuracy"]
+    assert difference.value == pytest.approx(compared.values[0]["accuracy"] - compared.values[1]["accuracy"])
+    assert difference.clear and difference.p < 1e-6
+    assert difference.interval[0] <= difference.value <= difference.interval[1]
+    assert compared.difference(1, 0, "accuracy").value == -difference.value
     assert compared.differences[0, 1, "auroc_referable"].p is not None
 
 
 def test_the_best_is_marked_only_beyond_chance(compared: comparison.Comparison) -> None:
-    assert compared.best("accuracy") is None  # good and fair are too near
+    assert compared.best("accuracy") is None  # good and fair are too close
     two = comparison.compare_evaluated(compared.contenders[:2], resamples=300)
     assert two.best("accuracy") == 1
     marked = {row[0]: row for row in comparison.figures_table(two).rows}
@@ -88,7 +95,7 @@ def test_a_run_against_itself_differs_in_nothing() -> None:
     same = comparison.compare_evaluated(
         [contender("a", make_predictions(10)), contender("b", make_predictions(10))], resamples=50
     )
-    assert {(one.value, one.clear) for one in same.differences.values()} == {(0.0, False)}
+    assert {(difference.value, difference.clear) for difference in same.differences.values()} == {(0.0, False)}
     assert same.differences[0, 1, "accuracy"].p == same.differences[0, 1, "auroc_referable"].p == 1.0
 
 
@@ -111,9 +118,9 @@ def test_tables_and_pictures_are_written(compared: comparison.Comparison, tmp_pa
 
 
 def test_smoothing_by_hand() -> None:
-    # .4 / .4; (.6 * .4 + .4 * 2) / .64; the missing one repeats it
-    drawn = comparison_files.smoothed(np.array([1.0, 2.0, np.nan]))
-    assert drawn == pytest.approx([1, (0.24 + 0.8) / 0.64, (0.24 + 0.8) / 0.64])
+    # .4 / .4; (.6 * .4 + .4 * 2) / .64; a missing value repeats the value before it
+    curve = comparison_files.smoothed(np.array([1.0, 2.0, np.nan]))
+    assert curve == pytest.approx([1, (0.24 + 0.8) / 0.64, (0.24 + 0.8) / 0.64])
 
 
 def write_run(folder: Path, predictions: Predictions, names: list[str]) -> Path:
@@ -131,16 +138,18 @@ def write_run(folder: Path, predictions: Predictions, names: list[str]) -> Path:
     return folder
 
 
-def test_photographs_are_brought_into_one_order(tmp_path: Path) -> None:
+def test_photographs_are_brought_into_the_same_order(tmp_path: Path) -> None:
     predictions = make_predictions(10)
-    first = write_run(tmp_path / "first", predictions, NAMES)
-    second = write_run(tmp_path / "second", predictions.subset(np.arange(N)[::-1]), NAMES[::-1])
-    one, other = comparison.load_evaluated_runs([first, second])
-    assert (one.predictions.labels == other.predictions.labels).all()
-    assert one.predictions.probabilities == pytest.approx(other.predictions.probabilities)
+    folders_of_runs = [
+        write_run(tmp_path / "first", predictions, NAMES),
+        write_run(tmp_path / "second", predictions.subset(np.arange(N)[::-1]), NAMES[::-1]),
+    ]
+    first, second = comparison.load_evaluated_runs(folders_of_runs)
+    assert (first.predictions.labels == second.predictions.labels).all()
+    assert first.predictions.probabilities == pytest.approx(second.predictions.probabilities)
 
 
-def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", make_predictions(10), NAMES)
     second = write_run(tmp_path / "second", make_predictions(10), [*NAMES[:-1], "other"])
     with pytest.raises(KerasDrError, match="two or more"):

@@ -25,13 +25,13 @@ from keras_dr.training.run import Run
 
 @pytest.fixture
 def run(run_folder: Path, prepared_folder: Path, tmp_path: Path):
-    """A copy of the run that evaluations may be written into; its data set lies where it was."""
+    """A copy of the run, into which evaluations can be written; its Prepared set stays where it was."""
     target = run_folder.parent / tmp_path.name
     shutil.copytree(run_folder, target)
     return Run.load(target)
 
 
-def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
+def test_figures_come_from_the_predictions_in_the_same_folder(run) -> None:
     data = run.prepared_set().split("test")
     folder, figures = evaluate.evaluate_photographs(run, data, "small-test")
     with (folder / "predictions.csv").open() as stream:
@@ -51,7 +51,8 @@ def test_figures_come_from_the_predictions_written_beside_them(run) -> None:
 
 
 def test_predictions_equal_the_model_on_the_photographs(run) -> None:
-    data, model = run.prepared_set().split("test"), run.model()
+    data = run.prepared_set().split("test")
+    model = run.model()
     logits = model.predict(data.images().astype(np.float32), verbose=0)
     expected = keras.ops.convert_to_numpy(keras.ops.softmax(logits / run.temperature))
     assert forward.predict(run, model, data) == pytest.approx(expected, abs=1e-5)
@@ -65,22 +66,25 @@ def test_an_evaluation_is_not_overwritten_by_accident(run) -> None:
     evaluate.evaluate_photographs(run, data, "again", overwrite=True)
 
 
-def test_photographs_prepared_otherwise_are_refused(run, photographs: Path, tmp_path: Path) -> None:
+def test_photographs_prepared_in_another_way_are_refused(run, photographs: Path, tmp_path: Path) -> None:
     _, records = read_records(photographs)
     prepare_records(records, photographs, tmp_path / "other", Preprocessing(48), dataset="csv", workers=0)
     with pytest.raises(KerasDrError, match="--size 32"):
         run.prepared_set(tmp_path / "other")
 
 
-def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, photographs: Path, tmp_path: Path) -> None:
+def test_an_external_set_is_relabelled_and_training_photographs_are_reported(
+    run, photographs: Path, tmp_path: Path
+) -> None:
     _, records = read_records(photographs)
     spec = Preprocessing(32)
     prepare_records(records, photographs, tmp_path / "two", spec, dataset="csv", task="referable", workers=0)
-    own, other = run.prepared_set(), run.prepared_set(tmp_path / "two")
-    assert [row["label"] for row in other.rows] == [row["label"] for row in own.rows]
+    own = run.prepared_set()
+    external = run.prepared_set(tmp_path / "two")
+    assert [row["label"] for row in external.rows] == [row["label"] for row in own.rows]
     evaluate.evaluate_photographs(run, own.split("test"), run.result_name(own, "test"))
     _, figures = evaluate.evaluate_photographs(
-        run, other, run.result_name(other, "all"), options=evaluate.EvaluationOptions(0.1, 0.3)
+        run, external, run.result_name(external, "all"), options=evaluate.EvaluationOptions(0.1, 0.3)
     )
     trained_on = {split: len(own.split(split).rows) for split in ("train", "val")}
     assert figures["external"] and figures["seen_in_training"] == trained_on
@@ -90,7 +94,7 @@ def test_an_external_set_is_relabelled_and_what_was_trained_on_is_told(run, phot
     assert f"Warning: {sum(trained_on.values())} of 60" in text and "internal: small, test" in text
 
 
-def test_what_was_chosen_on_validation_is_measured_on_test(run) -> None:
+def test_values_chosen_on_validation_are_measured_on_test(run) -> None:
     val = run.prepared_set().split("val")
     outputs = forward.forward(run, run.model(), val)
     chosen = calibrate(val.labels(), outputs, softmax, run.task, "sensitivity", 0.9, "median")
@@ -114,7 +118,7 @@ def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:
     assert "severe" in evaluation.metrics_text(figures)
 
 
-def test_a_share_that_is_none_is_refused(run) -> None:
+def test_a_share_out_of_range_is_refused(run) -> None:
     with pytest.raises(KerasDrError, match="--prevalence"):
         evaluate.EvaluationOptions(prevalence=1.5)
     data = run.prepared_set().split("test")
@@ -132,12 +136,14 @@ def test_a_changed_or_missing_model_is_refused(run) -> None:
         run.model()
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"cli\.py train"):
         Run.load(tmp_path)
 
 
-def test_a_set_prepared_anew_since_the_training_is_refused(run, prepared_folder: Path, tmp_path: Path) -> None:
+def test_a_set_that_was_prepared_again_after_the_training_is_refused(
+    run, prepared_folder: Path, tmp_path: Path
+) -> None:
     shutil.copytree(prepared_folder, tmp_path / "set")
     assert run.own_set(tmp_path / "set").labels().size == 60
     manifest = tmp_path / "set" / "manifest.csv"

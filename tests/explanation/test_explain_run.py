@@ -22,8 +22,8 @@ def grader(run_folder: Path) -> Run:
 
 
 @pytest.fixture(scope="module")
-def other(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run's photographs prepared as another set, split in another way."""
+def other_set(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run's photographs, prepared as another set with other splits."""
     folder = tmp_path_factory.mktemp("other") / "other"
     name, records = datasets.read_records(photographs)
     prepare_records(records, photographs, folder, Preprocessing(32), dataset=name, seed=9, workers=1)
@@ -37,17 +37,19 @@ def test_own_test_split_is_explained_with_training_masks(grader: Run) -> None:
     assert (target / "before-after.png").is_file() == (grader.about["kept"] == "finetune")
 
 
-def test_photographs_the_run_was_trained_on_are_left_out(grader: Run, other: Path) -> None:
-    _, about = explain_run(grader, other, "all", ExplanationOptions(1))
+def test_photographs_the_run_was_trained_on_are_left_out(grader: Run, other_set: Path) -> None:
+    _, about = explain_run(grader, other_set, "all", ExplanationOptions(1))
     assert about["photographs_in_split"] == 60
     assert about["photographs_left_out"] >= grader.about["data"]["photographs"]["train"]
     assert about["photographs_scored"] == 60 - about["photographs_left_out"] > 0
 
 
-def test_having_nothing_left_to_measure_is_reported(grader: Run, other: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "seen_in", lambda home, data: np.full(len(data.rows), "train"))
+def test_having_nothing_left_to_measure_is_reported(
+    grader: Run, other_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explaining, "seen_in", lambda own_set, data: np.full(len(data.rows), "train"))
     with pytest.raises(KerasDrError, match="has learned from all photographs"):
-        explain_run(grader, other, "test", ExplanationOptions(1))
+        explain_run(grader, other_set, "test", ExplanationOptions(1))
 
 
 def test_one_photograph_of_any_split(grader: Run) -> None:
@@ -66,11 +68,11 @@ def test_bundle_of_another_run_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("edge_demo.bundle.Bundle.load", lambda folder: None)
     monkeypatch.setattr(folders, "read_manifest", lambda folder, kind: {"run": {"model_sha256": "a"}})
     with pytest.raises(KerasDrError, match=r"was made from another run. Export the run again"):
-        bundle_maps.measure_bundle(None, None, None, tmp_path, "b", [0], 42)
+        bundle_maps.measure_bundle(None, tmp_path, "b", [0])
 
 
 def test_models_of_a_bundle_are_tried_first(bundle_folder: Path) -> None:
     change(bundle_folder, run={"model_sha256": "b"})
     spoil(bundle_folder)
     with pytest.raises(KerasDrError, match="does not run"):
-        bundle_maps.measure_bundle(None, None, None, bundle_folder, "b", [0], 42)
+        bundle_maps.measure_bundle(None, bundle_folder, "b", [0])

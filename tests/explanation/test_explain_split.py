@@ -50,7 +50,7 @@ def explained(grader: keras.Model, fundus_set: PreparedSet, tmp_path_factory: py
     return folder
 
 
-def test_board_takes_every_class_and_both_right_and_wrong() -> None:
+def test_board_has_every_class_and_both_right_and_wrong_predictions() -> None:
     labels = np.repeat(np.arange(5), 20)
     predictions = np.where(np.arange(100) % 10 == 0, (labels + 1) % 5, labels)  # two of twenty wrong
     chosen = choose_for_board(labels, predictions, 10)
@@ -58,7 +58,7 @@ def test_board_takes_every_class_and_both_right_and_wrong() -> None:
     assert (labels[chosen] == predictions[chosen]).sum() == 5
 
 
-def test_board_seeks_the_only_wrong_prediction() -> None:
+def test_board_includes_the_only_wrong_prediction() -> None:
     labels = np.array([0, 0, 0, 1, 1])
     assert 1 in choose_for_board(labels, np.array([0, 1, 0, 1, 1]), 2)
 
@@ -120,14 +120,15 @@ def test_scores_json_reports_what_was_measured(explained: Path) -> None:
 def test_two_methods_have_a_board_each_and_an_agreement(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
-    out, options = tmp_path / "out", ExplanationOptions(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
+    out = tmp_path / "out"
+    options = ExplanationOptions(2, ("grad-cam", "grad-cam-dilated"), score_all=False)
     about = explain_split(grader, fundus_set.split("test"), out, options)
     assert sorted(path.name for path in out.glob("board*")) == ["board-grad-cam-dilated.png", "board-grad-cam.png"]
     assert (about["photographs_scored"], about["sampling"][:15]) == (2, "the 2 on the bo")
     assert about["agreement"]["grad-cam ~ grad-cam-dilated"]["n"] == 2
 
 
-def test_faithfulness_and_sanity_are_measured_when_asked_for(
+def test_faithfulness_and_sanity_are_measured_if_requested(
     grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path
 ) -> None:
     options = ExplanationOptions(1, faithfulness=3, sanity=2)
@@ -148,14 +149,14 @@ def test_overlap_threshold_comes_from_other_photographs(
     assert (tmp_path / "out" / "before-after.png").is_file()
 
 
-def test_photograph_seen_in_training_is_detected(fundus_set: PreparedSet) -> None:
+def test_photographs_used_in_training_are_detected(fundus_set: PreparedSet) -> None:
     splits = [row["split"].replace("test", "") for row in fundus_set.rows]
     assert seen_in(fundus_set, fundus_set).tolist() == splits
     encoded_again = (row | {"pixels_sha256": row["image_id"]} for row in fundus_set.rows)
     assert seen_in(fundus_set, replace(fundus_set, rows=tuple(encoded_again))).tolist() == splits
 
 
-def test_temperature_changes_confidence_alone(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
+def test_temperature_changes_only_the_confidence(grader: keras.Model, fundus_set: PreparedSet, tmp_path: Path) -> None:
     val = fundus_set.split("val")
     warm = explain_split(grader, val, tmp_path / "warm", ExplanationOptions(1, temperature=1.0))["photographs"]
     cold = explain_split(grader, val, tmp_path / "cold", ExplanationOptions(1, temperature=0.1))["photographs"]

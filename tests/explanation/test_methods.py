@@ -13,7 +13,13 @@ from keras_dr.models.grader import build_model, feature_layer, head_weights
 
 SIZE = 96
 QUICK = ("tiny", "mobilenetv2")
-DEEP = ("resnet101", "resnet152", "resnet101v2", "resnet152v2", "densenet169")  # of a family of which another is tested
+DEEP = (
+    "resnet101",
+    "resnet152",
+    "resnet101v2",
+    "resnet152v2",
+    "densenet169",
+)  # another network of the same family is tested in their place
 SLOW = [
     pytest.param(name, marks=pytest.mark.minutes if name in DEEP else pytest.mark.slow)
     for name in BACKBONES
@@ -33,20 +39,20 @@ def photographs() -> np.ndarray:
 
 
 def pooled(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """What enters the pooling, float32 (n, h, w, channels)."""
+    """The features before the pooling, float32 (n, h, w, channels)."""
     features = keras.Model(model.input, model.get_layer("pooling").input)
     return np.asarray(features(images.astype(np.float32), training=False))
 
 
 def alike(maps: np.ndarray, expected: np.ndarray) -> bool:
-    """Whether maps are the expected ones up to a positive factor, to 1e-3, and not all empty."""
+    """Whether maps equal the expected ones up to a positive factor, within 1e-3, and are not all empty."""
     pairs = list(zip(maps, expected, strict=True))
     same = all(np.abs(normalise(heat) - normalise(peer)).max() < 1e-3 for heat, peer in pairs)
     return same and max(peer.max() for _, peer in pairs) > 0
 
 
 def brightness_grader(size: int) -> keras.Model:
-    """Channel 0 of every layer carries the local brightness; the logit of class 1 is its mean."""
+    """A grader whose channel 0 holds the local brightness in every layer; the logit of class 1 is its mean."""
     model = build_model("tiny", size, 2)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
@@ -101,14 +107,14 @@ def test_map_for_a_class_without_evidence_is_zero() -> None:
     assert not Explainer(brightness_grader(96)).heatmaps(image, np.array([0])).any()
 
 
-# Which of every two pixels is the old one, the first or the second; it depends on how an even side is padded.
+# The position, 0 or 1, of the old pixel in each pair of new pixels. It depends on how an even side is padded.
 PHASES = {"tiny": 1, "mobilenetv2": 0, "resnet50v2": 0, "densenet121": 0, "efficientnetlite0": 1}
 
 
 @pytest.mark.parametrize(
     "name", [name if name == "tiny" else pytest.param(name, marks=pytest.mark.slow) for name in PHASES]
 )
-def test_dilated_features_hold_the_old_ones(name: str) -> None:
+def test_dilated_features_contain_the_original_ones(name: str) -> None:
     explainer = Explainer(build_model(name, SIZE, 2))
     image = np.random.default_rng(2).uniform(0, 255, (1, SIZE, SIZE, 3)).astype(np.float32)
     coarse = explainer.feature_model.predict_on_batch(image)[1]
@@ -136,7 +142,8 @@ def test_any_layer(grader: keras.Model, photographs: np.ndarray, method: str) ->
 
 
 def test_batches_do_not_change_maps(grader: keras.Model, photographs: np.ndarray) -> None:
-    explainer, classes = Explainer(grader), np.array([0, 4, 2])
+    explainer = Explainer(grader)
+    classes = np.array([0, 4, 2])
     for method in METHODS:
         single = explainer.heatmaps(photographs, classes, method, batch_size=1)
         batched = explainer.heatmaps(photographs, classes, method, batch_size=3)
@@ -170,13 +177,13 @@ def test_unknown_method_names_the_known_ones(grader: keras.Model, photographs: n
 
 @pytest.fixture(scope="module")
 def nonlinear() -> keras.Model:
-    """A grader with a hidden layer behind the pooling."""
+    """A grader with a hidden layer after the pooling."""
     model = build_model("tiny", SIZE, 2)
     hidden = keras.layers.Dense(8, "relu", name="hidden")(model.get_layer("pooling").output)
     return keras.Model(model.inputs[0], keras.layers.Dense(2, name="logits")(hidden), name="tiny")
 
 
-def test_closed_form_demands_a_linear_head(nonlinear: keras.Model, photographs: np.ndarray) -> None:
+def test_closed_form_needs_a_linear_head(nonlinear: keras.Model, photographs: np.ndarray) -> None:
     with pytest.raises(KerasDrError, match=r"other layers between pooling.*another --method"):
         Explainer(nonlinear).heatmaps(photographs, np.zeros(3, int), "grad-cam-crops")
     with pytest.raises(KerasDrError, match="no linear dense layer"):
@@ -198,9 +205,9 @@ def test_damaged_weights_are_reported(photographs: np.ndarray) -> None:
 def test_tf_keras_vis_itself_agrees_with_the_closed_form(grader: keras.Model, photographs: np.ndarray) -> None:
     classes = np.array([0, 4, 2])
     closed = Explainer(grader).heatmaps(photographs, classes, "grad-cam")
-    asked = Explainer(grader, engine="tf-keras-vis")
-    assert not asked.is_free("grad-cam")
-    peer = asked.heatmaps(photographs, classes, "grad-cam")
+    explainer = Explainer(grader, engine="tf-keras-vis")
+    assert not explainer.is_free("grad-cam")
+    peer = explainer.heatmaps(photographs, classes, "grad-cam")
     assert peer == pytest.approx(closed, abs=1e-3 * float(closed.max()))
 
 

@@ -90,7 +90,8 @@ def test_mask_of_another_size_is_refused() -> None:
 
 def test_average_precision_is_scikit_learns() -> None:
     rng = np.random.default_rng(0)
-    heat, mask = rng.integers(0, 20, (40, 40)) / 20, rng.random((40, 40)) < 0.1  # many ties
+    heat = rng.integers(0, 20, (40, 40)) / 20  # many ties
+    mask = rng.random((40, 40)) < 0.1
     result = Ranking(heat, ALL).localise(mask.astype(float))
     assert result is not None
     assert result.auprc == pytest.approx(average_precision_score(mask.ravel(), heat.ravel()))
@@ -98,7 +99,8 @@ def test_average_precision_is_scikit_learns() -> None:
 
 def test_overlap_is_that_of_the_sets() -> None:
     rng = np.random.default_rng(1)
-    heat, mask = rng.random((40, 40)), rng.random((40, 40)) < 0.3
+    heat = rng.random((40, 40))
+    mask = rng.random((40, 40)) < 0.3
     result = Ranking(heat, ALL).localise(mask.astype(float))
     assert result is not None
     expected = [(mask & (heat >= t)).sum() / (mask | (heat >= t)).sum() for t in THRESHOLDS]
@@ -106,7 +108,8 @@ def test_overlap_is_that_of_the_sets() -> None:
 
 
 def test_pointing_allows_a_near_miss() -> None:
-    heat, mask = np.zeros((100, 100)), np.zeros((100, 100))
+    heat = np.zeros((100, 100))
+    mask = np.zeros((100, 100))
     heat[50, 50] = 1
     fundus = np.ones((100, 100), bool)
     for distance, hit in ((3, 1), (4, 0)):
@@ -116,13 +119,15 @@ def test_pointing_allows_a_near_miss() -> None:
         assert result is not None and result.pointing == hit
 
 
-def test_threshold_is_chosen_elsewhere_and_kept() -> None:
+def test_threshold_is_chosen_on_other_photographs_and_kept() -> None:
     heat = np.full((4, 4), 0.2)
     heat[:2, :2] = 0.5
     heat[0, 0] = 1
     known = score_heatmap(heat, np.ones((4, 4), bool), {"haemorrhages": CORNER})
     chosen = choose_thresholds([known])
-    assert chosen["haemorrhages"] == pytest.approx(0.25)  # the first above .2, where both are the corner
+    assert chosen["haemorrhages"] == pytest.approx(
+        0.25
+    )  # the first threshold above .2, at which heat and mask are both the corner
     assert overlap_scores(known, chosen)["iou_lesions"] == 1
     other = score_heatmap(np.ones((4, 4)), np.ones((4, 4), bool), {"haemorrhages": CORNER})
     assert overlap_scores(other, chosen) == {"iou_lesions": 0.25, "iou_haemorrhages": 0.25}
@@ -163,7 +168,7 @@ def test_deletion_and_insertion_of_a_constant_grader_are_its_probability() -> No
     assert (result.deletion_auc, result.insertion_auc) == pytest.approx((0.3, 0.3))
 
 
-def test_insertion_gives_the_hottest_back_first() -> None:
+def test_insertion_restores_the_hottest_pixels_first() -> None:
     shown: list[np.ndarray] = []
 
     def watch(images: np.ndarray) -> np.ndarray:
@@ -176,7 +181,7 @@ def test_insertion_gives_the_hottest_back_first() -> None:
     assert (insertion[-1] == IMAGE).all()
 
 
-def test_surround_is_left_alone_and_does_not_bleed_in() -> None:
+def test_surround_does_not_change_and_does_not_bleed_in() -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     image[:, :20] = 80
     soft = faithfulness.blurred(image, faithfulness.lit(image, ALL))
@@ -185,8 +190,8 @@ def test_surround_is_left_alone_and_does_not_bleed_in() -> None:
 
 def test_shuffled_map_keeps_its_values() -> None:
     heat = np.arange(12.0).reshape(3, 4)
-    other = faithfulness.shuffled(heat, 0)
-    assert (np.sort(other.ravel()) == heat.ravel()).all() and (other != heat).any()
+    shuffled = faithfulness.shuffled(heat, 0)
+    assert (np.sort(shuffled.ravel()) == heat.ravel()).all() and (shuffled != heat).any()
 
 
 def test_spearman_is_scipys() -> None:
@@ -215,12 +220,12 @@ def test_randomising_goes_from_the_top_down() -> None:
     model = build_model("tiny", 64, 3)
     changed = {}
     for stage, share in sanity.STAGES.items():
-        other = sanity.randomised(model, share)
-        pairs = zip(model.layers, other.layers, strict=True)
+        randomised = sanity.randomised(model, share)
+        pairs = zip(model.layers, randomised.layers, strict=True)
         changed[stage] = [old.name for old, new in pairs if have_other_weights(old, new)]
     assert changed["head"] == ["logits"]
     assert set(changed["head, top quarter"]) == {"block5a_conv", "block5b_conv", "logits"}  # batch norms are constant
     assert len(changed["whole network"]) == 11
     kernel = model.get_layer("block1a_conv").get_weights()[0]
-    shuffled_kernel = other.get_layer("block1a_conv").get_weights()[0]
+    shuffled_kernel = randomised.get_layer("block1a_conv").get_weights()[0]
     assert np.allclose(np.sort(kernel.ravel()), np.sort(shuffled_kernel.ravel()))

@@ -20,7 +20,7 @@ def drawn(temperature: float, n: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.5])
-def test_the_temperature_that_made_the_labels_is_found(temperature: float) -> None:
+def test_the_temperature_of_the_labels_is_recovered(temperature: float) -> None:
     labels, logits = drawn(temperature)
     assert calibration.fit_temperature(labels, logits, softmax) == pytest.approx(temperature, rel=0.03)
 
@@ -30,13 +30,14 @@ def test_a_faultless_grader_gets_a_finite_temperature() -> None:
     assert calibration.TEMPERATURES[0] <= temperature < 0.2
 
 
-def test_logits_too_large_for_a_loss_need_no_temperature() -> None:
+def test_very_large_logits_get_no_temperature() -> None:
     assert calibration.fit_temperature(np.array([0, 1]), np.array([[800.0, 0], [0, 800]]), softmax) == 1.0
 
 
 def test_calibration_error_by_hand() -> None:
     # two bins: (.0, .5] holds .3 wrong and .5 right, gap |.8 - 1| / 4; (.5, 1] holds .9 and .9 right, gap .2 / 4
-    confidence, right = np.array([0.3, 0.5, 0.9, 0.9]), np.array([False, True, True, True])
+    confidence = np.array([0.3, 0.5, 0.9, 0.9])
+    right = np.array([False, True, True, True])
     error = weighted.expected_calibration_error(np.ones((1, 4)), confidence, right, bins=2)
     assert error[0] == pytest.approx(0.1)
 
@@ -49,7 +50,7 @@ def test_reliability_by_hand() -> None:
     ]
 
 
-def test_what_a_run_freezes_on_validation() -> None:
+def test_the_values_that_a_run_fixes_on_validation() -> None:
     labels, logits = drawn(2.0, 2000)
     about = calibration.calibrate(labels, logits, softmax, TASKS["icdr"], "sensitivity", 0.9, "median")
     assert about["decision"] == "median" and about["temperature"] == pytest.approx(2, rel=0.1)

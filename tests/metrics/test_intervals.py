@@ -18,7 +18,8 @@ def test_wilson_equals_the_published_example() -> None:
 
 
 def test_two_equal_eyes_count_as_one_photograph() -> None:
-    hit, patients = np.array([True, True, False, True]), np.arange(4)
+    hit = np.array([True, True, False, True])
+    patients = np.arange(4)
     everyone = np.ones(4, bool)
     single = intervals.proportion(hit, everyone, patients)
     twice = intervals.proportion(np.repeat(hit, 2), np.repeat(everyone, 2), np.repeat(patients, 2))
@@ -28,7 +29,7 @@ def test_two_equal_eyes_count_as_one_photograph() -> None:
     assert intervals.proportion(sure, sure, np.repeat(patients, 2)) == intervals.wilson(4, 4)
 
 
-def test_resamples_draw_patients_whole() -> None:
+def test_resamples_draw_all_photographs_of_a_patient() -> None:
     patients = np.array([0, 0, 1, 2, 2])
     weights = np.concatenate(list(intervals.resamples(patients, 500)))
     assert weights.shape == (500, 5)
@@ -47,7 +48,8 @@ def components(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     """Return areas and covariance by DeLong's definition, pair by pair."""
     pairs = [[np.sign(x - s[~positive]) / 2 + 0.5 for x in s[positive]] for s in scores]
     psi = np.array(pairs)
-    v10, v01 = psi.mean(axis=2), psi.mean(axis=1)
+    v10 = psi.mean(axis=2)
+    v01 = psi.mean(axis=1)
     return psi.mean(axis=(1, 2)), np.cov(v10) / v10.shape[1] + np.cov(v01) / v01.shape[1]
 
 
@@ -72,7 +74,8 @@ def test_delong_by_hand() -> None:
 def test_delong_equals_the_published_example() -> None:
     # WFNS grade and outcome of 113 patients with subarachnoid haemorrhage; area and variance as pROC gives them
     # (X. Robin et al., BMC Bioinformatics 12:77, 2011)
-    poor, good = (2, 12, 1, 8, 18), (37, 20, 3, 8, 4)
+    poor = (2, 12, 1, 8, 18)
+    good = (37, 20, 3, 8, 4)
     grades = np.concatenate([np.repeat(np.arange(1.0, 6), poor), np.repeat(np.arange(1.0, 6), good)])
     areas, covariance = intervals.delong(np.arange(113) < 41, grades[None])
     assert areas[0] == pytest.approx(0.823678861788618, abs=1e-12)
@@ -93,7 +96,7 @@ def test_mcnemar_by_hand() -> None:
     assert intervals.mcnemar(first, first) == 1.0
 
 
-def test_a_difference_is_clear_where_its_interval_excludes_zero() -> None:
+def test_a_difference_is_clear_if_its_interval_excludes_zero() -> None:
     assert intervals.Difference(1, (0.1, 2)).clear and not intervals.Difference(1, (-0.1, 2)).clear
     assert not intervals.Difference(0, None).clear
 

@@ -29,8 +29,9 @@ def test_quadratic_kappa_by_hand() -> None:
     assert measure.quadratic_kappa(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2) == pytest.approx(0.5)
 
 
-def test_quadratic_kappa_leaves_out_what_is_beside_the_order() -> None:
-    labels, predicted = np.array([0, 4, 5, 0, 2]), np.array([0, 4, 0, 5, 1])
+def test_quadratic_kappa_leaves_out_classes_without_an_order() -> None:
+    labels = np.array([0, 4, 5, 0, 2])
+    predicted = np.array([0, 4, 0, 5, 1])
     expected = sk.cohen_kappa_score(labels[[0, 1, 4]], predicted[[0, 1, 4]], weights="quadratic", labels=range(5))
     assert measure.quadratic_kappa(labels, predicted, 6, 5) == pytest.approx(expected)
     task = TASKS["icdr-ungradable"]
@@ -41,8 +42,11 @@ def test_quadratic_kappa_leaves_out_what_is_beside_the_order() -> None:
 
 def test_figures_equal_scikit_learn(graded: Predictions) -> None:
     figures = measure.measure(graded, OperatingPoint(0.5), resamples=0)
-    labels, p = graded.labels, graded.probabilities
-    predictions, positive, scores = p.argmax(1), labels >= 2, p[:, 2:].sum(1)
+    labels = graded.labels
+    p = graded.probabilities
+    predictions = p.argmax(1)
+    positive = labels >= 2
+    scores = p[:, 2:].sum(1)
     precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predictions)
     expected = {
         "quadratic_kappa": sk.cohen_kappa_score(labels, predictions, weights="quadratic"),
@@ -93,7 +97,7 @@ def test_confusion_matrix_has_true_rows() -> None:
     assert matrix[0][1] == matrix[1][1] == matrix[4][4] == 1
 
 
-def test_what_does_not_exist_is_none() -> None:
+def test_figures_that_do_not_exist_are_none() -> None:
     figures = measure.measure(certain([0, 0, 0], [0, 0, 0]), OperatingPoint(0.5), resamples=20)
     assert figures["quadratic_kappa"] is figures["auroc_referable"] is figures["auprc_referable"] is None
     assert figures["intervals"]["quadratic_kappa"] is None
@@ -120,7 +124,7 @@ def test_identical_scores_rank_nothing() -> None:
     assert figures["intervals"]["auroc_referable_delong"] == (0.5, 0.5)
 
 
-def test_kappa_is_of_ordered_classes_alone() -> None:
+def test_kappa_uses_ordered_classes_only() -> None:
     named = Task("classes", ("oval", "round", "square"), ())
     assert (
         measure.measure(certain([0, 1, 2], [0, 1, 2], named), OperatingPoint(1.0), resamples=0)["quadratic_kappa"]
@@ -150,7 +154,7 @@ def test_predictive_values_at_another_prevalence_by_hand() -> None:
     assert interval == pytest.approx((low, 1), abs=1e-4)
 
 
-def test_probabilities_that_are_no_numbers_have_no_figures() -> None:
+def test_nan_probabilities_have_no_figures() -> None:
     broken = np.full((2, 5), np.nan)
     with pytest.raises(KerasDrError, match="NaN or infinity"):
         Predictions(np.array([0, 2]), broken, ICDR)

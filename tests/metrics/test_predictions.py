@@ -23,7 +23,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "predictions.csv"
 
 
-def test_what_was_written_is_read(file: Path) -> None:
+def test_predictions_are_read_as_they_were_written(file: Path) -> None:
     names, predictions = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median")
     assert names == ["a_left", "a_right", "b"] and predictions.labels.tolist() == [0, 3, 1]
     assert np.array_equal(predictions.probabilities, P) and predictions.patients.tolist() == [0, 0, 1]

@@ -28,14 +28,15 @@ def test_the_worst_eye_decides() -> None:
     assert (figures["sensitivity"], figures["specificity"]) == (1.0, 0.5)
 
 
-def test_errors_of_the_surest_photographs_by_hand() -> None:
-    wrong, sure = np.array([True, False, False, True]), np.array([0.1, 0.9, 0.8, 0.8])
+def test_errors_of_the_most_certain_photographs_by_hand() -> None:
+    wrong = np.array([True, False, False, True])
+    sure = np.array([0.1, 0.9, 0.8, 0.8])
     coverage, error = referral.coverage_curve(wrong, sure)
     assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert error == pytest.approx([0, 1 / 3, 1 / 3, 1 / 2])
 
 
-def test_the_band_sends_what_validation_found_least_certain() -> None:
+def test_photographs_below_the_limit_from_validation_go_to_a_human() -> None:
     task = Task("classes", ("no", "yes"), (1,))
     p = np.array([0.02, 0.4, 0.6, 0.99])
     graded = Predictions(np.array([0, 1, 1, 1]), np.stack([1 - p, p], 1), task)

@@ -24,7 +24,7 @@ def test_a_group_that_is_graded_worse_is_flagged() -> None:
     assert (figure["value"], figure["rest"], figure["flagged"]) == (0.0, 1.0, True)
 
 
-def test_many_numbers_are_cut_into_thirds() -> None:
+def test_many_numbers_are_divided_into_thirds() -> None:
     rows = [{"sharpness": f"{i / 10}"} for i in range(N)]
     thirds = subgroups(graded(), rows, 0.5, ["sharpness"])
     assert sorted(third["photographs"] for third in thirds) == [20, 20, 20]

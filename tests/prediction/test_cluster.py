@@ -1,6 +1,7 @@
-"""Graded and prepared on real Ray clusters, in processes of their own: Ray's warnings are not ours to turn into errors.
+"""Grading and preparation on real Ray clusters.
 
-All are slow: Ray takes ten seconds to start.
+They run in processes of their own, so that Ray's warnings do not become errors. Those that start Ray are slow, because
+it takes ten seconds to start.
 """
 
 import csv
@@ -31,7 +32,7 @@ def run(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, photographs: Path) -> Path:
-    """24 photographs, and one that is none."""
+    """A folder of 24 photographs, and a file that is not an image."""
     (tmp_path / "in").mkdir()
     for image in sorted((photographs / "images").iterdir())[:COUNT]:
         (tmp_path / "in" / image.name).symlink_to(image)
@@ -47,22 +48,22 @@ def rows_of(out: Path) -> list[dict[str, str]]:
     return rows
 
 
-def same_as_here(out: Path, bundle: Path, folder: Path) -> bool:
-    """Whether the parts hold each photograph once, with the very numbers of the local engine."""
-    here = predict(bundle, sorted(folder.iterdir()))
-    wanted = {g.path: [repr(g.p_referable), g.grade, g.action] for g in here.gradings}
-    wanted |= {path: ["", "", ""] for path, _ in here.failures}
-    found = [(row["path"], [row["p_referable"], row["prediction"], row["action"]]) for row in rows_of(out)]
-    return len(found) == len(wanted) == COUNT + 1 and dict(found) == wanted
+def same_as_locally(out: Path, bundle: Path, folder: Path) -> bool:
+    """Whether the parts hold each photograph once, with exactly the numbers of the local engine."""
+    local = predict(bundle, sorted(folder.iterdir()))
+    expected = {g.path: [repr(g.p_referable), g.grade, g.action] for g in local.gradings}
+    expected |= {path: ["", "", ""] for path, _ in local.failures}
+    rows = [(row["path"], [row["p_referable"], row["prediction"], row["action"]]) for row in rows_of(out)]
+    return len(rows) == len(expected) == COUNT + 1 and dict(rows) == expected
 
 
-def test_without_ray_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_message_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(KerasDrError, match=r"requirements-ray\.txt"), connected(None, 1):
         pass
 
 
-def test_an_address_is_for_ray_alone() -> None:
+def test_an_address_is_accepted_for_ray_only() -> None:
     with pytest.raises(KerasDrError, match="--engine ray"):
         check_engine("litert", ("litert", "ray"), "here:6379")
 
@@ -93,12 +94,12 @@ if __name__ == "__main__":
             here = ray.get_runtime_context().get_node_id()
             killed.extend(node for node in cluster.list_all_nodes() if node.node_id != here)
             cluster.remove_node(killed[0], allow_graceful=False)
-            while sum(node["Alive"] for node in ray.nodes()) > 1:  # else the other node may end before it is noticed
+            while sum(node["Alive"] for node in ray.nodes()) > 1:  # otherwise this node may finish before Ray notices
                 time.sleep(0.1)
             time.sleep(1)
 
-    found = grade_on_cluster(bundle, [folder], out, address=cluster.address, part_size=3, progress=kill_the_other)
-    assert len(killed) == 1 and (found.photographs, found.failed) == (25, 1), found
+    counts = grade_on_cluster(bundle, [folder], out, address=cluster.address, part_size=3, progress=kill_the_other)
+    assert len(killed) == 1 and (counts.photographs, counts.failed) == (25, 1), counts
     cluster.shutdown()
 """
 
@@ -109,7 +110,7 @@ def test_a_machine_that_is_lost_costs_a_retry(bundle_folder: Path, folder: Path,
     (tmp_path / "script.py").write_text(TWO_NODES)
     done = run(tmp_path / "script.py", bundle_folder, folder, tmp_path / "out.csv")
     assert done.returncode == 0 and "A worker was lost" in done.stderr, done.stderr
-    assert same_as_here(tmp_path / "out.csv", bundle_folder, folder)
+    assert same_as_locally(tmp_path / "out.csv", bundle_folder, folder)
 
 
 KILLED = """
@@ -125,10 +126,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
+def test_a_killed_command_continues(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     (tmp_path / "script.py").write_text(KILLED)
-    for number in range(20):  # more than a part's 32
+    for number in range(20):  # more than the 32 photographs of a part
         (folder / f"more-{number}.png").write_bytes(b"no image")
     done = run(tmp_path / "script.py", bundle_folder, folder, tmp_path / "out.csv")
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -155,8 +156,8 @@ def full(item):
     raise OSError(28, "No space left on device")
 
 if __name__ == "__main__":
-    found = dict(map_on_cluster(fragile, range(6), workers=2))
-    assert found == {item: None if item == 3 else 2 * item for item in range(6)}, found
+    results = dict(map_on_cluster(fragile, range(6), workers=2))
+    assert results == {item: None if item == 3 else 2 * item for item in range(6)}, results
     try:
         list(map_on_cluster(full, range(6), workers=1))
     except OSError as error:
@@ -165,7 +166,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_deaths_cost_their_item_alone_and_errors_come_as_they_are(tmp_path: Path) -> None:
+def test_an_item_that_kills_its_workers_fails_alone_and_errors_are_raised_unchanged(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     (tmp_path / "script.py").write_text(FRAGILE)
     done = run(tmp_path / "script.py")
@@ -178,5 +179,7 @@ def test_prepare_gives_the_same_bytes(photographs: Path, prepared_folder: Path, 
     target = tmp_path / "small"
     done = run(ROOT / "cli.py", "prepare", photographs, target, "--size", 32, "--engine", "ray", "--workers", 2)
     assert done.returncode == 0, done.stderr
-    made, here = content(target), content(prepared_folder)
-    assert {name for name in made.keys() | here.keys() if made.get(name) != here.get(name)} <= {"prepared.json"}
+    on_cluster = content(target)
+    local = content(prepared_folder)
+    names = on_cluster.keys() | local.keys()
+    assert {name for name in names if on_cluster.get(name) != local.get(name)} <= {"prepared.json"}

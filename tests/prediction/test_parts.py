@@ -1,4 +1,4 @@
-"""keras_dr.prediction.parts: nothing graded twice, nothing left out, and a photograph that kills costs itself alone."""
+"""keras_dr.prediction.parts: no photograph is graded twice or left out, and a deadly photograph fails alone."""
 
 from pathlib import Path
 
@@ -11,14 +11,15 @@ COLUMNS = {"path": "string", "p_mild": "float32", "action": "string", "error": "
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
+    """Stands for the end of the process, because nothing catches it."""
 
 
 class Worker:
-    """Grades, and dies over one photograph."""
+    """Grades photographs, and dies while it grades one of them."""
 
     def __init__(self, deadly: str = "") -> None:
-        self.deadly, self.graded = deadly, []
+        self.deadly = deadly
+        self.graded: list[str] = []
 
     def __call__(self, photograph: Path) -> dict:
         if photograph.stem == self.deadly:
@@ -28,7 +29,9 @@ class Worker:
 
 
 def test_what_a_killed_worker_graded_is_not_graded_again(tmp_path: Path) -> None:
-    file, first, second = part_file(tmp_path, 3, ".csv"), Worker("4"), Worker()
+    file = part_file(tmp_path, 3, ".csv")
+    first = Worker("4")
+    second = Worker()
     with pytest.raises(Killed):
         grade_with_journal(file, PHOTOGRAPHS, first)
     rows = grade_with_journal(file, PHOTOGRAPHS, second)
@@ -36,7 +39,7 @@ def test_what_a_killed_worker_graded_is_not_graded_again(tmp_path: Path) -> None
     assert [row["path"] for row in rows] == [str(path) for path in PHOTOGRAPHS]
 
 
-def test_a_photograph_that_kills_twice_costs_itself_alone(tmp_path: Path) -> None:
+def test_a_photograph_that_kills_two_workers_fails_alone(tmp_path: Path) -> None:
     file = part_file(tmp_path, 0, ".csv")
     for _ in range(2):
         with pytest.raises(Killed):
@@ -56,17 +59,17 @@ def test_a_line_cut_in_the_middle_is_graded_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet"])
-def test_a_written_part_is_read_again_and_its_journals_go(ending: str, tmp_path: Path) -> None:
+def test_a_written_part_can_be_read_and_its_journals_are_removed(ending: str, tmp_path: Path) -> None:
     if ending == ".parquet":
         pytest.importorskip("pyarrow")
     file = part_file(tmp_path, 0, ending)
     rows = [*grade_with_journal(file, PHOTOGRAPHS[:2], Worker()), {"path": "x.jpg", "error": "no image"}]
     write_part(file, COLUMNS, rows)
-    assert Counts.of(read_part_rows(file)) == Counts(3, 2, 1, (("x.jpg", "no image"),)) == Counts.of(rows)
+    assert Counts.from_rows(read_part_rows(file)) == Counts(3, 2, 1, (("x.jpg", "no image"),)) == Counts.from_rows(rows)
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_parquet_keeps_every_bit_and_the_absence_of_a_value(tmp_path: Path) -> None:
+def test_parquet_keeps_every_bit_and_missing_values(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     third = 0.3333333432674408  # 1/3 as float32
     write_part(tmp_path / "a.parquet", COLUMNS, [{"path": "a", "p_mild": third}, {"path": "b", "error": "no"}])

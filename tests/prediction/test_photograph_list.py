@@ -1,4 +1,4 @@
-"""keras_dr.prediction.photograph_list: how the list is kept and cut."""
+"""keras_dr.prediction.photograph_list: how the list is kept and divided."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def test_parts_hold_each_photograph_once_in_order(tmp_path: Path) -> None:
     assert [path for part in parts for path in read_part(tmp_path / "list", part)] == photographs
 
 
-def test_a_frozen_list_stays(tmp_path: Path) -> None:
+def test_an_existing_list_is_left_unchanged(tmp_path: Path) -> None:
     write_list([Path("a.jpg")], tmp_path / "list")
     write_list([Path("b.jpg")], tmp_path / "list")
     assert read_part(tmp_path / "list", split_list(tmp_path / "list")[0]) == [Path("a.jpg")]

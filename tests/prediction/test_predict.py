@@ -1,4 +1,4 @@
-"""keras_dr.prediction.predict: the same numbers by both engines; a bad photograph does not end the others' grading."""
+"""keras_dr.prediction.predict: both engines give the same numbers, and a bad photograph does not stop the others."""
 
 import json
 from pathlib import Path
@@ -20,36 +20,38 @@ def images(tmp_path: Path) -> list[Path]:
     return files
 
 
-def test_both_engines_say_the_same_of_a_run(run_folder: Path, images: list[Path]) -> None:
-    litert, keras = predict(run_folder, images), predict(run_folder, images, "keras")
+def test_both_engines_give_the_same_numbers_for_a_run(run_folder: Path, images: list[Path]) -> None:
+    litert = predict(run_folder, images)
+    keras = predict(run_folder, images, "keras")
     assert [Path(path).name for path, _ in litert.failures] == ["b.png"]
     assert not any(g.prepared.size or g.heatmap.size for g in (*litert.gradings, *keras.gradings))
     assert [g.image_id for g in litert.gradings] == [g.image_id for g in keras.gradings] == ["a", "c"]
-    numbers = [[list(g.probabilities.values()) for g in found.gradings] for found in (litert, keras)]
+    numbers = [[list(g.probabilities.values()) for g in graded.gradings] for graded in (litert, keras)]
     np.testing.assert_allclose(*numbers, atol=1e-4)
 
 
 @pytest.mark.parametrize("step", ["prepare", "conclude"])
 @pytest.mark.parametrize("engine", ["litert", "keras"])
-def test_one_photograph_beyond_memory_costs_itself_alone(
+def test_a_photograph_that_needs_too_much_memory_fails_alone(
     run_folder: Path, images: list[Path], engine: str, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, calls = getattr(Grader, step), []
+    original_step = getattr(Grader, step)
+    calls = []
 
-    def fail_once(*given: object) -> object:
-        calls.append(given)
+    def fail_once(*arguments: object) -> object:
+        calls.append(arguments)
         if len(calls) == 1:
             raise MemoryError
-        return whole(*given)
+        return original_step(*arguments)
 
     monkeypatch.setattr(Grader, step, fail_once)
     monkeypatch.setattr("keras_dr.prediction.engines.usable_cores", lambda: 1)
-    found = predict(run_folder, images, engine)
-    assert [(Path(path).name, "MemoryError" in said) for path, said in found.failures] == [
+    graded = predict(run_folder, images, engine)
+    assert [(Path(path).name, "MemoryError" in message) for path, message in graded.failures] == [
         ("a.jpg", True),
         ("b.png", False),
     ]
-    assert [g.image_id for g in found.gradings] == ["c"]
+    assert [g.image_id for g in graded.gradings] == ["c"]
 
 
 def test_the_file_of_a_run_is_made_once(run_folder: Path, images: list[Path]) -> None:
@@ -59,7 +61,7 @@ def test_the_file_of_a_run_is_made_once(run_folder: Path, images: list[Path]) ->
     assert len(predict(run_folder, images[:1]).gradings) == 1 and file.stat().st_mtime_ns == before
 
 
-def test_a_file_of_a_run_that_strayed_is_tried_again(run_folder: Path, images: list[Path]) -> None:
+def test_a_file_of_a_run_that_failed_its_comparison_is_made_again(run_folder: Path, images: list[Path]) -> None:
     predict(run_folder, images[:1])
     about = run_folder / "litert" / "bundle.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"models": {}}))

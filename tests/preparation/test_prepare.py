@@ -80,7 +80,7 @@ def test_a_class_without_training_photographs_is_warned_of(photographs: Path, tm
     (source / "labels.csv").write_text("\n".join(kept))
     about = prepare(source, tmp_path / "set")
     assert about["counts"]["train"]["mild"] == 0
-    assert "no training photograph of mild:" in prepared_text(about)
+    assert "the train split has no photograph of mild, so" in prepared_text(about)
 
 
 def test_one_class_alone_in_training_is_refused(photographs: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_images_of_28_pixels_are_prepared_as_they_are(tmp_path: Path) -> None:
     with np.load(source) as arrays:
         assert np.array_equal(data.split("test").images()[..., 0], arrays["test_images"])
     assert data.preprocessing == spec and (about["fundus_not_found"], about["too_small_for_near_copies"]) == (0, 20)
-    assert "show under 64 pixels" in prepared_text(about) and "20 photographs show" in audit_text(audit([data]), 0)
+    assert "show fewer than 64 pixels" in prepared_text(about) and "20 photographs show" in audit_text(audit([data]), 0)
 
 
 def test_a_set_without_fundus_is_told_of_the_option(tmp_path: Path) -> None:

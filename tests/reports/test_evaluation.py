@@ -35,7 +35,7 @@ def figures(**more: object) -> dict:
     return json.loads(json.dumps(measured | usual | more))
 
 
-def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None:
+def test_terminal_text_has_figures_with_intervals_classes_and_points() -> None:
     text = evaluation.metrics_text(figures())
     lines = {line.split("  ")[0]: line.split() for line in text.splitlines() if line}
     assert lines["sensitivity, referable DR"][3:] == ["0.750", "0.301", "to", "0.954"]  # Wilson, 3 of 4
@@ -43,7 +43,7 @@ def test_terminal_text_tells_figures_with_intervals_classes_and_points() -> None
     assert any(line.startswith("referral") and "missed" in line for line in text.splitlines())
 
 
-def test_words_for_a_clinician() -> None:
+def test_summary_for_a_clinician() -> None:
     text = evaluation.in_words(figures())[0]
     assert "Of 100 photographs with referable DR, the grader refers 75 (30 to 95) and misses 25." in text
     assert "Of 100 photographs without, it refers 0 (0 to 66) unnecessarily." in text
@@ -55,11 +55,13 @@ def test_words_for_a_clinician() -> None:
         ({"external": True, "seen_in_training": {"train": 2, "val": 1}}, "3 of 6 photographs are in the run's own"),
         ({"external": True}, "unknown"),
         ({"split": "val"}, "too good"),
-        ({"without_class": 4}, "4 photographs have no class"),
+        ({"external": True, "seen_in_training": {"train": 1, "val": 0}}, "1 of 6 photographs is in the run's own"),
+        ({"without_class": 4}, "4 photographs have no class in the run's task and were left out."),
+        ({"without_class": 1}, "1 photograph has no class in the run's task and was left out."),
         ({"patients": 19}, "only 19 patients"),
     ],
 )
-def test_what_spoils_figures_is_said_first(more: dict, warning: str) -> None:
+def test_warnings_about_the_figures_come_first(more: dict, warning: str) -> None:
     assert warning in evaluation.warnings(figures(**more))[0]
 
 
@@ -67,13 +69,13 @@ def test_a_fair_test_has_no_warning() -> None:
     assert evaluation.warnings(figures()) == []
 
 
-def test_the_card_has_metadata_and_tells_no_folder_of_its_maker() -> None:
+def test_the_card_has_metadata_and_names_no_folder() -> None:
     card = model_card.model_card(ABOUT, figures())
     _, header, body = card.split("---\n", 2)
     measured = yaml.safe_load(header)["model-index"][0]["results"][0]["metrics"]
     assert {"type": "sensitivity", "name": "sensitivity, 95 % 0.301 to 0.954", "value": 0.75} in measured
     assert "weights.h5" in body and "/home" not in card
-    assert "The target of the referral threshold" in body and "Fewer than 20 test photographs" in body
+    assert "The target of the referral threshold" in body and "Classes with fewer than 20 test photographs" in body
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def report(tmp_path: Path) -> Path:
     return tmp_path / "report.html"
 
 
-def test_the_report_tells_of_conflicting_copies(report: Path) -> None:
+def test_the_report_lists_conflicting_copies(report: Path) -> None:
     page = report.read_text()
     assert "1 group of copies has different grades" in page and "&lt;b&gt;" in page and "<b>" not in page
 

@@ -7,7 +7,7 @@ from keras_dr.reports import html, tables
 from keras_dr.reports.plots import plot_confusion, plot_roc_pr
 
 
-def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> None:
+def test_page_needs_no_other_file_and_escapes_its_text(tmp_path: Path) -> None:
     plot_confusion(tmp_path / "a.png", [[1, 0], [2, 3]], ["x", "y"])
     evil = "<script>alert(1)</script>"
     table = tables.Table((evil, "n"), [(evil, 1)])
@@ -19,17 +19,17 @@ def test_page_needs_nothing_else_and_escapes_what_it_shows(tmp_path: Path) -> No
     assert "Not a medical device" in page
 
 
-def test_tables_line_up_and_show_what_does_not_exist() -> None:
+def test_tables_are_aligned_and_show_missing_values() -> None:
     lines = tables.text_table(tables.Table(("name", "value"), [("a", 0.12345), ("long name", None)])).splitlines()
     assert lines == ["name       value", "a          0.123", "long name      -"]
 
 
-def test_an_interval_stands_beside_its_figure() -> None:
+def test_an_interval_follows_its_figure() -> None:
     assert tables.with_interval(0.5, (0.25, 0.75)) == "0.500 (0.250 to 0.750)"
     assert tables.with_interval(None, None) == tables.show_interval(None) == "-"
 
 
-def test_curves_are_drawn_also_where_nobody_is_referred(tmp_path: Path) -> None:
+def test_curves_are_drawn_even_if_nobody_is_referred(tmp_path: Path) -> None:
     point = {"threshold": 0.9, "sensitivity": 0.0, "specificity": 1.0}
     plot_roc_pr(tmp_path / "a.png", np.array([True, False, True]), np.array([0.3, 0.2, 0.1]), point, TASKS["icdr"])
     assert (tmp_path / "a.png").stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""The board: photographs beside their heat maps, with the true class, the predicted class and its probability."""
+"""The board: photographs next to their heat maps, with the true class, the predicted class and its probability."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class BoardRow:
         predicted: name of the predicted class, which the map explains.
         confidence: probability 0..1 of the predicted class.
         correct: whether the two classes are the same.
-        name: the photograph's id, written below it.
+        name: the id of the photograph, written below it.
     """
 
     image: NDArray[np.uint8]

@@ -29,12 +29,12 @@ def write_figures(
     """Write board.png and heatmaps/*.png, and before-after.png and lesions.png where there is something to show.
 
     Args:
-        backbone: its name, for the titles.
-        explainer: of the grader.
+        backbone: the name of the backbone, for the titles.
+        explainer: the explainer of the grader.
         job: the photographs and the choice of those to show.
         maps: index -> method -> float32 (h, w), for each photograph on the board.
         before: the grader before fine-tuning, if there is one.
-        folder: to write into.
+        folder: the folder to write into.
     """
     _write_boards(backbone, job, maps, folder)
     _write_lesions(job, maps, folder / "lesions.png")
@@ -75,7 +75,7 @@ def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
 
 
 def _board_note(job: "Job") -> str:
-    """How many predictions are wrong, on the board and in the split."""
+    """The numbers of wrong predictions on the board and in the split, as text."""
     wrong = job.wrong()
     on_board = f"{wrong[job.board].sum()} of {len(job.board)} here, chosen to include right and wrong ones"
     return f"✗ wrong: {on_board}; {wrong.sum()} of {len(wrong)} in the split"

@@ -44,7 +44,7 @@ def write_sheet(
         rows: pictures from left to right.
         title: the first line above them.
         note: the second line above them.
-        legend: name -> RGB, beside the colour bar.
+        legend: name -> RGB, drawn next to the colour bar.
 
     Raises:
         KerasDrError: there are no pictures.
@@ -100,7 +100,9 @@ def with_contours(
 
 
 def blend_signed(image: Image, signed: NDArray[np.floating]) -> Image:
-    """Lay a signed map over a photograph: `FOR` where positive, `AGAINST` where negative, more opaque further from 0.
+    """Lay a signed map over a photograph: `FOR` where it is positive, `AGAINST` where it is negative.
+
+    The colour is more opaque where the map is further from 0.
 
     Args:
         image: uint8 RGB (S, S, 3).
@@ -117,7 +119,7 @@ def blend_signed(image: Image, signed: NDArray[np.floating]) -> Image:
 
 
 def overlaid(image: Image, heatmap: NDArray[np.floating], title: str, wrong: bool = False) -> Cell:
-    """A cell with the map float (h, w) over uint8 RGB (S, S, 3); the title says so if the map has no heat."""
+    """A cell with the map float (h, w) laid over uint8 RGB (S, S, 3); its title says if the map has no heat."""
     if not (heatmap > 0).any():
         title = f"{title}: no evidence"
     return Cell(blend(image, heatmap), title, wrong)

@@ -9,37 +9,25 @@ from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.explanation.closed_form import model_evidence
-from keras_dr.explanation.forward_pass import BATCH, Survey
-from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.forward_pass import BATCH
+from keras_dr.explanation.scores.explained import Explained
 from keras_dr.explanation.scores.heat import describe
-from keras_dr.preparation.prepared_set import PreparedSet
 
-MOST_BUNDLED = 50  # photographs at most on which the models of a bundle are run
+MOST_BUNDLED = 50  # the largest number of photographs on which the models of a bundle are run
 
 
-def measure_bundle(
-    explainer: Explainer,
-    data: PreparedSet,
-    survey: Survey,
-    folder: Path,
-    model_sha256: str,
-    indices: Sequence[int],
-    seed: int,
-) -> dict[str, Any]:
+def measure_bundle(explained: Explained, folder: Path, model_sha256: str, indices: Sequence[int]) -> dict[str, Any]:
     """Pearson's r of the raw class evidence of the float grader and of each model of its bundle: variant -> `describe`.
 
     Args:
-        explainer: of the float grader.
-        data: the photographs.
-        survey: the results of the grader for them.
-        folder: of the bundle.
-        model_sha256: of the run's model.
+        explained: the photographs and the float grader.
+        folder: the folder of the bundle.
+        model_sha256: the hash of the run's model.
         indices: the photographs to compare on.
-        seed: of the bootstrap.
 
     Raises:
-        KerasDrError: there is no bundle in the folder, it was changed, it is of another run, or a model fails its
-            trial.
+        KerasDrError: there is no bundle in the folder, it was changed, it was made from another run, or a model fails
+            its trial.
     """
     from edge_demo.bundle import Bundle
     from edge_demo.interpreter import outputs_of_file
@@ -53,15 +41,17 @@ def measure_bundle(
     files = {variant: bundle.model_path(variant) for variant in bundle.models}
     for file in files.values():
         try_model(file)
-    images = data.images(indices)
-    predicted = (np.arange(len(indices)), ..., survey.predictions[list(indices)])  # each map of the predicted class
+    explainer = explained.explainer
+    images = explained.data.images(indices)
+    classes = explained.survey.predictions[list(indices)]
+    predicted = (np.arange(len(indices)), ..., classes)  # selects the map of each photograph's predicted class
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
     features = np.concatenate([explainer.predict(batch)[1] for batch in batches])
     reference_maps = model_evidence(features, explainer.model)[predicted]
     correlations = {}
     for variant, file in files.items():
         maps = outputs_of_file(file.read_bytes(), images).heatmaps[predicted]
-        correlations[variant] = describe(_correlations(reference_maps, maps), seed)
+        correlations[variant] = describe(_correlations(reference_maps, maps), explained.seed)
     return correlations
 
 

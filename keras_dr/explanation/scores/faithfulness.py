@@ -4,7 +4,7 @@ V. Petsiuk, A. Das and K. Saenko, "RISE", BMVC 2018: deletion and insertion. Del
 out, because no photograph has black holes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from keras_dr.core.overlay import enlarge
 from keras_dr.core.progress import Progress
-from keras_dr.explanation.forward_pass import Survey
-from keras_dr.explanation.methods import Explainer
+from keras_dr.explanation.scores.explained import Explained
 from keras_dr.explanation.scores.heat import summarise
-from keras_dr.preparation.prepared_set import PreparedSet
 
 STEPS = 10
-SIGMA = 0.05  # of the blur, as a share of the side: lesions vanish, vessels and the optic disc fade
+SIGMA = 0.05  # of the blur, as a share of the side; lesions vanish, while vessels and the optic disc fade
 DARK = 10  # of 255; a pixel whose brightest channel is at most this is not fundus
 _BATCH = 8
 # float32 RGB (b, S, S, 3) in 0..255 -> probabilities float (b, C)
@@ -129,42 +127,32 @@ def _area(values: NDArray[np.floating]) -> float:
 
 
 RANDOM = "random"  # the name of the shuffled map among the methods
-Maps = Mapping[int, Mapping[str, NDArray[np.float32]]]
 
 
 def measure_faithfulness(
-    explainer: Explainer,
-    data: PreparedSet,
-    survey: Survey,
-    maps: Maps,
-    indices: Sequence[int],
-    seed: int,
-    progress: Progress | None = None,
+    explained: Explained, indices: Sequence[int], progress: Progress | None = None
 ) -> dict[str, Any]:
     """Deletion and insertion scores of each method, and of the first method's map with its values shuffled.
 
     Args:
-        explainer: of the grader.
-        data: the photographs.
-        survey: the results of the grader for them.
-        maps: index -> method -> float32 (h, w), for each of `indices`.
+        explained: the photographs, the grader and its heat maps.
         indices: the photographs to measure on.
-        seed: of the shuffling, the order of ties and the bootstrap.
         progress: called with (photographs done, number of photographs, "faithfulness").
 
     Returns:
-        Method or `RANDOM` -> score -> what `heat.describe` returns.
+        Method or `RANDOM` -> score -> the result of `heat.describe`.
     """
-    methods = list(maps[indices[0]])
+    seed = explained.seed
+    methods = list(explained.maps[indices[0]])
     rows: dict[str, list[dict[str, float | None]]] = {}
     for done, index in enumerate(indices, start=1):
-        image = data.image(index)
-        fundus = data.fundus(index)
-        target = int(survey.predictions[index])
-        photograph_maps = {method: maps[index][method] for method in methods}
+        image = explained.data.image(index)
+        fundus = explained.data.fundus(index)
+        target = int(explained.survey.predictions[index])
+        photograph_maps = dict(explained.maps[index])
         photograph_maps[RANDOM] = shuffled(photograph_maps[methods[0]], seed + index)
         for method, heat in photograph_maps.items():
-            scores = measure(lambda batch: explainer.predict(batch)[0], image, heat, fundus, target, seed)
+            scores = measure(lambda batch: explained.explainer.predict(batch)[0], image, heat, fundus, target, seed)
             rows.setdefault(method, []).append(asdict(scores))
         if progress:
             progress(done, len(indices), "faithfulness")

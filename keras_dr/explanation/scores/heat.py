@@ -1,4 +1,4 @@
-"""How much of a heat map lies where it should. A figure that a photograph does not have is None or left out.
+"""How much of a heat map lies where it should. A score that a photograph does not have is None or left out.
 
 Shares of heat are the "relevance mass accuracy" of Arras, Osman and Samek, "CLEVR-XAI", Information Fusion 81, 2022,
 equation 2: the heat within a region divided by all heat.
@@ -20,7 +20,7 @@ from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.preparation.prepared_set import PreparedSet
 
 OPTIC_DISC = "optic_disc"  # a healthy landmark; every other mask is a lesion
-LESIONS = "lesions"  # of all kinds together; where they overlap, a pixel counts once
+LESIONS = "lesions"  # all kinds together; a pixel where kinds overlap counts once
 BASELINES = ("uniform", "centred Gaussian")
 Scores = dict[str, float | None]
 Masks = Mapping[str, NDArray[np.floating]]
@@ -42,8 +42,8 @@ class MapScores:
 def baseline(name: str, size: int) -> NDArray[np.float32]:
     """A map that does not depend on the photograph, float32 (size, size), 0..1.
 
-    "uniform" is the same everywhere. "centred Gaussian", with a standard deviation of a quarter of the side, is what
-    the habit of placing the interesting part in the middle would explain (Judd, Durand and Torralba,
+    "uniform" is the same everywhere. "centred Gaussian" has a standard deviation of a quarter of the side; its scores
+    show how much the habit of placing the interesting part in the middle would explain (Judd, Durand and Torralba,
     MIT-CSAIL-TR-2012-001).
     """
     if name == "uniform":
@@ -62,11 +62,13 @@ def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: 
         masks: lesion kind or `OPTIC_DISC` -> float (S, S), the share 0..1 of each pixel that it covers.
 
     Returns:
-        share_outside_fundus, 0..1: of all heat; None where the fundus fills the photograph, or without heat.
-        share_on_optic_disc, 0..1: of the heat inside the fundus; None without its mask or without heat there.
+        share_outside_fundus, 0..1: the share of all heat that lies outside the fundus; None if the fundus fills the
+        photograph or if there is no heat.
+        share_on_optic_disc, 0..1: the share of the heat inside the fundus that lies on the optic disc; None if there is
+        no mask of it or no heat inside the fundus.
         Further scores for `LESIONS` and each KIND of lesion that the photograph has:
-        share_on_KIND, 0..1: of the heat inside the fundus;
-        area_of_KIND, 0..1: of the fundus, which is the value of share_on_KIND by chance;
+        share_on_KIND, 0..1: the share of the heat inside the fundus that lies on the lesions;
+        area_of_KIND, 0..1: the lesions' share of the fundus, which is the value of share_on_KIND by chance;
         enrichment_KIND, >= 0: share_on_KIND divided by area_of_KIND;
         auprc_KIND and pointing_KIND: see `Localisation`.
 
@@ -92,7 +94,7 @@ def score_heatmap(heat: NDArray[np.floating], fundus: NDArray[np.bool_], masks: 
 
 
 def _lesion_masks(shape: tuple[int, ...], masks: Masks) -> dict[str, NDArray[np.floating]]:
-    """The masks of lesions by kind, that of all kinds together first; {} if there are none."""
+    """The masks of lesions by kind, with the mask of all kinds together first; {} if there are none."""
     for name, mask in masks.items():
         if mask.shape != shape:
             raise KerasDrError(
@@ -143,7 +145,7 @@ def overlap_scores(map_scores: MapScores, thresholds: Mapping[str, float]) -> Sc
 
 
 def summarise(rows: Sequence[Scores], seed: int = 42) -> dict[str, dict[str, Any]]:
-    """Each score over n photographs, ready for JSON: score -> what `describe` returns for those that have it."""
+    """Each score over all photographs that have it, ready for JSON: score -> the result of `describe`."""
     names = dict.fromkeys(name for row in rows for name in row)
     summary = {}
     for name in names:
@@ -178,7 +180,7 @@ Thresholds = dict[str, dict[str, float]]  # method or baseline -> lesion kind ->
 
 
 def score_maps(data: PreparedSet, index: int, maps: Mapping[str, NDArray[np.floating]]) -> dict[str, MapScores]:
-    """The scores of one photograph's maps, float (h, w), as the overlay shows them, and those of the baselines.
+    """The scores of one photograph's maps, float (h, w), as the overlay shows them, and of the baselines.
 
     Raises:
         KerasDrError: a mask cannot be read, or its size is not that of the photograph.
@@ -208,7 +210,7 @@ def find_thresholds(photographs: Sequence[Mapping[str, MapScores]]) -> Threshold
     """For each method and baseline, the thresholds at which it overlaps best with the lesions of these photographs.
 
     Args:
-        photographs: what `score_maps` returns, for each photograph.
+        photographs: the result of `score_maps` for each photograph.
     """
     methods = dict.fromkeys(method for map_scores in photographs for method in map_scores)
     return {method: choose_thresholds([map_scores[method] for map_scores in photographs]) for method in methods}

@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from keras_dr.core.overlay import enlarge
 from keras_dr.core.progress import Progress
-from keras_dr.explanation.forward_pass import Survey
 from keras_dr.explanation.methods import Explainer
-from keras_dr.explanation.scores.faithfulness import Maps
+from keras_dr.explanation.scores.explained import Explained
 from keras_dr.explanation.scores.heat import describe
-from keras_dr.preparation.prepared_set import PreparedSet
 
-# Share of the backbone's layers with weights that are randomised, from the top; the head always is.
+# The share of the backbone's layers whose weights are randomised, from the top; those of the head always are.
 STAGES = {"head": 0.0, "head, top quarter": 0.25, "head, top half": 0.5, "whole network": 1.0}
 _SIDE = 32  # pixels per side to which maps of different resolution are resized for the comparison
 
@@ -54,36 +52,34 @@ def agreement(maps: Mapping[str, NDArray[np.floating]], fundus: NDArray[np.bool_
     return {f"{first} ~ {second}": spearman(common[first], common[second]) for first, second in combinations(common, 2)}
 
 
-def measure_sanity(
-    explainer: Explainer,
-    data: PreparedSet,
-    survey: Survey,
-    maps: Maps,
-    indices: Sequence[int],
-    seed: int,
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def measure_sanity(explained: Explained, indices: Sequence[int], progress: Progress | None = None) -> dict[str, Any]:
     """Spearman's correlation of each map with the map of a grader with randomised weights.
 
-    Arguments as for `faithfulness.measure_faithfulness`; `seed` is that of the randomised weights and the bootstrap,
-    and `progress` is called with (stages done, number of stages, "sanity").
+    Args:
+        explained: the photographs, the grader and its heat maps.
+        indices: the photographs to measure on.
+        progress: called with (stages done, number of stages, "sanity").
 
     Returns:
-        Method -> key of `STAGES` -> what `heat.describe` returns.
+        Method -> key of `STAGES` -> the result of `heat.describe`.
     """
-    methods = list(maps[indices[0]])
+    explainer = explained.explainer
+    methods = list(explained.maps[indices[0]])
     correlations: dict[str, dict[str, Any]] = {method: {} for method in methods}
-    images = data.images(indices)
-    classes = survey.predictions[list(indices)]
+    images = explained.data.images(indices)
+    classes = explained.survey.predictions[list(indices)]
     for done, (stage, share) in enumerate(STAGES.items(), start=1):
         random_explainer = Explainer(
-            randomised(explainer.model, share, seed), explainer.layer.name, engine=explainer.engine
+            randomised(explainer.model, share, explained.seed), explainer.layer.name, engine=explainer.engine
         )
         for method in methods:
             random_maps = random_explainer.heatmaps(images, classes, method)
-            pairs = zip(indices, random_maps, strict=True)
-            values = [spearman(maps[index][method], random_map) for index, random_map in pairs]
-            correlations[method][stage] = describe([value for value in values if value is not None], seed)
+            values = []
+            for index, random_map in zip(indices, random_maps, strict=True):
+                value = spearman(explained.maps[index][method], random_map)
+                if value is not None:
+                    values.append(value)
+            correlations[method][stage] = describe(values, explained.seed)
         if progress:
             progress(done, len(STAGES), "sanity")
     return correlations
