@@ -74,7 +74,7 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
     ("words", "found"),
     [
         (["--json", "photographs/a.jpg"], "none of the formats"),
-        (["--heatmap", "photographs/a.jpg"], "there is a file of that name"),
+        (["--heatmap", "photographs/a.jpg"], "a file has that name"),
         (["--json", "bundle/bundle.json"], "inside bundle, an input"),
         (["--csv", "bundle/new.csv"], "inside bundle, an input"),
         (["--csv", "r.x"], "none of the formats"),
@@ -167,7 +167,7 @@ def test_cli_an_unforeseen_error_is_one_line_and_debug_raises_it(
     monkeypatch.setattr(Grader, "invoke", fail)
     words = ["grade", str(bundle_folder), str(camera)]
     assert command.main(words) == 1
-    assert capsys.readouterr().err == "error: RuntimeError: no memory. Pass --debug to see where.\n"
+    assert capsys.readouterr().err == "error: RuntimeError: no memory. Pass --debug to see the traceback.\n"
     with pytest.raises(RuntimeError):
         command.main([*words, "--debug"])
 

@@ -67,7 +67,7 @@ def test_cli_watch_once(bundle_folder: Path, camera: Path, capsys: pytest.Captur
 def test_cli_watch_checks_its_interval(interval: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.main(["watch", "bundle", "folder", f"--interval={interval}"])
-    assert "expected seconds from 0" in capsys.readouterr().err
+    assert "not a number of seconds from 0" in capsys.readouterr().err
 
 
 def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
