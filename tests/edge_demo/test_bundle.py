@@ -1,4 +1,4 @@
-"""edge_demo.bundle: what is verified before a model is loaded."""
+"""edge_demo.bundle: the checks before a model is loaded."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""edge_demo.grader: what it says of a photograph, against models worked out by hand."""
+"""edge_demo.grader: gradings compared with results worked out by hand."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""edge_demo.operators: what LiteRT's profiler says of a model whose operators are known."""
+"""edge_demo.operators: the profile of a model whose operators are known."""
 
 import json
 from pathlib import Path
@@ -65,5 +65,5 @@ def test_cli_profile_writes_the_operators(
     words = ["profile", str(bundle_folder), "--variants", "int8", "--threads", "1", "--repeats", "2", "--operators"]
     assert command.main([*words, "--json", str(tmp_path / "p.json")]) == 0
     assert "time per kind of operator" in capsys.readouterr().out
-    (one,) = json.loads((tmp_path / "p.json").read_text())["operators"]
-    assert one["variant"] == "int8" and one["kinds"][0]["ms"] > 0
+    (profile,) = json.loads((tmp_path / "p.json").read_text())["operators"]
+    assert profile["variant"] == "int8" and profile["kinds"][0]["ms"] > 0
