@@ -117,7 +117,7 @@ def _add_overwrite(command: argparse.ArgumentParser) -> None:
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     grade = _add_command(commands, "grade", "grade photographs", _grade)
-    grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, or a folder of photographs")
+    grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs")
     grade.add_argument("--variant", help=VARIANT_HELP)
     grade.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
     grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
