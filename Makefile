@@ -6,19 +6,20 @@ PY := $(VENV)/bin/python
 .PHONY: help wheel demo test test-all cover check faults fuzz bench docs clean
 
 help:
-	@echo "make demo   the whole of it on synthetic photographs, into demo/"
-	@echo "make test   all tests but those that take minutes each: make test-all"
-	@echo "make cover  lines that the tests leave out"
-	@echo "make wheel  the wheel and the source distribution, into dist/"
-	@echo "make check  ruff, ruff format, mypy"
-	@echo "make bench  benchmarks against named peers, one table: IDRID=... FULLRES=... PREPARED=... RUN=..."
-	@echo "make docs   the documentation as a site, into site/"
-	@echo "make faults kill, fill disks, set clocks: what is lost (minutes; Linux)"
-	@echo "make fuzz   10,000 broken and hostile files for everything that reads one, into fuzz/ (hours)"
+	@echo "make demo      run every step on synthetic photographs and write demo/"
+	@echo "make test      run the tests, except those that take minutes each"
+	@echo "make test-all  run all tests"
+	@echo "make cover     report the lines that no test runs"
+	@echo "make wheel     build the wheel and the source distribution in dist/"
+	@echo "make check     run ruff, ruff format and mypy"
+	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
+	@echo "make docs      build the documentation as a site in site/"
+	@echo "make faults    kill commands, fill disks and change clocks, and check that nothing is lost (minutes; Linux)"
+	@echo "make fuzz      give each loader 10,000 broken and hostile files, and write fuzz/ (hours)"
 
-# A stamp is newer than its requirements once they are installed; a new pin installs again.
+# The stamp file is newer than its requirements after an installation; a changed requirement installs again.
 $(VENV)/.installed: requirements.txt pyproject.toml
-	$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and 'Python 3.10 to 3.13 is needed; found ' + sys.version.split()[0] + '. Name another: make PYTHON=python3.12')"
+	$(PYTHON) -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and 'Python 3.10 to 3.13 is needed, but this is Python ' + sys.version.split()[0] + '. Name another: make PYTHON=python3.12')"
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -28,21 +29,22 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onn
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# keras_dr-VERSION-py3-none-any.whl and the source distribution, in dist/
+# Write keras_dr-VERSION-py3-none-any.whl and the source distribution to dist/.
 wheel: $(VENV)/.installed-dev
 	$(PY) -m build --quiet --outdir dist .
 
 demo: $(VENV)/.installed
 	$(PY) cli.py demo demo
 
-# Two processes, each with its own trained run: half the time on two cores, and 3 GB of memory each.
+# Two processes, each of which trains its own run: half the time on two cores, and 3 GB of memory per process.
 test: $(VENV)/.installed-dev
 	$(PY) -m pytest -q -n 2 --dist loadfile
 
 test-all: $(VENV)/.installed-dev
 	$(PY) -m pytest -q -n 2 --dist loadfile -m ""
 
-# Children and commands that the tests start are counted too; what coverage writes, a fuzzed loader must not.
+# Child processes and commands that the tests start are counted too. The fuzz tests are left out: they report every file
+# that a loader writes, and coverage writes files.
 cover: $(VENV)/.installed-dev
 	mkdir -p coverage
 	$(PY) -m coverage run -m pytest -q -n 2 --dist loadfile --ignore tests/fuzz
@@ -54,7 +56,7 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# Data are named on the command line of make, which puts them into the environment.
+# The data are named on make's command line, which sets them as environment variables.
 bench: $(VENV)/.installed
 	$(PY) benchmarks/run.py
 

@@ -1,6 +1,6 @@
-"""What benchmarks share: their arguments, turns on the clock, drawn photographs, and one way to report a ratio.
+"""Helpers of the benchmarks: arguments, timing in turns, drawn photographs, and reports of ratios.
 
-`import common` comes before anything of the project: it makes the project importable, and TensorFlow quiet.
+`import common` comes before any import from the project: it makes the project importable, and TensorFlow quiet.
 """
 
 import argparse
@@ -11,29 +11,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, process_time
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(ROOT))
-if TYPE_CHECKING:
-    from keras_dr.preparation.prepared_set import PreparedSet
 
-JSON_FILE = "BENCHMARK_JSON"  # environment variable: a file that `report` appends to
-DRAWN = 40  # different photographs that `draw_set` draws
+import keras_dr as dr  # noqa: E402  the path is set above
+
+JSON_FILE = "BENCHMARK_JSON"  # environment variable with the name of a file that `report` appends to
+DRAWN = 40  # number of photographs that `draw_set` draws
 
 
 @dataclass(frozen=True)
 class Figure:
-    """How ours compares with a peer.
+    """A comparison of this project with a peer.
 
     Attributes:
-        what: the quotient in words, such as "fit / features once".
-        peer: whom it is compared with.
-        ratios: one a round (or a photograph), > 0.
-        at_least, at_most: the goal for their median; None where there is none.
+        what: the ratio in words, such as "fit / features once".
+        peer: the peer that it is compared with.
+        ratios: one ratio per round (or photograph), > 0.
+        at_least: lower limit of the goal for their median; None if there is none.
+        at_most: upper limit of the goal for their median; None if there is none.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Figure:
 
     @property
     def held(self) -> bool | None:
-        """Whether the median keeps to the goal; None without one."""
+        """Whether the median meets the goal; None without a goal."""
         if self.at_least is None and self.at_most is None:
             return None
         median = float(np.median(self.ratios))
@@ -65,8 +65,8 @@ def report(
     at_least: float | None = None,
     at_most: float | None = None,
 ) -> None:
-    """Print a figure, and append it as a line of JSON to the file that $BENCHMARK_JSON names, if it does."""
-    figure = Figure(what, peer, tuple(float(one) for one in ratios), at_least, at_most)
+    """Print a figure, and append it as a line of JSON to the file that $BENCHMARK_JSON names, if it is set."""
+    figure = Figure(what, peer, tuple(float(ratio) for ratio in ratios), at_least, at_most)
     low, median, high = np.quantile(figure.ratios, (0, 0.5, 1))
     spread = f"median {median:.3f} ({low:.3f} to {high:.3f}, n = {len(figure.ratios)})"
     print(f"{what}: {spread}; peer: {peer}; goal: {figure.goal}", flush=True)
@@ -76,46 +76,42 @@ def report(
 
 
 def parser(doc: str | None, **numbers: int) -> argparse.ArgumentParser:
-    """A parser that shows a benchmark's docstring, with an option --NAME for each of the whole numbers."""
-    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Return a parser that shows a benchmark's docstring, with an option --NAME for each of the whole numbers."""
+    arguments = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in numbers.items():
-        made.add_argument(f"--{name}", type=int, default=default)
-    return made
+        arguments.add_argument(f"--{name}", type=int, default=default)
+    return arguments
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that a call takes: on the clock, and of work by all processors, where other programs show less."""
-    start, start_work = perf_counter(), process_time()
+    """Return the seconds of a call: elapsed, and of processor time, on which other programs have less effect."""
+    start = perf_counter()
+    processor_start = process_time()
     work()
-    return perf_counter() - start, process_time() - start_work
+    return perf_counter() - start, process_time() - processor_start
 
 
-def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int, tell: bool = False) -> dict[str, np.ndarray]:
-    """Seconds of each way, float64 (repeats, 2): on the clock, of work; a round before them is not counted.
+def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int, verbose: bool = False) -> dict[str, np.ndarray]:
+    """Return the seconds of each way, float64 (repeats, 2): elapsed, and of processor time.
 
-    Within a round each way takes its turn, another one first every time: what slows the machine falls on all alike.
-    With `tell`, each round is printed.
+    In each round every way has one turn, and the order changes from round to round, so that a slow machine affects all
+    ways equally. The first round is not counted. With `verbose`, each round is printed.
     """
     names = list(ways)
     times = {name: np.empty((repeats + 1, 2)) for name in names}
     for repeat in range(repeats + 1):
         for index in np.roll(np.arange(len(names)), repeat):
             times[names[index]][repeat] = seconds(ways[names[index]])
-        if tell:
-            clock = ", ".join(f"{name} {times[name][repeat, 0]:.2f} s" for name in names)
-            print(f"round {repeat}: {clock}, load {os.getloadavg()[0]:.1f}", flush=True)
+        if verbose:
+            elapsed = ", ".join(f"{name} {times[name][repeat, 0]:.2f} s" for name in names)
+            print(f"round {repeat}: {elapsed}, load {os.getloadavg()[0]:.1f}", flush=True)
     return {name: values[1:] for name, values in times.items()}
 
 
-def draw_set(folder: Path, size: int, count: int = DRAWN) -> "PreparedSet":
-    """A Prepared set of drawn photographs of five grades, `size` pixels, in `folder`."""
-    from keras_dr.core.preprocessing import Preprocessing
-    from keras_dr.datasets import read_records
-    from keras_dr.preparation.prepare import prepare_records
+def draw_set(folder: Path, size: int, count: int = DRAWN) -> dr.PreparedSet:
+    """Write and return a Prepared set of drawn photographs of five grades, `size` pixels, in `folder`."""
     from keras_dr.synthetic.photographs import write_dataset
 
     source = folder / "photographs"
     write_dataset(source, count=count, seed=1, size=(max(size, 64), max(size, 64) * 4 // 3), workers=1)
-    name, records = read_records(source)
-    prepare_records(records, source, folder / "prepared", Preprocessing(size), dataset=name, workers=0)
-    return PreparedSet.load(folder / "prepared")
+    return dr.prepare(source, folder / "prepared", size=size, workers=0)

@@ -1,11 +1,11 @@
-"""What a photograph costs beside the network: decode to overlay against the bare invoke.
+"""Time per photograph, from decoding to overlay, compared with the bare invoke of the network.
 
     python benchmarks/edge_photograph.py [BUNDLE] [--variant float32] [--photograph FILE] [--backbone densenet121]
         [--size 224] [--threads 2] [--repeats 50]
 
-Decode to overlay: the file's bytes (1072x712 without --photograph) to the grade and the picture of the heat map in
-memory, as `edge_demo grade` makes them. Bare invoke: the runtime alone on the prepared image. Both in this process, in
-turns. Without BUNDLE, the backbone from random weights.
+Decode to overlay: from the file's bytes (1072x712 without --photograph) to the grade and the picture of the heat map in
+memory, as `edge_demo grade` does it. Bare invoke: only the runtime on the prepared image. Both run in this process and
+take turns. Without BUNDLE, the backbone has random weights.
 """
 
 import tempfile
@@ -16,16 +16,15 @@ import common
 import cv2
 import numpy as np
 
-from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader
+import keras_dr as dr
 from edge_demo.measurement import STAGES, WARM_UP, time_stages
 from edge_demo.profiler import synthetic_photograph
 
 GOAL = 1.2
 
 
-def make(folder: Path, backbone: str, size: int) -> Path:
-    """A float32 bundle of an untrained grader."""
+def write_untrained_bundle(folder: Path, backbone: str, size: int) -> Path:
+    """Write a float32 bundle of an untrained grader, and return its folder."""
     from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
     from keras_dr.core.preprocessing import Preprocessing, prepare_image
     from keras_dr.datasets.grades import TASKS
@@ -40,8 +39,8 @@ def make(folder: Path, backbone: str, size: int) -> Path:
     return folder
 
 
-def measure(grader: Grader, photograph: bytes, repeats: int) -> np.ndarray:
-    """Milliseconds, float (repeats, 6): the stages, all of them, the bare invoke."""
+def measure(grader: dr.Grader, photograph: bytes, repeats: int) -> np.ndarray:
+    """Return milliseconds, float (repeats, 6): each stage, all stages together, the bare invoke."""
     image = grader.prepare(grader.decode(photograph))[0]
     rows = []
     for _ in range(repeats + WARM_UP):
@@ -59,18 +58,22 @@ def main() -> None:
     parser.add_argument("--variant", default="float32")
     parser.add_argument("--photograph", type=Path)
     parser.add_argument("--backbone", default="densenet121")
-    given = parser.parse_args()
-    cv2.setNumThreads(given.threads)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(arguments.threads)
     with tempfile.TemporaryDirectory() as temporary:
-        bundle = Bundle.load(given.bundle or make(Path(temporary) / "bundle", given.backbone, given.size))
-        grader = Grader(bundle, given.variant, given.threads)
-        photograph = given.photograph.read_bytes() if given.photograph else synthetic_photograph()
-        times = measure(grader, photograph, given.repeats)
-    median, least = np.median(times, axis=0), times.min(axis=0)
-    for name, m, low in zip((*STAGES, "all", "bare invoke"), median, least, strict=True):
-        print(f"{name:11} median {m:7.2f} ms, least {low:7.2f} ms")
-    print(f"ratio of the medians {median[4] / median[5]:.3f}, of the least {least[4] / least[5]:.3f}")
-    common.report("decode to overlay / bare invoke", "LiteRT's bare invoke", times[:, 4] / times[:, 5], at_most=GOAL)
+        bundle = arguments.bundle
+        if bundle is None:
+            bundle = write_untrained_bundle(Path(temporary) / "bundle", arguments.backbone, arguments.size)
+        grader = dr.Grader(bundle, arguments.variant, arguments.threads)
+        photograph = arguments.photograph.read_bytes() if arguments.photograph else synthetic_photograph()
+        times_ms = measure(grader, photograph, arguments.repeats)
+    medians = np.median(times_ms, axis=0)
+    least = times_ms.min(axis=0)
+    for name, median_ms, least_ms in zip((*STAGES, "all", "bare invoke"), medians, least, strict=True):
+        print(f"{name:11} median {median_ms:7.2f} ms, least {least_ms:7.2f} ms")
+    print(f"ratio of the medians {medians[4] / medians[5]:.3f}, of the least {least[4] / least[5]:.3f}")
+    ratios = times_ms[:, 4] / times_ms[:, 5]
+    common.report("decode to overlay / bare invoke", "LiteRT's bare invoke", ratios, at_most=GOAL)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long one photograph takes from file bytes to the model's input, against other ways to do it, on one core.
+"""Time per photograph from file bytes to the model's input on one core, compared with other ways to prepare it.
 
     python benchmarks/prepare.py FOLDER [--sizes 224 448] [--repeats 5]
 
-Prints a table a size. Every way takes its turn on every photograph within each repeat, so that whatever else the
-machine does falls on all of them alike; a way's time for a photograph is its median over the repeats (and, less
-noisy, its minimum), and a line of the table is the median over the photographs.
+The benchmark prints a table for each size. In each repeat, every way takes a turn on every photograph, so that other
+work on the machine affects all ways equally. The time of a way for a photograph is the median over the repeats (and the
+minimum, which is less noisy); a line of the table is the median over the photographs.
 """
 
 from collections.abc import Callable
@@ -20,21 +20,25 @@ from numpy.typing import NDArray
 from keras_dr.core.preprocessing import Preprocessing, prepare_image, read_photograph
 
 REDUCED = {2: cv2.IMREAD_REDUCED_COLOR_2, 4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
-OURS, OURS_ENHANCED = "ours, enhance none", "ours, enhance clahe+green"
-PUBLISHED, REDUCED_DECODE, FULL_DECODE = "published order at full size", "bare reduced decode", "bare full decode"
-GOAL_PUBLISHED, GOAL_DECODE = 20, 1.6
+OURS = "ours, enhance none"
+OURS_ENHANCED = "ours, enhance clahe+green"
+PUBLISHED = "published order at full size"
+REDUCED_DECODE = "bare reduced decode"
+FULL_DECODE = "bare full decode"
+GOAL_PUBLISHED = 20
+GOAL_DECODE = 1.6
 
 
 def decode(data: bytes, mode: int) -> NDArray[np.uint8]:
-    """OpenCV's decoder and nothing else, uint8 BGR (H, W, 3)."""
+    """Decode with OpenCV only; return uint8 BGR (H, W, 3)."""
     return cv2.imdecode(np.frombuffer(data, np.uint8), mode)
 
 
 def published(data: bytes, size: int) -> NDArray[np.uint8]:
-    """The steps of dr-xai in its authors' order, all at the photograph's full size, resized last.
+    """Prepare a photograph by the steps of dr-xai in its authors' order: all at full size, and resized last.
 
     Circular mask (green channel, median 9, Otsu, 9x9 opening, largest contour, circle of .98 radius), CLAHE on L (clip
-    limit 2.0, 8x8 tiles), green emphasis (.1 R + .8 G + .1 B on all three channels); each by OpenCV's own function.
+    limit 2.0, 8x8 tiles), green emphasis (.1 R + .8 G + .1 B on all three channels); each with OpenCV's own function.
     """
     image = cv2.cvtColor(decode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
     smooth = cv2.medianBlur(np.ascontiguousarray(image[..., 1]), 9)
@@ -52,7 +56,7 @@ def published(data: bytes, size: int) -> NDArray[np.uint8]:
 
 
 def ways(size: int, reduction: int) -> dict[str, Callable[[bytes], object]]:
-    """What is timed: name -> function of a file's bytes."""
+    """Return the ways to time: name -> function of a file's bytes."""
     return {
         OURS: partial(prepare_image, spec=Preprocessing(size)),
         OURS_ENHANCED: partial(prepare_image, spec=Preprocessing(size, "clahe+green")),
@@ -63,7 +67,7 @@ def ways(size: int, reduction: int) -> dict[str, Callable[[bytes], object]]:
 
 
 def measure(files: list[bytes], timed: dict[str, Callable[[bytes], object]], repeats: int) -> NDArray[np.float64]:
-    """Milliseconds, float64 (repeats, files, ways), after one round that is not counted."""
+    """Return milliseconds, float64 (repeats, files, ways); a first round is not counted."""
     times_ms = np.empty((repeats + 1, len(files), len(timed)))
     for repeat in range(repeats + 1):
         for number, data in enumerate(files):
@@ -75,23 +79,28 @@ def measure(files: list[bytes], timed: dict[str, Callable[[bytes], object]], rep
 
 
 def table(names: list[str], times_ms: NDArray[np.float64]) -> str:
-    """A line a way: median and minimum over the repeats, and how many times as long as `OURS` each takes."""
-    median, least = np.median(times_ms, axis=0), times_ms.min(axis=0)  # (files, ways)
+    """Return a line per way: median and minimum over the repeats, and their ratios to those of `OURS`."""
+    medians = np.median(times_ms, axis=0)  # (files, ways)
+    minima = times_ms.min(axis=0)
     lines = [f"{'':30} {'median ms':>10} {'least ms':>10} {'times ours':>11} {'(least)':>9}"]
     for column, name in enumerate(names):
-        ratios = [np.median(times[:, column] / times[:, 0]) for times in (median, least)]
-        values = np.median(median[:, column]), np.median(least[:, column])
-        lines.append(f"{name:30} {values[0]:10.2f} {values[1]:10.2f} {ratios[0]:11.3f} {ratios[1]:9.3f}")
+        median_ratio = np.median(medians[:, column] / medians[:, 0])
+        least_ratio = np.median(minima[:, column] / minima[:, 0])
+        median_ms = np.median(medians[:, column])
+        least_ms = np.median(minima[:, column])
+        lines.append(f"{name:30} {median_ms:10.2f} {least_ms:10.2f} {median_ratio:11.3f} {least_ratio:9.3f}")
     return "\n".join(lines)
 
 
 def report(names: list[str], times_ms: NDArray[np.float64], size: int) -> None:
-    """A ratio a photograph against the published order and the bare decode."""
-    ours, theirs, decoded = (
-        np.median(times_ms, axis=0)[:, names.index(name)] for name in (OURS, PUBLISHED, REDUCED_DECODE)
-    )
-    common.report(f"a photograph at {size}, published / ours", PUBLISHED, theirs / ours, at_least=GOAL_PUBLISHED)
-    common.report(f"a photograph at {size}, ours / decode", REDUCED_DECODE, ours / decoded, at_most=GOAL_DECODE)
+    """Report a ratio per photograph to the published order and to the bare decode."""
+    medians = np.median(times_ms, axis=0)
+    ours_ms = medians[:, names.index(OURS)]
+    published_ms = medians[:, names.index(PUBLISHED)]
+    decode_ms = medians[:, names.index(REDUCED_DECODE)]
+    published_ratio = published_ms / ours_ms
+    common.report(f"a photograph at {size}, published / ours", PUBLISHED, published_ratio, at_least=GOAL_PUBLISHED)
+    common.report(f"a photograph at {size}, ours / decode", REDUCED_DECODE, ours_ms / decode_ms, at_most=GOAL_DECODE)
 
 
 def main() -> None:
@@ -102,14 +111,14 @@ def main() -> None:
     arguments = parser.parse_args()
     files = [path.read_bytes() for path in sorted(arguments.folder.glob("*.jpg"))]
     if not files:
-        parser.error(f"no .jpg files in {arguments.folder}")
+        parser.error(f"there are no .jpg files in {arguments.folder}")
     cv2.setNumThreads(1)
     print(f"{len(files)} photographs, {arguments.repeats} repeats, 1 thread, OpenCV {cv2.__version__}")
     for size in arguments.sizes:
         photograph = read_photograph(files[0], Preprocessing(size))
         height, width = photograph.shape
         if photograph.reduction == 1:
-            print(f"\n{size}: {width} x {height} photographs are not reduced for it")
+            print(f"\n{size}: photographs of {width} x {height} are too small to be decoded at reduced scale")
             continue
         timed = ways(size, photograph.reduction)
         print(f"\n{width} x {height} -> {size} x {size}, decoded at 1/{photograph.reduction}")

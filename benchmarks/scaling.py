@@ -1,11 +1,12 @@
-"""What a photograph costs on one core, step by step, and what a million cost; the engines against each other.
+"""Cost of a photograph on one core, step by step, and of a million photographs; comparison of the engines.
 
     python benchmarks/scaling.py BUNDLE FOLDER [--count 400] [--engines]
 
-Steps are timed in seconds of work of this process (`time.process_time`), one thread, so that another program on the
-same cores changes little. --engines adds the work of all processes of `predict --engine litert`, of `--engine ray` on
-this machine's cores, and of the named peer, a Ray Data pipeline of the same grader (`from_items`, `map` with actors):
-from the first photographs' results to the last, so that starting Ray is left out; it is told apart.
+Steps are timed in seconds of processor time of this process (`time.process_time`) on one thread, on which other
+programs have little effect. --engines adds the work of all processes of `predict --engine litert`, of `--engine ray` on
+this machine's cores, and of the named peer, a Ray Data pipeline with the same grader (`from_items`, `map` with actors).
+The work is measured from the first photographs' results to the last, so that the start of Ray is not included; it is
+printed separately.
 """
 
 import argparse
@@ -26,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, read_bytes
+import keras_dr as dr
+from edge_demo.grader import read_bytes
 from edge_demo.photographs import grade_file
 from edge_demo.results import column_types, table_row
 from keras_dr.core.image_files import find_images
@@ -35,25 +36,24 @@ from keras_dr.core.machine import usable_cores
 from keras_dr.datasets.records import Record
 from keras_dr.prediction.cluster import grade_on_cluster
 from keras_dr.prediction.parts import write_part
-from keras_dr.prediction.predict import predict
 from keras_dr.preparation.duplicates import near_pairs
 from keras_dr.preparation.photograph import write_photograph
 from keras_dr.workers.ray_cluster import connected
 
-MANY = (1_000_000, 100_000_000)
+COUNTS = (1_000_000, 100_000_000)
 
 
-def steps(bundle: Bundle, images: list[Path], folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Core seconds a photograph of each step, where the first photograph warms up; and the rows that come out."""
-    grader = Grader(bundle, threads=1)
+def steps(bundle: dr.Bundle, images: list[Path], folder: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return the core seconds per photograph of each step, without the first photograph, and the result rows."""
+    grader = dr.Grader(bundle, threads=1)
     times: dict[str, list[float]] = {}
     rows = []
     (folder / "images").mkdir()
 
-    def timed(name: str, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
-        started = process_time()
-        result = work(*given, **named)
-        times.setdefault(name, []).append(process_time() - started)
+    def timed(step: str, work: Callable[..., Any], *values: Any, **named: Any) -> Any:
+        start = process_time()
+        result = work(*values, **named)
+        times.setdefault(step, []).append(process_time() - start)
         return result
 
     for image in images:
@@ -62,25 +62,25 @@ def steps(bundle: Bundle, images: list[Path], folder: Path) -> tuple[dict[str, f
         prepared = timed("crop, resize, judge", grader.prepare, photograph)
         outputs = timed("model", grader.invoke, prepared[0])
         rows.append(table_row(timed("conclude", grader.conclude, str(image), prepared, outputs)))
-        record, spec = Record(image.stem, image, None), bundle.preprocessing
-        timed("prepare", write_photograph, record, source=folder, folder=folder, spec=spec)
-    return {name: mean(values[1:]) for name, values in times.items()}, rows
+        record = Record(image.stem, image, None)
+        timed("prepare", write_photograph, record, source=folder, folder=folder, spec=bundle.preprocessing)
+    return {step: mean(seconds[1:]) for step, seconds in times.items()}, rows
 
 
 def pair_seconds(count: int = 16384) -> float:
-    """Core seconds in which `prepare` compares the hashes of two photographs, as they are and mirrored."""
-    numbers = np.random.default_rng(0)
-    hashes = [numbers.bytes(32).hex() for _ in range(count)]
-    started = process_time()
+    """Return the core seconds in which `prepare` compares the hashes of two photographs, unchanged and mirrored."""
+    rng = np.random.default_rng(0)
+    hashes = [rng.bytes(32).hex() for _ in range(count)]
+    start = process_time()
     for mirrored in (False, True):
         near_pairs(hashes, mirrored=mirrored)
-    return (process_time() - started) / (count**2 / 2)
+    return (process_time() - start) / (count**2 / 2)
 
 
-def sizes(bundle: Bundle, images: list[Path], rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
-    """Bytes a photograph: as published, prepared, and as a row of each table, its share of header and footer too."""
-    for ending in ("parquet", "csv"):
-        write_part(folder / f"rows.{ending}", column_types(bundle), rows)
+def sizes(bundle: dr.Bundle, images: list[Path], rows: list[dict[str, Any]], folder: Path) -> dict[str, float]:
+    """Return bytes per photograph: as published, prepared, and as a row of each table, with its share of the header."""
+    for suffix in ("parquet", "csv"):
+        write_part(folder / f"rows.{suffix}", column_types(bundle), rows)
     return {
         "published": mean(image.stat().st_size for image in images),
         "prepared PNG": mean(file.stat().st_size for file in (folder / "images").iterdir()),
@@ -90,44 +90,63 @@ def sizes(bundle: Bundle, images: list[Path], rows: list[dict[str, Any]], folder
 
 
 class Peer:
-    """What Ray Data gives each actor."""
+    """The class of Ray Data's actors."""
 
     def __init__(self, bundle: Path) -> None:
         cv2.setNumThreads(1)
-        self.grader = Grader(Bundle.load(bundle), threads=1)
+        self.grader = dr.Grader(bundle, threads=1)
 
     def __call__(self, row: dict[str, str]) -> dict[str, Any]:
         return table_row(grade_file(self.grader, Path(row["path"])))
 
 
-@dataclass
-class Watch:
-    """When how many photographs were done, and what processes had worked until then.
+@dataclass(frozen=True)
+class Progress:
+    """The work until a number of photographs is graded.
 
     Attributes:
-        seen: photographs, clock, core seconds of this process and those that grade, core seconds of Ray's others, which
-            idle along whatever is done.
+        photographs: their number.
+        clock_s: the clock.
+        grading_s: core seconds of this process and of those that grade.
+        ray_s: core seconds of Ray's other processes, which work a little all the time.
     """
 
-    seen: list[tuple[int, float, float, float]] = field(default_factory=list)
+    photographs: int
+    clock_s: float
+    grading_s: float
+    ray_s: float
 
-    def note(self, done: int, total: int = 0) -> None:
-        """Called with photographs done."""
-        import ray  # noqa: F401 # which brings psutil along
+
+@dataclass
+class Watch:
+    """Records the progress of an engine."""
+
+    records: list[Progress] = field(default_factory=list)
+
+    def record(self, done: int, total: int = 0) -> None:
+        """Record the progress; called with the number of photographs that are graded."""
+        import ray  # noqa: F401 # makes its copy of psutil importable
 
         psutil = import_module("psutil")
-        worked = {True: 0.0, False: 0.0}
-        for one in psutil.Process().children(recursive=True):
+        grading_s = process_time()
+        ray_s = 0.0
+        for process in psutil.Process().children(recursive=True):
             with suppress(psutil.Error):
-                worked["Worker" in one.cmdline()[0]] += sum(one.cpu_times()[:2])
+                core_seconds = sum(process.cpu_times()[:2])
+                if "Worker" in process.cmdline()[0]:
+                    grading_s += core_seconds
+                else:
+                    ray_s += core_seconds
         if done:
-            self.seen.append((done, perf_counter(), worked[True] + process_time(), worked[False]))
+            self.records.append(Progress(done, perf_counter(), grading_s, ray_s))
 
     def rates(self) -> tuple[float, float, float]:
-        """Photographs a second, core seconds a photograph, cores that Ray takes; from first result to last."""
-        (first, began, *before), (last, ended, *after) = self.seen[0], self.seen[-1]
-        count, seconds = last - first, ended - began
-        return count / seconds, (after[0] - before[0]) / count, (after[1] - before[1]) / seconds
+        """Return photographs per second, core seconds per photograph, and the cores that Ray itself uses."""
+        first = self.records[0]
+        last = self.records[-1]
+        count = last.photographs - first.photographs
+        seconds = last.clock_s - first.clock_s
+        return count / seconds, (last.grading_s - first.grading_s) / count, (last.ray_s - first.ray_s) / seconds
 
 
 def by_ray_data(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
@@ -140,29 +159,34 @@ def by_ray_data(bundle: Path, images: list[Path], cores: int, size: int, folder:
         done = 0
         for batch in graded.iter_batches(batch_size=None, prefetch_batches=0):
             done += len(batch["path"])
-            watch.note(done)
+            watch.record(done)
 
 
-def by_us(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
-    grade_on_cluster(bundle, images, folder / "ours.parquet", workers=cores, part_size=size, progress=watch.note)
+def by_ray(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
+    grade_on_cluster(bundle, images, folder / "ours.parquet", workers=cores, part_size=size, progress=watch.record)
 
 
 def by_threads(bundle: Path, images: list[Path], cores: int, size: int, folder: Path, watch: Watch) -> None:
-    predict(bundle, images, progress=lambda done, total: watch.note(done) if done % size == 0 else None)
+    dr.predict(bundle, images, progress=lambda done, total: watch.record(done) if done % size == 0 else None)
 
 
 def engines(bundle: Path, images: list[Path], folder: Path) -> None:
-    """Each engine once; the first one is what the others are compared with."""
-    cores, size, before = usable_cores(), 8, 0.0
-    for name, work in {"litert": by_threads, "ray": by_us, "Ray Data": by_ray_data}.items():
-        watch, started = Watch(), perf_counter()
-        work(bundle, images, cores, size, folder, watch)
-        rate, worked, idle = watch.rates()
-        before = before or worked
-        print(f"{name:9} {1000 * worked:6.1f} core ms a photograph, {worked / before:.2f} of litert,", end=" ")
-        print(f"beside {idle:.2f} cores that Ray takes;", end=" ")
+    """Run each engine once, and print its work compared with the first."""
+    cores = usable_cores()
+    part_size = 8
+    litert_s = 0.0
+    for name, work in {"litert": by_threads, "ray": by_ray, "Ray Data": by_ray_data}.items():
+        watch = Watch()
+        start = perf_counter()
+        work(bundle, images, cores, part_size, folder, watch)
+        per_second, core_seconds, ray_cores = watch.rates()
+        litert_s = litert_s or core_seconds
+        first_results_s = watch.records[0].clock_s - start
         print(
-            f"{rate:.1f} a second on {cores} cores, first results after {watch.seen[0][1] - started:.0f} s", flush=True
+            f"{name:9} {1000 * core_seconds:6.1f} core ms per photograph, {core_seconds / litert_s:.2f} of litert, "
+            f"in addition to {ray_cores:.2f} cores that Ray uses; {per_second:.1f} per second on {cores} cores, "
+            f"first results after {first_results_s:.0f} s",
+            flush=True,
         )
 
 
@@ -172,26 +196,29 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=400)
-    parser.add_argument("--engines", action="store_true", help="compare the engines on the clock")
-    given = parser.parse_args()
-    images, bundle = list(find_images([given.folder]))[: given.count], Bundle.load(given.bundle)
+    parser.add_argument("--engines", action="store_true", help="compare the engines as well")
+    arguments = parser.parse_args()
+    images = list(find_images([arguments.folder]))[: arguments.count]
+    bundle = dr.Bundle.load(arguments.bundle)
     print(f"{len(images)} photographs, {bundle.default_variant()} at {bundle.preprocessing.size} pixels")
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         cv2.setNumThreads(1)
-        costs, rows = steps(bundle, images, Path(name))
-        grade = sum(seconds for step, seconds in costs.items() if step != "prepare")
-        for step, seconds in (costs | {"grade, all steps": grade}).items():
-            hours = "".join(f"{seconds * many / 3600:12,.0f} core hours" for many in MANY)
+        costs, rows = steps(bundle, images, folder)
+        grade_s = sum(seconds for step, seconds in costs.items() if step != "prepare")
+        for step, seconds in (costs | {"grade, all steps": grade_s}).items():
+            hours = "".join(f"{seconds * count / 3600:12,.0f} core hours" for count in COUNTS)
             print(f"{step:22} {1000 * seconds:7.1f} ms {hours}")
-        pair = pair_seconds()
-        hours = "".join(f"{pair * many**2 / 2 / 3600:12,.0f} core hours" for many in MANY)
-        print(f"{'prepare: find copies':22} {1e9 * pair:7.1f} ns {hours}, as each is compared with each")
-        for what, size in sizes(bundle, images, rows, Path(name)).items():
-            space = "".join(f"{size * many / 1e9:12,.1f} GB" for many in MANY)
+        pair_s = pair_seconds()
+        hours = "".join(f"{pair_s * count**2 / 2 / 3600:12,.0f} core hours" for count in COUNTS)
+        print(f"{'prepare: find copies':22} {1e9 * pair_s:7.1f} ns {hours}, because all pairs are compared")
+        for what, size in sizes(bundle, images, rows, folder).items():
+            space = "".join(f"{size * count / 1e9:12,.1f} GB" for count in COUNTS)
             print(f"{what:22} {size:9,.0f} B {space}")
-        if given.engines:
-            engines(given.bundle, images, Path(name))
-    print(f"columns: a photograph, {' and '.join(f'{many:,}' for many in MANY)}; load {os.getloadavg()[0]:.1f}")
+        if arguments.engines:
+            engines(arguments.bundle, images, folder)
+    counts = " and ".join(f"{count:,}" for count in COUNTS)
+    print(f"columns: one photograph, {counts} photographs; load {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Whether the memory that prepare, predict and evaluate take grows with the number of photographs.
+"""Whether the memory of prepare, predict and evaluate grows with the number of photographs.
 
     python benchmarks/streaming_memory.py [--count 20000] [--size 64] [--workers 2] [--plot FILE] [--stages prepare ...]
 
-Some drawn photographs are turned, re-lit, made noisy and re-encoded until there are `count` different ones, in a
-temporary folder (TMPDIR; some 20 KiB a photograph). A grader learns from the first 60. Then each stage goes over all of
-them in a process of its own, which notes along the way its resident memory and that of its children together
-(pages that they share count once for each). Printed is the slope of a line fitted to what was noted after the first
-fifth, in KiB per 1,000 photographs, its ratio to that of a program that holds the decoded photographs, and the most
-memory that the process ever took, tables and figures at the end included. Linux: it reads /proc.
+Drawn photographs are rotated, brightened or darkened, made noisy and re-encoded until there are `count` different ones,
+in a temporary folder (TMPDIR; about 20 KiB per photograph). A grader is trained on the first 60. Then each stage
+processes all of them in a process of its own, which records its resident memory together with that of its children
+(pages that they share are counted for each). The benchmark prints the slope of a line fitted to the records after the
+first fifth, in KiB per 1,000 photographs; its ratio to a program that holds the decoded photographs in memory; and the
+peak memory of the process, which includes tables and figures at the end. It needs Linux, because it reads /proc.
 """
 
 import argparse
@@ -28,25 +28,32 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import keras_dr as dr
+from edge_demo.results import encode_outcomes
+from keras_dr.core.folders import write_bytes
 from keras_dr.synthetic.photographs import synthesise
 
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
 STAGES = ("prepare", "predict", "evaluate")
-DRAWN, TAUGHT, NOTES = 200, 60, 200
-HEIGHT, WIDTH = 96, 128
+DRAWN = 200  # photographs that are drawn; the others are made from them
+TRAINED_ON = 60
+RECORDS = 200  # per stage
+HEIGHT = 96
+WIDTH = 128
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def write_photographs(target: Path, count: int) -> None:
-    """`count` photographs, none a copy of another, and labels.csv."""
+    """Write `count` photographs, none of which is a copy of another, and labels.csv."""
     (target / "images").mkdir(parents=True)
-    rng, lines = np.random.default_rng(0), ["image,grade"]
+    rng = np.random.default_rng(0)
+    lines = ["image,grade"]
     drawn = [synthesise(seed, seed % 5, size=(HEIGHT, WIDTH)).image[..., ::-1] for seed in range(min(count, DRAWN))]
     for number in range(count):
-        # a turn of some degrees and another light make another photograph of it, which is no copy
+        # a rotation by some degrees and another brightness make a photograph that does not count as a copy
         angle = float(number // DRAWN) * 25
-        turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), angle, rng.uniform(0.9, 1))
-        image = cv2.warpAffine(np.ascontiguousarray(drawn[number % DRAWN]), turn, (WIDTH, HEIGHT))
+        rotation = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), angle, rng.uniform(0.9, 1))
+        image = cv2.warpAffine(np.ascontiguousarray(drawn[number % DRAWN]), rotation, (WIDTH, HEIGHT))
         noisy = image * rng.uniform(0.8, 1.1) + rng.normal(0, 2, (HEIGHT, WIDTH, 1)) * (image > 8)
         pixels = np.clip(noisy, 0, 255).astype(np.uint8)
         cv2.imwrite(str(target / "images" / f"{number:06d}.jpg"), pixels, (cv2.IMWRITE_JPEG_QUALITY, 85))
@@ -55,136 +62,117 @@ def write_photographs(target: Path, count: int) -> None:
 
 
 def resident_kib(pid: int | str = "self") -> float:
-    """Resident memory of a process and all below it."""
-    own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1024
-    below = " ".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")).split()
-    for child in below:
+    """Return the resident memory of a process and all its descendants."""
+    total = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE / 1024
+    children = " ".join(file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")).split()
+    for child in children:
         try:
-            own += resident_kib(child)
-        except OSError:  # it ended meanwhile
+            total += resident_kib(child)
+        except OSError:  # it has ended
             continue
-    return own
+    return total
 
 
-class Notes:
-    """A progress that notes the memory every so often.
+class Recorder:
+    """A progress function that records the memory at regular steps.
 
     Args:
-        file: to write "photographs,KiB" to.
-        each: photographs a step of progress.
+        file: the file to write "photographs,KiB" to.
+        photographs_per_step: number of photographs in a step of the progress.
     """
 
-    def __init__(self, file: Path, each: int = 1) -> None:
-        self.stream, self.each, self.last = file.open("w"), each, -1
+    def __init__(self, file: Path, photographs_per_step: int = 1) -> None:
+        self.stream = file.open("w")
+        self.photographs_per_step = photographs_per_step
+        self.last = -1
 
     def __call__(self, done: int, total: int, text: str = "") -> None:
-        place = done * NOTES // total
-        if place > self.last:
-            self.last = place
-            print(f"{done * self.each},{resident_kib()}", file=self.stream, flush=True)
+        record = done * RECORDS // total
+        if record > self.last:
+            self.last = record
+            print(f"{done * self.photographs_per_step},{resident_kib()}", file=self.stream, flush=True)
 
 
-def do_prepare(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from keras_dr.core.preprocessing import Preprocessing
-    from keras_dr.datasets import read_records
-    from keras_dr.preparation.prepare import prepare_records
-
-    source = work / "source"
-    name, records = read_records(source)
-    prepare_records(records, source, work / "set", Preprocessing(size), dataset=name, workers=workers, progress=notes)
+def do_prepare(work: Path, size: int, workers: int, recorder: Recorder) -> None:
+    dr.prepare(work / "source", work / "set", size=size, workers=workers, progress=recorder)
 
 
-def do_predict(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from edge_demo.results import encode_outcomes
-    from keras_dr.core.folders import write_bytes
-    from keras_dr.core.image_files import find_images
-    from keras_dr.prediction.predict import bundle_of, predict
-
-    found = predict(bundle_of(work / "run"), list(find_images([work / "source" / "images"])), progress=notes)
-    write_bytes(work / "predictions.csv", encode_outcomes(found.bundle, found.outcomes))
+def do_predict(work: Path, size: int, workers: int, recorder: Recorder) -> None:
+    graded = dr.predict(work / "run", [work / "source" / "images"], progress=recorder)
+    write_bytes(work / "predictions.csv", encode_outcomes(graded.bundle, graded.outcomes))
 
 
-def do_evaluate(work: Path, size: int, workers: int, notes: Notes) -> None:
-    from keras_dr.evaluation import evaluate
-    from keras_dr.training.run import Run
-
-    notes.each = 16
-    run = Run.load(work / "run")
-    evaluate.evaluate_photographs(run, run.prepared_set(work / "set").split("all"), "all", progress=notes)
+def do_evaluate(work: Path, size: int, workers: int, recorder: Recorder) -> None:
+    recorder.photographs_per_step = 16
+    dr.evaluate(work / "run", work / "set", split="all", progress=recorder)
 
 
-def teach(work: Path, size: int, workers: int, notes: Notes) -> None:
-    """A grader of the first photographs, and its TFLite file."""
-    from keras_dr.core.preprocessing import Preprocessing
-    from keras_dr.datasets import read_records
-    from keras_dr.prediction.predict import bundle_of
-    from keras_dr.preparation.prepare import prepare_records
-    from keras_dr.preparation.prepared_set import PreparedSet
-    from keras_dr.recipe import recipe_from_dict
-    from keras_dr.training import train
-
-    name, records = read_records(work / "source")
-    target, spec = work / "small", Preprocessing(size)
-    prepare_records(records[:TAUGHT], work / "source", target, spec, dataset=name, workers=0)
+def train(work: Path, size: int, workers: int, recorder: Recorder) -> None:
+    """Train a grader on the first photographs, and let `predict` make its TFLite file."""
+    write_photographs(work / "first", TRAINED_ON)
+    data = dr.prepare(work / "first", work / "first-set", size=size, workers=0)
     phase = {"epochs": 1, "learning_rate": 1e-3}
-    values = {"backbone": "tiny", "weights": "none", "frozen": phase, "finetune": phase}
-    train.train(PreparedSet.load(target), work / "run", recipe_from_dict(values))
-    bundle_of(work / "run")
+    recipe = dr.Recipe.load(backbone="tiny", weights="none", frozen=phase, finetune=phase)
+    run = dr.train(data, work / "run", recipe)
+    dr.predict(run.folder, [work / "first" / "images" / "000000.jpg"])
 
 
-WORK: dict[str, Callable[[Path, int, int, Notes], None]] = {
-    "teach": teach,
+WORK: dict[str, Callable[[Path, int, int, Recorder], None]] = {
+    "train": train,
     "prepare": do_prepare,
     "predict": do_predict,
     "evaluate": do_evaluate,
 }
 
 
-def start(stage: str, work: Path, given: argparse.Namespace) -> None:
-    """Do a stage in a process of its own."""
+def start(stage: str, work: Path, arguments: argparse.Namespace) -> None:
+    """Run a stage in a process of its own."""
     words = [sys.executable, __file__, "--inside", stage, "--work", str(work)]
-    subprocess.run(
-        [*words, "--size", str(given.size), "--workers", str(given.workers)], check=True, env=os.environ | QUIET
-    )
+    words += ["--size", str(arguments.size), "--workers", str(arguments.workers)]
+    subprocess.run(words, check=True, env=os.environ | QUIET)
 
 
-def measure(stage: str, work: Path, given: argparse.Namespace) -> tuple[NDArray[np.float64], dict[str, float]]:
-    """A stage's notes (n, 2) of photographs and KiB; its seconds, its peaks in MiB."""
-    start(stage, work, given)
+def measure(stage: str, work: Path, arguments: argparse.Namespace) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """Run a stage; return its records (n, 2) of photographs and KiB, and its seconds and peaks in MiB."""
+    start(stage, work, arguments)
     with (work / f"{stage}.csv").open() as stream:
-        notes = np.array([[float(cell) for cell in row] for row in csv.reader(stream)])
-    return notes, json.loads((work / f"{stage}.json").read_text())
+        records = np.array([[float(cell) for cell in row] for row in csv.reader(stream)])
+    return records, json.loads((work / f"{stage}.json").read_text())
 
 
-def inside(stage: str, given: argparse.Namespace) -> None:
-    """Do a stage here, and write its notes."""
-    started = perf_counter()
-    WORK[stage](given.work, given.size, given.workers, Notes(given.work / f"{stage}.csv"))
-    own, below = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    told = {"seconds": perf_counter() - started, "peak_mib": own, "largest_child_mib": below}
-    (given.work / f"{stage}.json").write_text(json.dumps(told))
+def inside(stage: str, arguments: argparse.Namespace) -> None:
+    """Run a stage in this process, and write its records."""
+    start_time = perf_counter()
+    WORK[stage](arguments.work, arguments.size, arguments.workers, Recorder(arguments.work / f"{stage}.csv"))
+    totals = {
+        "seconds": perf_counter() - start_time,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "largest_child_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
+    }
+    (arguments.work / f"{stage}.json").write_text(json.dumps(totals))
 
 
-def slope_kib(notes: NDArray[np.float64]) -> float:
-    """KiB per 1,000 photographs, least squares over what was noted after the first fifth."""
-    late = notes[notes[:, 0] > notes[-1, 0] / 5]
+def slope_kib(records: NDArray[np.float64]) -> float:
+    """Return KiB per 1,000 photographs, by least squares over the records after the first fifth."""
+    late = records[records[:, 0] > records[-1, 0] / 5]
     return float(np.polyfit(late[:, 0] / 1000, late[:, 1], 1)[0])
 
 
-def plot(file: Path, noted: dict[str, NDArray[np.float64]]) -> None:
-    """Memory against photographs, a panel a stage."""
+def plot(file: Path, stages: dict[str, NDArray[np.float64]]) -> None:
+    """Plot memory against photographs, with one panel per stage."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(noted), figsize=(4 * len(noted), 3.2), squeeze=False, layout="constrained")
-    for panel, (stage, notes) in zip(panels[0], noted.items(), strict=True):
-        panel.plot(notes[:, 0], notes[:, 1] / 1024)
+    figsize = (4 * len(stages), 3.2)
+    figure, panels = pyplot.subplots(1, len(stages), figsize=figsize, squeeze=False, layout="constrained")
+    for panel, (stage, records) in zip(panels[0], stages.items(), strict=True):
+        panel.plot(records[:, 0], records[:, 1] / 1024)
         panel.set(
-            title=f"{stage}: {slope_kib(notes):.0f} KiB per 1,000",
+            title=f"{stage}: {slope_kib(records):.0f} KiB per 1,000",
             xlabel="photographs",
-            ylim=(0, notes[:, 1].max() / 1024 * 1.2),
+            ylim=(0, records[:, 1].max() / 1024 * 1.2),
         )
     panels[0, 0].set_ylabel("resident memory, MiB")
     figure.savefig(file, dpi=110)
@@ -199,29 +187,30 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("streaming_memory.png"))
     parser.add_argument("--inside", choices=list(WORK), help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.inside:
-        inside(given.inside, given)
+    arguments = parser.parse_args()
+    if arguments.inside:
+        inside(arguments.inside, arguments)
         return
-    held_kib = given.size**2 * 3 * 1000 / 1024
+    decoded_kib = arguments.size**2 * 3 * 1000 / 1024
     print(
-        f"{given.count} photographs of {HEIGHT} x {WIDTH}, prepared at {given.size}; held decoded: {held_kib:.0f} KiB"
+        f"{arguments.count} photographs of {HEIGHT} x {WIDTH}, prepared at {arguments.size}; "
+        f"1,000 decoded photographs: {decoded_kib:.0f} KiB"
     )
-    print(f"{'':9} {'KiB per 1,000':>14} {'of held':>8} {'most MiB':>9} {'child MiB':>10} {'seconds':>8}", flush=True)
-    noted = {}
+    print(f"{'':9} {'KiB per 1,000':>14} {'ratio':>8} {'peak MiB':>9} {'child MiB':>10} {'seconds':>8}", flush=True)
+    records = {}
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        write_photographs(work / "source", given.count)
-        if set(given.stages) - {"prepare"}:
-            start("teach", work, given)
+        write_photographs(work / "source", arguments.count)
+        if set(arguments.stages) - {"prepare"}:
+            start("train", work, arguments)
         for stage in STAGES:
-            if stage in given.stages or (stage == "prepare" and "evaluate" in given.stages):
-                noted[stage], told = measure(stage, work, given)
-                slope = slope_kib(noted[stage])
-                figures = f"{slope:14.1f} {slope / held_kib:8.4f} {told['peak_mib']:9.0f}"
-                print(f"{stage:9} {figures} {told['largest_child_mib']:10.0f} {told['seconds']:8.0f}", flush=True)
-                plot(given.plot, noted)
-    print(f"Plot: {given.plot}")
+            if stage in arguments.stages or (stage == "prepare" and "evaluate" in arguments.stages):
+                records[stage], totals = measure(stage, work, arguments)
+                slope = slope_kib(records[stage])
+                figures = f"{slope:14.1f} {slope / decoded_kib:8.4f} {totals['peak_mib']:9.0f}"
+                print(f"{stage:9} {figures} {totals['largest_child_mib']:10.0f} {totals['seconds']:8.0f}", flush=True)
+                plot(arguments.plot, records)
+    print(f"Plot: {arguments.plot}")
 
 
 if __name__ == "__main__":

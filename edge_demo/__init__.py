@@ -1,1 +1,1 @@
-"""Grade photographs on a device: NumPy, OpenCV and ai-edge-litert alone, no TensorFlow, no network."""
+"""Grade photographs on a device, with only NumPy, OpenCV and ai-edge-litert: no TensorFlow, no network."""

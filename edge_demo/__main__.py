@@ -1,9 +1,9 @@
-"""`keras-dr-edge grade | watch | profile`, in a clone `python -m edge_demo`: grade on a device, or measure it."""
+"""The command line of a device: `keras-dr-edge grade | watch | profile`, or `python -m edge_demo` in a clone."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,16 @@ from keras_dr.core.image_files import SkippedFiles, find_images, printable
 from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
 
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
-MOST_SECONDS = 86_400  # a day; time.sleep ends in an OverflowError where it is asked for centuries
-MARGIN_HELP = f"scores less than this below the threshold count as uncertain, and are referred (default: {MARGIN})"
+MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
+BUNDLE_HELP = "the folder that cli.py export wrote"
+VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
+THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
+MARGIN_HELP = f"scores less than this below the threshold count as uncertain and are referred (default: {MARGIN})"
 
 
 def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
@@ -65,7 +68,7 @@ def _margin(text: str) -> float:
     except ValueError:
         margin = -1.0
     if not 0 <= margin <= 1:
-        raise argparse.ArgumentTypeError(f"expected a probability from 0 to 1, found {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
     return margin
 
 
@@ -75,7 +78,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 to {MOST_SECONDS}, found {text!r}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_SECONDS}")
     return seconds
 
 
@@ -84,43 +87,88 @@ def _names(text: str) -> list[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
     main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
     commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
+    _add_grade(commands)
+    _add_watch(commands)
+    _add_profile(commands)
+    return main_parser
 
-    grade = commands.add_parser("grade", help="grade photographs", epilog=FOOTER)
-    grade.add_argument("bundle", type=Path, help="folder made by cli.py export")
-    grade.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, or a folder of them")
-    grade.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
-    grade.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads (default: the runtime's)")
+
+def _add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+) -> argparse.ArgumentParser:
+    """Add a command with the arguments that all commands share."""
+    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=FOOTER)
+    command.add_argument("bundle", type=Path, help=BUNDLE_HELP)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_overwrite(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
+
+
+def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    grade = _add_command(commands, "grade", "grade photographs", _grade)
+    grade.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs"
+    )
+    grade.add_argument("--variant", help=VARIANT_HELP)
+    grade.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
     grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
-    grade.add_argument("--heatmap", type=Path, metavar="OUT", help="a .png file for one photograph, else a folder")
+    grade.add_argument(
+        "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
+    )
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    grade.add_argument("--csv", type=Path, metavar="FILE", help="write them as a table: .csv, .xlsx or .parquet")
-    grade.add_argument("--excel", action="store_true", help="CSV that a spreadsheet opens: UTF-8 mark, four decimals")
-    grade.add_argument("--separator", choices=(*SEPARATORS, "locale"), help="of the CSV (default: comma)")
-    grade.set_defaults(run=_grade)
+    grade.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write the results as a table: a .csv, .xlsx or .parquet file"
+    )
+    grade.add_argument(
+        "--excel", action="store_true", help="write the CSV file for spreadsheets: with a UTF-8 mark and four decimals"
+    )
+    grade.add_argument(
+        "--separator", choices=(*SEPARATORS, "locale"), help="the separator of the CSV file (default: comma)"
+    )
+    _add_overwrite(grade)
 
-    watcher = commands.add_parser("watch", help="grade what a camera drops into a folder", epilog=FOOTER)
-    watcher.add_argument("bundle", type=Path, help="folder made by cli.py export")
-    watcher.add_argument("folder", type=Path, help="folder that the camera writes to")
-    watcher.add_argument("--journal", type=Path, metavar="FILE", help=f"default: {JOURNAL} in that folder")
-    watcher.add_argument("--variant", help="model of the bundle (default: int8, unless it failed parity)")
-    watcher.add_argument("--threads", type=_thread_count, metavar="N", help="processor threads")
+
+def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    watcher = _add_command(commands, "watch", "grade the photographs that a camera writes into a folder", _watch)
+    watcher.add_argument("folder", type=Path, help="the folder that the camera writes to")
+    watcher.add_argument(
+        "--journal", type=Path, metavar="FILE", help=f"the file to append the results to (default: FOLDER/{JOURNAL})"
+    )
+    watcher.add_argument("--variant", help=VARIANT_HELP)
+    watcher.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
     watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
     watcher.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="S", help="seconds between looks (default: 1)"
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between two searches for new photographs (default: 1)",
     )
-    watcher.add_argument("--once", action="store_true", help="grade what is there and end")
-    watcher.set_defaults(run=_watch)
+    watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
 
-    profile = commands.add_parser("profile", help="measure latency, memory and size here", epilog=FOOTER)
-    profile.add_argument("bundle", type=Path, help="folder made by cli.py export")
-    profile.add_argument("--image", type=Path, metavar="FILE", help="photograph (default: a synthetic disc)")
-    profile.add_argument("--variants", type=_names, metavar="A,B", help="models of the bundle (default: all)")
-    profile.add_argument("--threads", type=_threads, default=[1, 2], metavar="1,2", help="numbers of threads")
-    profile.add_argument("--repeats", type=_positive, default=50, metavar="N", help="rounds a row (default: 50)")
+
+def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "measure latency, memory and size on this device"
+    profile = _add_command(commands, "profile", summary, _profile)
+    profile.add_argument("--image", type=Path, metavar="FILE", help="the photograph to grade (default: a drawn one)")
+    profile.add_argument("--variants", type=_names, metavar="A,B", help="the models to measure (default: all)")
+    profile.add_argument(
+        "--threads", type=_threads, default=[1, 2], metavar="N,N", help="numbers of processor threads (default: 1,2)"
+    )
+    profile.add_argument(
+        "--repeats", type=_positive, default=50, metavar="N", help="rounds per measurement (default: 50)"
+    )
     profile.add_argument(
         "--runs",
         type=_positive,
@@ -129,60 +177,64 @@ def parser() -> argparse.ArgumentParser:
         help="repeat the whole measurement N times to show the variation",
     )
     profile.add_argument(
-        "--budget-ms", type=float, metavar="MS", help="report what meets this 90th percentile; exit 1 if nothing does"
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="report which models meet this 90th percentile of the latency; exit with 1 if none does",
     )
     profile.add_argument(
-        "--budget-mib", type=float, metavar="MIB", help="report what meets this peak memory; exit 1 if nothing does"
+        "--budget-mib",
+        type=float,
+        metavar="MIB",
+        help="report which models meet this peak memory; exit with 1 if none does",
     )
     profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
-    profile.set_defaults(run=_profile)
-    for command in (grade, profile):
-        command.add_argument("--overwrite", action="store_true", help="replace files that this did not write itself")
-    for command in (grade, watcher, profile):
-        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    return main_parser
+    _add_overwrite(profile)
 
 
 def _check_results(
     files: Iterable[tuple[Path, tuple[str, ...], Known]], inputs: Sequence[Path], overwrite: bool
 ) -> None:
-    """Find out before the work that a result has nowhere to go, or would replace what is none.
+    """Check before the work that every result can be written and replaces only an earlier result.
 
     Args:
-        files: each with the suffixes that it may have, and what knows an earlier one of its kind.
-        inputs: the bundle and the photographs, with the lists that name them.
-        overwrite: replace other files.
+        files: each file, the suffixes that it may have, and the function that recognises an earlier result.
+        inputs: the bundle, the photographs and the lists that name them.
+        overwrite: whether other files may be replaced.
 
     Raises:
-        KerasDrError: see `check_output`; or two results of one name.
+        KerasDrError: see `check_output`; or two results have the same name.
     """
     taken: set[Path] = set()
     for file, formats, known in files:
         if file.resolve() in taken:
-            raise KerasDrError(f"Two results would be written to {printable(file)}.", "Choose another name for one.")
+            raise KerasDrError(
+                f"Two results would be written to {printable(file)}.", "Choose another name for one of them."
+            )
         taken.add(file.resolve())
         check_output(file, formats, inputs=inputs, known=known, overwrite=overwrite)
 
 
 def _check_heatmaps(folder: Path | None, heatmaps: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
-    """As `_check_results` of the heat maps, whose folder is made when it is needed."""
+    """Check the heat maps as `_check_results` does; their folder need not exist yet."""
     for file in heatmaps:
         check_apart(file, inputs)
-    there = [file for file in heatmaps if file.parent.is_dir()]
-    _check_results([(file, (".png",), is_png(HEATMAP)) for file in there], inputs, overwrite)
+    in_existing_folders = [file for file in heatmaps if file.parent.is_dir()]
+    _check_results([(file, (".png",), is_png(HEATMAP)) for file in in_existing_folders], inputs, overwrite)
     if folder and folder.exists() and not folder.is_dir() and folder not in heatmaps:
-        message = f"The heat maps cannot be written to {printable(folder)}: there is a file of that name."
+        message = f"The heat maps cannot be written to {printable(folder)}: a file has that name."
         raise KerasDrError(message, "Choose the name of a folder.")
 
 
 @contextmanager
 def _writing(target: Path) -> Iterator[None]:
+    """Turn an OSError into a KerasDrError that names the target."""
     try:
         yield
     except OSError as error:
         message = f"{printable(target)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
+        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
 
 
 def _load(arguments: argparse.Namespace) -> Grader:
@@ -197,8 +249,9 @@ def _grade(arguments: argparse.Namespace) -> int:
     heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else []
     style = CsvStyle.choose(arguments.excel, arguments.separator)
     inputs = (arguments.bundle, *arguments.images, *images)
-    own, tables = is_own_result(), [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
-    _check_results([(file, formats, own) for file, formats in tables if file], inputs, arguments.overwrite)
+    own_result = is_own_result()
+    tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
+    _check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
     _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
@@ -230,16 +283,16 @@ def _grade(arguments: argparse.Namespace) -> int:
 
 
 def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]) -> None:
-    """A table may not have the name of the folder of the heat maps."""
+    """Refuse a table with the name of the heat maps' folder."""
     folders = {file.parent.resolve() for file in heatmaps if file != arguments.heatmap}
     for table in filter(None, (arguments.csv, arguments.json)):
         if table.resolve() in folders:
-            message = f"The table {printable(table)} has the name of the folder of the heat maps."
+            message = f"The table {printable(table)} has the same name as the folder of the heat maps."
             raise KerasDrError(message, "Choose another name for one of them.")
 
 
 def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], debug: bool) -> list[Outcome]:
-    """Grade, print and draw each photograph; one that fails does not end the others' grading."""
+    """Grade each photograph, print its result and draw its heat map; an error stops only its own photograph."""
     outcomes: list[Outcome] = []
     for number, image in enumerate(images):
         try:
@@ -283,36 +336,41 @@ def _profile(arguments: argparse.Namespace) -> int:
     if arguments.json:
         _check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
     image = read_bytes(arguments.image) if arguments.image else None
-    bundle, variants, threads, repeats = (
-        getattr(arguments, name) for name in ("bundle", "variants", "threads", "repeats")
-    )
+    bundle = arguments.bundle
+    variants = arguments.variants
+    threads = arguments.threads
+    repeats = arguments.repeats
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         if sys.stderr.isatty():
             print(f"measuring {text}", file=sys.stderr)
 
-    measurements = profiler.profile(bundle, variants, threads, image, repeats, say, arguments.runs)
+    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs)
     print(profiler.table(measurements))
-    found = operators.profile_operators(bundle, variants, threads, repeats, say) if arguments.operators else []
-    if found:
-        print(operators.table(found))
+    profiles: list[operators.OperatorProfile] = []
+    if arguments.operators:
+        profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
+        print(operators.table(profiles))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         text, fits = profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib)
         print(text)
     if arguments.json:
-        profiler.write_json(arguments.json, measurements, operators=found)
+        profiler.write_json(arguments.json, measurements, operators=profiles)
         print(f"Wrote {arguments.json}")
     print(FOOTER)
     return 0 if fits else 1
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 done, 1 failed with one message, 2 wrong usage (raised by argparse as SystemExit)."""
+    """Run the command line and return its exit status.
+
+    The status is 0 for success and 1 for a failure, with a message. Argparse raises SystemExit with 2 for wrong usage.
+    """
     arguments = parser().parse_args(words)
     try:
         return arguments.run(arguments)
-    except BrokenPipeError:  # `| head` has seen enough; nothing is left for Python to flush into the closed pipe
+    except BrokenPipeError:  # `| head` closed the pipe: Python must not flush the rest into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
@@ -323,9 +381,9 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         text = str(error)
         if isinstance(error, OSError):
-            text += ". Check the name, the permissions and the room that is left."
+            text += ". Check the name, the permissions and the free space."
         elif not isinstance(error, KerasDrError):
-            text = f"{type(error).__name__}: {error}. Pass --debug to see where."
+            text = f"{type(error).__name__}: {error}. Pass --debug to see the traceback."
         print(f"error: {text}", file=sys.stderr)
         return 1
 

@@ -1,4 +1,4 @@
-"""The bundle that a device holds: its manifest, and its models once their content is verified."""
+"""The bundle on a device: reads and checks its manifest, and verifies its models."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ PREFERRED = (
     "dynamic",
     "int16x8",
 )  # default variant: the first of these that a bundle holds
-EXPORT_AGAIN = "Copy the bundle again, or make it anew with cli.py export."
+EXPORT_AGAIN = "Copy the bundle again, or export it again with cli.py export."
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ModelFile:
     Attributes:
         file: name inside the bundle folder.
         sha256: hexadecimal digest of the file.
-        size_bytes: its size.
+        size_bytes: size of the file.
     """
 
     file: str
@@ -37,21 +37,22 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """What `cli.py export` made: models for a device, and everything needed to read their outputs.
+    """The result of `cli.py export`: models for a device, and everything needed to read their outputs.
 
     Attributes:
-        folder: where it lies.
+        folder: the bundle's folder.
         task: name of the label space.
         classes: C class names in the order of the model's outputs.
-        referable: indices of the classes that are sent to an ophthalmologist; none where the task has no such class.
+        referable: indices of the classes that are sent to an ophthalmologist; empty if the task has no such class.
         preprocessing: how a photograph becomes the model's input.
         threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
-        heatmaps: what the heat maps mean, in words.
+        heatmaps: description of the heat maps' values.
         models: variant name -> file.
-        failed: variants kept although they stray from the float model on validation photographs.
+        failed: variants that the bundle keeps although they differ too much from the float model on validation
+            photographs.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
-        quality_limits: measure of `quality` -> lowest and highest value that does not stand out among the training
-            photographs; empty where the bundle has none, and nothing is judged.
+        quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
+            if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
     """
 
@@ -76,14 +77,14 @@ class Bundle:
             source: the folder that `export` wrote; a Bundle is returned as it is.
 
         Raises:
-            KerasDrError: no bundle there, or a key of bundle.json that is missing or of the wrong kind.
+            KerasDrError: there is no bundle, or a key of bundle.json is missing or of the wrong type.
         """
         if isinstance(source, Bundle):
             return source
         folder = Path(source)
         manifest = read_manifest(folder, "bundle")
         where = str(folder / "bundle.json")
-        spec = {"fundus": "auto"} | _value(manifest, "preprocessing", dict, where)  # older bundles know no fundus
+        spec = {"fundus": "auto"} | _value(manifest, "preprocessing", dict, where)  # older bundles have no fundus
         for key, kind in (("size", int), ("enhance", str), ("fundus", str)):
             _value(spec, key, kind, where)
         models = _value(manifest, "models", dict, where)
@@ -105,9 +106,9 @@ class Bundle:
         return bundle
 
     def __str__(self) -> str:
-        """Its models and classes."""
+        """Return a line with the models, the classes and the threshold."""
         sizes = ", ".join(f"{name} {model.size_bytes / 2**20:.2f} MiB" for name, model in self.models.items())
-        failed = f"; strayed from the float model: {', '.join(self.failed)}" if self.failed else ""
+        failed = f"; differ too much from the float model: {', '.join(self.failed)}" if self.failed else ""
         return f"{self.folder}: {sizes}{failed}; classes {', '.join(self.classes)}; threshold {self.threshold:.3f}"
 
     def _check(self, where: str) -> None:
@@ -129,19 +130,19 @@ class Bundle:
 
     @property
     def positive(self) -> str:
-        """Which classes send a patient on: "positive: moderate, severe, proliferative"."""
+        """The classes that are referred, in words: "positive: moderate, severe, proliferative"."""
         return positive_words(self.classes, self.referable)
 
     def default_variant(self) -> str:
-        """The first of `PREFERRED` that the bundle holds and that did not fail, else its first."""
-        sound = [name for name in PREFERRED if name in self.models and name not in self.failed]
-        return sound[0] if sound else next(iter(self.models))
+        """Return the first of `PREFERRED` that the bundle holds and that did not fail; else the bundle's first."""
+        passed = [name for name in PREFERRED if name in self.models and name not in self.failed]
+        return passed[0] if passed else next(iter(self.models))
 
     def model_path(self, variant: str) -> Path:
-        """Path of a variant's model, once its SHA-256 has been found to be the manifest's.
+        """Return the path of a variant's model after its SHA-256 is compared with the manifest's.
 
         Raises:
-            KerasDrError: no such variant, its file is missing, or its content is not what was exported.
+            KerasDrError: there is no such variant, its file is missing, or the file has changed since the export.
         """
         if variant not in self.models:
             message = f"The bundle has no variant {variant!r}; it has {', '.join(self.models)}."
@@ -150,10 +151,10 @@ class Bundle:
 
 
 def verified(folder: Path, model: ModelFile) -> Path:
-    """Path of a file that the manifest lists, once its SHA-256 has been found to be the manifest's.
+    """Return the path of a file in the manifest after its SHA-256 is compared with the manifest's.
 
     Raises:
-        KerasDrError: it is missing, or its content is not what was exported.
+        KerasDrError: the file is missing, or it has changed since the export.
     """
     path = folder / model.file
     if not path.is_file():
@@ -167,32 +168,32 @@ def verified(folder: Path, model: ModelFile) -> Path:
 
 
 def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
-    """Names under parity.failures, if the manifest has them."""
+    """Return the names under parity.failures; none if the manifest has no such key."""
     parity = manifest.get("parity")
     failures = parity.get("failures") if isinstance(parity, dict) else None
     return tuple(failures) if isinstance(failures, dict) else ()
 
 
 def _limits(manifest: dict[str, Any], key: str, names: tuple[str, ...], where: str) -> dict[str, tuple[float, float]]:
-    """The lowest and the highest value of each of `names`; nothing where the manifest has no such key."""
+    """Return the lowest and highest value of each of `names`; empty if the manifest has no such key."""
     if key not in manifest:
         return {}
     limits = _value(manifest, key, dict, where)
     pairs = {name: _list(limits, name, (int, float), where) for name in limits}
     if set(pairs) != set(names) or any(len(pair) != 2 for pair in pairs.values()):
-        message = f"The key {key!r} in {where} must hold two limits each of {', '.join(names)}"
+        message = f"The key {key!r} in {where} must hold two limits for each of {', '.join(names)}"
         raise KerasDrError(f"{message}, but is {repr(limits)[:80]}.", EXPORT_AGAIN)
     return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
 
 
 def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
-    """Return content[key], checked to be of `kind`; a bool is no number here."""
+    """Return content[key] after a check of its type; a bool does not count as a number."""
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if key not in content:
         raise KerasDrError(f"There is no key {key!r} in {where}.", EXPORT_AGAIN)
     value = content[key]
     if not isinstance(value, kinds) or isinstance(value, bool):
-        names = " or ".join(one.__name__ for one in kinds)
+        names = " or ".join(accepted.__name__ for accepted in kinds)
         message = f"The value of {key!r} in {where} is {repr(value)[:80]}, which is not of type {names}."
         raise KerasDrError(message, EXPORT_AGAIN)
     if kind in (list, dict) and not value:
@@ -203,22 +204,23 @@ def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], whe
 def _list(
     content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str, or_empty: bool = False
 ) -> list[Any]:
-    """Return content[key], checked to be a list that holds only `kind`, and is not empty unless it may be."""
+    """Return content[key] after a check that it is a list of `kind`; it may be empty only if `or_empty`."""
     if or_empty and content.get(key) == []:
         return []
+    kinds = kind if isinstance(kind, tuple) else (kind,)
     values = _value(content, key, list, where)
-    if any(not isinstance(value, kind) or isinstance(value, bool) for value in values):
-        names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+    if any(not isinstance(value, kinds) or isinstance(value, bool) for value in values):
+        names = " or ".join(accepted.__name__ for accepted in kinds)
         message = f"The list {key!r} in {where} may hold only {names}, but is {repr(values)[:80]}."
         raise KerasDrError(message, EXPORT_AGAIN)
     return values
 
 
 def model_file(models: dict[str, Any], name: str, where: str) -> ModelFile:
-    """Return the entry `name`, checked.
+    """Return the manifest's entry for a model after a check of its keys.
 
     Raises:
-        KerasDrError: a key that is missing or of the wrong kind, or a file outside the bundle.
+        KerasDrError: a key is missing or of the wrong type, or the file lies outside the bundle.
     """
     entry = _value(models, name, dict, where)
     file = _value(entry, "file", str, where)

@@ -1,7 +1,7 @@
-"""Work in a fresh process that answers with one JSON value: it inherits nothing, and its death ends no other process.
+"""Runs work in a fresh process, which inherits nothing from this one and cannot crash it, and returns a JSON value.
 
-REQUEST is JSON; further bytes may come on the standard input. The answer is the one line of the standard output that
-starts with `_MARK`, whatever else a runtime prints.
+REQUEST is JSON; further bytes are read from the standard input. The answer is the line of the standard output that
+starts with `_MARK`; other lines, which a runtime may print, are ignored.
 """
 
 import json
@@ -21,44 +21,45 @@ def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: f
     """Return the answer of `python -m MODULE REQUEST`.
 
     Args:
-        module: a module that ends in `answer(...)`.
+        module: a module that calls `answer(...)` when it is run.
         request: JSON value.
-        what: a noun phrase for the work, for the message of an error.
-        remedy: what to do if the process dies or does not end.
+        what: a noun phrase that describes the work in an error message.
+        remedy: what to do if the process crashes or does not end.
         seconds: how long the process may take.
         given: bytes for its standard input.
 
     Raises:
-        KerasDrError: the work raised it, or the process died or did not end.
+        KerasDrError: the work raised it, or the process crashed or did not end.
     """
     root = str(Path(__file__).resolve().parents[1])
-    search = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    search_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     try:
         done = subprocess.run(
             [sys.executable, "-m", module, json.dumps(request)],
             input=given,
             capture_output=True,
-            env={**os.environ, "PYTHONPATH": search},
+            env={**os.environ, "PYTHONPATH": search_path},
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
         raise KerasDrError(f"The process for {what} did not end within {error.timeout:.0f} s.", remedy) from error
     answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not answers:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise KerasDrError(f"The process for {what} ended with {done.returncode}: {last[0].rstrip('.')}.", remedy)
-    found = json.loads(answers[-1][len(_MARK) :])
-    if "error" in found:
-        message, remedy = found["error"]
+        error_lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        reason = error_lines[-1].rstrip(".")
+        raise KerasDrError(f"The process for {what} ended with {done.returncode}: {reason}.", remedy)
+    reply = json.loads(answers[-1][len(_MARK) :])
+    if "error" in reply:
+        message, remedy = reply["error"]
         raise KerasDrError(message, remedy)
-    return found["result"]
+    return reply["result"]
 
 
 def answer(work: Callable[[dict[str, Any], bytes], Any]) -> None:
-    """In the fresh process: do the work on the request and the bytes given, and print the answer."""
-    found: dict[str, Any]
+    """In the fresh process: do the work on the request and the bytes of the standard input, and print the answer."""
+    reply: dict[str, Any]
     try:
-        found = {"result": work(json.loads(sys.argv[1]), sys.stdin.buffer.read())}
+        reply = {"result": work(json.loads(sys.argv[1]), sys.stdin.buffer.read())}
     except KerasDrError as error:
-        found = {"error": [error.message, error.remedy]}
-    print("\n" + _MARK + json.dumps(found), flush=True)
+        reply = {"error": [error.message, error.remedy]}
+    print("\n" + _MARK + json.dumps(reply), flush=True)

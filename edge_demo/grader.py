@@ -1,11 +1,11 @@
-"""Bundle + photograph -> Grading.
+"""Grades a photograph with a model of a bundle.
 
     grader = Grader("bundle")
     grading = grader.grade("left.jpg")
     print(grading.grade, grading.action)
     grading.save_overlay("left.png")
 
-`Grader.grade` is decode -> prepare -> invoke -> conclude; the profiler times these same methods.
+`Grader.grade` calls decode, prepare, invoke and conclude; the profiler times the same methods.
 """
 
 from dataclasses import dataclass, field, replace
@@ -27,11 +27,11 @@ from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 
-MARGIN = 0.05  # so close below the threshold a photograph is uncertain, and referred
+MARGIN = 0.05  # a photograph whose score is less than this below the threshold is uncertain, and is referred
 
 
 class Prepared(NamedTuple):
-    """A photograph made ready for the model; the fields are those of `Grading`, the image uint8 RGB (S, S, 3)."""
+    """A prepared photograph; the fields are those of `Grading`, the image is the model's input uint8 RGB (S, S, 3)."""
 
     image: Image
     fundus: Fundus | None
@@ -41,7 +41,7 @@ class Prepared(NamedTuple):
 
 
 def image_id(path: str) -> str:
-    """A photograph's name without folders and without the suffix of an image file."""
+    """Return a photograph's name without its folders and without the suffix of an image file."""
     name = Path(path)
     return name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
 
@@ -56,16 +56,16 @@ class Grading:
         probabilities: class name -> probability 0..1, calibrated, in the order of the bundle's classes.
         p_referable: their sum over the referable classes.
         referred: whether `p_referable` reaches the bundle's threshold.
-        fundus_found: False where a fundus circle was sought in vain and the whole photograph was graded.
-        faults: what is wrong with the photograph, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi";
-            none if it is good enough to be graded.
-        action: "refer"; "refer: uncertain" where `p_referable` falls short of the threshold by less than the margin;
-            "retake" where the photograph has faults and would not be referred; "none".
+        fundus_found: False if no fundus circle was found and the whole photograph was graded.
+        faults: the photograph's faults, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi"; empty if
+            it is good enough to be graded.
+        action: "refer"; "refer: uncertain" if `p_referable` is below the threshold by less than the margin; "retake"
+            if the photograph has faults and would not be referred; "none".
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
-        prepared: uint8 RGB (S, S, 3), what the model saw.
-        stretched: whether the photograph had been squashed, and was stretched back.
-        unfamiliar: how its colours lie outside those of the training photographs, such as "redder"; grades of such
-            photographs may shift.
+        prepared: uint8 RGB (S, S, 3), the model's input.
+        stretched: whether the photograph was squashed and has been stretched back.
+        unfamiliar: differences of its colours from those of the training photographs, such as "redder", which may shift
+            the grade; empty if there are none.
     """
 
     path: str
@@ -87,13 +87,13 @@ class Grading:
         return image_id(self.path)
 
     def to_dict(self) -> dict[str, Any]:
-        """A dictionary for JSON, without the arrays."""
+        """Return a dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
         names += ["faults", "action", "stretched", "unfamiliar"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
-        """The heat map over the prepared photograph, uint8 RGB (S, S, 3)."""
+        """Return the heat map drawn over the prepared photograph, uint8 RGB (S, S, 3)."""
         return overlay.blend(self.prepared, self.heatmap)
 
     def save_overlay(self, path: Path | str) -> None:
@@ -103,7 +103,7 @@ class Grading:
             path: the file to write; its name ends in .png.
 
         Raises:
-            KerasDrError: the name does not end in .png, or nothing can be written there.
+            KerasDrError: the name does not end in .png, or the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() != ".png":
@@ -113,11 +113,11 @@ class Grading:
             write_bytes(path, mark_png(encode_png(self.overlay()), "heat map"))
         except OSError as error:
             message = f"The heat map {path} cannot be written: {error.strerror or error}."
-            raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
+            raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
 
 
 class Grader:
-    """One loaded model of a bundle. Not for several threads at once."""
+    """A loaded model of a bundle. Only one thread may use it at a time."""
 
     def __init__(
         self,
@@ -129,13 +129,13 @@ class Grader:
         """Verify and load a model.
 
         Args:
-            bundle: what to grade with: a Bundle, or the folder that `export` wrote.
-            variant: which of its models; None takes `bundle.default_variant()`.
-            threads: processor threads of the model, 1 or more; None leaves the number to the runtime.
-            margin: a photograph whose p_referable lies less than this below the threshold is uncertain, 0..1.
+            bundle: a Bundle, or the folder that `export` wrote.
+            variant: name of the model; by default `bundle.default_variant()`.
+            threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
+            margin: a photograph whose p_referable is less than this below the threshold is uncertain, 0..1.
 
         Raises:
-            KerasDrError: unknown variant, or a model file that is missing, altered or not as the bundle describes.
+            KerasDrError: the variant is unknown, or its file is missing, changed or not as the bundle describes.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
@@ -164,26 +164,25 @@ class Grader:
             if name not in details:
                 message = f"The signature of the model {path} has no {name!r}, only {', '.join(details)}."
                 raise KerasDrError(message, EXPORT_AGAIN)
-            found = tuple(int(length) for length in details[name]["shape"])
-            same = len(found) == len(shape) and all(w in (None, f) for w, f in zip(shape, found, strict=True))
-            if not same or details[name]["dtype"] != dtype:
+            actual_shape = tuple(int(length) for length in details[name]["shape"])
+            if not _shape_fits(actual_shape, shape) or details[name]["dtype"] != dtype:
                 expected = f"{np.dtype(dtype)} {shape}".replace("None", "any")
-                actual = f"{np.dtype(details[name]['dtype'])} {found}"
+                actual = f"{np.dtype(details[name]['dtype'])} {actual_shape}"
                 message = (
                     f"The tensor {name!r} in the signature of the model {path} is {actual}, but must be {expected}."
                 )
                 raise KerasDrError(message, EXPORT_AGAIN)
 
     def decode(self, photograph: bytes) -> Photograph:
-        """Image file -> pixels at the scale that the model's input needs, and the fundus circle in them.
+        """Return an image file's pixels at the scale that the model's input needs, and the fundus circle in them.
 
         Raises:
-            KerasDrError: the bytes are no photograph, or end within it.
+            KerasDrError: the bytes are not a photograph, or the file is cut short.
         """
         return read_photograph(photograph, self.bundle.preprocessing)
 
     def prepare(self, photograph: Photograph) -> Prepared:
-        """What `decode` gave -> the model's input uint8 RGB (S, S, 3), the fundus circle that was found, the faults."""
+        """Return the model's input uint8 RGB (S, S, 3), the fundus circle and the faults of a decoded photograph."""
         spec, limits = self.bundle.preprocessing, self.bundle.quality_limits
         image, fundus = prepare_photograph(photograph, spec)
         stretched = photograph.stretched is not None
@@ -193,16 +192,18 @@ class Grader:
             return Prepared(image, fundus, ("no fundus",))
         if fundus is None or not limits:
             return Prepared(image, fundus, (), stretched)
-        plain = image if spec.enhance == "none" else prepare_photograph(photograph, replace(spec, enhance="none"))[0]
+        plain = image  # the measures are those of the photograph without enhancement
+        if spec.enhance != "none":
+            plain = prepare_photograph(photograph, replace(spec, enhance="none"))[0]
         inside = circle_mask(spec.size)
-        judged = quality.judge(quality.measure(plain, inside), limits)["reasons"]
+        reasons = quality.judge(quality.measure(plain, inside), limits)["reasons"]
         unfamiliar: tuple[str, ...] = ()
         if self.bundle.colour_limits:
             unfamiliar = quality.unfamiliar(quality.measure_colours(plain, inside), self.bundle.colour_limits)
-        return Prepared(image, fundus, tuple(filter(None, judged.split(";"))), stretched, unfamiliar)
+        return Prepared(image, fundus, tuple(filter(None, reasons.split(";"))), stretched, unfamiliar)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1 and heat maps (h, w, C), unnormalised evidence."""
+        """Run the model: uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1, raw heat maps (h, w, C)."""
         outputs = self._model(image=image[None])
         return outputs["probabilities"][0], outputs["heatmaps"][0]
 
@@ -212,7 +213,12 @@ class Grader:
         prepared: Prepared,
         outputs: tuple[NDArray[np.float32], NDArray[np.float32]],
     ) -> Grading:
-        """The result from what `prepare` and `invoke` returned: uint8 RGB (S, S, 3); float32 (C,) and (h, w, C).
+        """Return the result for one photograph.
+
+        Args:
+            name: the photograph's name.
+            prepared: from `prepare`.
+            outputs: from `invoke`, float32 (C,) and (h, w, C).
 
         Raises:
             KerasDrError: a probability is not a finite number.
@@ -251,11 +257,11 @@ class Grader:
         """Grade one photograph.
 
         Args:
-            photograph: its file, or the bytes of it.
-            name: what the result calls it; by default the name of the file, or "photograph" for bytes.
+            photograph: the path of its file, or the file's content.
+            name: the photograph's name in the result; by default the path, or "photograph" for bytes.
 
         Raises:
-            KerasDrError: the file cannot be read, or is no photograph.
+            KerasDrError: the file cannot be read, or is not a photograph.
 
         Example:
             >>> grading = dr.Grader("bundles/idrid").grade("eye.jpg")
@@ -272,17 +278,24 @@ class Grader:
         return self.conclude(name, prepared, self.invoke(prepared[0]))
 
 
+def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether a tensor has the wanted shape; None stands for any length."""
+    if len(actual) != len(wanted):
+        return False
+    return all(length in (None, actual_length) for length, actual_length in zip(wanted, actual, strict=True))
+
+
 def read_bytes(photograph: Path) -> bytes:
-    """The content of a photograph's file.
+    """Return the content of a photograph's file.
 
     Raises:
-        KerasDrError: it cannot be read.
+        KerasDrError: the file cannot be read.
     """
     try:
         return photograph.read_bytes()
     except IsADirectoryError as error:
         message = f"{printable(photograph)} is a folder, not a photograph."
-        raise KerasDrError(message, "Name the photographs in it.") from error
+        raise KerasDrError(message, "Name a photograph in it.") from error
     except OSError as error:
         raise KerasDrError(
             f"The photograph {printable(photograph)} cannot be read: {error.strerror or error}.",

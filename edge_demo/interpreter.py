@@ -1,4 +1,4 @@
-"""The one place that loads a TFLite file."""
+"""Loads TFLite files; no other module does."""
 
 import warnings
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from keras_dr.core.silence import discarded_stderr
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a model says of n photographs.
+    """A model's outputs for n photographs.
 
     Attributes:
         probabilities: float (n, C), 0..1, rows summing to 1.
@@ -25,12 +25,12 @@ class Outputs:
 
 
 def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_tensors: bool = False) -> Any:
-    """LiteRT's interpreter of a model.
+    """Return LiteRT's interpreter of a model.
 
     Args:
         model: the file, or its content.
-        threads: processor threads, 1 or more; None leaves the number to the runtime.
-        keep_all_tensors: whether what passes between operators can be read after an invoke.
+        threads: number of processor threads, 1 or more; by default LiteRT chooses.
+        keep_all_tensors: whether the tensors between operators can be read after an invoke.
 
     Raises:
         ValueError, RuntimeError: LiteRT cannot read the model.
@@ -38,7 +38,7 @@ def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_t
     from ai_edge_litert.interpreter import Interpreter
 
     source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-    with discarded_stderr(), warnings.catch_warnings():  # XNNPACK writes that it was created
+    with discarded_stderr(), warnings.catch_warnings():  # XNNPACK prints a line when it is created
         warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors.*debugging")
         interpreter = Interpreter(**source, num_threads=threads, experimental_preserve_all_tensors=keep_all_tensors)
         interpreter.allocate_tensors()
@@ -46,15 +46,15 @@ def load_interpreter(model: Path | bytes, threads: int | None = None, keep_all_t
 
 
 def load_runner(model: Path | bytes, threads: int | None = None) -> Any:
-    """The model's one signature, to be called with `image`; arguments and errors as for `load_interpreter`."""
+    """Return a function that runs the model's only signature; arguments and errors as for `load_interpreter`."""
     return load_interpreter(model, threads).get_signature_runner()
 
 
 def outputs_of_file(content: bytes, images: NDArray[np.uint8]) -> Outputs:
-    """What a TFLite file of a bundle says of photographs.
+    """Return the outputs of a bundle's TFLite file for photographs.
 
     Args:
-        content: the file.
+        content: the file's content.
         images: uint8 RGB (n, S, S, 3).
     """
     runner = load_runner(content)

@@ -1,9 +1,9 @@
-"""LiteRT's own profiler, by way of its C interface: the Python package of 2.3 carries it, but gives it no name.
+"""LiteRT's own profiler, called through its C interface: the Python package of 2.3 contains it, but does not wrap it.
 
-libLiteRt's compiled model keeps a `tflite::profiling` buffer where the option `enable_profiling` is set: each operator,
-those inside XNNPACK as well, is timed by the runtime itself around its kernel. Signatures are those of litert/c in
-LiteRT 2.3 (github.com/google-ai-edge/LiteRT); another version may end the process, so call this in one of its own.
-Nothing is released: the process ends soon.
+libLiteRt's compiled model keeps a `tflite::profiling` buffer if the option `enable_profiling` is set: the runtime
+itself times each operator around its kernel, also those inside XNNPACK. The signatures are those of litert/c in LiteRT
+2.3 (github.com/google-ai-edge/LiteRT). Another version may crash the process, so use this in a process of its own. No
+memory is released, because that process ends soon.
 """
 
 import ctypes
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 
-REMEDY = "Install ai-edge-litert 2.3, whose profiler is read here."
-_CPU, _WRITE = 1, 1  # kLiteRtHwAcceleratorCpu, kLiteRtTensorBufferLockModeWrite
-_TENSOR_TYPE_BYTES = 1024  # more than LiteRtRankedTensorType has; only handed on
-# tflite::Profiler::EventType: an operator that the interpreter runs, and one that a delegate runs and times itself
+REMEDY = "Install ai-edge-litert 2.3, whose profiler this module reads."
+_CPU = 1  # kLiteRtHwAcceleratorCpu
+_WRITE = 1  # kLiteRtTensorBufferLockModeWrite
+_TENSOR_TYPE_BYTES = 1024  # larger than LiteRtRankedTensorType, which is passed on without being read
+# tflite::Profiler::EventType: an operator that the interpreter runs, or one that a delegate runs and times itself
 _RUNS_IN = {2: "LiteRT", 8: "XNNPACK"}
 
 
@@ -37,18 +38,18 @@ class _Event(ctypes.Structure):
 
 
 class ProfiledModel:
-    """A TFLite file of one input that the runtime times operator by operator."""
+    """A TFLite file with one input, of which the runtime times every operator."""
 
     def __init__(self, content: bytes, threads: int, image: NDArray[np.uint8]) -> None:
-        """Load and compile.
+        """Load and compile the model.
 
         Args:
-            content: the file.
-            threads: processor threads, 1 or more.
+            content: the file's content.
+            threads: number of processor threads, 1 or more.
             image: uint8 RGB (S, S, 3), the input of every invoke.
 
         Raises:
-            KerasDrError: the library is missing, lacks a function, or refuses.
+            KerasDrError: the library is missing, lacks a function, or reports an error.
         """
         import ai_edge_litert
 
@@ -82,12 +83,13 @@ class ProfiledModel:
             raise KerasDrError(f"LiteRT's function LiteRt{name} failed with status {status}.", REMEDY)
 
     def _keep(self, thing: "ctypes.Array[ctypes.c_char]") -> "ctypes.Array[ctypes.c_char]":
-        """Against the garbage collector: the library keeps the address."""
+        """Keep a reference, so that the memory is not freed: the library keeps its address."""
         self._kept.append(thing)
         return thing
 
     def _options(self, threads: int) -> c_void_p:
-        options, no_destructor = c_void_p(), ctypes.CFUNCTYPE(None, c_void_p)(lambda payload: None)
+        options = c_void_p()
+        no_destructor = ctypes.CFUNCTYPE(None, c_void_p)(lambda payload: None)
         self._kept.append(no_destructor)
         self._call("CreateOptions", byref(options))
         self._call("SetOptionsHardwareAccelerators", options, c_int(_CPU))
@@ -95,7 +97,8 @@ class ProfiledModel:
             ("runtime_options_string", "enable_profiling = true\n"),
             ("xnnpack", f"num_threads = {threads}\n"),
         ):
-            opaque, payload = c_void_p(), self._keep(ctypes.create_string_buffer(text.encode()))
+            opaque = c_void_p()
+            payload = self._keep(ctypes.create_string_buffer(text.encode()))
             self._call("CreateOpaqueOptions", c_char_p(name.encode()), payload, no_destructor, byref(opaque))
             self._call("AddOpaqueOptions", options, opaque)
         return options
@@ -127,14 +130,15 @@ class ProfiledModel:
 
     def invoke(self) -> None:
         """Run the model once."""
-        inputs, outputs = self._inputs, self._outputs
-        sizes = c_size_t(len(inputs)), c_size_t(len(outputs))
-        self._call("RunCompiledModel", self._model, c_size_t(0), sizes[0], inputs, sizes[1], outputs)
+        input_count = c_size_t(len(self._inputs))
+        output_count = c_size_t(len(self._outputs))
+        self._call("RunCompiledModel", self._model, c_size_t(0), input_count, self._inputs, output_count, self._outputs)
 
     def operators(self) -> list[tuple[str, str, float]]:
-        """Run it once under the profiler: ("XNNPACK" or "LiteRT", kind, ms) of each operator, in order.
+        """Run the model once under the profiler; return ("XNNPACK" or "LiteRT", kind, ms) for each operator, in order.
 
-        "LiteRT" are kernels of the interpreter itself, for what XNNPACK does not take. Resolution 0.001 ms.
+        "LiteRT" marks kernels of the interpreter itself, for operators that XNNPACK does not run. The resolution is
+        0.001 ms.
         """
         self._call("ResetProfiler", self._profiler)
         self._call("StartProfiler", self._profiler)
@@ -144,7 +148,11 @@ class ProfiledModel:
         self._call("GetNumProfilerEvents", self._profiler, byref(count))
         events = (_Event * count.value)()
         self._call("GetProfilerEvents", self._profiler, count, events)
-        found = [(_RUNS_IN[e.type], e.tag.decode(), e.elapsed_us / 1000) for e in events if e.type in _RUNS_IN]
-        if not found:
-            raise KerasDrError("LiteRT's profile holds no operators.", REMEDY)
-        return found
+        times = [
+            (_RUNS_IN[event.type], event.tag.decode(), event.elapsed_us / 1000)
+            for event in events
+            if event.type in _RUNS_IN
+        ]
+        if not times:
+            raise KerasDrError("LiteRT's profile contains no operators.", REMEDY)
+        return times

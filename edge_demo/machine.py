@@ -1,4 +1,4 @@
-"""The machine that something is measured on, and what its processor makes of each variant."""
+"""The machine on which something is measured, and the latency to expect of each variant on its processor."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ import cv2
 
 from keras_dr.core.machine import usable_cores
 
-# Flags of /proc/cpuinfo (x86 "flags", Arm "Features") -> what the instructions are called.
+# Flags of /proc/cpuinfo (x86 "flags", Arm "Features") -> names of the instructions.
 _INT8 = {
     "avx_vnni": "AVX-VNNI",
     "avx512_vnni": "AVX-512 VNNI",
@@ -23,16 +23,19 @@ _INT8 = {
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it was measured.
+    """The machine of a measurement.
 
     Attributes:
-        cpu: the processor's name, or the board's where the processor has none.
-        cores: logical cores of the machine.
-        usable_cores: those that this process may use.
+        cpu: the processor's name, or the board's name if the processor has none.
+        cores: number of logical cores of the machine.
+        usable_cores: number of cores that this process may use.
         architecture: such as "x86_64" or "aarch64".
-        int8: the processor's instructions for products of int8, such as "AVX-512 VNNI"; none if it has no such.
-        frequency_mhz: mean over the cores at that moment; None where the system does not tell.
-        system, python, runtime, opencv: operating system; versions of Python, ai-edge-litert and OpenCV.
+        int8: the processor's instructions for products of int8, such as "AVX-512 VNNI"; empty if it has none.
+        frequency_mhz: mean over the cores at the time of the measurement; None if the system does not report it.
+        system: operating system.
+        python: version of Python.
+        runtime: version of ai-edge-litert.
+        opencv: version of OpenCV.
     """
 
     cpu: str
@@ -48,8 +51,8 @@ class Machine:
 
 
 def machine() -> Machine:
-    """This machine."""
-    from importlib.metadata import PackageNotFoundError, version  # slow, and not needed to grade
+    """Return the description of this machine."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and not needed to grade
 
     try:
         runtime = version("ai-edge-litert")
@@ -70,7 +73,7 @@ def machine() -> Machine:
 
 
 def _cpu_name() -> str:
-    """From /proc/cpuinfo (x86), the device tree (ARM boards) or the platform module, whichever knows."""
+    """Return the name from /proc/cpuinfo (x86), the device tree (ARM boards) or the platform module, in this order."""
     for file, pattern in (("/proc/cpuinfo", r"^model name\s*:\s*(.+)$"), ("/proc/device-tree/model", r"^([^\0]+)")):
         try:
             name = re.search(pattern, Path(file).read_text(errors="replace"), re.MULTILINE)
@@ -89,30 +92,33 @@ def _cpuinfo() -> str:
 
 
 def int8_instructions(cpuinfo: str) -> tuple[str, ...]:
-    """The processor's instructions for sums of int8 products, from the text of /proc/cpuinfo."""
+    """Return the processor's instructions for sums of int8 products, from the text of /proc/cpuinfo."""
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return tuple(name for flag, name in _INT8.items() if flags and flag in flags[1].split())
 
 
 def _frequency_mhz(cpuinfo: str) -> float | None:
-    found = [float(value) for value in re.findall(r"^cpu MHz\s*:\s*([\d.]+)$", cpuinfo, re.MULTILINE)]
-    return sum(found) / len(found) if found else None
+    frequencies = [float(value) for value in re.findall(r"^cpu MHz\s*:\s*([\d.]+)$", cpuinfo, re.MULTILINE)]
+    return sum(frequencies) / len(frequencies) if frequencies else None
 
 
 def expectations(int8: tuple[str, ...], architecture: str, variants: Collection[str]) -> str:
-    """What to expect of the variants on such a processor: a line on its int8 instructions, and one on each variant.
+    """Return the expected size and latency of variants on a processor: a line on int8 instructions, one per variant.
 
     Measured: MobileNetV2 at 512 pixels with AVX-512 VNNI and AMX, two threads, float32 12.5 ms, float16 11.7, int8 8.4,
-    dynamic 37, int16x8 711; at 224 pixels with AVX2 alone float32 7.4 ms, int8 7.1, dynamic 15. Not yet on Arm.
+    dynamic 37, int16x8 711; at 224 pixels with only AVX2 float32 7.4 ms, int8 7.1, dynamic 15. Not yet measured on Arm.
     """
     known = architecture in ("x86_64", "AMD64", "aarch64", "arm64")
-    none = "no instruction of their own" if known else "not known of this processor"
-    lines = [f"int8 products: {', '.join(int8) or none}. Expect by float32 (another network may differ: see above):"]
+    none = "no special instructions" if known else "unknown for this processor"
+    lines = [
+        f"Instructions for int8 products: {', '.join(int8) or none}. To be expected compared with float32 (networks "
+        "differ; the measurements are above):"
+    ]
     words = {
-        "float32": "the yardstick",
+        "float32": "the reference",
         "float16": "half the size, the same time: its weights become float32 when it is loaded",
         "int8": f"a quarter to a third of the size, {_time_of_int8(int8, known)}",
-        "dynamic": "a quarter of the size, 2 to 3 times the time (x86): it measures each photograph's activations anew",
+        "dynamic": "a quarter of the size, 2 to 3 times the time (x86): it measures the activations of each photograph",
         "int16x8": "the size of int8, 57 times the time (x86): the runtime has no fast kernels for it",
     }
     lines += [f"  {name:8} {words[name]}" for name in variants if name in words]
@@ -121,9 +127,9 @@ def expectations(int8: tuple[str, ...], architecture: str, variants: Collection[
 
 def _time_of_int8(int8: tuple[str, ...], known: bool) -> str:
     if not known:
-        return "time unknown"
+        return "the time is unknown"
     if not int8:
-        return "less memory, but not less time (.96 of it with AVX2)"
+        return "less memory, but hardly less time (0.96 of it with AVX2)"
     if any(name.startswith("Arm") for name in int8):
-        return "less time by these instructions; nobody has measured it here on Arm"
-    return "less time (.67 of it with AVX-512 VNNI and AMX)"
+        return "less time with these instructions, but this has not been measured on Arm"
+    return "less time (0.67 of it with AVX-512 VNNI and AMX)"

@@ -1,6 +1,7 @@
 """One measurement in a process of its own: `profiler.profile` starts `python -m edge_demo.measurement REQUEST`.
 
-REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph comes on the standard input (`apart`).
+REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph is read from the standard input (see
+`fresh_process`).
 """
 
 import os
@@ -20,27 +21,27 @@ from edge_demo.fresh_process import answer
 from edge_demo.grader import Grader
 
 STAGES = ("decode", "prepare", "invoke", "overlay")
-WARM_UP = 5  # rounds that are not counted; the first of them gives first_result_ms
+WARM_UP = 5  # rounds that are not counted; first_result_ms is the time until the end of the first
 
 
 def measure(
     bundle_folder: Path, variant: str, threads: int, repeats: int, image: bytes, started: float
 ) -> dict[str, Any]:
-    """Load one model, grade one photograph again and again, and time each stage.
+    """Load a model, grade a photograph repeatedly, and time each stage.
 
     Args:
         bundle_folder: the bundle.
-        variant: which of its models.
-        threads: processor threads for the model and for OpenCV, 1 or more.
-        repeats: counted rounds, 1 or more.
-        image: a photograph's file.
-        started: when the process was asked for, in seconds since the epoch.
+        variant: name of the model.
+        threads: number of processor threads for the model and for OpenCV, 1 or more.
+        repeats: number of counted rounds, 1 or more.
+        image: content of a photograph's file.
+        started: when the process was requested, in seconds since the epoch.
 
     Returns:
         JSON value with the measured fields of `profiler.Measurement`.
 
     Raises:
-        KerasDrError: as `Bundle.load`, `Grader` and `Grader.grade`.
+        KerasDrError: as for `Bundle.load`, `Grader` and `Grader.grade`.
     """
     cv2.setNumThreads(threads)
     before_mib = _rss_mib()
@@ -48,13 +49,15 @@ def measure(
     grader = Grader(Bundle.load(bundle_folder), variant, threads)
     loaded = perf_counter()
     grader.grade(image, "first")
-    first, cold_start_ms = perf_counter(), (time() - started) * 1000
+    first = perf_counter()
+    cold_start_ms = (time() - started) * 1000
     for _ in range(WARM_UP - 1):
         time_stages(grader, image)
-    energy, counted = _energy_uj(), perf_counter()
+    energy_before_uj = _energy_uj()
+    rounds_start = perf_counter()
     rounds = [time_stages(grader, image) for _ in range(repeats)]
-    counted = perf_counter() - counted
-    used = _energy_uj()
+    rounds_s = perf_counter() - rounds_start
+    energy_after_uj = _energy_uj()
     times_ms = np.array(rounds) * 1000
     return {
         "variant": variant,
@@ -68,16 +71,15 @@ def measure(
         "baseline_rss_mib": before_mib,
         "steady_rss_mib": _rss_mib(),
         "peak_rss_mib": peak_rss_mib(),
-        # the counter begins anew at its end, after some hours
-        "energy_mj": None if energy is None or used is None or used < energy else (used - energy) / 1000 / repeats,
-        "photographs_per_s": repeats / counted,
+        "energy_mj": _energy_mj(energy_before_uj, energy_after_uj, repeats),
+        "photographs_per_s": repeats / rounds_s,
         "repeats": repeats,
         "pid": os.getpid(),
     }
 
 
 def time_stages(grader: Grader, image: bytes) -> list[float]:
-    """Seconds of each stage and, last, from the first stage's start to the last one's end."""
+    """Return the seconds that each stage takes and, last, all stages together."""
     times = [perf_counter()]
 
     def timed(stage: Callable[..., Any], *arguments: Any) -> Any:
@@ -93,21 +95,28 @@ def time_stages(grader: Grader, image: bytes) -> list[float]:
 
 
 def timing(times_ms: np.ndarray) -> dict[str, float]:
-    """Percentiles of float (N,) milliseconds, linear between neighbours (with few rounds p99 is nearly the maximum)."""
+    """Return percentiles of float (N,) milliseconds, interpolated; with few rounds p99 is nearly the maximum."""
     p25, p50, p75, p90, p99 = (float(value) for value in np.percentile(times_ms, (25, 50, 75, 90, 99)))
     return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "iqr_ms": p75 - p25}
 
 
 def _energy_uj() -> int | None:
-    """Microjoules of the processor package so far, by Linux's powercap (RAPL); mostly for the superuser to read."""
+    """Return Linux's counter of the processor package's energy (powercap, RAPL), which usually only root may read."""
     try:
         return int(Path("/sys/class/powercap/intel-rapl:0/energy_uj").read_text())
     except (OSError, ValueError):
         return None
 
 
+def _energy_mj(before_uj: int | None, after_uj: int | None, repeats: int) -> float | None:
+    """Return the millijoules per round; None if unknown, or if the counter wrapped, as it does after some hours."""
+    if before_uj is None or after_uj is None or after_uj < before_uj:
+        return None
+    return (after_uj - before_uj) / 1000 / repeats
+
+
 def _status_mib(key: str) -> float | None:
-    """A line of /proc/self/status, such as "VmHWM:  123 kB", in MiB; None where there is none."""
+    """Return the value of a line in /proc/self/status, such as "VmHWM:  123 kB", in MiB; None if it is missing."""
     try:
         line = re.search(rf"^{key}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     except OSError:
@@ -116,10 +125,10 @@ def _status_mib(key: str) -> float | None:
 
 
 def peak_rss_mib() -> float:
-    """The most memory that this process ever held resident, in MiB.
+    """Return the largest resident memory of this process so far, in MiB.
 
-    VmHWM where the kernel tells it: Linux hands ru_maxrss on through fork and exec, so that a small process that a
-    large one started would answer with the large one's.
+    This is VmHWM if the kernel reports it. Linux passes ru_maxrss on through fork and exec, so that a small process
+    that a large process started would report the memory of the large one.
     """
     peak = _status_mib("VmHWM")
     if peak is not None:
@@ -135,9 +144,15 @@ def _rss_mib() -> float:
     return peak_rss_mib() if current is None else current
 
 
-def _answer(asked: dict[str, Any], image: bytes) -> dict[str, Any]:
-    rest = (asked["variant"], asked["threads"], asked["repeats"], image, asked["started"])
-    return measure(Path(asked["bundle"]), *rest)
+def _answer(request: dict[str, Any], image: bytes) -> dict[str, Any]:
+    return measure(
+        Path(request["bundle"]),
+        request["variant"],
+        request["threads"],
+        request["repeats"],
+        image,
+        request["started"],
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Where a model's time goes: by kind of operator, as LiteRT's own profiler times them; a fresh process per model.
+"""A model's time by kind of operator, as LiteRT's own profiler measures it, in a fresh process per model.
 
-    python -m edge_demo.operators REQUEST     REQUEST: bundle, variant, threads, repeats (`apart`)
+    python -m edge_demo.operators REQUEST     REQUEST: bundle, variant, threads, repeats (see `fresh_process`)
 
-An operator's time is its median over the rounds, and a kind's the sum of its operators' medians; so one round that the
-system interrupts moves nothing. What is left of an invoke is the runtime's own: copies, and waiting between operators.
-XNNPACK names what it runs, after fusion: "Fully Connected" are the 1x1 convolutions too (their products are the same),
-"DWConv" depthwise ones, "IGEMM" the other convolutions; activations are part of the operator before them.
+The time of an operator is its median over the rounds, and the time of a kind is the sum of its operators' medians: a
+single round that the system interrupts has no effect. The rest of an invoke is spent in the runtime: copies, and waits
+between operators. XNNPACK names the operators after fusion: "Fully Connected" includes the 1x1 convolutions (their
+products are the same), "DWConv" are depthwise convolutions, "IGEMM" the other convolutions; an activation is part of
+the operator before it.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,10 +34,10 @@ class Kind:
 
     Attributes:
         name: such as "Convolution (NHWC, F32) DWConv".
-        runs_in: "XNNPACK", or "LiteRT" for what XNNPACK does not take.
-        count: operators of the kind in the model.
-        ms: of one invoke, together.
-        share: of the sum over all kinds, 0..1.
+        runs_in: "XNNPACK", or "LiteRT" for operators that XNNPACK does not run.
+        count: number of operators of this kind in the model.
+        ms: their time in one invoke, together.
+        share: their share of the sum over all kinds, 0..1.
     """
 
     name: str
@@ -48,15 +49,15 @@ class Kind:
 
 @dataclass(frozen=True)
 class OperatorProfile:
-    """One model with one number of threads.
+    """The profile of one model with one number of threads.
 
     Attributes:
         variant: name of the model in the bundle.
-        threads: processor threads.
-        repeats: counted rounds.
+        threads: number of processor threads.
+        repeats: number of counted rounds.
         invoke_ms: median of an invoke as `grade` runs it, without the profiler.
         profiled_ms: median of an invoke under the profiler.
-        kinds: the costliest first.
+        kinds: kinds of operators, the slowest first.
     """
 
     variant: str
@@ -68,7 +69,7 @@ class OperatorProfile:
 
     @property
     def operators_ms(self) -> float:
-        """The sum over all operators."""
+        """The time of all operators together."""
         return sum(kind.ms for kind in self.kinds)
 
 
@@ -85,11 +86,12 @@ def profile_operators(
         bundle_folder: the bundle.
         variants: names of its models; None takes all.
         threads: numbers of threads.
-        repeats: counted rounds, 1 or more.
-        progress: is called with the name of the next profile.
+        repeats: number of counted rounds, 1 or more.
+        progress: called with the name of the next profile.
 
     Raises:
-        KerasDrError: no bundle, an unknown variant, an altered model, or another LiteRT than this can read.
+        KerasDrError: there is no bundle, a variant is unknown, a model has changed, or this version of LiteRT cannot
+            be profiled.
     """
     bundle = Bundle.load(bundle_folder)
     profiles = []
@@ -98,37 +100,45 @@ def profile_operators(
         progress(f"operators of {name}")
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
         what = f"the profile of the operators of {name}"
-        found = ask("edge_demo.operators", request, what, REMEDY, 120 + 30 * repeats)
-        kinds = tuple(Kind(**kind) for kind in found.pop("kinds"))
-        profiles.append(OperatorProfile(name, count, repeats, kinds=kinds, **found))
+        answered = ask("edge_demo.operators", request, what, REMEDY, 120 + 30 * repeats)
+        kinds = tuple(Kind(**kind) for kind in answered["kinds"])
+        profiles.append(
+            OperatorProfile(name, count, repeats, answered["invoke_ms"], answered["profiled_ms"], kinds=kinds)
+        )
     return profiles
 
 
-def _measure(asked: dict[str, Any], _: bytes) -> dict[str, Any]:
-    """In the fresh process: the measured fields of `OperatorProfile`."""
-    threads, repeats = asked["threads"], asked["repeats"]
+def _measure(request: dict[str, Any], _: bytes) -> dict[str, Any]:
+    """In the fresh process: return the measured fields of `OperatorProfile`."""
+    variant = request["variant"]
+    threads = request["threads"]
     cv2.setNumThreads(threads)
-    bundle = Bundle.load(Path(asked["bundle"]))
+    bundle = Bundle.load(Path(request["bundle"]))
     image = prepare_image(synthetic_photograph(), bundle.preprocessing)
-    grader = Grader(bundle, asked["variant"], threads)
-    model = ProfiledModel(bundle.model_path(asked["variant"]).read_bytes(), threads, image)
-    plain, profiled, rounds = [], [], []
-    for round_ in range(WARM_UP + repeats):
+    grader = Grader(bundle, variant, threads)
+    model = ProfiledModel(bundle.model_path(variant).read_bytes(), threads, image)
+    plain_s = []
+    profiled_s = []
+    rounds = []
+    for round_number in range(WARM_UP + request["repeats"]):
         start = perf_counter()
         grader.invoke(image)
         middle = perf_counter()
-        found = model.operators()
-        if round_ >= WARM_UP:
-            plain.append(middle - start)
-            profiled.append(perf_counter() - middle)
-            rounds.append(found)
-    invoke_ms, profiled_ms = (1000 * float(np.median(times)) for times in (plain, profiled))
-    return {"invoke_ms": invoke_ms, "profiled_ms": profiled_ms, "kinds": summed(rounds)}
+        operator_times = model.operators()
+        if round_number >= WARM_UP:
+            plain_s.append(middle - start)
+            profiled_s.append(perf_counter() - middle)
+            rounds.append(operator_times)
+    return {
+        "invoke_ms": 1000 * float(np.median(plain_s)),
+        "profiled_ms": 1000 * float(np.median(profiled_s)),
+        "kinds": summed(rounds),
+    }
 
 
 def summed(rounds: Sequence[Sequence[tuple[str, str, float]]]) -> list[dict[str, Any]]:
-    """Rounds of (runs in, kind, ms) of the same operators -> JSON values of `Kind`, the costliest first."""
-    medians = np.median([[ms for *_, ms in one] for one in rounds], axis=0)
+    """Return the JSON values of `Kind`, the slowest first, from rounds of (runs in, kind, ms) of the same operators."""
+    medians = np.median([[ms for _, _, ms in operators] for operators in rounds], axis=0)
     kinds: dict[tuple[str, str], list[float]] = {}
     for (runs_in, name, _), ms in zip(rounds[0], medians, strict=True):
         kinds.setdefault((name, runs_in), []).append(float(ms))
@@ -143,17 +153,17 @@ def summed(rounds: Sequence[Sequence[tuple[str, str, float]]]) -> list[dict[str,
 def table(profiles: Sequence[OperatorProfile]) -> str:
     """Return the profiles as lines of text: one block per model."""
     lines = []
-    for one in profiles:
-        plural = "s" if one.threads > 1 else ""
-        lines.append(f"{one.variant}, {one.threads} thread{plural}: where the time goes")
-        width = max(len(kind.name) for kind in one.kinds)
-        for kind in one.kinds:
+    for profile in profiles:
+        plural = "s" if profile.threads > 1 else ""
+        lines.append(f"{profile.variant}, {profile.threads} thread{plural}: time per kind of operator")
+        width = max(len(kind.name) for kind in profile.kinds)
+        for kind in profile.kinds:
             lines.append(
                 f"  {kind.name:{width}}  {kind.runs_in:7}  {kind.count:3}  {kind.ms:8.3f} ms  {kind.share:6.1%}"
             )
         lines.append(
-            f"  operators {one.operators_ms:.2f} ms of {one.profiled_ms:.2f} ms an invoke under LiteRT's profiler; "
-            f"without it {one.invoke_ms:.2f} ms (medians of {one.repeats})"
+            f"  The operators take {profile.operators_ms:.2f} ms of the {profile.profiled_ms:.2f} ms per invoke under "
+            f"LiteRT's profiler; without it an invoke takes {profile.invoke_ms:.2f} ms (medians of {profile.repeats})."
         )
     return "\n".join(lines)
 

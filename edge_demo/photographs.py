@@ -1,4 +1,4 @@
-"""Photographs as files: read, graded one by one, and the names of their heat maps."""
+"""Grades photographs from files, and names the files of their heat maps."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,15 +14,17 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
     """Return the PNG file of each photograph's heat map: `target` itself, or a file in it named after the photograph.
 
     Raises:
-        KerasDrError: one .png file for several photographs, or a heat map that would overwrite a photograph.
+        KerasDrError: `target` is a .png file for several photographs, or a heat map would overwrite a photograph.
     """
     single = target.suffix.lower() == ".png" and not target.is_dir()
     if single and len(images) > 1:
         message = f"The {len(images)} heat maps need a folder, but {target} names one .png file."
         raise KerasDrError(message, "Pass a name without .png.")
-    files, taken = [], set()
+    files = []
+    taken: set[str] = set()
     for image in images:
-        name, number = image.stem, 1
+        name = image.stem
+        number = 1
         while name.lower() in taken:
             number += 1
             name = f"{image.stem}-{number}"
@@ -37,14 +39,14 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
 
 
 def grade_file(grader: Grader, image: Path) -> Grading:
-    """Grade a file by `Grader.grade`."""
+    """Grade a file with `Grader.grade`."""
     with one_of_many():
         return grader.grade(image)
 
 
 @contextmanager
 def one_of_many() -> Iterator[None]:
-    """Raise a KerasDrError for a photograph that OpenCV or the memory cannot hold, so that the others are graded."""
+    """Turn errors of OpenCV and of a lack of memory into a KerasDrError, so that the other photographs are graded."""
     try:
         yield
     except (cv2.error, MemoryError) as error:

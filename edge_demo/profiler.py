@@ -1,4 +1,4 @@
-"""Latency, memory and size of a bundle's models on this machine; one fresh process per measurement."""
+"""Measures latency, memory and size of a bundle's models on this machine, each in a fresh process."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -19,16 +19,18 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_json as _write_json
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
-MAX_THREADS = 4 * (os.cpu_count() or 1)  # more only wait for one another, and many thousands crash the runtime
-LOOK = "Grade one photograph with this variant to see whether it runs, and look at the free memory."
+MAX_THREADS = 4 * (os.cpu_count() or 1)  # more threads only wait for one another; many thousands crash the runtime
+LOOK = "Grade one photograph with this variant to see whether it runs, and check the free memory."
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How long something took over the counted rounds, in milliseconds.
+    """Statistics of a time over the counted rounds, in milliseconds.
 
     Attributes:
-        p50_ms, p90_ms, p99_ms: percentiles.
+        p50_ms: median.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile.
         iqr_ms: third minus first quartile.
     """
 
@@ -40,31 +42,32 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One model with one number of threads.
+    """The measurement of one model with one number of threads.
 
     Attributes:
         variant: name of the model in the bundle.
-        threads: processor threads of the model and of OpenCV.
-        size_mib: the model's file.
-        load_ms: manifest, import of the runtime, SHA-256 of the file, model into memory.
-        first_result_ms: from the start of loading to the first grading.
-        cold_start_ms: from the start of the process to the first grading, the model's file dropped from the page cache
-            where the system permits it.
-        stages: of one grading: decode (the file), prepare (the model's input), invoke (the model), overlay (result
-            and picture of the heat map, in memory).
-        total: all four together.
+        threads: number of processor threads of the model and of OpenCV.
+        size_mib: size of the model's file.
+        load_ms: time to read the manifest, import the runtime, hash the file and load the model.
+        first_result_ms: time from the start of loading to the end of the first grading.
+        cold_start_ms: time from the start of the process to the end of the first grading; the model's file is dropped
+            from the page cache before, if the system permits it.
+        stages: times of the four stages of a grading: decode (the file), prepare (the model's input), invoke (the
+            model), overlay (the result and the picture of the heat map, in memory).
+        total: time of all four stages together.
         baseline_rss_mib: resident memory before loading: Python, NumPy, OpenCV.
         steady_rss_mib: resident memory after the last round.
         peak_rss_mib: the process's largest resident memory, baseline included.
-        energy_mj: of the processor package during one grading, in millijoules, whatever else ran; None where RAPL is
-            not to be read.
-        photographs_per_s: counted rounds by their time.
-        repeats: counted rounds.
-        pid: the process that measured.
-        image: what was graded.
-        run: 0, 1, ... where everything is measured several times.
-        load_average: the machine's over the minute before, in runnable processes; None where it is not known.
-        machine: where.
+        energy_mj: energy of the processor package during one grading, in millijoules, other processes included; None
+            if RAPL cannot be read.
+        photographs_per_s: number of counted rounds divided by their time.
+        repeats: number of counted rounds.
+        pid: number of the process that measured.
+        image: description of the photograph.
+        run: number of the run from 0, if everything is measured several times.
+        load_average: the machine's load average over the last minute before the measurement, in runnable processes;
+            None if it is unknown.
+        machine: the machine that measured.
     """
 
     variant: str
@@ -89,16 +92,16 @@ class Measurement:
 
 
 def parse_threads(text: str) -> list[int]:
-    """Numbers of threads from text such as "1,2".
+    """Return the numbers of threads in a text such as "1,2".
 
     Raises:
-        KerasDrError: no numbers, or one that is not 1 to `MAX_THREADS`.
+        KerasDrError: the text has no numbers, or one that is not from 1 to `MAX_THREADS`.
     """
     try:
         counts = [int(part) for part in text.split(",")]
     except ValueError as error:
-        message = f"The numbers of threads are {repr(text)[:80]}, which are not whole numbers joined by commas."
-        raise KerasDrError(message, "Write them as in 1,2.") from error
+        message = f"The numbers of threads must be whole numbers joined by commas, but are {repr(text)[:80]}."
+        raise KerasDrError(message, "Write, for example, 1,2.") from error
     _check_threads(counts)
     return counts
 
@@ -106,7 +109,7 @@ def parse_threads(text: str) -> list[int]:
 def _check_threads(counts: Sequence[int]) -> None:
     wrong = [count for count in counts if not 1 <= count <= MAX_THREADS]
     if wrong:
-        message = f"The number of threads is {wrong[0]}, not 1 to {MAX_THREADS} (at most four for each core)."
+        message = f"The number of threads is {wrong[0]}, but must be 1 to {MAX_THREADS} (at most four for each core)."
         raise KerasDrError(message, "Choose another number of threads.")
 
 
@@ -124,15 +127,15 @@ def profile(
     Args:
         bundle_folder: the bundle.
         variants: names of its models; None takes all.
-        threads: numbers of threads, each 1 to `MAX_THREADS`.
-        image: a photograph's file; None takes `synthetic_photograph()`, and `Measurement.image` says so.
-        repeats: counted rounds per measurement, 1 or more; a few rounds before them warm up.
-        progress: is called with the name of the next measurement.
-        runs: how often everything is measured, to show the noise.
+        threads: numbers of threads, each from 1 to `MAX_THREADS`.
+        image: content of a photograph's file; None takes `synthetic_photograph()`, which `Measurement.image` records.
+        repeats: number of counted rounds per measurement, 1 or more; a few warm-up rounds come before them.
+        progress: called with the name of the next measurement.
+        runs: how often everything is measured, to show the variation.
 
     Raises:
-        KerasDrError: no bundle, too many threads, an unknown variant, an altered model, no photograph, or a process
-            that died.
+        KerasDrError: there is no bundle or no photograph, there are too many threads, a variant is unknown, a model has
+            changed, or a process crashed.
     """
     bundle = Bundle.load(bundle_folder)
     names = list(bundle.models) if variants is None else list(variants)
@@ -142,30 +145,32 @@ def profile(
         raise KerasDrError(message, "Choose another number.")
     for name in names:
         bundle.model_path(name)
-    where = machine()
-    shown = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
-    data = synthetic_photograph() if image is None else image
+    this_machine = machine()
+    description = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
+    photograph = synthetic_photograph() if image is None else image
     measurements = []
     for run, name, count in product(range(runs), names, threads):
         progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
         load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
         _drop_from_cache(bundle_folder / bundle.models[name].file)
-        result = _measure_apart({**request, "started": time()}, data)
+        result = _measure({**request, "started": time()}, photograph)
         result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
         result["total"] = Timing(**result["total"])
-        measurements.append(Measurement(**result, image=shown, run=run, load_average=load_average, machine=where))
+        measurements.append(
+            Measurement(**result, image=description, run=run, load_average=load_average, machine=this_machine)
+        )
     return measurements
 
 
 def _drop_from_cache(file: Path) -> None:
-    """Ask the system to forget the file's pages; the next process then reads them from the disk."""
+    """Ask the system to drop the file's pages, so that the next process reads them from the disk."""
     if hasattr(os, "posix_fadvise"):
         with file.open("rb") as stream:
             os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
+def _measure(request: dict[str, Any], image: bytes) -> dict[str, Any]:
     """Measure in a fresh process."""
     count = request["threads"]
     what = f"a measurement of {request['variant']} with {count} thread{'s' if count > 1 else ''}"
@@ -173,9 +178,9 @@ def _measure_apart(request: dict[str, Any], image: bytes) -> dict[str, Any]:
 
 
 def synthetic_photograph() -> bytes:
-    """A plain stand-in for a fundus photograph: an orange disc with vessels, disc and noise on black, JPEG 1072x712.
+    """Draw a simple fundus photograph: an orange fundus with vessels, optic disc and noise on black, JPEG 1072x712.
 
-    For timing only; its grade means nothing.
+    It is for timing only; its grade means nothing.
     """
     image = np.zeros((712, 1072, 3), np.uint8)  # BGR
     centre, radius = (536, 356), 340
@@ -192,34 +197,55 @@ def synthetic_photograph() -> bytes:
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """The measurements as lines of text: medians a stage, percentiles of the total, memory; then where and what."""
+    """Return the measurements as lines of text: times, sizes and memory, then the conditions of the measurement."""
     headings = ("variant", "threads", "MiB", "cold", "load", *STAGES, "total", "p90", "p99", "IQR", "peak MiB")
     rows: list[tuple[str, ...]] = [headings]
-    for m in measurements:
-        times = (m.cold_start_ms, m.load_ms, *(m.stages[name].p50_ms for name in STAGES), *asdict(m.total).values())
-        sizes = f"{m.size_mib:.2f}", f"{m.peak_rss_mib:.0f}"
-        rows.append((m.variant, str(m.threads), sizes[0], *(f"{time:.1f}" for time in times), sizes[1]))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
-    lines = [
-        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]
-    lines.append("Milliseconds; cold: process to first grade; stages and total medians; p90, p99, IQR of the total.")
+    for measurement in measurements:
+        times_ms = [measurement.cold_start_ms, measurement.load_ms]
+        times_ms += [measurement.stages[name].p50_ms for name in STAGES]
+        times_ms += asdict(measurement.total).values()
+        rows.append(
+            (
+                measurement.variant,
+                str(measurement.threads),
+                f"{measurement.size_mib:.2f}",
+                *(f"{time_ms:.1f}" for time_ms in times_ms),
+                f"{measurement.peak_rss_mib:.0f}",
+            )
+        )
+    lines = _aligned(rows)
+    lines.append(
+        "Times in milliseconds. cold: from the start of the process to the first grade. decode to total: medians. "
+        "p90, p99 and IQR: of the total."
+    )
     if measurements:
         last = measurements[-1]
-        load = max((m.load_average for m in measurements if m.load_average is not None), default=float("nan"))
+        loads = [row.load_average for row in measurements if row.load_average is not None]
+        load = max(loads, default=float("nan"))
         place = last.machine
-        lines.append(f"{last.repeats} repeats a row, each row a fresh process. Image: {last.image}.")
+        lines.append(f"{last.repeats} repeats per row; each row is measured in a fresh process. Image: {last.image}.")
         lines.append(
             f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
-            f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row {load:.2f}."
+            f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row: {load:.2f}."
         )
-        lines.append(expectations(place.int8, place.architecture, dict.fromkeys(m.variant for m in measurements)))
+        variants = dict.fromkeys(measurement.variant for measurement in measurements)
+        lines.append(expectations(place.int8, place.architecture, variants))
     return "\n".join(lines)
 
 
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the rows as lines, the first column aligned left and the others right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells))
+    return lines
+
+
 def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget_mib: float | None) -> tuple[str, bool]:
-    """Which variants meet a budget, in words, and whether any does.
+    """Return which variants meet a budget, in words, and whether any does.
 
     Args:
         measurements: from `profile`.
@@ -227,34 +253,40 @@ def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget
         budget_mib: for the peak resident memory, in MiB.
     """
     lines = []
-    for m in measurements:
-        over = []
-        if budget_ms is not None and m.total.p90_ms > budget_ms:
-            over.append(f"{m.total.p90_ms:.0f} ms")
-        if budget_mib is not None and m.peak_rss_mib > budget_mib:
-            over.append(f"{m.peak_rss_mib:.0f} MiB")
-        verdict = f"too much: {', '.join(over)}" if over else "fits"
-        lines.append(f"{m.variant}, {m.threads} thread{'s' if m.threads > 1 else ''}: {verdict}")
-    fits = any(line.endswith(": fits") for line in lines)
-    return "\n".join(lines if fits else [*lines, "No variant meets the budget."]), fits
+    any_fits = False
+    for measurement in measurements:
+        exceeded = []
+        if budget_ms is not None and measurement.total.p90_ms > budget_ms:
+            exceeded.append(f"{measurement.total.p90_ms:.0f} ms")
+        if budget_mib is not None and measurement.peak_rss_mib > budget_mib:
+            exceeded.append(f"{measurement.peak_rss_mib:.0f} MiB")
+        verdict = f"too much: {', '.join(exceeded)}" if exceeded else "fits"
+        any_fits = any_fits or not exceeded
+        plural = "s" if measurement.threads > 1 else ""
+        lines.append(f"{measurement.variant}, {measurement.threads} thread{plural}: {verdict}")
+    if not any_fits:
+        lines.append("No variant meets the budget.")
+    return "\n".join(lines), any_fits
 
 
 def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence[Any]) -> None:
     """Write the measurements and the machine as JSON, whole or not at all.
 
     Args:
-        file: to write.
-        measurements: what `profile` returned.
-        more: name -> dataclasses of another kind, such as operators; left out where there are none.
+        file: the file to write.
+        measurements: from `profile`.
+        more: name -> dataclasses of another kind, such as operators; empty ones are left out.
 
     Raises:
-        KerasDrError: nothing can be written there.
+        KerasDrError: the file cannot be written.
     """
-    rows = [{key: value for key, value in asdict(m).items() if key != "machine"} for m in measurements]
+    rows = [asdict(measurement) for measurement in measurements]
+    for row in rows:
+        del row["machine"]
     place = asdict(measurements[0].machine) if measurements else None
-    others = {name: [asdict(one) for one in some] for name, some in more.items() if some}
+    others = {name: [asdict(item) for item in items] for name, items in more.items() if items}
     try:
         _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows, **others})
     except OSError as error:
         message = f"The file {file} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists and may be written.") from error
+        raise KerasDrError(message, "Choose a folder that exists and is writable.") from error

@@ -1,4 +1,4 @@
-"""Gradings as text, JSON and a table: every photograph that was given has its place, in its order."""
+"""Gradings as text, JSON and a table, which list every photograph in the given order."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from keras_dr.core.image_files import printable
 from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
 
 FOOTER = "Research use only, not a medical device."
-HEATMAP = "heat map"  # what a heat map's file says of its purpose
+HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "error")
 
@@ -22,8 +22,8 @@ class Failure:
     """A photograph that could not be graded.
 
     Attributes:
-        path: the name under which it was given.
-        error: why.
+        path: the name under which the caller gave the photograph.
+        error: the reason.
     """
 
     path: str
@@ -34,31 +34,31 @@ Outcome = Grading | Failure
 
 
 def describe(grading: Grading, bundle: Bundle) -> str:
-    """Two lines of text, more where something is wrong with the photograph or the result is uncertain."""
+    """Return two lines of text, and further ones if the photograph has faults or the result is uncertain."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
     said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
     lines = [f"{grading.path}: {said}", f"  {probabilities}"]
     if grading.stretched:
-        lines.append("  The photograph was squashed: it was stretched until its fundus was a circle.")
+        lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
         words = ", ".join(grading.unfamiliar)
         lines.append(f"  Its colours are unlike those of the training photographs ({words}): the grade may be shifted.")
     if grading.faults:
-        lines.append(f"  Look at the photograph before you trust this: {', '.join(grading.faults)}. Better retake it.")
+        lines.append(f"  Faults of the photograph: {', '.join(grading.faults)}. Check it, and better retake it.")
     elif grading.action == "refer: uncertain":
-        lines.append("  Uncertain, so close to the threshold: refer.")
+        lines.append("  The score is just below the threshold and therefore uncertain: refer.")
     return "\n".join(lines)
 
 
 def results_json(grader: Grader, gradings: Sequence[Grading], failures: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """JSON value: with what was graded, each `Grading.to_dict()`, each failed photograph and its error."""
+    """Return the JSON value of `outcomes_json` for gradings and failures ("path" and "error" of each)."""
     failed = [Failure(failure["path"], failure["error"]) for failure in failures]
     return outcomes_json(grader.bundle, grader.variant, [*gradings, *failed])
 
 
 def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """JSON value: with what was graded, each `Grading.to_dict()`, each failed photograph and its error, the counts."""
+    """Return a JSON value: bundle and variant, each `Grading.to_dict()`, each failure and its error, the counts."""
     return {
         "schema_version": 1,
         "kind": "gradings",
@@ -67,33 +67,35 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
         "model_sha256": bundle.models[variant].sha256,
         "threshold": bundle.threshold,
         "referable": [bundle.classes[index] for index in bundle.referable],
-        "photographs": [one.to_dict() for one in outcomes if isinstance(one, Grading)],
-        "failures": [{"path": one.path, "error": one.error} for one in outcomes if isinstance(one, Failure)],
+        "photographs": [outcome.to_dict() for outcome in outcomes if isinstance(outcome, Grading)],
+        "failures": [
+            {"path": outcome.path, "error": outcome.error} for outcome in outcomes if isinstance(outcome, Failure)
+        ],
         "counts": count_actions(map(outcome_row, outcomes)),
         "notice": FOOTER,
     }
 
 
 def table_columns(bundle: Bundle) -> list[str]:
-    """The columns of predictions.csv that apply to photographs without a grade, and four that only a grader fills."""
-    # A dictionary, because a class may itself be called "referable": then both columns are one.
+    """Return the columns: those of predictions.csv that need no true grade, and four that only a grader fills."""
+    # A dictionary, because a class may itself be called "referable": then there is one column p_referable.
     return list(dict.fromkeys([*_BEFORE, *(f"p_{name}" for name in bundle.classes), *_AFTER]))
 
 
 def column_types(bundle: Bundle) -> dict[str, str]:
-    """Column -> type, as Arrow names them, of `table_columns`."""
+    """Return the type, in Arrow's words, of each of the `table_columns`."""
     kinds = {f"p_{name}": "float32" for name in bundle.classes} | {"p_referable": "float64"}
     kinds |= {"referred": "int8", "fundus_found": "int8"}
     return {name: kinds.get(name, "string") for name in table_columns(bundle)}
 
 
 def is_own_result() -> Known:
-    """Knows a table or a JSON file of gradings."""
+    """Return a function that recognises a table or a JSON file of gradings."""
     return known_by_suffix(csv=is_table((*_BEFORE, *_AFTER), ("p_",)), json=is_json("gradings"))
 
 
 def table_row(grading: Grading) -> dict[str, Any]:
-    """A grading's values in `table_columns`."""
+    """Return a grading's values for `table_columns`."""
     row: dict[str, Any] = {"image_id": grading.image_id, "path": grading.path, "prediction": grading.grade}
     row |= {f"p_{name}": value for name, value in grading.probabilities.items()}
     row |= {"p_referable": grading.p_referable, "referred": int(grading.referred)}
@@ -102,37 +104,41 @@ def table_row(grading: Grading) -> dict[str, Any]:
 
 
 def failed_row(path: str, error: str) -> dict[str, Any]:
-    """What is left of a row where a photograph could not be graded, and the reason."""
+    """Return the row of a photograph that could not be graded, with the reason."""
     return {"image_id": image_id(path), "path": path, "error": error}
 
 
 def outcome_row(outcome: Outcome) -> dict[str, Any]:
-    """The row of a photograph, whatever became of it."""
+    """Return the row of a photograph, whether it was graded or failed."""
     return table_row(outcome) if isinstance(outcome, Grading) else failed_row(outcome.path, outcome.error)
 
 
 def encode_outcomes(
     bundle: Bundle, outcomes: Iterable[Outcome], suffix: str = ".csv", style: CsvStyle = PLAIN
 ) -> bytes:
-    """A table of `table_columns`, a row a photograph, in the format of a suffix."""
+    """Return a table of `table_columns`, one row per photograph, in the format of a suffix."""
     return encode_table(suffix, column_types(bundle), map(outcome_row, outcomes), style)
 
 
 def count_actions(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """How many photographs were given, are to be referred, to be retaken, need no action, and failed; they add up."""
-    found: Counter[str] = Counter()
-    for row in rows:
-        action = row.get("action") or ""
-        kind = "referred" if action.startswith("refer") else "retake" if action == "retake" else "no_action"
-        found["failed" if row.get("error") else kind] += 1
-    return {
-        "given": sum(found.values()),
-        **{kind: found[kind] for kind in ("referred", "retake", "no_action", "failed")},
-    }
+    """Return the number of photographs given, and of those to refer, to retake, without action, and failed."""
+    counts = Counter(_action_kind(row) for row in rows)
+    kinds = ("referred", "retake", "no_action", "failed")
+    return {"given": sum(counts.values()), **{kind: counts[kind] for kind in kinds}}
+
+
+def _action_kind(row: Mapping[str, Any]) -> str:
+    """Return the key of a row in `count_actions`."""
+    if row.get("error"):
+        return "failed"
+    action = row.get("action") or ""
+    if action.startswith("refer"):
+        return "referred"
+    return "retake" if action == "retake" else "no_action"
 
 
 def closing_line(counts: Mapping[str, int]) -> str:
-    """The counts of `count_actions` in one sentence."""
+    """Return the counts of `count_actions` in a line."""
     given = counts["given"]
     parts = f"{counts['referred']} to be referred, {counts['retake']} to be retaken, {counts['no_action']} no action"
     return f"{given} photograph{'' if given == 1 else 's'} given: {parts}, {counts['failed']} failed."

@@ -1,7 +1,7 @@
-"""Grade what a camera drops into a folder: each photograph once, when it is whole, across restarts.
+"""Grades the photographs that a camera writes into a folder: each once, when it is complete, also across restarts.
 
-The journal, one line of JSON per photograph, is the memory: a file that is listed there with the same size and time of
-change is not graded again. Each line is flushed to disk before the next photograph; a line that a power failure cut is
+The journal holds one line of JSON per photograph. A file that the journal lists with the same size and time of change
+is not graded again. Each line is flushed to disk before the next photograph; a line that a power failure cut short is
 ignored.
 """
 
@@ -30,21 +30,22 @@ def watch(
     rounds: int | None = None,
     say: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> None:
-    """Grade the photographs in a folder and those to come.
+    """Grade the photographs in a folder, and new ones when they appear.
 
-    A file is taken for whole when its size and time have not changed from one look to the next; the decoder refuses
-    JPEG and PNG files that end within the image. A file that changes later is graded again.
+    The folder is searched again and again. A file counts as complete when its size and time of change are the same in
+    two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file that changes later is
+    graded again.
 
     Args:
         grader: the grader.
-        folder: what the camera writes to; subfolders are searched as well.
-        journal: file to append to.
-        interval_s: seconds between two looks.
-        rounds: number of looks; None: without end.
-        say: is called with each line of the journal.
+        folder: the folder that the camera writes to; subfolders are searched as well.
+        journal: the file to append to.
+        interval_s: seconds between two searches.
+        rounds: number of searches; None searches without end.
+        say: called with each line of the journal.
 
     Raises:
-        KerasDrError: no such folder, or a journal that cannot be written.
+        KerasDrError: the folder does not exist, or the journal cannot be written.
     """
     if not folder.is_dir():
         raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
@@ -82,15 +83,15 @@ def _grade(grader: Grader, folder: Path, stamp: Stamp) -> dict[str, Any]:
 
 
 def check_journal(journal: Path) -> None:
-    """Refuse to append to an existing file that is no journal, such as a photograph or a table.
+    """Refuse to append to an existing file that is not a journal, such as a photograph or a table.
 
     Raises:
-        KerasDrError: the file is no journal.
+        KerasDrError: the file is not a journal.
     """
     content = journal.read_bytes() if journal.is_file() else b""
-    cut_at_once = _BEGIN.startswith(content[: len(_BEGIN)])  # by a power failure, in its first line
-    if not cut_at_once and next(_stamps_of(content), None) is None:
-        message = f"The file {printable(journal)} is no journal that watch wrote: no line of it names a photograph."
+    begins_like_a_journal = _BEGIN.startswith(content[: len(_BEGIN)])  # empty, or its first line was cut short
+    if not begins_like_a_journal and next(_stamps_of(content), None) is None:
+        message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
         raise KerasDrError(message, "Choose another --journal.")
 
 
@@ -102,14 +103,14 @@ def _append(journal: Path, line: dict[str, Any]) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, may be written and has room.") from error
+        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
 
 
 def _read_journal(journal: Path) -> Iterator[Stamp]:
     if not journal.exists():
         return
     content = journal.read_bytes()
-    if content and not content.endswith(b"\n"):  # cut in the midst of a line: begin a new one
+    if content and not content.endswith(b"\n"):  # the last line was cut short: begin a new one
         with journal.open("ab") as stream:
             stream.write(b"\n")
     yield from _stamps_of(content)

@@ -1,1 +1,1 @@
-"""From a trained grader to a Bundle: the inference graph, variants for devices, and their agreement with the grader."""
+"""Exports a trained grader to a Bundle: inference graph, variants for devices, comparison with the grader."""

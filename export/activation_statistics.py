@@ -28,18 +28,18 @@ class Statistics:
 
 
 def pick_calibration(labels: NDArray[np.integer], count: int = 100, seed: int = 42) -> NDArray[np.int64]:
-    """Indices of photographs to calibrate with, classes in proportion.
+    """Choose photographs for calibration, with the classes in proportion.
 
     Args:
         labels: int (n,), class indices of the training photographs.
-        count: how many to take; all of them if there are fewer.
-        seed: of the random choice within a class.
+        count: number of photographs to choose; all of them if there are fewer.
+        seed: seed of the random choice within a class.
 
     Returns:
         int64 (min(count, n),), indices into `labels`, ascending.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
-    # The position of each photograph in its class, 0..1: the lowest `count` of all hold the classes in proportion.
+    # The position of each photograph in its class, 0..1: the `count` lowest hold the classes in proportion.
     position = np.empty(len(labels))
     for label in np.unique(labels):
         members = order[labels[order] == label]
@@ -50,13 +50,14 @@ def pick_calibration(labels: NDArray[np.integer], count: int = 100, seed: int = 
 def observe(content: bytes, photographs: Photographs) -> Statistics:
     """Run the float model on photographs and record the statistics of the backbone's activations.
 
-    A range is the mean over photographs of the lowest and of the highest value. Measured on IDRiD (MobileNetV2, 512
-    pixels, 60 calibration photographs, weights rounded as in `rounding`), mean probability difference and heat-map
-    correlation on 83 other photographs: .0085 and .987 this way, .0098 and .985 with the extremes of all photographs,
-    .0093 and .986 with the .01 and 99.99 percentiles, .0204 and .963 with the .1 and 99.9 percentiles.
+    The limits of a range are the means over photographs of the lowest and of the highest value. Measured on IDRiD
+    (MobileNetV2, 512 pixels, 60 calibration photographs, weights rounded as in `rounding`), mean probability difference
+    and heat-map correlation on 83 other photographs: .0085 and .987 with these means, .0098 and .985 with the extremes
+    of all photographs, .0093 and .986 with the .01 and 99.99 percentiles, .0204 and .963 with the .1 and 99.9
+    percentiles.
 
     Args:
-        content: a float TFLite file.
+        content: content of a float TFLite file.
         photographs: uint8 RGB (n, S, S, 3), n >= 1.
     """
     model = FloatModel(content)
@@ -84,19 +85,19 @@ def observe(content: bytes, photographs: Photographs) -> Statistics:
                     drawn = positions[rng.permutation(len(positions))[:_POSITIONS]]
                     _add(moments, operator.name, drawn.T @ drawn / np.float32(len(drawn) * len(photographs)))
     ranges = {name: _mean_range(pairs) for name, pairs in extremes.items()}
-    # The range of the backbone's input is that of all photographs together.
+    # The range of the backbone's input covers all photographs.
     ranges[input_name] = (min(low for low, _ in extremes[input_name]), max(high for _, high in extremes[input_name]))
     return Statistics(ranges, means, moments)
 
 
 def _mean_range(extremes: list[tuple[float, float]]) -> tuple[float, float]:
-    """The mean of the lowest values and the mean of the highest values."""
+    """Return the mean of the lowest values and the mean of the highest values."""
     low, high = np.mean(extremes, axis=0)
     return float(low), float(high)
 
 
 def _add(sums: dict, name: str, values: NDArray) -> None:
-    """Add values to the sum of this name, which begins with them."""
+    """Add values to the sum of this name, or begin the sum with them."""
     sums[name] = sums[name] + values if name in sums else values
 
 

@@ -26,7 +26,7 @@ def _litert(file: str, threads: int) -> Invoke:
 
 
 def _onnxruntime(file: str, threads: int) -> Invoke:
-    """With its default settings: all graph optimisations, operators one after the other."""
+    """Load a file into ONNX Runtime with its default settings: all optimisations, one operator after the other."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -37,7 +37,7 @@ def _onnxruntime(file: str, threads: int) -> Invoke:
 
 
 def _openvino(file: str, threads: int) -> Invoke:
-    """For one photograph at a time, in float32; its default is bfloat16 on processors that support it."""
+    """Load a file into OpenVINO for one photograph at a time, in float32; its default may be bfloat16."""
     import openvino
 
     settings = {
@@ -61,7 +61,7 @@ ENGINES: dict[str, tuple[str, Callable[[str, int], Invoke]]] = {
 
 
 def _measure(request: dict[str, Any], pixels: bytes) -> dict[str, Any]:
-    """The measured fields of `engines.EngineTime`, and the probabilities."""
+    """Return the measured fields of `engines.EngineTime`, and the probabilities."""
     package, load = ENGINES[request["engine"]]
     image = np.frombuffer(pixels, np.uint8).reshape(1, request["size"], request["size"], 3)
     start = perf_counter()

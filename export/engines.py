@@ -1,14 +1,14 @@
-"""LiteRT compared with other engines on the same weights and threads, each in fresh processes that take turns.
+"""Compares LiteRT with other engines on the same weights and threads, in fresh processes that take turns.
 
-LiteRT runs float32.tflite, the others float32.onnx. All compute in float32, one photograph at a time.
+LiteRT runs float32.tflite, the others run float32.onnx. All compute in float32, one photograph at a time.
 
 Processor time per invoke with one thread on a busy machine (Xeon with AVX-512), medians of processes that took turns.
-MobileNetV2 at 512 pixels, two sets of three: LiteRT 46 ms, ONNX Runtime 1.02 and 1.07 times that, OpenVINO .97
-and 1.02. DenseNet121 at 224, random weights, two rounds: LiteRT 58 ms, ONNX Runtime .88, OpenVINO .86. According to
-`edge_demo.operators`, convolutions take 86 % of LiteRT's time for DenseNet121, concatenations, which copy, 5 %, and the
-batch norms in front of convolutions, which are operators of their own, 6 to 9 %. The gap is as large as the last two,
-which the other engines may fuse. A depthwise convolution in place of such a batch norm saves half of its time, 1 to 2 %
-of the whole, which is not worth it.
+MobileNetV2 at 512 pixels, two sets of three: LiteRT 46 ms; ONNX Runtime 1.02 and 1.07 times that, OpenVINO .97 and 1.02
+times. DenseNet121 at 224 pixels, random weights, two rounds: LiteRT 58 ms; ONNX Runtime .88, OpenVINO .86 times that.
+According to `edge_demo.operators`, convolutions take 86 % of LiteRT's time for DenseNet121. Concatenations, which copy,
+take 5 %, and batch norms before a convolution, which are separate operators, 6 to 9 %. The gap is as large as these two
+together, which the other engines may fuse. A depthwise convolution instead of such a batch norm would save half of its
+time; that is only 1 to 2 % of the whole.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,9 @@ class EngineTime:
 
     Attributes:
         engine: key of `engine_process.ENGINES`.
-        version: of its package.
-        threads: processor threads.
-        run: number of the run from 0, where everything is measured several times.
+        version: version of the engine's package.
+        threads: number of processor threads.
+        run: number of the run from 0, if everything is measured several times.
         load_ms: time to import the engine and load the model.
         invoke: time of the model alone, over the counted rounds.
         peak_rss_mib: the largest resident memory of the process.
@@ -61,14 +61,15 @@ class EngineTime:
 
 
 def engine_files(bundle_folder: Path, engines: str) -> dict[str, Path]:
-    """The files that LiteRT and other engines run: name -> file.
+    """Return the files that LiteRT and other engines run: name -> file.
 
     Args:
-        bundle_folder: a bundle with float32 and onnx.
+        bundle_folder: a bundle with the variants float32 and onnx.
         engines: names joined by commas, such as "onnxruntime,openvino".
 
     Raises:
-        KerasDrError: an engine is unknown or not installed; there is no bundle, no ONNX file in it, or a changed file.
+        KerasDrError: an engine is unknown or not installed; there is no bundle; it has no ONNX file; or a file has
+            changed.
     """
     names = engines.split(",")
     known = [name for name in ENGINES if name != LITERT]
@@ -108,9 +109,9 @@ def compare_engines(
         files: from `engine_files`; LiteRT is among them.
         spec: the bundle's preprocessing.
         threads: numbers of threads.
-        repeats: counted rounds per measurement, at least 1.
+        repeats: number of counted rounds per measurement, at least 1.
         runs: how often everything is measured; the engines take turns.
-        image: the content of a photograph's file; None: a drawn photograph.
+        image: the content of a photograph's file; None takes a drawn photograph.
 
     Raises:
         KerasDrError: an engine fails.
@@ -131,7 +132,7 @@ def compare_engines(
 def _engine_time(
     name: str, answer: dict[str, Any], litert: dict[str, Any], threads: int, run: int, repeats: int
 ) -> EngineTime:
-    """The measurement of an engine, from its answer and LiteRT's."""
+    """Return the measurement of an engine, from its answer and LiteRT's."""
     differences = np.array(answer["probabilities"]) - np.array(litert["probabilities"])
     return EngineTime(
         engine=name,
@@ -148,7 +149,7 @@ def _engine_time(
 
 
 def table(times: Sequence[EngineTime]) -> str:
-    """The measurements as lines of text; medians where there are several runs."""
+    """Return the measurements as lines of text, with medians over the runs."""
     lines = [f"{'engine':20}  threads     load   invoke      p90        ratio  peak MiB  difference"]
     groups: dict[tuple[str, int], list[EngineTime]] = {}
     for time in times:
@@ -166,8 +167,8 @@ def table(times: Sequence[EngineTime]) -> str:
         )
     runs = 1 + max(time.run for time in times)
     lines.append(
-        f"Times in milliseconds, for one photograph in float32: {times[0].repeats} repeats in a fresh process, medians "
-        f"of {runs} run{'s' if runs > 1 else ''}. Ratio: invoke time divided by LiteRT's. Difference: the largest "
-        f"difference of a probability from LiteRT's. {machine().cpu}."
+        f"Times in milliseconds for one photograph in float32, with {times[0].repeats} repeats in a fresh process; "
+        f"medians of {runs} run{'s' if runs > 1 else ''}. Ratio: invoke time divided by LiteRT's. Difference: the "
+        f"largest difference of a probability from LiteRT's. {machine().cpu}."
     )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Exports a Run: calibrated on its training photographs, compared on its validation photographs."""
+"""Exports a Run: calibrates variants on its training photographs, and compares them on its validation photographs."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,28 +29,29 @@ def export(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Convert a Run into a Bundle of TFLite files for a device; an interrupted call goes on.
+    """Convert a Run into a Bundle of TFLite files for a device; a repeated call continues an interrupted one.
 
-    Integers are scaled by 100 training photographs. Each variant is compared with the float model on the validation
-    photographs, and has to pass the gate that the recipe sets.
+    The integer variants are calibrated on 100 training photographs. Each variant is compared with the float model on
+    the validation photographs, and has to pass the gate that the recipe sets.
 
     Args:
         run: the trained grader, or its folder.
         target: the folder to write.
         variants: names of `VARIANTS` ("float32", "float16", "dynamic", "int8", "int16x8"), or "onnx".
-        prepared: the Prepared set that the run was trained on, if it has moved; by default it is sought where it was.
-        allow_drift: whether variants that fail their gate are kept among the others, and a grader that learned nothing
-            is exported; by default such variants are moved into failed/ with the reason, and an error is raised when
-            all else is written.
-        overwrite: whether an existing bundle at `target` is replaced; by default it is refused.
-        progress: called with (steps done, steps, what is going on).
+        prepared: the Prepared set that the run was trained on, if it has moved; by default the path that the run
+            recorded.
+        allow_drift: whether variants that fail their gate are kept among the others, and whether a grader that learned
+            nothing is exported. By default such variants are moved into failed/ with the reason, and an error is raised
+            after everything else is written.
+        overwrite: whether an existing bundle at `target` is replaced; by default this is an error.
+        progress: called with (steps done, all steps, description of the current step).
 
     Returns:
         The Bundle.
 
     Raises:
-        KerasDrError: no Run there, its Prepared set is gone or another, an unknown variant, `target` exists, or a
-            variant failed its gate.
+        KerasDrError: there is no Run; its Prepared set is missing or has changed; a variant is unknown; `target`
+            exists; or a variant failed its gate.
 
     Example:
         >>> bundle = dr.export("runs/idrid", "bundles/idrid", variants=["float32", "int8"])
@@ -62,7 +63,7 @@ def export(
     names = check_variants(variants)
     run = Run.load(run)
     if run.learned_nothing and not allow_drift:
-        raise KerasDrError(run.learned_nothing, "Train again; to export it all the same, pass --allow-drift.")
+        raise KerasDrError(run.learned_nothing, "Train again; to export it anyway, pass --allow-drift.")
     moved_to = PreparedSet.load(prepared).folder if prepared is not None else None
     data = run.own_set(moved_to)
     train = data.split("train")
@@ -83,7 +84,7 @@ def export(
 
 
 def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
-    """What a device needs to know of a run; the limits are those of its Prepared set, where that is given."""
+    """Return the settings that a device needs from a run, with the limits of its Prepared set, if given."""
     card = run.folder / MODEL_CARD
     about = folders.read_manifest(data.folder, "prepared") if data else {}
     return GraderSettings(
@@ -103,12 +104,13 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
 
 
 def _counted(progress: Progress, total: int) -> Callable[[str], None]:
-    """Count each line as a step, but for the search, which is part of a conversion."""
+    """Return a function that counts each line of text as a step, except the search, which is part of a conversion."""
     done = -1
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         nonlocal done
-        done += not text.startswith(SEARCHING)
+        if not text.startswith(SEARCHING):
+            done += 1
         progress(done, total, text)
 
-    return say
+    return report

@@ -1,7 +1,7 @@
-"""Selective quantisation: which operators of the backbone must stay in float for a variant to pass its gate.
+"""Selective quantisation: finds the operators of the backbone that must stay in float for a variant to pass its gate.
 
 They are chosen on calibration photographs, by comparison with the float32 file. Validation photographs are used only
-for the result.
+to measure the result.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from export.activation_statistics import Statistics
 from export.tflite_graph import FloatModel
 from export.variants import VARIANTS, quantise
 
-SEARCHING = "searching for the layers that lose most in"  # and the variant: the progress text of the search
-_SEARCH_PHOTOGRAPHS = 4  # on which each operator is quantised alone
-_COUNTS = (2, 4, 8, 16)  # operators kept in float, tried in turn
-# In addition to the gate's limits, because grades of photographs near a tie change by chance, while this difference
-# falls steadily. The validation figures of one run were known when it was chosen, so that those figures are slightly
-# too good. For IDRiD, MobileNetV2 at 512, int8: operators in float, mean difference on calibration and on validation
-# photographs, agreement on validation:
+SEARCHING = "searching for the layers that lose most in"  # followed by the variant: the progress text of the search
+_SEARCH_PHOTOGRAPHS = 4  # number of photographs on which each operator is quantised alone
+_COUNTS = (2, 4, 8, 16)  # numbers of operators to keep in float, tried in turn
+# This limit comes in addition to the gate's limits, because the grades of photographs near a tie change by chance,
+# while this difference falls steadily. The validation figures of one run were known when it was chosen, so those
+# figures are slightly too good. For IDRiD, MobileNetV2 at 512 pixels, int8: operators in float, mean difference on
+# calibration and on validation photographs, agreement on validation:
 #     0  .0078  .0084  .976        4 (stem, first bottleneck, next expansion)  .0049  .0052  .988
 #     2  .0075  .0069  .976        16                                          .0038  .0037  .988
 _AIM = {"mean_probability_difference": ("at most", 0.005)}
@@ -36,20 +36,20 @@ def quantise_within(
     decision: str = "argmax",
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[bytes, list[str]]:
-    """A variant's file, with as few operators kept in float as its limits allow.
+    """Make a variant's file, with as few operators kept in float as its limits allow.
 
     Args:
         content: the float32 file.
         variant: key of `VARIANTS`.
-        statistics: of that file, from `activation_statistics.observe`.
+        statistics: statistics of that file, from `activation_statistics.observe`.
         photographs: uint8 RGB (n, S, S, 3), for calibration.
-        limits: of the variant, from `parity.limits_of`.
+        limits: limits of the variant, from `parity.limits_of`.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
-        progress: called with a line of text, which begins with `SEARCHING`, before the search, which takes minutes.
+        progress: called before the search, which takes minutes, with a line of text that begins with `SEARCHING`.
 
     Returns:
         The TFLite file, and the names of the operators in float, the most harmful first. If no trial meets the limits,
-        those of the last trial.
+        these are the file and the operators of the last trial.
     """
     kept: list[str] = []
     file = quantise(content, variant, statistics)
@@ -73,14 +73,14 @@ def quantise_within(
 
 
 def rank_by_harm(content: bytes, variant: str, statistics: Statistics, photographs: NDArray[np.uint8]) -> list[str]:
-    """Names of the operators whose quantisation changes the heat maps, the most harmful first.
+    """Return the names of the operators whose quantisation changes the heat maps, the most harmful first.
 
     The harm is the mean squared error of the heat maps when only this operator is quantised.
 
     Args:
         content: the float32 file.
         variant: key of `VARIANTS`.
-        statistics: of that file, from `activation_statistics.observe`.
+        statistics: statistics of that file, from `activation_statistics.observe`.
         photographs: uint8 RGB (n, S, S, 3).
     """
     names = [operator.name for operator in FloatModel(content).body()]

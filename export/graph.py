@@ -4,8 +4,8 @@
                                                heat maps -> spatial sum -> dense -> softmax -> probabilities
 
 The head is linear, so that the spatial mean of the heat maps plus the bias is the logit. The graph computes the logits
-that way: heat maps and probabilities agree in every variant, however its backbone is rounded. Everything after the
-backbone stays in float (see `tflite_graph`).
+in this way, so that heat maps and probabilities agree in every variant, however its backbone is rounded. Everything
+after the backbone stays in float (see `tflite_graph`).
 """
 
 import keras
@@ -18,11 +18,11 @@ from keras_dr.models.heads import OrdinalHead
 
 
 def build_graph(model: keras.Model, temperature: float) -> keras.Model:
-    """The inference graph of a grader, ready to be converted.
+    """Build the inference graph of a grader, ready to be converted.
 
     Args:
         model: a trained grader, see `grader.build_model`.
-        temperature: > 0; the logits are divided by it before the softmax.
+        temperature: > 0; the softmax takes the logits divided by it.
 
     Returns:
         A model from `image` uint8 RGB (1, S, S, 3) to a dictionary: `probabilities` float32 (1, C), which sum to 1;
@@ -39,8 +39,8 @@ def build_graph(model: keras.Model, temperature: float) -> keras.Model:
     bias = head_weights(model)[1]
     classes = kernel.shape[1]
     ordinal = isinstance(model.get_layer(LOGITS), OrdinalHead)
-    # Layers get names of their own, because Keras would number them and the same process could not write the same
-    # bytes twice.
+    # The layers get explicit names: Keras would number them, and a second graph in the same process would be converted
+    # to different bytes.
     backbone = keras.Model(model.inputs[0], feature_layer(model).output, name="backbone")
     image = keras.Input(batch_shape=(1, *model.input_shape[1:]), dtype="uint8", name="image")
     evidence = layers.Conv2D(classes, 1, use_bias=False, name="heatmaps")
@@ -57,7 +57,7 @@ def build_graph(model: keras.Model, temperature: float) -> keras.Model:
 
 
 def _ordinal_probabilities(logits: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Class probabilities (1, C) from an ordinal head's logits (1, C - 1), as in `heads.probabilities`."""
+    """Compute class probabilities (1, C) from an ordinal head's logits (1, C - 1), as in `heads.probabilities`."""
     tanh = keras.ops.tanh(logits / 2)  # the logistic function is .5 + .5 tanh(x / 2)
     differences = layers.Dense(classes, name="differences")
     result = differences(tanh)

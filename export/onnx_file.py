@@ -1,9 +1,9 @@
-"""The float32 TFLite file as an ONNX file, for engines other than LiteRT.
+"""Converts the float32 TFLite file to an ONNX file, for engines other than LiteRT.
 
-It is made from the TFLite file, not from the Keras model, so that it has the same weights, with the batch norms folded
-in, and the same names: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32 (1, h, w, C).
-It needs the packages of requirements-onnx.txt. tf2onnx numbers the names inside the file without ever starting again:
-the first file that a process makes has the same bytes each time, a second one does not.
+The source is the TFLite file, not the Keras model, so that the ONNX file has the same weights, with the batch norms
+folded in, and the same names: `image` uint8 (1, S, S, 3) -> `probabilities` float32 (1, C), `heatmaps` float32
+(1, h, w, C). The packages of requirements-onnx.txt are needed. tf2onnx numbers the names inside the file and never
+restarts the count: the first file of a process always has the same bytes, a second file has others.
 """
 
 import tempfile
@@ -19,29 +19,29 @@ from export.tflite_graph import FloatModel
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import quiet
 
-OPSET = 18  # of 2022: every engine of recent years reads it, and the operators used here have not changed since
+OPSET = 18  # from 2022: all recent engines read it, and the operators used here have not changed since
 PACKAGES = ("onnx", "tf2onnx", "onnxruntime")
 
 
 def check_packages() -> None:
-    """Check that the packages which write and run ONNX files are installed.
+    """Check that the packages that write and run ONNX files are installed.
 
     Raises:
-        KerasDrError: one of them is missing.
+        KerasDrError: a package is missing.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         raise KerasDrError(
-            f"An ONNX file needs the packages {', '.join(PACKAGES)}; not installed: {', '.join(missing)}.",
+            f"An ONNX file needs the packages {', '.join(PACKAGES)}. Not installed: {', '.join(missing)}.",
             "Install them with pip install -r requirements-onnx.txt, or leave onnx out.",
         )
 
 
 def to_onnx(content: bytes) -> bytes:
-    """The ONNX file of a float32 TFLite file.
+    """Convert a float32 TFLite file to an ONNX file.
 
     Args:
-        content: as `variants.convert` makes it.
+        content: content of the TFLite file, from `variants.convert`.
     """
     with quiet(), warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")  # tf2onnx uses an interpreter that TensorFlow has deprecated
@@ -61,10 +61,10 @@ def to_onnx(content: bytes) -> bytes:
 
 
 def onnx_outputs(content: bytes, images: NDArray[np.uint8]) -> Outputs:
-    """The outputs of an ONNX file for photographs, computed by ONNX Runtime.
+    """Return the outputs of an ONNX file for photographs, computed by ONNX Runtime.
 
     Args:
-        content: the file, as `to_onnx` makes it.
+        content: content of the file, from `to_onnx`.
         images: uint8 RGB (n, S, S, 3).
     """
     from onnxruntime import InferenceSession

@@ -1,4 +1,4 @@
-"""How far a variant differs from the float model on photographs, and the gate that it has to pass."""
+"""Measures how much a variant differs from the float model on photographs, and checks the gate that it has to pass."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,7 +24,7 @@ Limits = Mapping[str, tuple[str, float]]  # name of a figure -> ("at most" or "a
 
 
 def limits_of(recipe: ParityLimits) -> dict[str, Limits]:
-    """The limits that a recipe sets for each variant."""
+    """Return the limits that a recipe sets for each variant."""
     limits_by_variant: dict[str, Limits] = {}
     for variant, values in recipe.model_dump().items():
         limits_by_variant[variant] = {
@@ -39,11 +39,11 @@ def limits_of(recipe: ParityLimits) -> dict[str, Limits]:
 class Parity:
     """The figures of a variant compared with the float model.
 
-    Figures named `*_float` and `*_variant` compare the float model and the variant with the labels; they are None where
-    undefined.
+    Figures named `*_float` and `*_variant` compare the float model and the variant with the labels; undefined figures
+    are None.
 
     Attributes:
-        photographs: their number n.
+        photographs: number n of photographs.
         largest_probability_difference: absolute, over photographs and classes, 0..1.
         mean_probability_difference: absolute, over photographs and classes, 0..1.
         grade_agreement: share 0..1 of photographs for which both predict the same class.
@@ -84,25 +84,25 @@ class Parity:
         return _difference(self.auroc_float, self.auroc_variant)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as a dictionary for JSON."""
+        """Return the figures as a dictionary for JSON."""
         losses = {"quadratic_kappa_loss": self.quadratic_kappa_loss, "auroc_loss": self.auroc_loss}
         return {**asdict(self), **losses}
 
 
 def _difference(first: float | None, second: float | None) -> float | None:
-    """The first figure minus the second; None if either is undefined."""
+    """Return the first figure minus the second; None if either is undefined."""
     if first is None or second is None:
         return None
     return first - second
 
 
 def float_outputs(model: keras.Model, temperature: float, images: NDArray[np.uint8]) -> Outputs:
-    """The outputs of the trained grader in Keras for photographs uint8 RGB (n, S, S, 3); see `float_grader`."""
+    """Return the outputs of the trained grader in Keras for photographs uint8 RGB (n, S, S, 3); see `float_grader`."""
     return float_grader(model, temperature)(images)
 
 
 def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np.uint8]], Outputs]:
-    """The trained grader in Keras, compiled once, as a function: photographs uint8 RGB (n, S, S, 3) -> its outputs.
+    """Return the trained grader in Keras, compiled once, as a function: uint8 RGB (n, S, S, 3) -> its outputs.
 
     Args:
         model: the grader, float32 (n, S, S, 3) -> logits.
@@ -126,7 +126,7 @@ def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np
 
 
 def agreement(reference: Outputs, variant: Outputs, decision: str = "argmax") -> dict[str, float | None]:
-    """The figures of `Parity` that need no labels: differences of probabilities, grade agreement, heat-map r."""
+    """Return the figures of `Parity` that need no labels: differences of probabilities, agreement, correlation."""
     difference = np.abs(reference.probabilities - variant.probabilities)
     grades = decide(reference.probabilities, decision)
     return {
@@ -145,7 +145,7 @@ def compare(
     threshold: float,
     decision: str = "argmax",
 ) -> Parity:
-    """The figures of a variant compared with the float model, on the same n >= 1 photographs.
+    """Compare a variant with the float model on the same n >= 1 photographs.
 
     Args:
         reference: outputs of the float model.
@@ -172,7 +172,7 @@ def compare(
 def _correlation(
     reference_maps: NDArray[np.float32], variant_maps: NDArray[np.float32], grades: NDArray[np.int64]
 ) -> float | None:
-    """Mean Pearson's r of the maps of class grades[i]; None if every photograph has a constant map."""
+    """Return the mean Pearson's r of the maps of class grades[i]; None if every photograph has a constant map."""
     reference = _maps_of_grades(reference_maps, grades)
     variant = _maps_of_grades(variant_maps, grades)
     varied = (np.ptp(reference, axis=1) > 0) & (np.ptp(variant, axis=1) > 0)
@@ -183,17 +183,17 @@ def _correlation(
 
 
 def _maps_of_grades(maps: NDArray[np.float32], grades: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The map of class grades[i] of photograph i, flattened: float (n, h, w, C) -> float64 (n, h w)."""
+    """Return the map of class grades[i] for each photograph i, flattened: float (n, h, w, C) -> float64 (n, h w)."""
     chosen = maps[np.arange(len(grades)), ..., grades]
     return chosen.reshape(len(grades), -1).astype(np.float64)
 
 
 def failures(figures: Parity | Mapping[str, float | None], limits: Limits) -> list[str]:
-    """The reasons why a variant fails its gate; empty if it passes. An undefined figure (None) fails nothing.
+    """Return the reasons why a variant fails its gate; empty if it passes. Undefined figures (None) are not checked.
 
     Args:
-        figures: of the variant.
-        limits: of the variant, from `limits_of`.
+        figures: figures of the variant.
+        limits: limits of the variant, from `limits_of`.
     """
     values = figures.to_dict() if isinstance(figures, Parity) else figures
     reasons = []

@@ -1,4 +1,4 @@
-"""Profiles a Bundle on this machine: latency, memory and size, operators, other engines, and a chart."""
+"""Profiles a Bundle on this machine: latency, memory, size, times of operators, other engines, and a chart."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from keras_dr.reports import plots
 
 @dataclass(frozen=True)
 class Profile:
-    """What was measured of a bundle.
+    """The measurements of a bundle.
 
     Attributes:
         file: profile.json.
-        chart: latency against kappa of each variant; None where parity.json knows no kappa.
+        chart: picture of latency against kappa of each variant; None if parity.json holds no kappa.
         measurements: one per variant, number of threads and run.
-        operators: where the time of each model goes; none unless it was asked for.
-        engines: other engines on the same weights; none unless they were asked for.
+        operators: time of each kind of operator, per model; empty unless requested.
+        engines: times of LiteRT and other engines on the same weights; empty unless requested.
     """
 
     file: Path
@@ -36,7 +36,7 @@ class Profile:
     engines: Sequence[EngineTime] = ()
 
     def __str__(self) -> str:
-        """The tables."""
+        """Return the tables as text."""
         parts = [profiler.table(self.measurements)]
         if self.operators:
             parts.append(operator_profiles.table(self.operators))
@@ -63,22 +63,22 @@ def profile(
 
     Args:
         bundle: the Bundle, or its folder.
-        out: the folder for profile.json and its chart; by default the bundle's.
+        out: the folder for profile.json and its chart; by default the bundle's folder.
         image: the photograph to grade; by default a drawn one.
-        variants: the models to measure; by default all of the bundle.
+        variants: the models to measure; by default all models of the bundle.
         threads: numbers of processor threads.
-        repeats: counted rounds per measurement, 1 or more.
+        repeats: number of counted rounds per measurement, 1 or more.
         runs: how often the whole measurement is repeated, to show the variation.
         operators: whether the time of each operator is measured as well.
         compare: other engines for the float32 model: "onnxruntime", "openvino".
-        overwrite: whether files of these names that no profile wrote are replaced; by default they are refused.
-        progress: called with the name of what is measured next.
+        overwrite: whether files of these names are replaced even if no profile wrote them; by default this is an error.
+        progress: called with the name of the next measurement.
 
     Returns:
         The measurements.
 
     Raises:
-        KerasDrError: no bundle, an unknown variant or engine, an altered model, or a process that died.
+        KerasDrError: there is no bundle, a variant or engine is unknown, a model has changed, or a process crashed.
 
     Example:
         >>> profile = dr.profile("bundles/idrid", threads=[1])
@@ -105,19 +105,19 @@ def profile(
 
 
 def _check_files(file: Path, inputs: Sequence[Path], overwrite: bool) -> None:
-    """Refuse to replace what no profile wrote; the chart belongs to the JSON file beside it."""
+    """Refuse to replace files that no profile wrote; the chart belongs to the JSON file next to it."""
     check_output(file, (".json",), inputs=inputs, known=is_json("profile"), overwrite=overwrite)
     check_output(file.with_suffix(".png"), (".png",), inputs=inputs, overwrite=overwrite or file.is_file())
 
 
 def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) -> Path | None:
-    """Draw the variants whose kappa parity.json knows, on the most threads, and return the file."""
+    """Draw the variants whose kappa is in parity.json, with the largest number of threads, and return the file."""
     figures: dict[str, Any] = folders.read_json(parity)["figures"] if parity.is_file() else {}
-    most = max(measurement.threads for measurement in measurements)
+    most_threads = max(measurement.threads for measurement in measurements)
     rows = []
     for measurement in measurements:
         kappa = figures.get(measurement.variant, {}).get("quadratic_kappa_variant")
-        if measurement.threads == most and measurement.run == 0 and kappa:
+        if measurement.threads == most_threads and measurement.run == 0 and kappa:
             rows.append(
                 {
                     "variant": measurement.variant,

@@ -1,14 +1,14 @@
-"""Rounding of weights that preserves a layer's output; done in float, so that any quantiser finds the same grid.
+"""Rounds weights so that a layer's output is preserved. The result is float, so that any quantiser finds the same grid.
 
-Rounded to nearest, MobileNetV2 fine-tuned on IDRiD grades differently. Int8 weights, float activations, 83 validation
-photographs, agreement of grades, mean probability difference, heat-map correlation:
+With weights rounded to the nearest value, MobileNetV2 fine-tuned on IDRiD gives different grades. Int8 weights, float
+activations, 83 validation photographs; agreement of grades, mean probability difference, heat-map correlation:
 
-    to nearest                                           .831  .039  .904
-    and the mean error added to the bias                 .988  .014  .994
-    and errors passed on to weights not yet rounded      .988  .005  .998
+    to nearest                                            .831  .039  .904
+    plus the mean error added to the bias                 .988  .014  .994
+    plus errors passed on to weights not yet rounded      .988  .005  .998
 
-Half precision is similar: largest probability difference .019 to nearest, .0055 with the bias. The variants are
-compared with those of TensorFlow's own converter by `benchmarks/quantisers.py`.
+Half precision is similar: the largest probability difference is .019 to nearest, and .0055 with the corrected bias.
+`benchmarks/quantisers.py` compares the variants with those of TensorFlow's own converter.
 """
 
 from collections.abc import Callable, Collection
@@ -25,10 +25,10 @@ _DAMPING = 0.01  # of the mean diagonal, as in GPTQ's published code
 
 
 def round_weights(content: bytes, bits: int, statistics: Statistics, kept: Collection[str] = ()) -> bytes:
-    """A float model whose convolutions have rounded weights, and biases that compensate for the rounding.
+    """Round the weights of a float model's convolutions, and let their biases compensate for the rounding.
 
     Args:
-        content: a float TFLite file.
+        content: content of a float TFLite file.
         bits: 8 (integers, one scale per channel) or 16 (half precision).
         statistics: from `activation_statistics.observe`.
         kept: names of operators that are not changed.
@@ -47,7 +47,7 @@ def round_weights(content: bytes, bits: int, statistics: Statistics, kept: Colle
 
 
 def mean_error(weights: Weights, rounded: Weights, operator: Operator, statistics: Statistics) -> NDArray[np.float64]:
-    """The mean loss of a convolution's outputs by rounding, float64 (O,): (W - W') E[x].
+    """Return the mean loss of a convolution's outputs by rounding, float64 (O,): (W - W') E[x].
 
     Bias correction of Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV
     2019, section 4.2, with E[x] from photographs; the zeros that pad the border are ignored.
@@ -57,19 +57,19 @@ def mean_error(weights: Weights, rounded: Weights, operator: Operator, statistic
 
 
 def _other_axes(operator: Operator) -> tuple[int, ...]:
-    """The axes of a convolution's weights except that of its output channels."""
+    """Return the axes of a convolution's weights except the axis of its output channels."""
     return tuple(axis for axis in range(4) if axis != operator.channel_axis)
 
 
 def _to_half(weights: Weights, operator: Operator, moments: NDArray[np.float32] | None) -> Weights:
-    """Weights rounded to half precision."""
+    """Return weights rounded to half precision."""
     return weights.astype(np.float16).astype(np.float32)
 
 
 def _to_grid(weights: Weights, operator: Operator, moments: NDArray[np.float32] | None) -> Weights:
-    """Weights rounded to int8 with one scale per channel.
+    """Return weights rounded to int8 with one scale per channel.
 
-    The errors are passed on in 1x1 convolutions, which have `moments`; other weights are rounded to nearest.
+    In 1x1 convolutions, which have `moments`, the errors are passed on; other weights are rounded to nearest.
     """
     if moments is not None:
         return pass_errors_on(weights[:, 0, 0, :], moments)[:, None, None, :]
@@ -78,15 +78,15 @@ def _to_grid(weights: Weights, operator: Operator, moments: NDArray[np.float32] 
 
 
 def _scale(largest: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The step of the int8 grid for weights of this largest magnitude."""
+    """Return the step of the int8 grid for weights of this largest magnitude."""
     return np.where(largest > 0, largest, 1.0).astype(np.float64) / _LEVELS
 
 
 def pass_errors_on(weights: Weights, moments: NDArray[np.float32]) -> Weights:
     """Round a matrix to int8 with one scale per row; columns not yet rounded compensate for each column's error.
 
-    GPTQ (Frantar et al., ICLR 2023, algorithm 1; columns in falling order of their inputs' energy). The largest weight
-    of a row is kept, so that a quantiser finds the same scale.
+    GPTQ (Frantar et al., ICLR 2023, algorithm 1), with the columns in descending order of their inputs' energy. The
+    largest weight of a row is kept, so that a quantiser finds the same scale.
 
     Args:
         weights: float32 (O, I).
@@ -100,7 +100,7 @@ def pass_errors_on(weights: Weights, moments: NDArray[np.float32]) -> Weights:
     hessian = moments.astype(np.float64)[np.ix_(order, order)]
     hessian[np.diag_indices_from(hessian)] += max(_DAMPING * energy.mean(), 1e-12)
     upper = np.linalg.cholesky(np.linalg.inv(hessian)).T
-    remaining = weights.astype(np.float64)[:, order]  # what is still to be rounded, with the errors passed on
+    remaining = weights.astype(np.float64)[:, order]  # weights still to be rounded, with the errors passed on
     largest = np.abs(remaining).argmax(axis=1)
     fixed = remaining[np.arange(len(remaining)), largest].copy()
     scale = _scale(np.abs(fixed))

@@ -1,9 +1,10 @@
-"""The operators of a float TFLite file: which of them are quantised, and their weights.
+"""Reads the operators of a float TFLite file and their weights, and determines which are quantised.
 
     image -> cast -> scaling | first convolution ... last activation of the backbone | heat maps -> tail
 
-The operators between the bars are quantised. Before them, pixels are whole numbers anyway. After them, there is one
-channel per class, so that float costs nothing, and an int8 softmax would have only 256 different probabilities.
+The operators between the bars are quantised. Before the first bar, pixels are whole numbers anyway. After the second
+bar, there is one channel per class, so that float costs almost nothing; an int8 softmax would have only 256 different
+probabilities.
 """
 
 import copy
@@ -23,8 +24,8 @@ class Operator:
 
     Attributes:
         place: index among the model's operators.
-        name: of its first output tensor; unique.
-        kind: such as "CONV_2D".
+        name: name of its first output tensor; unique.
+        kind: kind of operator, such as "CONV_2D".
         inputs: indices of its input tensors; for a convolution: input, weights, bias.
     """
 
@@ -35,7 +36,7 @@ class Operator:
 
     @property
     def is_convolution(self) -> bool:
-        """Whether it has weights to round."""
+        """Whether the operator is a convolution, which has weights to round."""
         return self.kind in CONVOLUTIONS
 
     @property
@@ -53,22 +54,22 @@ class FloatModel:
         self.operators = tuple(self._operator(place, raw) for place, raw in enumerate(self._graph.operators))
 
     def _operator(self, place: int, raw: Any) -> Operator:
-        """The operator at this index, from its flatbuffer object."""
+        """Return the operator at this index, from its flatbuffer object."""
         kind = flatbuffer_utils.opcode_to_name(self._model, raw.opcodeIndex)
         return Operator(place, self.tensor_name(raw.outputs[0]), kind, tuple(int(index) for index in raw.inputs))
 
     def tensor_name(self, index: int) -> str:
-        """The name of a tensor."""
+        """Return the name of a tensor."""
         return self._graph.tensors[index].name.decode()
 
     def signature(self) -> dict[str, str]:
-        """Name of the tensor of each input and output -> its name in the signature."""
+        """Return a dictionary: name of each input's and output's tensor -> its name in the signature."""
         definition = self._model.signatureDefs[0]
         ends = (*definition.inputs, *definition.outputs)
         return {self.tensor_name(end.tensorIndex): end.name.decode() for end in ends}
 
     def body(self) -> tuple[Operator, ...]:
-        """The operators from the first convolution to the one before the heat maps."""
+        """Return the operators from the first convolution to the operator before the heat maps."""
         outputs = {output.name: output.tensorIndex for output in self._model.signatureDefs[0].outputs}
         names = [operator.name for operator in self.operators]
         first = next(place for place, operator in enumerate(self.operators) if operator.is_convolution)
@@ -76,11 +77,11 @@ class FloatModel:
         return self.operators[first:end]
 
     def weights(self, operator: Operator) -> NDArray[np.float32]:
-        """A convolution's weights float32 (O, kh, kw, I), as a copy."""
+        """Return a copy of a convolution's weights, float32 (O, kh, kw, I)."""
         return self._constant(operator.inputs[1])
 
     def bias(self, operator: Operator) -> NDArray[np.float32]:
-        """A convolution's bias float32 (O,), as a copy."""
+        """Return a copy of a convolution's bias, float32 (O,)."""
         return self._constant(operator.inputs[2])
 
     def _constant(self, index: int) -> NDArray[np.float32]:
@@ -88,7 +89,7 @@ class FloatModel:
         return np.frombuffer(self._model.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape).copy()
 
     def replace(self, operator: Operator, weights: NDArray[np.floating], bias: NDArray[np.floating]) -> None:
-        """Replace a convolution's weights float (O, kh, kw, I) and its bias float (O,) by others of the same shapes."""
+        """Replace a convolution's weights float (O, kh, kw, I) and bias float (O,); the shapes stay the same."""
         self._replace(operator, 1, weights)
         self._replace(operator, 2, bias)
 
@@ -109,5 +110,5 @@ class FloatModel:
         self._model.buffers[tensor.buffer].data = np.frombuffer(data, np.uint8)
 
     def content(self) -> bytes:
-        """The TFLite file."""
+        """Return the content of the TFLite file."""
         return bytes(flatbuffer_utils.convert_object_to_bytearray(self._model))

@@ -25,8 +25,8 @@ class Variant:
 
     Attributes:
         weight_bits: 32 or 16 for floats, 8 for integers with one scale per channel.
-        activation_bits: of integers with ranges from calibration; None for floats. With 8-bit weights and None the
-            runtime itself quantises the activations of every photograph.
+        activation_bits: bits of integers with ranges from calibration; None for floats. With 8-bit weights and None
+            the runtime itself quantises the activations of every photograph.
     """
 
     weight_bits: int
@@ -40,8 +40,9 @@ class Variant:
 #     dynamic   .831  .0413  .900  39.9                               1.000  .0067   .994   37    2.4
 #     int8      .819  .0449  .890   8.4      .819  .0428  .892         .976  .0084   .988    8.4  2.6
 #     int16x8                                                         1.000  .0058   .998  711    2.7
-# With int8 the two tools differ less than rounding to nearest costs. ai-edge-quantizer needs no second trace, and a
-# tenth of a second where TensorFlow needs 15 seconds. `benchmarks/quantisers.py` compares them on any run.
+# For int8, the two tools differ by less than the loss from rounding to nearest. ai-edge-quantizer needs no second
+# trace, and takes a tenth of a second instead of TensorFlow's 15 seconds. `benchmarks/quantisers.py` compares them on
+# any run.
 VARIANTS: dict[str, Variant] = {
     "float32": Variant(32),
     "float16": Variant(16),
@@ -50,14 +51,14 @@ VARIANTS: dict[str, Variant] = {
     "int16x8": Variant(8, 16),
 }
 
-ONNX = "onnx"  # no key of VARIANTS: the float32 file for engines other than LiteRT, which devices do not need
+ONNX = "onnx"  # not a key of VARIANTS: the float32 file for engines other than LiteRT, which devices do not need
 
 
 def check_variants(names: Sequence[str]) -> list[str]:
-    """The variants to write: each name once, and float32 before onnx, because onnx is compared with it.
+    """Return the variants to write: each name once, and float32 before onnx, because onnx is made from it.
 
     Raises:
-        KerasDrError: there is no name, one that is neither in `VARIANTS` nor `ONNX`, or ONNX without its packages.
+        KerasDrError: there is no name, a name is unknown, or the packages for ONNX are missing.
     """
     known = (*VARIANTS, ONNX)
     unknown = [name for name in names if name not in known]
@@ -73,12 +74,12 @@ def check_variants(names: Sequence[str]) -> list[str]:
 
 
 def file_name(variant: str) -> str:
-    """The name of a variant's file in the bundle."""
+    """Return the name of a variant's file in the bundle."""
     return "float32.onnx" if variant == ONNX else f"{variant}.tflite"
 
 
 def convert(graph: keras.Model) -> bytes:
-    """The float32 file of an inference graph; the same graph gives the same bytes.
+    """Convert an inference graph to the float32 file; the same graph gives the same bytes.
 
     Args:
         graph: from `graph.build_graph`.
@@ -98,12 +99,12 @@ def convert(graph: keras.Model) -> bytes:
 
 
 def quantise(content: bytes, variant: str, statistics: Statistics, kept: Collection[str] = ()) -> bytes:
-    """A variant's file, made from the float32 file.
+    """Make a variant's file from the float32 file.
 
     Args:
         content: the float32 file, from `convert`.
         variant: key of `VARIANTS`.
-        statistics: of that file, from `activation_statistics.observe`.
+        statistics: statistics of that file, from `activation_statistics.observe`.
         kept: names of operators to keep in float.
 
     Returns:
@@ -126,7 +127,7 @@ def quantise(content: bytes, variant: str, statistics: Statistics, kept: Collect
 
 
 def _recipe(content: bytes, kind: Variant, kept: Collection[str]) -> list[dict]:
-    """Rules for ai-edge-quantizer: quantise all operators except those outside the backbone and those kept in float."""
+    """Return rules for ai-edge-quantizer: quantise the backbone's operators except those that are kept in float."""
     from ai_edge_quantizer.qtyping import TFLOperationName
     from ai_edge_quantizer.recipe_manager import RecipeManager
 

@@ -1,4 +1,4 @@
-"""Writes the Bundle: the variants of a grader, verified, with everything a device needs to read their outputs."""
+"""Writes the Bundle: the verified variants of a grader, with everything a device needs to read their outputs."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ from keras_dr.reports.bundle import bundle_card
 from keras_dr.reports.model_card import MODEL_CARD
 
 FAILED = "failed"  # folder inside the bundle
-_NOTE = "kept.json"  # of what an export has converted, until it is whole
+_NOTE = "kept.json"  # lists the converted variants while an export is incomplete
 HEATMAPS = (
     "float32 (1, h, w, C): evidence for each class at each place of the feature map, in logits, unnormalised and not "
     "divided by the temperature. The spatial mean plus the bias of the class is its logit. Positive values speak for "
@@ -41,20 +41,20 @@ LICENCE = (
 
 @dataclass(frozen=True)
 class GraderSettings:
-    """What a device needs to know of a grader beside its weights.
+    """The settings of a grader that a device needs in addition to the weights.
 
     Attributes:
-        task: label space, C classes.
-        preprocessing: what its photographs go through, side S.
-        threshold: refer where the probability of referable DR reaches it, 0..1; chosen on validation.
+        task: label space with C classes.
+        preprocessing: how photographs become the model's input of side S.
+        threshold: a photograph is referred if its probability of referable DR reaches this, 0..1; chosen on validation.
         temperature: > 0, chosen on validation.
-        weights: what the backbone started from: "imagenet", "none" or a file's name.
-        model_sha256: of the run's model.keras.
+        weights: the backbone's initial weights: "imagenet", "none" or a file's name.
+        model_sha256: SHA-256 of the run's model.keras.
         decision: how probabilities become a grade, key of `decision.DECISIONS`.
         points: further operating points, by name, chosen on validation.
-        quality_limits: see `quality.find_limits`; None where the photographs were not measured.
-        colour_limits: the same of the training photographs' colours; None where they were not measured.
-        limits: what a variant has to hold to pass its gate.
+        quality_limits: see `quality.find_limits`; None if the photographs were not measured.
+        colour_limits: the same for the training photographs' colours; None if they were not measured.
+        limits: the limits of each variant's gate.
         card: MODEL_CARD.md of the run; None if it has not been evaluated.
     """
 
@@ -74,7 +74,7 @@ class GraderSettings:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Training photographs, uint8 RGB (n, S, S, 3), by which integers are scaled, and the seed that picked them."""
+    """Training photographs, uint8 RGB (n, S, S, 3), for the ranges of integers, and the seed that picked them."""
 
     images: NDArray[np.uint8]
     seed: int
@@ -82,7 +82,7 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class Validation:
-    """Validation photographs, uint8 RGB (m, S, S, 3), m >= 1, on which variants are compared, and classes int (m,)."""
+    """Validation photographs, uint8 RGB (m, S, S, 3), m >= 1, to compare variants on, and their classes int (m,)."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.integer]
@@ -99,22 +99,22 @@ def export_bundle(
     allow_drift: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> None:
-    """Convert a grader, compare each variant with it, and write the Bundle; an interrupted export goes on.
+    """Convert a grader, compare each variant with it, and write the Bundle; a new call continues an interrupted one.
 
     Args:
         model: the trained grader, from `keras_dr.models.grader.build_model`.
         target: folder to write.
-        settings: what a device needs to read the model's outputs.
+        settings: the settings that a device needs to read the model's outputs.
         calibration: training photographs, see `activation_statistics.pick_calibration`.
         validation: photographs for the comparison.
-        variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`), which bundle.json lists beside the models.
-        overwrite: replace an existing `target`.
-        allow_drift: keep variants that fail their gate among the others; bundle.json names the failure.
+        variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`), which bundle.json lists separately from the models.
+        overwrite: whether an existing `target` is replaced.
+        allow_drift: whether variants that fail their gate are kept among the others; bundle.json names the failure.
         progress: called with a line of text before each step.
 
     Raises:
-        KerasDrError: unknown variant, photographs of another size than the model's, `target` exists; or, once the
-            bundle is written, that a variant failed its gate and lies under failed/ with the reason.
+        KerasDrError: a variant is unknown, the photographs do not have the model's size, or `target` exists; or, after
+            the bundle is written, a variant failed its gate and was moved to failed/ with the reason.
     """
     names = check_variants(variants)
     _check_photographs(model, settings.preprocessing, calibration.images, validation.images)
@@ -134,7 +134,7 @@ def export_bundle(
         measured = {name: figure.to_dict() for name, figure in figures.items()}
         failed = {} if allow_drift else checked["failures"]
         for name, reasons in failed.items():
-            _set_apart(folder, name, reasons, measured[name])
+            _move_to_failed(folder, name, reasons, measured[name])
         files = {name: _describe(folder / file_name(name), kept[name]) for name in names if name not in failed}
         about = _manifest(model.name, settings, files, calibration, checked)
         folders.write_json(folder / "parity.json", {**checked, "figures": measured})
@@ -145,8 +145,9 @@ def export_bundle(
     if failed:
         reasons_in_words = "; ".join(f"{name}: {', '.join(reasons)}" for name, reasons in failed.items())
         raise KerasDrError(
-            f"Variants stray from the float model on validation photographs: {reasons_in_words}.",
-            f"They lie in {target / FAILED}; the rest of the bundle is whole. To keep them, export with --allow-drift.",
+            f"Variants differ too much from the float model on validation photographs: {reasons_in_words}.",
+            f"They are in {target / FAILED}; the rest of the bundle is complete. To keep them in the bundle, export "
+            "with --allow-drift.",
         )
 
 
@@ -157,7 +158,7 @@ def _manifest(
     calibration: Calibration,
     checked: dict[str, Any],
 ) -> dict[str, Any]:
-    """The content of bundle.json, but for the hashes of the files written after it."""
+    """Return the content of bundle.json, except the hashes of files that are written later."""
     about: dict[str, Any] = {
         **settings.task.to_dict(),
         "preprocessing": settings.preprocessing.to_dict(),
@@ -207,32 +208,34 @@ def _write_models(
     limits: Mapping[str, parity.Limits],
     progress: Callable[[str], None] | None,
 ) -> dict[str, list[str]]:
-    """Write a file each; those that an interrupted export left under the same plan are kept.
+    """Write a file for each variant; files that an interrupted export with the same plan left are kept.
 
     Returns:
-        Variant -> names of the operators that stayed in float though the others were quantised.
+        Variant -> names of the operators that stayed in float although the others were quantised.
     """
-    say = progress or (lambda text: None)
+    report = progress or (lambda text: None)
     note = folder / _NOTE
     kept: dict[str, list[str]] = folders.read_json(note) if note.is_file() else {}
-    for apart in (folder / FAILED / file_name(name) for name in kept):
-        if apart.is_file():  # by an export that was killed after it
-            apart.replace(folder / apart.name)
+    for name in kept:
+        failed = folder / FAILED / file_name(name)
+        if failed.is_file():  # moved there by an export that was killed afterwards
+            failed.replace(folder / failed.name)
     folders.remove_folder(folder / FAILED)
     missing = [name for name in names if name not in kept]
     if missing:
-        say("tracing the model")
+        report("tracing the model")
         content = convert(build_graph(model, settings.temperature))
         statistics = None
         for name in missing:
-            say(f"converting to {name}")
-            file, kept[name] = content, []
+            report(f"converting to {name}")
+            file = content
+            kept[name] = []
             if name == ONNX:
                 file = to_onnx(content)
             elif name != "float32":
                 statistics = statistics or observe(content, photographs)
                 file, kept[name] = quantise_within(
-                    content, name, statistics, photographs, limits[name], settings.decision, say
+                    content, name, statistics, photographs, limits[name], settings.decision, report
                 )
             folders.write_bytes(folder / file_name(name), file)
             folders.write_json(note, kept)
@@ -247,15 +250,15 @@ def _measure(
     validation: Validation,
     progress: Callable[[str], None] | None,
 ) -> dict[str, parity.Parity]:
-    """Variant -> its figures against the float model."""
+    """Return each variant's figures compared with the float model."""
     images = validation.images
     reference = parity.float_outputs(model, settings.temperature, images)
     figures = {}
     for name in names:
         if progress:
             progress(f"comparing {name} with the float model on {len(images)} photographs")
-        answer = onnx_outputs if name == ONNX else interpreter.outputs_of_file
-        outputs = answer((folder / file_name(name)).read_bytes(), images)
+        run_file = onnx_outputs if name == ONNX else interpreter.outputs_of_file
+        outputs = run_file((folder / file_name(name)).read_bytes(), images)
         figures[name] = parity.compare(
             reference, outputs, validation.labels, settings.task, settings.threshold, settings.decision
         )
@@ -263,15 +266,19 @@ def _measure(
 
 
 def _gate(figures: dict[str, parity.Parity], limits: Mapping[str, parity.Limits]) -> dict[str, Any]:
-    """The limits used, and variant -> reasons of those that fail."""
-    return {
-        "limits": {n: {k: list(limit) for k, limit in limits[n].items()} for n in figures},
-        "failures": {n: reasons for n in figures if (reasons := parity.failures(figures[n], limits[n]))},
-    }
+    """Return the limits of each variant, and the reasons of each variant that fails."""
+    limits_used = {}
+    failures = {}
+    for name, variant_figures in figures.items():
+        limits_used[name] = {figure: list(limit) for figure, limit in limits[name].items()}
+        reasons = parity.failures(variant_figures, limits[name])
+        if reasons:
+            failures[name] = reasons
+    return {"limits": limits_used, "failures": failures}
 
 
-def _set_apart(folder: Path, name: str, reasons: list[str], figures: dict[str, Any]) -> None:
-    """Move a variant to failed/, beside a file that tells why."""
+def _move_to_failed(folder: Path, name: str, reasons: list[str], figures: dict[str, Any]) -> None:
+    """Move a variant to failed/, and write a file with the reasons next to it."""
     (folder / FAILED).mkdir(exist_ok=True)
     (folder / file_name(name)).replace(folder / FAILED / file_name(name))
     folders.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})

@@ -12,11 +12,7 @@ import numpy as np
 import pytest
 from drawn import SIZE
 
-from keras_dr.core.preprocessing import Preprocessing
-from keras_dr.datasets import read_records
-from keras_dr.preparation.prepare import prepare_records
-from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.recipe import Recipe, recipe_from_dict
+import keras_dr as dr
 from keras_dr.synthetic.photographs import write_dataset
 
 pytest_plugins = ["edge_fixtures"]
@@ -24,14 +20,14 @@ pytest_plugins = ["edge_fixtures"]
 
 @pytest.fixture(scope="session")
 def disc() -> np.ndarray:
-    """uint8 RGB (120, 160, 3): an orange disc of radius 50 about (80, 60) on black."""
+    """uint8 RGB (120, 160, 3): an orange disc with radius 50 and centre (80, 60) on black."""
     image = np.zeros((120, 160, 3), np.uint8)
     return cv2.circle(image, (80, 60), 50, (200, 110, 40), -1)
 
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of 60 synthetic photographs with labels.csv and masks."""
+    """A folder of 60 synthetic photographs with labels.csv and masks."""
     folder = tmp_path_factory.mktemp("synthetic") / "photographs"
     write_dataset(folder, count=60, seed=3, size=(96, 128), workers=1)
     return folder
@@ -40,25 +36,21 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prepared set of 32-pixel images of these photographs."""
-    folder = tmp_path_factory.mktemp("prepared") / "small"
-    name, records = read_records(photographs)
-    prepare_records(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=0)
-    return folder
+    return dr.prepare(photographs, tmp_path_factory.mktemp("prepared") / "small", size=SIZE, workers=0).folder
 
 
 @pytest.fixture(scope="session")
-def recipe() -> Recipe:
+def recipe() -> dr.Recipe:
     """One frozen and two fine-tuning epochs of the tiny backbone."""
-    phase = {"epochs": 2, "learning_rate": 1e-3}
-    values = {"backbone": "tiny", "weights": "none", "frozen": phase | {"epochs": 1}, "finetune": phase}
-    return recipe_from_dict(values)
+    return dr.Recipe.load(
+        backbone="tiny",
+        weights="none",
+        frozen={"epochs": 1, "learning_rate": 1e-3},
+        finetune={"epochs": 2, "learning_rate": 1e-3},
+    )
 
 
 @pytest.fixture(scope="session")
-def run_folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Run trained by `recipe`."""
-    from keras_dr.training.train import train
-
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    train(PreparedSet.load(prepared_folder), folder, recipe)
-    return folder
+def run_folder(prepared_folder: Path, recipe: dr.Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Run trained with `recipe`."""
+    return dr.train(prepared_folder, tmp_path_factory.mktemp("runs") / "run", recipe).folder

@@ -1,4 +1,4 @@
-"""edge_demo.bundle: what is verified before a model is loaded."""
+"""edge_demo.bundle: the checks before a model is loaded."""
 
 import json
 from pathlib import Path
@@ -65,8 +65,8 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"models": {}}, "'models' .* is empty"),
         ({"models": {"int8": {"file": "../x", "sha256": "", "size_bytes": 1}}}, "without folders"),
         ({"decision": "mode"}, "'mode', which is none of argmax, median"),
-        ({"quality_limits": {"sharpness": [1, 2]}}, "two limits each of coverage"),
-        ({"colour_limits": {"red_to_green": [1, 2]}}, "two limits each of red_to_green, blue_to_green"),
+        ({"quality_limits": {"sharpness": [1, 2]}}, "two limits for each of coverage"),
+        ({"colour_limits": {"red_to_green": [1, 2]}}, "two limits for each of red_to_green, blue_to_green"),
         ({"schema_version": 2}, "schema version 1"),
         ({"preprocessing": {"size": SIZE}}, "no key 'enhance' in "),
         ({"preprocessing": {"size": 9999, "enhance": "none"}}, "9999.*stands in .*bundle.json, make that folder again"),

@@ -43,8 +43,8 @@ def test_cli_folder_with_an_unreadable_photograph(
 
     rows = list(csv.DictReader(outputs["out.csv"].read_text().splitlines()))
     assert [(row["image_id"], bool(row["error"])) for row in rows] == [("a", False), ("broken", True), ("a", False)]
-    found = [float(rows[0][f"p_{name}"]) for name in CLASSES]
-    np.testing.assert_allclose(found, by_hand(photograph, "int8"), atol=1e-6)
+    probabilities = [float(rows[0][f"p_{name}"]) for name in CLASSES]
+    np.testing.assert_allclose(probabilities, by_hand(photograph, "int8"), atol=1e-6)
     assert (rows[0]["prediction"], rows[0]["referred"]) == ("proliferative", "1")
     assert sorted(file.name for file in outputs["heatmaps"].iterdir()) == ["a-2.png", "a.png"]
 
@@ -71,10 +71,10 @@ def test_cli_results_are_refused_a_missing_folder_before_any_work(
 
 
 @pytest.mark.parametrize(
-    ("words", "found"),
+    ("words", "reason"),
     [
         (["--json", "photographs/a.jpg"], "must have one of the suffixes"),
-        (["--heatmap", "photographs/a.jpg"], "there is a file of that name"),
+        (["--heatmap", "photographs/a.jpg"], "a file has that name"),
         (["--json", "bundle/bundle.json"], "inside bundle, an input"),
         (["--csv", "bundle/new.csv"], "inside bundle, an input"),
         (["--csv", "r.x"], "must have one of the suffixes"),
@@ -86,7 +86,7 @@ def test_cli_a_result_never_replaces_anything_else(
     bundle_folder: Path,
     camera: Path,
     words: list[str],
-    found: str,
+    reason: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -96,7 +96,7 @@ def test_cli_a_result_never_replaces_anything_else(
     assert command.main(["grade", "bundle", "photographs", *words]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert found in err
+    assert reason in err
     assert {file: file.read_bytes() for file in Path().rglob("*") if file.is_file()} == before
 
 
@@ -167,7 +167,7 @@ def test_cli_an_unforeseen_error_is_one_line_and_debug_raises_it(
     monkeypatch.setattr(Grader, "invoke", fail)
     words = ["grade", str(bundle_folder), str(camera)]
     assert command.main(words) == 1
-    assert capsys.readouterr().err == "error: RuntimeError: no memory. Pass --debug to see where.\n"
+    assert capsys.readouterr().err == "error: RuntimeError: no memory. Pass --debug to see the traceback.\n"
     with pytest.raises(RuntimeError):
         command.main([*words, "--debug"])
 

@@ -1,4 +1,4 @@
-"""The wheel as a device has it: installed into an empty environment, far from the clone."""
+"""The wheel on a device: installed into an empty environment, away from the clone."""
 
 import hashlib
 import json
@@ -33,10 +33,18 @@ def run(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def scripts(tmp_path: Path) -> Path:
-    """The scripts of a virtual environment that holds the wheel, what that needs, and nothing else."""
+    """The scripts of a virtual environment that holds only the wheel and the packages that it needs."""
     scripts = tmp_path / "environment" / "bin"
     for words in (
-        (sys.executable, "-m", "build", "--quiet", "--outdir", tmp_path / "dist", ROOT),  # the wheel out of the sdist
+        (
+            sys.executable,
+            "-m",
+            "build",
+            "--quiet",
+            "--outdir",
+            tmp_path / "dist",
+            ROOT,
+        ),  # builds the wheel from the sdist
         (sys.executable, "-m", "venv", tmp_path / "environment"),
     ):
         done = run(*words, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""edge_demo.grader: what it says of a photograph, against models worked out by hand."""
+"""edge_demo.grader: gradings compared with results worked out by hand."""
 
 import json
 import math
@@ -54,7 +54,7 @@ def test_a_photograph_without_fundus_says_so(bundle_folder: Path) -> None:
     grading = Grader(bundle).grade(grey, "grey.png")
     assert not grading.fundus_found
     assert grading.faults == ("no fundus",)
-    assert "Look at the photograph before you trust this: no fundus" in describe(grading, bundle)
+    assert "Faults of the photograph: no fundus" in describe(grading, bundle)
 
 
 def test_overlay_has_the_prepared_size_and_black_stays_black(

@@ -1,4 +1,4 @@
-"""edge_demo against photographs and bundles that nobody would send, and those that somebody does."""
+"""edge_demo with unusual, broken and hostile photographs and bundles."""
 
 import struct
 import subprocess
@@ -28,7 +28,7 @@ NO_FUNDUS = {
 
 @pytest.fixture
 def grader(bundle_folder: Path) -> Grader:
-    change(bundle_folder, threshold=2)  # nobody is referred
+    change(bundle_folder, threshold=2)  # so that no photograph is referred
     return Grader(Bundle.load(bundle_folder))
 
 

@@ -1,4 +1,4 @@
-"""edge_demo.operators: what LiteRT's profiler says of a model whose operators are known."""
+"""edge_demo.operators: the profile of a model whose operators are known."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_sums_of_medians_by_hand() -> None:
 
 def test_the_table_names_what_runs_where(of_float32: OperatorProfile) -> None:
     text = table([of_float32])
-    assert text.startswith("float32, 1 thread") and "XNNPACK" in text and "an invoke under LiteRT's profiler" in text
+    assert text.startswith("float32, 1 thread") and "XNNPACK" in text and "per invoke under LiteRT's profiler" in text
 
 
 def test_a_runtime_without_a_profiler_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -64,6 +64,6 @@ def test_cli_profile_writes_the_operators(
 ) -> None:
     words = ["profile", str(bundle_folder), "--variants", "int8", "--threads", "1", "--repeats", "2", "--operators"]
     assert command.main([*words, "--json", str(tmp_path / "p.json")]) == 0
-    assert "where the time goes" in capsys.readouterr().out
-    (one,) = json.loads((tmp_path / "p.json").read_text())["operators"]
-    assert one["variant"] == "int8" and one["kinds"][0]["ms"] > 0
+    assert "time per kind of operator" in capsys.readouterr().out
+    (profile,) = json.loads((tmp_path / "p.json").read_text())["operators"]
+    assert profile["variant"] == "int8" and profile["kinds"][0]["ms"] > 0

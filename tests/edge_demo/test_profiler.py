@@ -1,4 +1,4 @@
-"""edge_demo.profiler: what it measures, and in which process."""
+"""edge_demo.profiler: its measurements, and the processes that they run in."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def test_threads_are_joined_by_commas() -> None:
     assert profiler.parse_threads("1,2") == [1, 2]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="of Linux alone")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only on Linux")
 def test_cores_that_a_process_may_not_use_do_not_count() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
@@ -36,7 +36,9 @@ def test_cores_that_a_process_may_not_use_do_not_count() -> None:
 
 
 def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path) -> None:
-    with pytest.raises(KerasDrError, match=r"number of threads is 100000, .* \(at most four for each core\)"):
+    with pytest.raises(
+        KerasDrError, match=r"number of threads is 100000, but must be .* \(at most four for each core\)"
+    ):
         profiler.profile(bundle_folder, threads=[100000])
 
 
@@ -59,7 +61,7 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
         assert 0 < row.total.p50_ms <= row.total.p90_ms <= row.total.p99_ms
         assert 0 < row.load_ms < row.first_result_ms < row.cold_start_ms
         assert row.photographs_per_s > 0 and row.steady_rss_mib <= row.peak_rss_mib
-        # Half of what a process with TensorFlow in it holds, such as this one: nothing was inherited.
+        # Half of the memory of a process that has imported TensorFlow, such as this one: nothing was inherited.
         assert 20 < row.baseline_rss_mib <= row.peak_rss_mib < 250
         assert "synthetic" in row.image
     text = profiler.table(rows)
@@ -71,24 +73,9 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
 
 
 def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [str(bundle_folder), "--image", str(camera / "a.jpg"), "--variants", "int8", "--threads", "1"]
-    assert (
-        command.main(
-            [
-                "profile",
-                *words,
-                "--repeats",
-                "2",
-                "--budget-ms",
-                "0",
-                "--budget-mib",
-                "9999",
-                "--json",
-                str(tmp_path / "p.json"),
-            ]
-        )
-        == 1
-    )
+    words = ["profile", str(bundle_folder), "--image", str(camera / "a.jpg"), "--variants", "int8", "--threads", "1"]
+    words += ["--repeats", "2", "--budget-ms", "0", "--budget-mib", "9999", "--json", str(tmp_path / "p.json")]
+    assert command.main(words) == 1
     out = capsys.readouterr().out
     assert "No variant meets the budget." in out
     assert "variant" in out and "photograph," in out and "not a medical device" in out
@@ -123,10 +110,10 @@ def test_int8_instructions_are_named(cpuinfo: str, names: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("int8", "architecture", "words"),
     [
-        (("AMX",), "x86_64", "AMX.*less time \\(.67"),
-        ((), "x86_64", "no instruction of their own.*not less time"),
-        (("Arm dot product",), "aarch64", "Arm dot product.*nobody has measured"),
-        ((), "riscv64", "not known of this processor.*time unknown"),
+        (("AMX",), "x86_64", "AMX.*less time \\(0.67"),
+        ((), "x86_64", "no special instructions.*hardly less time"),
+        (("Arm dot product",), "aarch64", "Arm dot product.*not been measured on Arm"),
+        ((), "riscv64", "unknown for this processor.*time is unknown"),
     ],
 )
 def test_expectations_of_int8(int8: tuple[str, ...], architecture: str, words: str) -> None:

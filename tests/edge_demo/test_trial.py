@@ -1,4 +1,4 @@
-"""edge_demo.trial: hostile and broken model files end another process, not this one."""
+"""edge_demo.trial: hostile and broken model files crash another process, not this one."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from edge_demo import trial
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 
-MUTANTS = int(os.environ.get("KERAS_DR_MUTANTS", "12"))  # more for a longer hunt
+MUTANTS = int(os.environ.get("KERAS_DR_MUTANTS", "12"))  # set it higher to try more
 FIRST = int(os.environ.get("KERAS_DR_FIRST_MUTANT", "0"))
 
 
@@ -40,7 +40,7 @@ def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_trial_that_never_ends_is_ended(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "x.tflite")  # nobody ever writes to it
+    os.mkfifo(tmp_path / "x.tflite")  # nothing writes to it
     with pytest.raises(KerasDrError, match="did not end within 1 s"):
         try_model(tmp_path / "x.tflite", seconds=1)
 

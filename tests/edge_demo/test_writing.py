@@ -1,4 +1,4 @@
-"""What a device writes: over nothing else, a row per photograph, figures that add up; and odd photographs there."""
+"""Results of a device: they replace no other files, have a row per photograph and correct counts; odd photographs."""
 
 import csv
 import json
@@ -21,10 +21,10 @@ ARCHIVE = ROOT / "tests" / "data" / "before_the_move" / "work.tar.xz"
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real bundle, with new keys in its preprocessing."""
+    """A bundle from an earlier version, with newer keys added to its preprocessing."""
     folder = tmp_path_factory.mktemp("device")
     with tarfile.open(ARCHIVE) as archive:
-        members = [one for one in archive.getmembers() if one.name.lstrip("./").startswith("bundle/")]
+        members = [member for member in archive.getmembers() if member.name.lstrip("./").startswith("bundle/")]
         archive.extractall(folder, members=members, filter="data")
     file = folder / "bundle" / "bundle.json"
     about = json.loads(file.read_text())
@@ -40,7 +40,7 @@ def write(file: Path, image: np.ndarray) -> Path:
 
 @pytest.fixture
 def eyes(tmp_path: Path) -> Path:
-    """A folder of a whole photograph, a cut one, two files of other kinds and a note."""
+    """A folder with a complete photograph, one that is cut short, two files of other types and a note."""
     folder = tmp_path / "eyes"
     folder.mkdir()
     data = write(folder / "a.jpg", EYE).read_bytes()
@@ -67,9 +67,9 @@ def test_every_photograph_has_a_row_and_the_last_line_adds_up(
     assert "truncated" in rows[1]["error"] and "GIF picture" in rows[2]["error"]
     counts = json.loads((tmp_path / "t.json").read_text())["counts"]
     assert counts["given"] == 3 == sum(counts[key] for key in ("referred", "retake", "no_action", "failed"))
-    said = capsys.readouterr().out
-    assert "3 photographs given" in said and "2 failed" in said and "d.gif" in said and "note.txt" in said
-    assert main(words) == 1  # what it wrote itself
+    out = capsys.readouterr().out
+    assert "3 photographs given" in out and "2 failed" in out and "d.gif" in out and "note.txt" in out
+    assert main(words) == 1  # it may replace its own results
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
@@ -124,8 +124,9 @@ def png(image: np.ndarray) -> bytes:
 
 
 def test_twelve_bits_in_sixteen_are_as_bright_as_eight(grader: Grader) -> None:
-    plain, deep = (grader.grade(png(one), "e.png") for one in (EYE, EYE.astype(np.uint16) << 4))
-    assert np.array_equal(plain.prepared, deep.prepared)
+    eight_bits = grader.grade(png(EYE), "e.png")
+    twelve_bits = grader.grade(png(EYE.astype(np.uint16) << 4), "e.png")
+    assert np.array_equal(eight_bits.prepared, twelve_bits.prepared)
 
 
 def test_two_fundi_and_a_squashed_photograph_are_named(grader: Grader) -> None:

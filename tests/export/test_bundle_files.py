@@ -69,15 +69,15 @@ def test_int8_probabilities_are_finer_than_256_steps(files: dict[str, bytes]) ->
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-# Half precision has eleven bits, int8 rounds by up to a 254th of the largest weight; the tiny network has eight layers.
+# Half precision has eleven bits; int8 rounds by up to 1/254 of the largest weight. The tiny network has eight layers.
 @pytest.mark.parametrize(
     ("variant", "largest"), [("float16", 2e-3), ("dynamic", 0.05), ("int8", 0.05), ("int16x8", 0.03)]
 )
 def test_variant_is_near_the_float_model(files: dict[str, bytes], variant: str, largest: float) -> None:
     images = photographs(8)
-    near = agreement(outputs_of_file(files["float32"], images), outputs_of_file(files[variant], images))
-    assert near["largest_probability_difference"] < largest
-    assert near["heatmap_correlation"] > 0.9
+    figures = agreement(outputs_of_file(files["float32"], images), outputs_of_file(files[variant], images))
+    assert figures["largest_probability_difference"] < largest
+    assert figures["heatmap_correlation"] > 0.9
 
 
 def test_same_graph_gives_same_bytes(model: keras.Model, files: dict[str, bytes]) -> None:
@@ -103,8 +103,8 @@ def test_int8_of_every_family_is_less_than_half_and_near(backbone: str) -> None:
     images = photographs(4)
     file = quantise(content, "int8", observe(content, images))
     assert len(file) < 0.5 * len(content)
-    near = agreement(outputs_of_file(content, images), outputs_of_file(file, images))
-    assert near["largest_probability_difference"] < 0.1
+    figures = agreement(outputs_of_file(content, images), outputs_of_file(file, images))
+    assert figures["largest_probability_difference"] < 0.1
 
 
 def test_heatmap_is_grad_cam_at_the_feature_layer() -> None:
@@ -129,6 +129,6 @@ def test_heatmap_is_grad_cam_at_the_feature_layer() -> None:
 
 
 def minmax(heatmap: np.ndarray) -> np.ndarray:
-    """The map scaled to 0..1, as tf-keras-vis does."""
+    """Return the map scaled to 0..1, as tf-keras-vis does it."""
     span = np.ptp(heatmap)
     return (heatmap - heatmap.min()) / span if span > 1e-6 else np.zeros_like(heatmap)

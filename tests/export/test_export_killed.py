@@ -1,4 +1,4 @@
-"""An export that was killed after it had set a failed variant apart."""
+"""An export that was killed after it had moved a failed variant."""
 
 from pathlib import Path
 
@@ -16,16 +16,17 @@ def test_an_export_killed_after_its_gate_goes_on(variant: str, tmp_path: Path, m
     if variant == "onnx":
         pytest.importorskip("tf2onnx")
 
-    def die(*rest: object) -> None:
+    def die(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    missed = ParityLimits(**{variant: VariantLimits(largest_probability_difference=0)})
-    model, words = grader(), {"variants": ("float32", variant), "limits": missed}
+    unreachable = ParityLimits(**{variant: VariantLimits(largest_probability_difference=0)})
+    model = grader()
+    settings = {"variants": ("float32", variant), "limits": unreachable}
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(write_bundle, "_describe", die)
-        export(model, tmp_path / "bundle", **words)
+        export(model, tmp_path / "bundle", **settings)
     with pytest.raises(KerasDrError, match=f"{variant}: largest_probability_difference"):
-        export(model, tmp_path / "bundle", **words)
-    apart = {file.name for file in (tmp_path / "bundle" / "failed").iterdir()}
-    assert apart == {f"{variant}.json", file_name(variant)}
+        export(model, tmp_path / "bundle", **settings)
+    failed = {file.name for file in (tmp_path / "bundle" / "failed").iterdir()}
+    assert failed == {f"{variant}.json", file_name(variant)}
     assert (tmp_path / "bundle" / "float32.tflite").is_file()

@@ -36,7 +36,10 @@ def test_onnx_has_the_outputs_of_tflite_under_the_same_names() -> None:
     pytest.importorskip("tf2onnx")
     graph = onnx.load_from_string(compare_both(grader())).graph
     ends = {
-        end.name: (end.type.tensor_type.elem_type, tuple(d.dim_value for d in end.type.tensor_type.shape.dim))
+        end.name: (
+            end.type.tensor_type.elem_type,
+            tuple(dimension.dim_value for dimension in end.type.tensor_type.shape.dim),
+        )
         for end in (*graph.input, *graph.output)
     }
     kinds = onnx.TensorProto

@@ -1,4 +1,4 @@
-"""What quantisation does to weights and biases: calibration, rounding, operators, selection."""
+"""Quantisation of weights and biases: calibration, rounding, operators, and the choice of float layers."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""export.write_bundle: what lies in a Bundle, and what is refused, set apart or resumed."""
+"""export.write_bundle: the content of a Bundle; refused, failed and continued exports."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_bundle_json_holds_what_a_device_needs(model: keras.Model, tmp_path: Pat
         assert manifest["files"][name] == sha256_of(tmp_path / "bundle" / name)
 
 
-def test_the_card_tells_of_variants_calibration_and_threshold(model: keras.Model, tmp_path: Path) -> None:
+def test_the_card_describes_variants_calibration_and_threshold(model: keras.Model, tmp_path: Path) -> None:
     export(model, tmp_path / "bundle")
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     assert "8 photographs of the train split, drawn with seed 7" in card
@@ -70,7 +70,7 @@ def test_unknown_variant_is_named(model: keras.Model, tmp_path: Path) -> None:
         export(model, tmp_path / "bundle", variants=("float32", "int4"))
 
 
-def test_a_failed_variant_is_set_apart_with_its_reason(model: keras.Model, tmp_path: Path) -> None:
+def test_a_failed_variant_is_moved_with_its_reason(model: keras.Model, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"float16: largest_probability_difference .*, at most 0 allowed"):
         export(model, tmp_path / "bundle", variants=("float32", "float16"), limits=UNREACHABLE)
     (reason,) = json.loads((tmp_path / "bundle" / "failed" / "float16.json").read_bytes())["reasons"]
@@ -89,24 +89,25 @@ def test_drift_is_recorded_where_allowed(model: keras.Model, tmp_path: Path) -> 
 def test_the_search_decides_as_the_run_does(
     model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
+    decisions: list[str] = []
 
-    def search(content: bytes, *given: Any) -> tuple[bytes, list[str]]:
-        asked.append(given[-2])
-        given[-1]("searching")
+    def search(content: bytes, *arguments: Any) -> tuple[bytes, list[str]]:
+        *_, decision, progress = arguments
+        decisions.append(decision)
+        progress("searching")
         return content, []
 
     monkeypatch.setattr(write_bundle, "quantise_within", search)
-    said: list[str] = []
-    export(model, tmp_path / "bundle", variants=("float32", "int8"), decision="median", progress=said.append)
-    assert asked == ["median"] and said.index("searching") == said.index("converting to int8") + 1
+    lines: list[str] = []
+    export(model, tmp_path / "bundle", variants=("float32", "int8"), decision="median", progress=lines.append)
+    assert decisions == ["median"] and lines.index("searching") == lines.index("converting to int8") + 1
 
 
-def test_the_search_is_no_step_of_its_own() -> None:
+def test_the_search_does_not_count_as_a_step() -> None:
     steps: list[int] = []
-    say = export_run._counted(lambda done, total, text: steps.append(done), 2)
+    report = export_run._counted(lambda done, total, text: steps.append(done), 2)
     for line in ("converting to int8", "searching for the layers that lose most in int8", "comparing int8"):
-        say(line)
+        report(line)
     assert steps == [0, 0, 1]
 
 

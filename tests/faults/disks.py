@@ -1,4 +1,4 @@
-"""A small disk that can be filled and made read-only: a mounted tmpfs, or what comes next to it."""
+"""A small disk that can be filled and made read-only: a mounted tmpfs, or a folder if mounting is not permitted."""
 
 import os
 import shutil
@@ -7,40 +7,40 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOM = 1 << 30
+FULL_SIZE = 1 << 30  # bytes
 
 
 class Disk:
-    """A folder on a disk of its own where this system lets us mount one.
+    """A folder on a separate disk, if this system permits mounting.
 
     Args:
-        at: where it is mounted; an empty folder.
+        at: the folder to mount it at, which must not exist.
     """
 
     def __init__(self, at: Path) -> None:
         at.mkdir()
         self.at = at
-        self.mounted = _succeeds("mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(at))
+        self.mounted = _succeeds("mount", "-t", "tmpfs", "-o", f"size={FULL_SIZE}", "tmpfs", str(at))
 
     @property
     def fault(self) -> str:
-        """How it is filled, in words."""
+        """The way in which the disk is filled, in words."""
         return "disk full (tmpfs)" if self.mounted else "disk full (RLIMIT_FSIZE)"
 
     def limit(self, size_bytes: int) -> None:
-        """Leave this much room in all, in whole pages of 4 KiB."""
+        """Limit the disk to this size, in whole pages of 4 KiB."""
         if self.mounted:
             self._remount(f"size={max(1, size_bytes // 4096) * 4096}")
 
-    def mend(self) -> None:
-        """Give room and permission."""
+    def restore(self) -> None:
+        """Restore the full size and the permission to write."""
         if self.mounted:
-            self._remount(f"rw,size={ROOM}")
+            self._remount(f"rw,size={FULL_SIZE}")
         else:
             self.at.chmod(0o755)
 
-    def forbid(self) -> bool:
-        """Make it read-only; False where that cannot be had: permissions do not bind root."""
+    def make_readonly(self) -> bool:
+        """Make it read-only; return False if that is impossible, because root ignores permissions."""
         if self.mounted:
             self._remount("ro")
             return True
@@ -53,7 +53,7 @@ class Disk:
 
 @contextmanager
 def small_disk(at: Path) -> Iterator[Disk]:
-    """A `Disk`, which is unmounted at the end."""
+    """Yield a `Disk`, and unmount it at the end."""
     disk = Disk(at)
     try:
         yield disk

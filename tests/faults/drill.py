@@ -1,12 +1,12 @@
-"""Disturb prepare, train, export and predict, give the same command again, and count what is lost.
+"""Disturbs prepare, train, export and predict, repeats the same command, and counts lost results.
 
     python tests/faults/drill.py [--kills 30] [--short] [--commands prepare ...] [--only kill ...] [--keep]
 
-Every fault hits a real command on synthetic photographs. "process: fresh" is a Python of its own; "forked" is a child
-of this process, which has imported TensorFlow but not used it: the import takes longer than the work. Killed is at a
-random time of the work, or just before a random change of a file (every second time); of fresh commands the process
-alone or with its workers. A result is lost where the same command, given again, does not end with the result of an
-undisturbed one, or where something else lies under the result's name in between.
+Every fault hits a real command on synthetic photographs. "process: fresh" is a new Python; "forked" is a child of this
+process, which has imported TensorFlow but not used it, because the import takes longer than the work. A command is
+killed at a random time, or (every second time) just before a random change of a file. For fresh commands, either only
+the process or the process with its workers is killed. A result counts as lost unless the repeated command ends with the
+result of an undisturbed command; it is also lost if anything else exists under the result's name in between.
 """
 
 import argparse
@@ -44,15 +44,16 @@ SIGKILLED = -9
 
 @dataclass
 class Tally:
-    """What came of the faults of one kind.
+    """The results of one kind of fault.
 
     Attributes:
-        command, fault: for the table.
-        injected: faults that hit.
-        repeated: commands given again.
-        resumed: of these, those that found something to go on from.
-        lost: what went wrong, in words, one a result.
-        skipped: why the fault could not be had.
+        command: the disturbed command.
+        fault: name of the fault for the table.
+        injected: number of faults that hit.
+        repeated: number of repeated commands.
+        resumed: number of these that could continue earlier work.
+        lost: descriptions of lost results.
+        skipped: reason why the fault was impossible here.
     """
 
     command: Command
@@ -64,12 +65,12 @@ class Tally:
     skipped: str = ""
 
     def row(self) -> list[str]:
-        """Of the table."""
+        """Return the row of the table."""
         process = "fresh" if self.command.fresh else "forked"
         if self.skipped:
             return [self.command.name, process, f"{self.fault}: {self.skipped}", "-", "-", "-", "-"]
-        return [self.command.name, process, self.fault, *map(str, (self.injected, self.repeated, self.resumed)),
-                str(len(self.lost))]  # fmt: skip
+        counts = (self.injected, self.repeated, self.resumed, len(self.lost))
+        return [self.command.name, process, self.fault, *map(str, counts)]
 
 
 @dataclass
@@ -77,26 +78,27 @@ class Drill:
     """Faults of one command.
 
     Attributes:
-        command: which.
+        command: the command to disturb.
         work: the workspace.
-        reference: its undisturbed run.
-        draw: of moments.
+        reference: an undisturbed run of the command.
+        rng: chooses random moments.
     """
 
     command: Command
     work: Path
     reference: Reference
-    draw: random.Random
+    rng: random.Random
 
     def kill(self, times: int) -> list[Tally]:
-        """SIGKILL at random moments; every third time its repetition is killed as well."""
+        """Kill the command at random moments; every third time its repetition is killed as well."""
         tallies = {moment: Tally(self.command, f"SIGKILL {moment}") for moment in ("at a time", "at a file")}
         at = self.work / "killed"
         while (done := sum(tally.injected for tally in tallies.values())) < times:
             tally = tallies["at a file" if done % 2 else "at a time"]
             renew(at, self.command, self.work)
-            for again in range(2 if done % 3 == 2 and done + 1 < times else 1):
-                if again:
+            attempts = 2 if done % 3 == 2 and done + 1 < times else 1
+            for attempt in range(attempts):
+                if attempt:
                     tally.repeated += 1
                     tally.resumed += left_over(self.command, at)
                 if self._kill_once(at, tally):
@@ -110,20 +112,20 @@ class Drill:
     def _kill_once(self, at: Path, tally: Tally) -> bool:
         """Whether the command was killed before it ended."""
         if tally.fault.endswith("file"):
-            die_at = self.draw.randint(1, self.reference.changes)
+            die_at = self.rng.randint(1, self.reference.changes)
             return start(self.command, self.work, at, Fault(str(at), die_at)).wait() == SIGKILLED
         process = start(self.command, self.work, at)
-        process.wait(self.draw.random() * self.reference.seconds)
+        process.wait(self.rng.random() * self.reference.seconds)
         if process.wait(0) is None:
-            process.kill(group=self.command.fresh and self.draw.random() < 0.5)
+            process.kill(group=self.command.fresh and self.rng.random() < 0.5)
         return process.wait() == SIGKILLED
 
     def full(self, shares: Sequence[float]) -> list[Tally]:
-        """Disks with room for these shares of the result."""
+        """Run the command on disks with space for only these shares of the result."""
         with small_disk(self.work / "disk") as disk:
             tally = Tally(self.command, disk.fault)
             if not disk.mounted and not self.command.fresh:
-                tally.skipped = "needs the right to mount, as HDF5 writes past Python"
+                tally.skipped = "needs the permission to mount, because HDF5 does not write through Python"
                 return [tally]
             for share in shares:
                 renew(disk.at, self.command, self.work)
@@ -131,59 +133,59 @@ class Drill:
                 used = sum(file.stat().st_blocks * 512 for file in disk.at.rglob("*"))
                 disk.limit(used + size)
                 fault = NONE if disk.mounted else Fault(file_bytes=max(1, int(share * self._largest())))
-                self._fails(disk, tally, fault, f"{share} of the room")
+                self._fail_and_repeat(disk, tally, fault, f"{share} of the space")
         return [tally]
 
     def _largest(self) -> int:
-        """Bytes of the largest file of the undisturbed result."""
+        """Return the size in bytes of the largest file of the undisturbed result."""
         result = self.work / "reference" / self.command.target
         files = [file for file in result.rglob("*") if file.is_file()] or [result]
         return max(file.stat().st_size for file in files if file.is_file())
 
     def readonly(self) -> list[Tally]:
-        """A target folder that cannot be written."""
+        """Run the command with a target folder that cannot be written."""
         with small_disk(self.work / "disk") as disk:
             tally = Tally(self.command, "read-only target")
             renew(disk.at, self.command, self.work)
-            if not disk.forbid():
-                tally.skipped = "root without the right to mount"
+            if not disk.make_readonly():
+                tally.skipped = "root without the permission to mount"
             else:
-                self._fails(disk, tally, NONE, "read-only")
+                self._fail_and_repeat(disk, tally, NONE, "read-only")
         return [tally]
 
-    def _fails(self, disk: Disk, tally: Tally, fault: Fault, what: str) -> None:
-        """The command must fail with one message and leave no result; mended, it must succeed."""
+    def _fail_and_repeat(self, disk: Disk, tally: Tally, fault: Fault, what: str) -> None:
+        """Check that the command fails with one message and no result, and succeeds when the disk is restored."""
         process = start(self.command, self.work, disk.at, fault)
         code = process.wait()
         tally.injected += 1
         if code == 0:
-            tally.lost.append(f"{what}: no failure; the fault did not bite")
+            tally.lost.append(f"{what}: the command did not fail; the fault had no effect")
         else:
             self._check_message(process, code, tally, what)
         self._check_between(disk.at, tally)
-        disk.mend()
+        disk.restore()
         self._repeat(disk.at, tally)
 
     def together(self, delays: Sequence[float]) -> list[Tally]:
-        """Two of the same command, the second begun after these shares of the time that one takes."""
+        """Run the same command twice; the second starts after these shares of the time that one takes."""
         tally = Tally(self.command, "two at once")
         for delay in delays:
             at = renew(self.work / "together", self.command, self.work)
             first = start(self.command, self.work, at)
             time.sleep(delay * self.reference.seconds)
-            both = (first, start(self.command, self.work, at))
-            codes = [process.wait() for process in both]
+            processes = (first, start(self.command, self.work, at))
+            codes = [process.wait() for process in processes]
             tally.injected += 1
             if 0 not in codes:
-                tally.lost.append(f"two at once: none ended well, {codes}")
-            for process, code in zip(both, codes, strict=True):
+                tally.lost.append(f"two at once: neither succeeded, exit codes {codes}")
+            for process, code in zip(processes, codes, strict=True):
                 if code:
                     self._check_message(process, code, tally, "two at once")
             self._check_same(at, tally, "two at once")
         return [tally]
 
     def clock(self) -> list[Tally]:
-        """Clocks that leap by years, over a kill, after which all files are from 2001."""
+        """Change the clock by years, kill the command, and set the times of all files to 2001."""
         tally = Tally(self.command, "clock leaps")
         at = renew(self.work / "clock", self.command, self.work)
         die_at = self.reference.changes * 2 // 3
@@ -196,7 +198,7 @@ class Drill:
         return [tally]
 
     def _repeat(self, at: Path, tally: Tally, fault: Fault = NONE) -> None:
-        """Give the same command again, unless its result is there, and compare."""
+        """Repeat the same command, unless its result exists, and compare."""
         if self.command.needs or not fingerprint(self.command, at):
             tally.repeated += 1
             tally.resumed += left_over(self.command, at)
@@ -207,34 +209,37 @@ class Drill:
         self._check_same(at, tally, "repeated")
 
     def _check_between(self, at: Path, tally: Tally) -> None:
-        """Under the result's name lies nothing, or all."""
+        """Check that the result's name is unused, or the result complete."""
         if fingerprint(self.command, at):
             self._check_same(at, tally, "between")
 
     def _check_same(self, at: Path, tally: Tally, when: str) -> None:
-        found, wanted = fingerprint(self.command, at), self.reference.prints
-        if found != wanted:
-            names = sorted(name for name in found.keys() | wanted if found.get(name) != wanted.get(name))
-            tally.lost.append(f"{when}: other than undisturbed: {', '.join(names)}")
+        """Check that the result equals that of the undisturbed command."""
+        actual = fingerprint(self.command, at)
+        expected = self.reference.prints
+        if actual != expected:
+            names = sorted(name for name in actual.keys() | expected if actual.get(name) != expected.get(name))
+            tally.lost.append(f"{when}: different from undisturbed: {', '.join(names)}")
 
     def _check_message(self, process: Process, code: int | None, tally: Tally, when: str) -> None:
-        """One message and exit code 1; LiteRT's line about its XNNPACK delegate is no fault's."""
+        """Check that there is one message and exit code 1; LiteRT's line about its XNNPACK delegate is ignored."""
         lines = [line for line in process.messages() if not line.startswith("INFO: Created TensorFlow Lite")]
         if code != 1 or len(lines) != 1 or not lines[0].startswith("Error: "):
-            tally.lost.append(f"{when}: exit {code}, said: {' | '.join(lines)[-600:]}")
+            tally.lost.append(f"{when}: exit {code}, messages: {' | '.join(lines)[-600:]}")
 
 
 def table(tallies: Sequence[Tally]) -> str:
-    """The tallies, a line each, and their sums."""
-    head = ["command", "process", "fault", "injected", "repeated", "resumed", "lost"]
-    sums = [str(sum(getattr(tally, name) for tally in tallies)) for name in ("injected", "repeated", "resumed")]
-    rows = [head, *(tally.row() for tally in tallies), ["all", "", "", *sums, str(sum(len(t.lost) for t in tallies))]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    """Return the tallies as text, one line each, and their sums."""
+    headings = ["command", "process", "fault", "injected", "repeated", "resumed", "lost"]
+    sums = [sum(getattr(tally, name) for tally in tallies) for name in ("injected", "repeated", "resumed")]
+    sums.append(sum(len(tally.lost) for tally in tallies))
+    rows = [headings, *(tally.row() for tally in tallies), ["all", "", "", *map(str, sums)]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(headings))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
 def import_tensorflow() -> None:
-    """For the children of this process; nothing of it is used here."""
+    """Import TensorFlow for the children of this process, without using it here."""
     for module in (
         "tensorflow",
         "keras",
@@ -246,7 +251,7 @@ def import_tensorflow() -> None:
 
 
 def drills(drill: Drill, short: bool, kills: int) -> dict[str, Callable[[], list[Tally]]]:
-    """Name -> faults; in short, commands that need TensorFlow are killed once and no more."""
+    """Return the faults by name; in a short drill, commands that need TensorFlow are only killed once."""
     if short and not drill.command.fresh:
         return {"kill": lambda: drill.kill(1)}
     return {
@@ -259,42 +264,48 @@ def drills(drill: Drill, short: bool, kills: int) -> dict[str, Callable[[], list
 
 
 def main() -> None:
-    """Parse, disturb, print; exit 1 where a result was lost."""
+    """Parse, disturb, print; exit with 1 if a result was lost."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [command.name.replace(" ", "-") for command in COMMANDS]
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--commands", nargs="+", choices=names, help="all; with --short all but predict-RUN")
+    parser.add_argument("--kills", type=int, default=30, help="number of kills per command (default: 30)")
+    parser.add_argument(
+        "--commands",
+        nargs="+",
+        choices=names,
+        help="commands to disturb (default: all; with --short all except predict-RUN)",
+    )
     parser.add_argument("--only", nargs="+", choices=("kill", "full", "readonly", "together", "clock"))
-    parser.add_argument("--short", action="store_true", help="few faults, in a minute")
+    parser.add_argument("--short", action="store_true", help="inject few faults, in about a minute")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", action="store_true", help="keep the workspace, and say where it is")
-    given = parser.parse_args()
-    given.commands = given.commands or names[: -1 if given.short else None]
-    work, tallies = Path(tempfile.mkdtemp(prefix="faults-")), []
-    os.environ["TMPDIR"] = tempfile.tempdir = str(work)  # what killed processes leave goes with it
-    started = time.monotonic()
+    parser.add_argument("--keep", action="store_true", help="keep the workspace, and print where it is")
+    arguments = parser.parse_args()
+    chosen = arguments.commands or (names[:-1] if arguments.short else names)
+    work = Path(tempfile.mkdtemp(prefix="faults-"))
+    tallies: list[Tally] = []
+    os.environ["TMPDIR"] = tempfile.tempdir = str(work)  # temporary files of killed processes are removed with it
+    start_time = time.monotonic()
     try:
         make_photographs(work)
-        last = max(names.index(name) for name in given.commands) + 1  # commands work on the results of those before
-        if not all(command.fresh for command in COMMANDS[:last]):
+        count = max(names.index(name) for name in chosen) + 1  # later commands need the results of earlier ones
+        if not all(command.fresh for command in COMMANDS[:count]):
             import_tensorflow()
-        for command, name in zip(COMMANDS[:last], names, strict=False):
-            drill = Drill(command, work, refer(command, work), random.Random(f"{given.seed} {name}"))
-            told = f"{drill.reference.seconds:.1f} s and {drill.reference.changes} changes of files undisturbed"
-            print(f"{name}: {told}", flush=True)
-            for kind, disturb in drills(drill, given.short, given.kills).items():
-                if name in given.commands and kind in (given.only or [kind]):
-                    found = disturb()
-                    tallies += found
-                    for tally in found:
+        for command, name in zip(COMMANDS[:count], names, strict=False):
+            reference = refer(command, work)
+            print(f"{name}: undisturbed {reference.seconds:.1f} s and {reference.changes} changes of files", flush=True)
+            drill = Drill(command, work, reference, random.Random(f"{arguments.seed} {name}"))
+            for kind, disturb in drills(drill, arguments.short, arguments.kills).items():
+                if name in chosen and kind in (arguments.only or [kind]):
+                    new_tallies = disturb()
+                    tallies += new_tallies
+                    for tally in new_tallies:
                         print("  " + "  ".join(tally.row()), *tally.lost, sep="\n    LOST ", flush=True)
     finally:
-        if given.keep:
+        if arguments.keep:
             print(f"workspace: {work}")
         else:
             shutil.rmtree(work)
     print(table(tallies))
-    print(f"seed {given.seed}, {time.monotonic() - started:.0f} s")
+    print(f"seed {arguments.seed}, {time.monotonic() - start_time:.0f} s")
     sys.exit(any(tally.lost for tally in tallies))
 
 

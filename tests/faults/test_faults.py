@@ -1,4 +1,4 @@
-"""A short drill: what `make faults` does for minutes. Linux alone: it needs fork, process groups and /proc."""
+"""A short form of `make faults`. It runs only on Linux, because it needs fork, process groups and /proc."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 DRILL = Path(__file__).with_name("drill.py")
 pytestmark = [
-    pytest.mark.slow,  # it starts commands as a user would: about a minute
+    pytest.mark.slow,  # it starts commands as a user does: about a minute
     pytest.mark.skipif(sys.platform != "linux", reason="the drill forks and mounts"),
 ]
 

@@ -1,4 +1,4 @@
-"""A command of cli.py in a process that a fault is to hit: python victim.py FAULT WORDS..., FAULT in JSON."""
+"""Runs a command of cli.py in a process that a fault hits: python victim.py FAULT WORDS..., with FAULT as JSON."""
 
 import json
 import os
@@ -15,20 +15,20 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}  # audit events, as is "open"
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}  # audit events, in addition to "open"
 _YEAR_S = 365 * 86400
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to a process.
+    """A fault of a process.
 
     Attributes:
-        folder: where its changes of files are counted.
-        die_at: it is killed (SIGKILL, by itself) just before so many changes; 0: never.
-        count_to: file to write the number of changes to when it ends; none if empty.
-        leaps: whether its clock leaps by years from one look to the next.
-        file_bytes: no file may grow beyond it (RLIMIT_FSIZE); 0: as large as may be.
+        folder: the folder in which its changes of files are counted.
+        die_at: number of the change before which the process kills itself (SIGKILL); 0: never.
+        count_to: file to write the number of changes to at the end; none if empty.
+        leaps: whether the clock shows another year at each call.
+        file_bytes: largest size of a file (RLIMIT_FSIZE); 0: unlimited.
     """
 
     folder: str = "/nowhere"
@@ -42,7 +42,7 @@ NONE = Fault()
 
 
 def run(words: Sequence[str], fault: Fault) -> int:
-    """Run a command under a fault in this process; its exit code."""
+    """Run a command with a fault in this process, and return its exit code."""
     if fault.file_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (fault.file_bytes, resource.RLIM_INFINITY))
     if fault.leaps:
@@ -64,12 +64,12 @@ def run(words: Sequence[str], fault: Fault) -> int:
 
 
 def _watch_changes(fault: Fault) -> list[int]:
-    """Count changes of files below the fault's folder, and die before the chosen one."""
+    """Count changes of files below the fault's folder, and kill the process before the chosen change."""
     changes = [0]
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in _CHANGES:
-            # what shutil.rmtree removes is named relative to a folder that it holds open
+            # shutil.rmtree names files relative to a folder that it holds open
             counts = str(arguments[0]).startswith(fault.folder) or not str(arguments[0]).startswith("/")
         else:
             counts = event == "open" and str(arguments[0]).startswith(fault.folder)
@@ -84,30 +84,32 @@ def _watch_changes(fault: Fault) -> list[int]:
 
 
 def _let_clock_leap() -> None:
-    """The clock shows the years 2000 to 2099 in any order. (What C++ reads is not changed, nor is time.monotonic.)"""
-    draw, begin = random.Random(0), 946_684_800
+    """Let Python's clock show random times from 2000 to 2099; time.monotonic and C++'s clocks do not change."""
+    rng = random.Random(0)
+    year_2000_s = 946_684_800
 
     def leaping() -> float:
-        return begin + draw.random() * 99 * _YEAR_S
+        return year_2000_s + rng.random() * 99 * _YEAR_S
 
     time.time = leaping
     time.time_ns = lambda: int(leaping() * 1e9)
 
 
 class Process:
-    """A started command, `fresh` with its own Python, or forked from this process, which has imported TensorFlow.
+    """A started command: `fresh` in a new Python, or forked from this process, which has imported TensorFlow.
 
-    It leads a group of processes. TensorFlow takes seconds to import, so drills fork; none of its operations may have
-    run before, as its threads would be missing in the child.
+    It leads a group of processes. Drills fork because the import of TensorFlow takes seconds. No operation of
+    TensorFlow may have run before the fork, because its threads would be missing in the child.
     """
 
     def __init__(self, words: Sequence[str], log: Path, fault: Fault, fresh: bool) -> None:
-        self.log, self._code = log, None
+        self.log = log
+        self._code: int | None = None
         if fresh:
-            me = [sys.executable, str(Path(__file__)), json.dumps(asdict(fault)), *words]
+            command = [sys.executable, str(Path(__file__)), json.dumps(asdict(fault)), *words]
             with log.open("wb") as stream:
                 self._popen: subprocess.Popen[bytes] | None = subprocess.Popen(
-                    me, stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True
+                    command, stdout=subprocess.DEVNULL, stderr=stream, start_new_session=True
                 )
             self.pid = self._popen.pid
             return
@@ -117,18 +119,21 @@ class Process:
             _be_child(words, log, fault)
 
     def wait(self, timeout_s: float = 600) -> int | None:
-        """Exit code, negative of the signal that killed it; None if it still runs then."""
+        """Return the exit code, or minus the signal that killed it; None if it still runs after the timeout."""
         end = time.monotonic() + timeout_s
         while (code := self._poll()) is None and time.monotonic() < end:
             time.sleep(0.01)
         return code
 
     def kill(self, group: bool) -> None:
-        """SIGKILL to it, or to it and its children at once."""
-        (os.killpg if group else os.kill)(self.pid, signal.SIGKILL)
+        """Send SIGKILL to the process, or to the process and its children."""
+        if group:
+            os.killpg(self.pid, signal.SIGKILL)
+        else:
+            os.kill(self.pid, signal.SIGKILL)
 
     def messages(self) -> list[str]:
-        """What it wrote to standard error, line by line."""
+        """Return the lines of its standard error."""
         return [line for line in self.log.read_text("utf-8", "replace").splitlines() if line.strip()]
 
     def _poll(self) -> int | None:

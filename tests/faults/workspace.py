@@ -1,8 +1,9 @@
-"""The commands that drills disturb, what they work on, and how their results are compared."""
+"""The commands that drills disturb, their input, and the comparison of their results."""
 
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -22,10 +23,15 @@ from victim import NONE, Fault, Process
 from keras_dr.core import folders
 from keras_dr.synthetic.photographs import write_dataset
 
-PHOTOGRAPHS, SIDE = 40, 32
+PHOTOGRAPHS = 40
+SIDE = 32
 _TRAIN = (
-    *("--backbone", "tiny", "--weights", "none", "--save-every", "1"),
-    *("--set", "frozen.epochs=1", "--set", "finetune.epochs=2", "--set", "batch_size=8"),
+    "--backbone=tiny",
+    "--weights=none",
+    "--save-every=1",
+    "--set=frozen.epochs=1",
+    "--set=finetune.epochs=2",
+    "--set=batch_size=8",
 )
 
 
@@ -34,11 +40,11 @@ class Command:
     """A command of cli.py.
 
     Attributes:
-        name: for the table.
-        words: (workspace, folder to write to) -> its words.
-        target: name of what it writes in that folder.
-        fresh: started with a Python of its own; otherwise forked from a process that has imported TensorFlow.
-        needs: name of a reference that is laid into the folder first, for it to be changed.
+        name: name for the table.
+        words: function of (workspace, folder to write to) that returns the command's words.
+        target: name of the result in that folder.
+        fresh: whether it starts in a new Python; otherwise it is forked from a process that has imported TensorFlow.
+        needs: name of a reference that is copied into the folder first, because the command changes it.
     """
 
     name: str
@@ -49,6 +55,7 @@ class Command:
 
 
 def _many(work: Path) -> list[Path]:
+    """Return the folder of photographs five times, so that grading takes longer."""
     return [work / "photographs"] * 5
 
 
@@ -87,9 +94,9 @@ class Reference:
     """An undisturbed run of a command.
 
     Attributes:
-        seconds: that it took.
-        changes: of files that it made.
-        bytes: that its result takes on a disk.
+        seconds: its duration.
+        changes: number of its changes of files.
+        bytes: size of its result on a disk.
         prints: see `fingerprint`.
     """
 
@@ -100,7 +107,7 @@ class Reference:
 
 
 def make_photographs(work: Path) -> None:
-    """Draw what all commands begin with; by another process, as OpenCV's threads would be missing in forked ones."""
+    """Draw the photographs in other processes, because OpenCV's threads would be missing in forked commands."""
     write_dataset(work / "photographs", PHOTOGRAPHS, seed=3, size=(96, 128), workers=2)
 
 
@@ -108,16 +115,16 @@ def refer(command: Command, work: Path) -> Reference:
     """Run a command undisturbed; later commands work on its result."""
     at = work / "reference"
     at.mkdir(exist_ok=True)
-    if command.needs:  # not to be changed in place: others compare with it
+    if command.needs:  # the reference itself must not change, because others are compared with it
         at = renew(work / "reference-of-change", command, work)
-    count = work / "changes"
-    started = time.perf_counter()
-    process = start(command, work, at, Fault(folder=str(at), count_to=str(count)))
+    changes_file = work / "changes"
+    start_time = time.perf_counter()
+    process = start(command, work, at, Fault(folder=str(at), count_to=str(changes_file)))
     if process.wait():
         raise SystemExit(f"{command.name} fails undisturbed:\n" + "\n".join(process.messages()))
-    seconds = time.perf_counter() - started
-    size = sum(-(-file.stat().st_size // 4096) * 4096 for file in _files(at / command.target))
-    return Reference(seconds, int(count.read_text()), size, fingerprint(command, at))
+    seconds = time.perf_counter() - start_time
+    size = sum(math.ceil(file.stat().st_size / 4096) * 4096 for file in _files(at / command.target))
+    return Reference(seconds, int(changes_file.read_text()), size, fingerprint(command, at))
 
 
 def start(command: Command, work: Path, at: Path, fault: Fault = NONE) -> Process:
@@ -127,26 +134,30 @@ def start(command: Command, work: Path, at: Path, fault: Fault = NONE) -> Proces
 
 
 def renew(at: Path, command: Command, work: Path) -> Path:
-    """An empty folder to write to, with what the command needs there."""
+    """Return an emptied folder to write to, with a copy of the reference that the command needs."""
     at.mkdir(exist_ok=True)
     for entry in at.iterdir():  # the folder itself may be a mounted disk
-        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
     if command.needs:
         shutil.copytree(work / "reference" / command.needs, at / command.needs)
     return at
 
 
 def left_over(command: Command, at: Path) -> bool:
-    """Whether an interrupted command left something to go on from."""
+    """Whether an interrupted command left work that can be continued."""
     target = at / "run" / "litert" if command.needs else at / command.target
     return folders.partial_folder(target).is_dir()
 
 
 def fingerprint(command: Command, at: Path) -> dict[str, str]:
-    """What a command has written, name -> SHA-256; empty if there is no result.
+    """Return the SHA-256 of each file that a command has written; empty if there is no result.
 
-    Of a trained run, in which Keras writes the time, its weights bit for bit, history.csv, curves.png and run.json
-    without the seconds, the model's hash and the way to its set; not TensorBoard's logs.
+    Keras writes the time into a trained run's model. Of a run, the fingerprint therefore covers the weights bit for
+    bit, history.csv, curves.png, and run.json without the seconds, the model's hash and the path of its set;
+    TensorBoard's logs are left out.
     """
     result = at / command.target
     if not result.exists():
@@ -165,7 +176,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def _lasting(file: Path) -> bytes:
-    """The part of a file that two equal commands share."""
+    """Return the part of a file that is the same whenever the command runs."""
     if file.suffix == ".keras":
         with zipfile.ZipFile(file) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights:
             parts: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Reads a case as the product does, and asks of what was read that it keeps the product's promises."""
+"""Reads a case as the product does, and asserts the product's promises for an accepted case."""
 
 import hashlib
 import importlib
@@ -12,7 +12,7 @@ SECONDS = 5.0
 
 
 def load_pure() -> None:
-    """What runs without TensorFlow."""
+    """Import the modules that run without TensorFlow."""
     for name in (
         "edge_demo.grader",
         "edge_demo.results",
@@ -25,29 +25,30 @@ def load_pure() -> None:
 
 
 def load_runs() -> None:
-    """Runs, in Keras."""
+    """Import the module that reads runs, with Keras."""
     load_pure()
     importlib.import_module("keras_dr.training.run")
 
 
 def load_keras() -> None:
-    """Keras and its backend, ready to load a model."""
+    """Import Keras and its backend, ready to load a model."""
     load_runs()
     importlib.import_module("keras_dr.models.grader")
 
 
 def load_litert() -> None:
-    """The runtime of the device."""
+    """Import the runtime of a device."""
     for name in ("numpy", "ai_edge_litert.interpreter", "edge_demo.trial"):
         importlib.import_module(name)
 
 
 def image(box: Path) -> None:
-    """As a new set reads it, or, where that refuses it, as an old one does."""
+    """Read a photograph by the rules of new sets; if these refuse it, by the rules of older sets."""
     from keras_dr.core.errors import KerasDrError
     from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
-    data, spec = (box / "case.img").read_bytes(), Preprocessing(64, bits=12)
+    data = (box / "case.img").read_bytes()
+    spec = Preprocessing(64, bits=12)
     try:
         prepared = prepare_image(data, spec)
     except KerasDrError:
@@ -56,7 +57,7 @@ def image(box: Path) -> None:
 
 
 def tables(box: Path) -> None:
-    """By every adapter that reads a table; refused where all refuse."""
+    """Read a table with every adapter that reads tables; it is refused if all adapters refuse it."""
     from seeds import LAYOUTS
 
     from keras_dr.core.errors import KerasDrError
@@ -83,7 +84,7 @@ def tables(box: Path) -> None:
 
 
 def manifest(box: Path) -> None:
-    """With the hash of whatever stands there: by someone who also writes prepared.json."""
+    """Read a manifest whose hash prepared.json confirms: an attacker writes both files."""
     from seeds import prepared_about
 
     (box / "prepared.json").write_text(json.dumps(prepared_about(box / "manifest.csv")))
@@ -106,7 +107,7 @@ def prepared_set(box: Path) -> None:
 
 
 def recipe(box: Path) -> None:
-    """As a file, and by its lines as --set."""
+    """Read a recipe as a file, and its first lines as --set."""
     from keras_dr.core.errors import KerasDrError
     from keras_dr.recipe import Recipe, recipe_text
 
@@ -116,26 +117,26 @@ def recipe(box: Path) -> None:
         except KerasDrError as error:
             assert len(str(error)) < 10_000, "a message longer than a screen"
     try:
-        read = Recipe.load(box / "recipe.yaml")
+        accepted = Recipe.load(box / "recipe.yaml")
     except KerasDrError as error:
         assert len(str(error)) < 10_000, "a message longer than a screen"
         raise
-    recipe_text(read)
+    recipe_text(accepted)
 
 
 def run(box: Path) -> None:
     from keras_dr.core.errors import KerasDrError
     from keras_dr.training.run import Run
 
-    read = Run.load(box)
-    assert read.point.value == read.threshold
+    accepted = Run.load(box)
+    assert accepted.point.value == accepted.threshold
     refusals = 0
-    for question in (read.own_set, read.prepared_set, read.model):
+    for load in (accepted.own_set, accepted.prepared_set, accepted.model):
         try:
-            question()
+            load()
         except KerasDrError:
             refusals += 1
-    assert refusals, "a model that is none was loaded"
+    assert refusals, "a file that is not a model was loaded"
 
 
 def bundle(box: Path) -> None:
@@ -146,19 +147,29 @@ def bundle(box: Path) -> None:
     from edge_demo.results import describe, encode_outcomes
     from keras_dr.core.errors import KerasDrError
 
-    read = Bundle.load(box)
-    read.default_variant()
-    for variant in read.models:
+    accepted = Bundle.load(box)
+    accepted.default_variant()
+    for variant in accepted.models:
         try:
-            place = os.path.realpath(read.model_path(variant))
+            place = os.path.realpath(accepted.model_path(variant))
             assert place.startswith(os.path.realpath(box)), "left its folder"
         except KerasDrError:
             continue
-    said = dict.fromkeys(read.classes, 0.2)
-    empty = np.zeros((1, 1, 3), np.uint8)
-    grading = Grading("a.png", read.classes[0], said, 0.2, False, True, (), "none", empty[..., 0].astype("f4"), empty)
-    describe(grading, read).encode()
-    encode_outcomes(read, [grading])
+    image = np.zeros((1, 1, 3), np.uint8)
+    grading = Grading(
+        path="a.png",
+        grade=accepted.classes[0],
+        probabilities=dict.fromkeys(accepted.classes, 0.2),
+        p_referable=0.2,
+        referred=False,
+        fundus_found=True,
+        faults=(),
+        action="none",
+        heatmap=np.zeros((1, 1), np.float32),
+        prepared=image,
+    )
+    describe(grading, accepted).encode()
+    encode_outcomes(accepted, [grading])
     json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
 
 
@@ -175,7 +186,7 @@ def archive(box: Path) -> None:
 
 
 def torch_file(box: Path) -> None:
-    """Tensors alone, and no more numbers than the file holds."""
+    """Read PyTorch weights; assert that there are only tensors, and no more numbers than the file holds."""
     import numpy as np
 
     from keras_dr.models.torch_pickle import read_tensors
@@ -188,7 +199,7 @@ def torch_file(box: Path) -> None:
 
 
 def keras_model(box: Path) -> None:
-    """By someone who also writes run.json and its hash."""
+    """Load a model whose hash run.json confirms: an attacker writes both files."""
     import keras
     from seeds import run_about
 
@@ -203,7 +214,7 @@ def keras_model(box: Path) -> None:
 
 
 def tflite_model(box: Path) -> None:
-    """As `edge_demo.trial` tries a model, in a fork instead of a fresh process, which takes a hundredth of the time."""
+    """Try a model like `edge_demo.trial`, but in a fork, which takes a hundredth of the time of a fresh process."""
     from edge_demo import trial
     from keras_dr.core.errors import KerasDrError
     from keras_dr.core.limits import limit_process
@@ -217,19 +228,21 @@ def tflite_model(box: Path) -> None:
             code = 0 if trial._invoke(box / "model.tflite") == trial._PASSED else 3
         finally:
             os._exit(code)
-    began = time.monotonic()
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
-        if time.monotonic() - began > SECONDS:
+    start = time.monotonic()
+    pid, status = os.waitpid(child, os.WNOHANG)
+    while pid == 0:
+        if time.monotonic() - start > SECONDS:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             _note(box, "over time")
             raise KerasDrError(f"The model did not end within {SECONDS:.0f} s.", "Copy it again.")
         time.sleep(0.001)
-    code = os.waitstatus_to_exitcode(ended[1])
+        pid, status = os.waitpid(child, os.WNOHANG)
+    code = os.waitstatus_to_exitcode(status)
     if code not in (0, 3):
         _note(box, f"ended its trial with {code}")
     if code:
-        raise KerasDrError(f"The model ended with {code}.", "Copy it again.")
+        raise KerasDrError(f"The process of the model ended with {code}.", "Copy it again.")
 
 
 def _note(box: Path, what: str) -> None:

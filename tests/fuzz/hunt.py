@@ -1,11 +1,12 @@
-"""Throws broken and hostile files at everything that reads one, and counts what becomes of them.
+"""Gives broken and hostile files to all code that reads files, and counts the outcomes.
 
     python tests/fuzz/hunt.py [--cases 10000] [--targets image,csv] [--seed 1] [--out fuzz]
 
-A case is sound when it is accepted, or refused with a KerasDrError or OSError that says why. Each target runs in a
-process of its own that is watched from here: one that dies (crash), takes more than 5 s of processor time or 30 s in
-all (hang) or more than 1 GiB above what it held before (memory) is counted, its case kept, and the next case tried
-in a fresh one. Coverage guides half of the cases of targets in pure Python (Atheris), where it can be installed.
+A case passes if it is accepted, or refused with a KerasDrError or OSError that has a message. Each target runs in a
+process of its own, which this process watches. These are findings: the process dies (crash); it takes more than 5 s of
+processor time or 30 s altogether for a case (hang); or it takes more than 1 GiB in addition to its memory before the
+case (memory). The case of a finding is kept, and the next case is tried in a fresh process. For targets in pure Python,
+coverage guides half of the cases (Atheris), if it is installed.
 """
 
 import argparse
@@ -25,15 +26,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 from targets import TARGETS
 from worker import MEMORY_MIB, ROOT, STATUS
 
-CPU_SECONDS, WALL_SECONDS, START_SECONDS = 5, 30, 300
+CPU_SECONDS = 5
+WALL_SECONDS = 30
+START_SECONDS = 300
 _POLL_SECONDS = 0.05
-_CASES = 2500  # a process at most: Keras keeps most of a MiB of every model
+_CASES = 2500  # at most per process, because Keras keeps almost a MiB of every model
 COLUMNS = ("target", "cases", "refused", "accepted", "crashes", "hangs", "memory", "exceptions", "escapes", "peak MiB")
 
 
 @dataclass
 class Tally:
-    """What became of a target's cases; `peak_mib` is memory above what the process held before the first."""
+    """The outcomes of a target's cases; `peak_mib` is the memory in addition to that before the first case."""
 
     target: str
     cases: int = 0
@@ -48,12 +51,12 @@ class Tally:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing was found."""
+        """Whether there is no finding."""
         return not (self.crashes or self.hangs or self.memory or self.exceptions or self.escapes)
 
 
 def hunt(name: str, cases: int, seed: int, folder: Path) -> Tally:
-    """Try a target; findings and their cases stay in `folder`."""
+    """Try the cases of a target, and keep findings and their cases in `folder`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     tally = Tally(name)
@@ -66,14 +69,16 @@ def hunt(name: str, cases: int, seed: int, folder: Path) -> Tally:
             _run(name, engine, min(goal - before, _CASES), seed + before, folder, tally)
             if tally.cases == before:
                 raise SystemExit(f"{name}: no case was tried; see {folder / 'output'}")
-    notes = folder / "findings.jsonl"
-    kinds = Counter(json.loads(line)["kind"] for line in (notes.read_text().splitlines() if notes.exists() else ()))
-    tally.exceptions, tally.escapes = kinds["exception"] + kinds["silent"], kinds["escape"]
+    findings = folder / "findings.jsonl"
+    lines = findings.read_text().splitlines() if findings.exists() else []
+    kinds = Counter(json.loads(line)["kind"] for line in lines)
+    tally.exceptions = kinds["exception"] + kinds["silent"]
+    tally.escapes = kinds["escape"]
     return tally
 
 
 def _run(name: str, engine: str, cases: int, seed: int, folder: Path, tally: Tally) -> None:
-    """One worker process, until it ends or must be ended."""
+    """Run a worker process until it ends or must be killed."""
     (folder / "status").write_bytes(bytes(STATUS.size))
     command = [sys.executable, str(ROOT / "tests/fuzz/worker.py"), name, engine, str(cases), str(seed), str(folder)]
     with (folder / "output").open("ab") as output:
@@ -86,13 +91,15 @@ def _run(name: str, engine: str, cases: int, seed: int, folder: Path, tally: Tal
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     begun, ended, refused, accepted, *_ = STATUS.unpack((folder / "status").read_bytes())
-    tally.cases, tally.refused, tally.accepted = tally.cases + begun, tally.refused + refused, tally.accepted + accepted
+    tally.cases += begun
+    tally.refused += refused
+    tally.accepted += accepted
     if not fault and (begun > ended or process.returncode < 0):
         fault = "crashes"
     if fault:
         setattr(tally, fault, getattr(tally, fault) + 1)
         shutil.copy(folder / "case", folder / f"{fault}-{seed}")
-        print(f"{name}: {fault}, kept as {folder}/{fault}-{seed}", file=sys.stderr, flush=True)
+        print(f"{name}: {fault}, the case is kept as {folder}/{fault}-{seed}", file=sys.stderr, flush=True)
 
 
 def _environment(name: str) -> dict[str, str]:
@@ -101,60 +108,69 @@ def _environment(name: str) -> dict[str, str]:
 
 
 def _watch(process: "subprocess.Popen[bytes]", status: Path, tally: Tally) -> str:
-    """Why it must be ended, or nothing."""
-    started, case, cpu_before, since, held = time.time(), 0, 0.0, time.time(), 0.0
+    """Watch a worker until it ends; return the reason why it must be killed, or ""."""
+    start = time.time()
+    case = 0
+    case_start = start
+    case_cpu_s = 0.0
+    case_rss_mib = 0.0
     while process.poll() is None:
         time.sleep(_POLL_SECONDS)
-        begun, ended, _, _, ready, _, base = STATUS.unpack(status.read_bytes())
+        begun, ended, _, _, ready, _, base_mib = STATUS.unpack(status.read_bytes())
         try:
-            cpu, rss, peak = _usage(process.pid)
+            cpu_s, rss_mib, peak_mib = _usage(process.pid)
         except (OSError, LookupError):  # it has just ended
             continue
         if not ready:
-            if time.time() - started > START_SECONDS:
+            if time.time() - start > START_SECONDS:
                 return "hangs"
             continue
-        tally.peak_mib = max(tally.peak_mib, peak - base)
-        if begun != case or begun == ended:
-            case, cpu_before, since, held = begun, cpu, time.time(), rss
-        elif cpu - cpu_before > CPU_SECONDS or time.time() - since > WALL_SECONDS:
+        tally.peak_mib = max(tally.peak_mib, peak_mib - base_mib)
+        if begun != case or begun == ended:  # a new case, or none
+            case = begun
+            case_start = time.time()
+            case_cpu_s = cpu_s
+            case_rss_mib = rss_mib
+        elif cpu_s - case_cpu_s > CPU_SECONDS or time.time() - case_start > WALL_SECONDS:
             return "hangs"
-        if held and rss - held > MEMORY_MIB:  # not since the first case: Keras keeps some of every model
+        if case_rss_mib and rss_mib - case_rss_mib > MEMORY_MIB:  # in this case only: Keras keeps some of every model
             return "memory"
     return ""
 
 
 def _usage(pid: int) -> tuple[float, float, float]:
-    """Processor time in seconds, memory now and at most in MiB."""
+    """Return a process's seconds of processor time, its memory and its peak memory in MiB."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}  # none in one that has ended
-    return cpu, int(kib["VmRSS"]) / 1024, int(kib["VmHWM"]) / 1024
+    kib = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}  # empty if it has ended
+    return cpu_s, int(kib["VmRSS"]) / 1024, int(kib["VmHWM"]) / 1024
 
 
 def table(tallies: list[Tally]) -> str:
-    """A row a target, in Markdown."""
-    rows = [[f"{one.peak_mib:.0f}" if i == 9 else str(v) for i, v in enumerate(vars(one).values())] for one in tallies]
-    lines = [list(COLUMNS), ["---"] + ["---:"] * (len(COLUMNS) - 1), *rows]
+    """Return a Markdown table with a row per target."""
+    lines = [list(COLUMNS), ["---"] + ["---:"] * (len(COLUMNS) - 1)]
+    for tally in tallies:
+        values = vars(tally) | {"peak_mib": round(tally.peak_mib)}
+        lines.append([str(value) for value in values.values()])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> int:
-    """The command; 1 where something was found."""
+    """Run the targets; return 1 if there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, default=10_000, help="a target")
-    parser.add_argument("--targets", default=",".join(TARGETS), help="joined by commas")
+    parser.add_argument("--cases", type=int, default=10_000, help="cases per target")
+    parser.add_argument("--targets", default=",".join(TARGETS), help="names joined by commas")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("fuzz"), help="folder for findings")
     arguments = parser.parse_args()
     tallies = []
     for name in arguments.targets.split(","):
-        started = time.time()
+        start = time.time()
         tallies.append(hunt(name, arguments.cases, arguments.seed, arguments.out.resolve() / name))
-        print(f"{tallies[-1]}  {time.time() - started:.0f} s", file=sys.stderr, flush=True)
+        print(f"{tallies[-1]}  {time.time() - start:.0f} s", file=sys.stderr, flush=True)
     print(table(tallies))
-    return 0 if all(one.sound for one in tallies) else 1
+    return 0 if all(tally.sound for tally in tallies) else 1
 
 
 if __name__ == "__main__":

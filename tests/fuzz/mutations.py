@@ -10,8 +10,8 @@ from typing import Any
 
 Mutate = Callable[[bytes, Random], bytes]
 
-DEEP = 50_000  # brackets, where Python's parsers recurse a thousand deep
-_DEEP_MARK = "here goes what is deeply nested"
+DEEP = 50_000  # nested brackets; Python's parsers recurse a thousand deep
+_DEEP_MARK = "to be replaced by nested brackets"
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1)
 _NAMES = ("../../out", "/tmp/out", "..", "a\\..\\..\\out", "C:\\out", "x\0y", "config.json/../../out", "\u202eout")
 EVIL: tuple[Any, ...] = (
@@ -23,7 +23,7 @@ EVIL: tuple[Any, ...] = (
 
 
 def mutate_bytes(data: bytes, rng: Random, tokens: Sequence[bytes] = ()) -> bytes:
-    """One to eight edits: bytes changed, cut out, doubled, put in; numbers at their limits; the end cut off."""
+    """Make one to eight edits: change, remove, repeat or insert bytes, write extreme numbers, cut off the end."""
     for _ in range(rng.choice((1, 1, 2, 4, 8))):
         data = _edit(data, rng, tokens)
     return data
@@ -55,7 +55,7 @@ def _edit(data: bytes, rng: Random, tokens: Sequence[bytes]) -> bytes:
 
 
 def mutate_json(data: bytes, rng: Random) -> bytes:
-    """Values replaced by evil ones, taken away, swapped or renamed; now and then the text itself is broken."""
+    """Replace values by hostile ones, or remove, swap or rename them; sometimes break the text itself."""
     if rng.random() < 0.15:
         return mutate_bytes(data, rng, (b"[" * DEEP, b'{"a":' * DEEP, b"NaN", b"1e999", b"\xff", b"9" * 5000))
     try:
@@ -66,7 +66,7 @@ def mutate_json(data: bytes, rng: Random) -> bytes:
         for _ in range(rng.choice((1, 1, 2, 4))):
             value = _change_json(value, rng)
         text = json.dumps(value)
-    except (RecursionError, ValueError):  # a mutant that Python just about reads
+    except (RecursionError, ValueError):  # an earlier mutant that Python can read but not write
         return mutate_bytes(data, rng)
     text = text.replace(f'"{_DEEP_MARK}"', "[" * DEEP + "]" * DEEP)
     return text.encode()
@@ -88,33 +88,33 @@ def _change_json(value: Any, rng: Random) -> Any:
     elif isinstance(holder[key], (int, float)) and kind == 3:
         holder[key] = rng.choice((-holder[key], holder[key] * 1000003, [holder[key]], str(holder[key])))
     else:
-        holder[key] = deepcopy(rng.choice(EVIL))  # a second change may reach into it
+        holder[key] = deepcopy(rng.choice(EVIL))  # a later change may modify it
     return value
 
 
 def _places(value: Any) -> Any:
-    """(list or dictionary, index or key) of everything inside."""
-    inside = list(value.items()) if isinstance(value, dict) else list(enumerate(value))[:50]
-    for key, child in inside:
+    """Yield (list or dictionary, index or key) of all nested values."""
+    children = list(value.items()) if isinstance(value, dict) else list(enumerate(value))[:50]
+    for key, child in children:
         yield value, key
         if isinstance(child, (dict, list)):
             yield from _places(child)
 
 
 def mutate_zip(data: bytes, rng: Random, members: dict[str, Mutate] | None = None) -> bytes:
-    """A member's content changed (by the mutation for its suffix), renamed, doubled or dropped; or the archive's bytes.
+    """Change a member (by the mutation for its suffix), or rename, duplicate or drop it; or change the archive's bytes.
 
     Args:
         data: a ZIP archive.
-        rng: where chance comes from.
-        members: suffix -> how members of it are changed; others by `mutate_bytes`.
+        rng: the random generator.
+        members: suffix -> mutation of members with this suffix; the others are changed by `mutate_bytes`.
     """
     if rng.random() < 0.2:
         return mutate_bytes(data, rng)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             content = [(info.filename, archive.read(info)) for info in archive.infolist()]
-    except Exception:  # a mutant of a mutant
+    except Exception:  # the archive is already broken by an earlier mutation
         return mutate_bytes(data, rng)
     if not content:
         return mutate_bytes(data, rng)
@@ -139,7 +139,7 @@ def _zipped(content: list[tuple[str, bytes]], rng: Random) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as archive:
         for name, inner in content:
-            info = zipfile.ZipInfo(name.replace("\0", "_"))  # writestr of a name alone would warn of a second one
+            info = zipfile.ZipInfo(name.replace("\0", "_"))  # writestr would warn if a plain name occurred twice
             info.compress_type = archive.compression
             archive.NameToInfo.pop(info.filename, None)
             archive.writestr(info, inner)
@@ -147,7 +147,7 @@ def _zipped(content: list[tuple[str, bytes]], rng: Random) -> bytes:
 
 
 def mutate_npy(data: bytes, rng: Random) -> bytes:
-    """The header of a .npy member: huge shapes, objects, text that is no header; or any byte."""
+    """Replace the header of a .npy member by huge shapes, objects or invalid text; or change any byte."""
     if rng.random() < 0.4:
         return mutate_bytes(data, rng)
     evil = rng.choice(

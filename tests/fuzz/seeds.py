@@ -1,4 +1,4 @@
-"""Valid files to begin with, small; what has to stand beside them is put into the box."""
+"""Small valid files from which mutants are made; files that must be next to them are written into the box."""
 
 import hashlib
 import io
@@ -26,17 +26,21 @@ def _encoded(suffix: str, image: np.ndarray, *options: int) -> bytes:
 
 
 def images(box: Path) -> list[bytes]:
-    """Every format and kind of pixel that is read."""
-    colour, grey = picture(), picture()[..., 0]
-    alpha, deep = np.dstack([colour, grey]), colour.astype(np.uint16) * 257
-    found = [_encoded(suffix, one) for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp") for one in (colour, grey)]
-    found += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
-    found += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
-    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
-    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_RST_INTERVAL, 2), _encoded(".png", deep >> 4)]
-    found += [cv2.imencodemulti(".tif", [colour[:9, :9], colour])[1].tobytes()]
-    found += [_encoded(".png", cv2.resize(colour, (48, 48))), _encoded(".png", np.hstack([colour, colour]))]
-    return found
+    """Return photographs in every format and with every type of pixel that is read."""
+    colour = picture()
+    grey = colour[..., 0]
+    alpha = np.dstack([colour, grey])
+    deep = colour.astype(np.uint16) * 257
+    files = []
+    for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp"):
+        files += [_encoded(suffix, colour), _encoded(suffix, grey)]
+    files += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
+    files += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
+    files += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
+    files += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_RST_INTERVAL, 2), _encoded(".png", deep >> 4)]
+    files += [cv2.imencodemulti(".tif", [colour[:9, :9], colour])[1].tobytes()]
+    files += [_encoded(".png", cv2.resize(colour, (48, 48))), _encoded(".png", np.hstack([colour, colour]))]
+    return files
 
 
 def _with_exif(jpeg: bytes) -> bytes:
@@ -45,7 +49,7 @@ def _with_exif(jpeg: bytes) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
 
 
-# The layouts whose table a case is put under as well: where it lies, and what must stand beside it.
+# Layouts in which a case serves as the table, and the path of the table in each.
 LAYOUTS = {
     "csv": "labels.csv",
     "aptos": "train.csv",
@@ -67,7 +71,7 @@ _TABLES = {
 
 
 def tables(box: Path) -> list[bytes]:
-    """One table for each layout; the case is linked to from where each expects it."""
+    """Return one table for each layout, and link the place of each layout's table to the case."""
     (box / "labels.csv").touch()
     for name, file in LAYOUTS.items():
         place = box / name / file
@@ -77,15 +81,15 @@ def tables(box: Path) -> list[bytes]:
             (place.parent / "train_images" / f"{image_id}.png").write_bytes(b"")
         if not place.is_symlink():
             place.symlink_to(box / "labels.csv")
-    for other in ("valid.txt", "test.txt"):
-        (box / "oia-ddr" / other).write_text("")
+    for name in ("valid.txt", "test.txt"):
+        (box / "oia-ddr" / name).write_text("")
     labels = box / "idrid/2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv"
     labels.write_text(_TABLES["idrid"])
     return [text.encode() for text in _TABLES.values()]
 
 
 def manifest(box: Path) -> list[bytes]:
-    """manifest.csv of four photographs."""
+    """Return the manifest.csv of four photographs."""
     from keras_dr.preparation.prepare import COLUMNS
 
     (box / "images").mkdir(exist_ok=True)
@@ -100,7 +104,7 @@ def manifest(box: Path) -> list[bytes]:
 
 
 def prepared_about(manifest_file: Path) -> dict[str, Any]:
-    """prepared.json of `manifest`."""
+    """Return the prepared.json for a manifest."""
     return {
         "schema_version": 1,
         "task": "icdr",
@@ -114,20 +118,20 @@ def prepared_about(manifest_file: Path) -> dict[str, Any]:
 
 
 def prepared_json(box: Path) -> list[bytes]:
-    """prepared.json of four photographs; and with classes of its own."""
+    """Return the prepared.json of four photographs, with the task icdr and with its own classes."""
     (box / "manifest.csv").write_bytes(manifest(box)[0])
     about = prepared_about(box / "manifest.csv")
-    return [json.dumps(one).encode() for one in (about, about | {"task": "classes"})]
+    return [json.dumps(about).encode(), json.dumps(about | {"task": "classes"}).encode()]
 
 
 def recipes(box: Path) -> list[bytes]:
-    """The recipes of the project."""
+    """Return the recipes of the project."""
     folder = Path(__file__).parents[2] / "recipes"
     return [file.read_bytes() for file in sorted(folder.glob("*.yaml"))]
 
 
 def run_about() -> dict[str, Any]:
-    """run.json of a trained run, as short as it may be."""
+    """Return a run.json with only the required keys."""
     from keras_dr.recipe import Recipe
 
     point = {"value": 0.5, "targets": {"sensitivity": 0.9}, "strict": False, "sensitivity": 0.9, "specificity": 0.8}
@@ -149,18 +153,18 @@ def run_about() -> dict[str, Any]:
 
 
 def run_json(box: Path) -> list[bytes]:
-    """run.json beside the prepared set that it was trained on, and a model of another hash."""
+    """Return run.json files; the prepared set of the run is next to them, and a model with another hash."""
     (box / "prepared.json").write_bytes(prepared_json(box)[0])
     (box / "model.keras").write_bytes(b"no model")
     about = run_about()
     about["data"]["manifest_sha256"] = hashlib.sha256((box / "manifest.csv").read_bytes()).hexdigest()
     fold = {"number": 1, "of": 2, "val_sha256": "0" * 64}
     folded = about | {"data": about["data"] | {"fold": fold}, "task": "classes"}
-    return [json.dumps(one).encode() for one in (about, folded)]
+    return [json.dumps(about).encode(), json.dumps(folded).encode()]
 
 
 def bundle_json(box: Path) -> list[bytes]:
-    """bundle.json with a model of the right hash."""
+    """Return bundle.json files for a model with the right hash."""
     from keras_dr.core.quality import COLOURS, MEASURES
 
     (box / "int8.tflite").write_bytes(b"a model")
@@ -178,46 +182,46 @@ def bundle_json(box: Path) -> list[bytes]:
         "parity": {"failures": {"dynamic": "strays"}},
         "models": {"int8": entry, "dynamic": entry},
     }
-    judging = about | {
+    with_limits = about | {
         "quality_limits": {name: [0, 1] for name in MEASURES},
         "colour_limits": {name: [0, 1] for name in COLOURS},
     }
-    return [json.dumps(one).encode() for one in (about, judging)]
+    return [json.dumps(about).encode(), json.dumps(with_limits).encode()]
 
 
 def archives(box: Path) -> list[bytes]:
-    """RetinaMNIST in miniature, plain and compressed, and a grey one."""
-    found = []
+    """Return miniatures of RetinaMNIST: in colour, and grey and compressed."""
+    files = []
     for shape, save in (((2, 28, 28, 3), np.savez), ((2, 28, 28), np.savez_compressed)):
         arrays: dict[str, Any] = {}
         for split in ("train", "val", "test"):
             arrays |= {f"{split}_images": np.full(shape, 99, np.uint8), f"{split}_labels": np.array([[0], [3]])}
         stream = io.BytesIO()
         save(stream, **arrays)
-        found.append(stream.getvalue())
-    return found
+        files.append(stream.getvalue())
+    return files
 
 
 def torch_begin() -> bytes:
-    """What stands before the object in a PyTorch file of the older format."""
+    """Return the bytes before the object in a PyTorch file of the older format."""
     from torch_files import BEGIN
 
     return BEGIN
 
 
 def torch_files(box: Path) -> list[bytes]:
-    """A few tensors, and two that share a storage."""
+    """Return files of a few tensors, of half precision, and of two tensors that share a storage."""
     from torch_files import file_of, storage, tensor, torch_file
 
     numbers = np.arange(6, dtype=np.float32)
-    some = {"_conv_stem.weight": np.ones((16, 3, 7, 7), np.float32), "_bn0.num_batches_tracked": np.array(3)}
+    tensors = {"_conv_stem.weight": np.ones((16, 3, 7, 7), np.float32), "_bn0.num_batches_tracked": np.array(3)}
     stored = storage("0", "Float", 6)
     shared = {"a": tensor(stored, 0, (3, 2), (1, 3)), "b": tensor(stored, 4, (2,), (1,))}
-    return [torch_file(some), torch_file({"a": numbers.astype(np.float16)}), file_of(shared, {"0": numbers})]
+    return [torch_file(tensors), torch_file({"a": numbers.astype(np.float16)}), file_of(shared, {"0": numbers})]
 
 
 def keras_models(box: Path) -> list[bytes]:
-    """The tiny backbone's grader as it is kept."""
+    """Return a saved grader with the tiny backbone."""
     from keras_dr.models.grader import build_model
 
     (box / "seed.keras").unlink(missing_ok=True)
@@ -226,7 +230,7 @@ def keras_models(box: Path) -> list[bytes]:
 
 
 def tflite_models(box: Path) -> list[bytes]:
-    """A convolution, its mean and a softmax; made in another process, so that no TensorFlow stays in this one."""
+    """Return a model of a convolution, its mean and a softmax; another process makes it with TensorFlow."""
     code = "import sys, edge_fixtures as e; open(sys.argv[1], 'wb').write(e.convert(e.BIAS['float32']))"
     root = Path(__file__).parents[2]
     file = box.parent / "seed.tflite"

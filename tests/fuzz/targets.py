@@ -1,4 +1,4 @@
-"""What is fuzzed: for each kind of file a valid one or more, how to break them, and the code that reads them."""
+"""The targets of fuzzing: for each kind of file, valid examples, mutations, and the code that reads it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,23 +12,25 @@ import attempts
 import seeds
 from mutations import DEEP, Mutate, mutate_bytes, mutate_json, mutate_npy, mutate_zip
 
-Prepare, Attempt, Grammar = Callable[[Path], list[bytes]], Callable[[Path], None], Callable[[], Any]
+Prepare = Callable[[Path], list[bytes]]
+Attempt = Callable[[Path], None]
+Grammar = Callable[[], Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One kind of file.
+    """A kind of file.
 
     Attributes:
-        file: the name under which a case lies in the box, a folder made for it.
-        load: imports what the attempt needs, before memory and time are counted.
-        prepare: fills the box with what stands beside the file, and returns valid contents of it.
-        mutate: breaks one.
-        attempt: reads the case as the product does; KerasDrError or OSError refuses it.
-        grammar: returns a Hypothesis strategy of bytes for cases that no valid file is like.
-        guided: whether coverage is worth following: Python reads it.
+        file: name of a case in the box, a folder made for it.
+        load: imports the modules that the attempt needs, before memory and time are measured.
+        prepare: writes the other files that are needed into the box, and returns valid contents of the file.
+        mutate: breaks a valid content.
+        attempt: reads the case as the product does; a KerasDrError or OSError refuses it.
+        grammar: returns a Hypothesis strategy of bytes, for cases that do not resemble any valid file.
+        guided: whether coverage guides the cases, because Python code reads the file.
         limited: whether the address space can be limited.
-        environment: variables of the process.
+        environment: environment variables of the process.
     """
 
     file: str
@@ -42,7 +44,7 @@ class Target:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-_NUMPY_KERAS = {"KERAS_BACKEND": "numpy"}  # enough to read run.json, and here in a tenth of TensorFlow's time
+_NUMPY_KERAS = {"KERAS_BACKEND": "numpy"}  # enough to read run.json, and it starts in a tenth of TensorFlow's time
 _CSV = (
     *(b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\xb2", b"," * 3000, b"9" * 5000, b"a" * 140_000),
     *rb"../../../etc/passwd /etc/passwd C:\x =1+1 image grade test 5 nan -1 1e400".split(),
@@ -65,7 +67,7 @@ _YAML = (
     *(b"!!python/object/apply:os.system ['touch out']", b"!!int ''", b"!!float x", b"!!timestamp x", b"!!binary x"),
     *rb"{ } 2001-99-99 .nan 1e999 0b 190:20:30 !!set !!omap !!pairs finetune: epochs: backbone: oversampling:".split(),
 )
-_OPCODES = (  # of pickles: programs, calls and single steps, memo and sizes, what is deep or large
+_OPCODES = (  # parts of pickles: programs, calls and single steps, memo and sizes, deep or large values
     *(
         b"cos\nsystem\n",
         b"ios\nsystem\n",
@@ -132,13 +134,14 @@ def _pickle_grammar() -> Any:
     return st.lists(parts, max_size=25).map(lambda made: seeds.torch_begin() + b"\x80\x02" + b"".join(made))
 
 
-_in_csv, _in_yaml = partial(mutate_bytes, tokens=_CSV), partial(mutate_bytes, tokens=_YAML)
-_in_pickle = partial(mutate_bytes, tokens=_OPCODES)
+_mutate_csv = partial(mutate_bytes, tokens=_CSV)
+_mutate_yaml = partial(mutate_bytes, tokens=_YAML)
+_mutate_pickle = partial(mutate_bytes, tokens=_OPCODES)
 TARGETS = {
     "image": Target("case.img", attempts.load_pure, seeds.images, mutate_bytes, attempts.image, _binary),
-    "csv": _guided("labels.csv", seeds.tables, _in_csv, attempts.tables, _csv_grammar),
-    "manifest": _guided("manifest.csv", seeds.manifest, _in_csv, attempts.manifest, _csv_grammar),
-    "yaml": _guided("recipe.yaml", seeds.recipes, _in_yaml, attempts.recipe, _yaml_grammar),
+    "csv": _guided("labels.csv", seeds.tables, _mutate_csv, attempts.tables, _csv_grammar),
+    "manifest": _guided("manifest.csv", seeds.manifest, _mutate_csv, attempts.manifest, _csv_grammar),
+    "yaml": _guided("recipe.yaml", seeds.recipes, _mutate_yaml, attempts.recipe, _yaml_grammar),
     "prepared.json": _json("prepared.json", seeds.prepared_json, attempts.prepared_set),
     "run.json": replace(
         _json("run.json", seeds.run_json, attempts.run), load=attempts.load_runs, environment=_NUMPY_KERAS
@@ -147,7 +150,7 @@ TARGETS = {
     "npz": _guided(
         "retinamnist.npz", seeds.archives, partial(mutate_zip, members={".npy": mutate_npy}), attempts.archive
     ),
-    "pth": _guided("weights.pth", seeds.torch_files, _in_pickle, attempts.torch_file, _pickle_grammar),
+    "pth": _guided("weights.pth", seeds.torch_files, _mutate_pickle, attempts.torch_file, _pickle_grammar),
     "tflite": Target(
         "model.tflite", attempts.load_litert, seeds.tflite_models, mutate_bytes, attempts.tflite_model, limited=False
     ),

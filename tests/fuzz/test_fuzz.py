@@ -1,4 +1,4 @@
-"""A short hunt for each kind of file that is read; `make fuzz` throws ten thousand at each."""
+"""A short fuzzing of each kind of file that is read; `make fuzz` tries ten thousand cases of each."""
 
 import os
 import sys

@@ -2,7 +2,7 @@
 
     python tests/fuzz/worker.py TARGET ENGINE CASES SEED FOLDER
 
-What happens stands in FOLDER at once, so that it survives this process: `status` (numbers), `findings.jsonl`.
+Outcomes are written to FOLDER immediately, so that they survive this process: `status` (numbers) and `findings.jsonl`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
-STATUS = struct.Struct("<5Q2d")  # begun, ended, refused, accepted, ready, time of the begin, RSS when ready in MiB
+STATUS = struct.Struct("<5Q2d")  # cases begun, ended, refused, accepted; ready; time of writing; RSS in MiB when ready
 MEMORY_MIB = 1024
 FORBIDDEN = ("pickle.find_class", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -30,7 +30,7 @@ _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.sym
 
 
 class Log:
-    """What became of the cases."""
+    """The outcomes of the cases."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / "status"
@@ -39,7 +39,8 @@ class Log:
         with file.open("r+b") as stream:
             self._memory = mmap.mmap(stream.fileno(), STATUS.size)
         self.begun, self.ended, self.refused, self.accepted, *_ = STATUS.unpack(self._memory[:])
-        self.ready, self.base_mib = 0, 0.0
+        self.ready = 0
+        self.base_mib = 0.0
         self.folder = folder
 
     def write(self) -> None:
@@ -56,13 +57,18 @@ class Log:
 
 
 def rss_mib() -> float:
-    """Memory of this process now."""
+    """Return the present memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def forbid_escapes(box: Path, log: Log) -> Callable[[bool], None]:
-    """Note what a case does that a loader never should: programs, sockets, pickles, writes outside of its folder."""
-    allowed, watching = (str(box.resolve()), str(log.folder.resolve()), "/dev/", "/proc/"), [False]
+    """Record actions that a loader must never do: programs, sockets, pickles, writes outside its folder.
+
+    Returns:
+        A function that switches the recording on and off.
+    """
+    allowed = (str(box.resolve()), str(log.folder.resolve()), "/dev/", "/proc/")
+    watching = [False]
 
     def outside(path: Any) -> bool:
         if isinstance(path, int) or path is None:
@@ -89,10 +95,11 @@ def forbid_escapes(box: Path, log: Log) -> Callable[[bool], None]:
 
 
 def make_trial(target: Any, box: Path, log: Log) -> Callable[[bytes], None]:
-    """A function that tries one case and notes what became of it."""
+    """Return a function that tries a case and records its outcome."""
     from keras_dr.core.errors import KerasDrError
 
-    watch, file = forbid_escapes(box, log), box / target.file
+    watch = forbid_escapes(box, log)
+    file = box / target.file
 
     def trial(data: bytes) -> None:
         (log.folder / "case").write_bytes(data)
@@ -118,7 +125,7 @@ def make_trial(target: Any, box: Path, log: Log) -> Callable[[bytes], None]:
 
 
 def _place(error: BaseException) -> str:
-    """Kind of the exception, and the last line of this project that it came through."""
+    """Return the type of the exception, and the innermost line of this project in its traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if str(ROOT) in frame.filename and "/fuzz/" not in frame.filename]
     last = (own or list(frames))[-1]
@@ -126,7 +133,7 @@ def _place(error: BaseException) -> str:
 
 
 def fuzz_by_hypothesis(trial: Callable[[bytes], None], target: Any, seeds: list[bytes], cases: int, seed: int) -> None:
-    """Mutants of the seeds, and what the target's grammar makes."""
+    """Try mutants of the seeds, and cases of the target's grammar."""
     import hypothesis
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import strategies as st
@@ -134,26 +141,27 @@ def fuzz_by_hypothesis(trial: Callable[[bytes], None], target: Any, seeds: list[
     mutants = st.builds(
         lambda base, number: target.mutate(base, Random(number)), st.sampled_from(seeds), st.integers(0, 2**64 - 1)
     )
-    made = st.one_of(mutants, mutants, target.grammar()) if target.grammar else mutants
+    strategy = st.one_of(mutants, mutants, target.grammar()) if target.grammar else mutants
     remaining = [cases]
 
     @hypothesis.seed(seed)
     @settings(
         max_examples=cases, database=None, deadline=None, phases=(Phase.generate,), suppress_health_check=HealthCheck
     )
-    @given(made)
+    @given(strategy)
     def run(data: bytes) -> None:
         remaining[0] -= 1
         trial(data)
 
     run()
-    while remaining[0] > 0:  # Hypothesis ends sooner where it believes that it has seen all there is
-        seed, remaining[0] = seed + 1, remaining[0] - 1
+    while remaining[0] > 0:  # Hypothesis ends earlier if it has tried all the cases that it knows
+        seed += 1
+        remaining[0] -= 1
         trial(target.mutate(seeds[seed % len(seeds)], Random(seed)))
 
 
 def fuzz_by_atheris(trial: Callable[[bytes], None], target: Any, seeds: list[bytes], cases: int, folder: Path) -> None:
-    """Mutants of whatever reached new lines; does not return."""
+    """Try mutants of cases that reached new lines; this does not return."""
     import atheris
 
     corpus = folder / "corpus"
@@ -193,8 +201,9 @@ def main(name: str, engine: str, cases: int, seed: int, folder: Path) -> None:
     seeds = target.prepare(box)
     trial = make_trial(target, box, log)
     os.chdir(box)
-    log.ready, log.base_mib = 1, rss_mib()
-    if target.limited:  # elsewhere the runtime itself takes much more address space than memory
+    log.ready = 1
+    log.base_mib = rss_mib()
+    if target.limited:  # not if the runtime itself reserves much more address space than memory
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_MIB * 2**20,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
