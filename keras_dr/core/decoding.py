@@ -18,7 +18,7 @@ from keras_dr.core.endings import check_end
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import not_a_photograph
 from keras_dr.core.samples import to_eight_bits
-from keras_dr.core.tiff import read_directories, read_directory
+from keras_dr.core.tiff import HEIGHT, WIDTH, find_photograph, read_directories, read_directory
 
 # The KerasDrError reports a broken file; OpenCV's own lines in addition (a source file, a line) help no user.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -84,8 +84,11 @@ def read_header(data: bytes, page: str = "first") -> Header:
         header = reader(data, page) if reader else None
     except (ValueError, LookupError, OverflowError, struct.error):
         header = None
-    if header is None or header.height < 1 or header.width < 1:
+    if header is None:
         raise not_a_photograph(data)
+    if header.height < 1 or header.width < 1:
+        message = f"The photograph has {header.width} x {header.height} pixels, by what its file says."
+        raise KerasDrError(message, "Copy the file again from its source.")
     if header.height * header.width * max(3, header.pixel_bytes) > 3 * MAX_PIXELS:
         size = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
         message = f"The photograph has {size}; it may have at most {MAX_PIXELS / 1e6:.0f} megapixels of 3 bytes."
@@ -254,17 +257,14 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _tiff_header(data: bytes, page: str) -> Header:
-    pages = [read_directory(data)] if page == "first" else read_directories(data)
-    sizes = [one.numbers[_HEIGHT] * one.numbers[_WIDTH] for one in pages]
-    index = sizes.index(max(sizes))
-    numbers = pages[index].numbers
-    if page != "first" and numbers.get(_REDUCED) == 1 and _PAGES_WITHIN in numbers:
-        message = "The file is a camera's raw file, of which only a small preview could be read."
-        raise KerasDrError(message, "Export the photograph as PNG or JPEG with the camera's program.")
+    if page == "first":
+        index, numbers = 0, read_directory(data).numbers
+    else:
+        index, numbers = find_photograph(read_directories(data))
     samples, bits = numbers.get(0x0115, 1), numbers.get(0x0102, 8)
     return Header(
-        numbers[_HEIGHT],
-        numbers[_WIDTH],
+        numbers[HEIGHT],
+        numbers[WIDTH],
         pixel_bytes=max(3, samples) * -(-bits // 8),  # palettes become RGB
         page=index,
         sample_bits=_tiff_bits(bits, numbers.get(0x0119, 0)),
@@ -284,6 +284,8 @@ def _png_header(data: bytes, page: str) -> Header:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise ValueError("no IHDR")
+    if page != "first" and data.find(b"acTL", 0, data.find(b"IDAT")) >= 0:
+        raise _several_frames("PNG")
     depth, colour = data[24], data[25]
     samples = _PNG_SAMPLES[colour] * max(1, depth // 8)
     return Header(height, width, pixel_bytes=samples, sample_bits=_png_bits(data, depth), deep=depth == 16)
@@ -311,6 +313,8 @@ def _webp_header(data: bytes, page: str) -> Header:
     if container != b"WEBP":
         raise ValueError("another RIFF file")
     if chunk == b"VP8X":
+        if page != "first" and data[20] & _ANIMATED:
+            raise _several_frames("WebP")
         width, height = (1 + int.from_bytes(side, "little") for side in struct.unpack_from("<3s3s", data, 24))
         return Header(height, width)
     if chunk == b"VP8L":
@@ -318,6 +322,11 @@ def _webp_header(data: bytes, page: str) -> Header:
         return Header(1 + (bits >> 14 & 0x3FFF), 1 + (bits & 0x3FFF))
     width, height = struct.unpack_from("<HH", data, 26)
     return Header(height & 0x3FFF, width & 0x3FFF)
+
+
+def _several_frames(kind: str) -> KerasDrError:
+    message = f"The file is an animated {kind} picture: which of its frames is the photograph, nothing says."
+    return KerasDrError(message, "Save one frame of it as PNG.")
 
 
 def _pnm_header(data: bytes, page: str) -> Header:
@@ -329,8 +338,7 @@ def _pnm_header(data: bytes, page: str) -> Header:
 
 
 _JPEG, _SCAN = jpeg.MAGIC, b"\xff\xda"
-_WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
-_REDUCED, _PAGES_WITHIN = 0x00FE, 0x014A  # that a page is a preview; where others lie that it holds
+_ANIMATED = 0x02  # flag of the chunk VP8X (RFC 9649)
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> as decoded: palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     _JPEG: _jpeg_header,
