@@ -129,15 +129,16 @@ def _predict_on_cluster(
 def _tell(result: Path, counts: Mapping[str, int], failures: Sequence[tuple[str, str]], skipped: Sequence[str]) -> None:
     """Say what was graded and skipped, and each failure or the first of them; exit with 1 where there is one."""
     from edge_demo.results import closing_line
+    from keras_dr.core.image_files import shown
 
     for image, message in failures:
-        typer.echo(f"Error: {image}: {message}", err=True)
+        typer.echo(f"Error: {shown(image)}: {message}", err=True)
     if counts["failed"] > len(failures):
         typer.echo(f"Error: and {counts['failed'] - len(failures)} more; see the column error.", err=True)
     for line in skipped:
         say(f"Skipped in folders: {line}.")
     say(closing_line(counts))
-    say(f"Result: {result}")
+    say(f"Result: {shown(result)}")
     if counts["failed"]:
         raise typer.Exit(1)
 

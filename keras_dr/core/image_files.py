@@ -49,7 +49,7 @@ class SkippedFiles:
         self.counts[reason] += 1
         names = self.names.setdefault(reason, [])
         if len(names) < _NAMES_KEPT:
-            names.append(printable(PurePath(path).name))
+            names.append(shown(PurePath(path).name))
 
     def lines(self) -> list[str]:
         """A line a reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
@@ -63,6 +63,14 @@ class SkippedFiles:
 def printable(path: Path | str) -> str:
     """A path as text that UTF-8 can hold, whatever bytes the file system gave: "?" for each that is none."""
     return str(path).encode(errors="replace").decode()
+
+
+def shown(path: Path | str) -> str:
+    """A path as one line for a terminal: control characters and line breaks in a name are escaped."""
+    text = printable(path)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def is_list(path: Path) -> bool:
@@ -85,7 +93,7 @@ def why_no_image(file: Path) -> str:
     if suffix in IMAGE_SUFFIXES:
         return ""
     if suffix:
-        return f"with the suffix {printable(suffix)}"
+        return f"with the suffix {shown(suffix)}"
     return "" if _begins_like_an_image(file) else "without a suffix, and no image by their content"
 
 

@@ -59,20 +59,53 @@ def check_output(
 
 
 def check_apart(place: Path, inputs: Iterable[Path]) -> None:
-    """Refuse to write a result in the place of an input, or into an input that is itself a result.
+    """Refuse to write a result in the place of an input, or into a result (such as a Prepared set) that is read.
 
     Raises:
         KerasDrError: it would.
     """
     found = place.resolve()
+    results: set[Path] = set()
+    parents: set[Path] = set()
     for given in inputs:
-        inside = is_result(given) and found.is_relative_to(given.resolve())
         if found == given.resolve() or is_same_file(place, given):
             message = f"The result {printable(place)} would take the place of an input of this command."
             raise KerasDrError(message, f"{_OTHER_NAME} Inputs are never replaced.")
-        if inside:
-            message = f"The result {printable(place)} would lie inside {printable(given)}, an input of this command."
+        results |= {given} if is_result(given) else set()
+        parents.add(given.parent)
+    results |= {result for parent in parents if (result := _enclosing_result(parent.resolve()))}
+    for result in sorted(results):
+        if found.is_relative_to(result.resolve()):
+            message = f"The result {printable(place)} would lie inside {printable(result)}, an input of this command."
             raise KerasDrError(message, "Choose a name outside of it.")
+
+
+def _enclosing_result(folder: Path) -> Path | None:
+    """The result that a folder is or lies in, of the kinds whose files other commands are given: a Prepared set, ..."""
+    names = [MANIFESTS[kind] for kind in ("prepared", "bundle", "predictions")]
+    return next((place for place in (folder, *folder.parents) if any((place / name).is_file() for name in names)), None)
+
+
+def check_holds_no_input(folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a whole folder that is an input of the command, or in which one lies.
+
+    Raises:
+        KerasDrError: it is, or one does.
+    """
+    if not folder.exists():
+        return
+    found = folder.resolve()
+    for given in inputs:
+        if is_same_file(folder, given) or _lies_in(given, found):
+            message = f"The result {printable(folder)} would replace a folder that holds an input of this command: "
+            raise KerasDrError(f"{message}{printable(given)}.", f"{_OTHER_NAME} Inputs are never replaced.")
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # no name that a file can have, or links in a circle
+        return False
 
 
 def is_same_file(first: Path, second: Path) -> bool:
@@ -89,7 +122,7 @@ def is_result(folder: Path) -> bool:
 
 
 def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
-    """Knows a CSV file by its first line: it holds no other columns than these, and the first of them.
+    """Knows a CSV file, a workbook or a Parquet file by its header: no other columns than these, and the first of them.
 
     Args:
         columns: all that the command writes.
@@ -99,15 +132,35 @@ def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
 
     def known(file: Path) -> bool:
         try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                line = stream.readline(1 << 16)
-            cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
-        except (OSError, ValueError, csv.Error):
+            cells = _HEADERS.get(file.suffix.lower(), _csv_header)(file)
+        except (OSError, ValueError, csv.Error, KerasDrError, ImportError):
             return False
         foreign = [cell for cell in cells if cell not in columns and not (prefixes and cell.startswith(prefixes))]
         return first in cells and not foreign
 
     return known
+
+
+def _csv_header(file: Path) -> list[str]:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        line = stream.readline(1 << 16)
+    return next(csv.reader([line], delimiter=_delimiter(line)), [])
+
+
+def _workbook_header(file: Path) -> list[str]:
+    from keras_dr.core.workbooks import workbook_rows
+
+    return next((cells for _, cells in workbook_rows(file)), [])
+
+
+def _parquet_header(file: Path) -> list[str]:
+    from pyarrow import parquet
+
+    names: list[str] = parquet.read_schema(file).names
+    return names
+
+
+_HEADERS: dict[str, Callable[[Path], list[str]]] = {".xlsx": _workbook_header, ".parquet": _parquet_header}
 
 
 def _delimiter(line: str) -> str:
