@@ -56,6 +56,7 @@ def train(
     """Train in two phases: head on a frozen backbone, then fine-tuning; interrupted, the same command goes on."""
     from keras_dr.core.decision import positive_words
     from keras_dr.core.folders import check_target
+    from keras_dr.core.outputs import check_holds_no_input
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import BACKBONE_NAMES, Recipe
 
@@ -67,6 +68,7 @@ def train(
             f"The backbone {chosen.backbone!r} is not one of {', '.join(BACKBONE_NAMES)}.", "Correct it."
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
+    check_holds_no_input(run, [prepared, Path(chosen.weights)])
     if folds and hosts:
         raise typer.BadParameter("a cross validation runs on one host: leave out --hosts", param_hint="--folds")
     load_tensorflow()
@@ -119,6 +121,9 @@ def ensemble(
     overwrite: Overwrite = False,
 ) -> None:
     """Join several runs into one that says the mean of what they say, to evaluate, explain and export like any run."""
+    from keras_dr.core.outputs import check_holds_no_input
+
+    check_holds_no_input(run, members)  # before TensorFlow starts
     from keras_dr import ensemble as join
 
     joined = join(members, run, overwrite=overwrite)

@@ -22,6 +22,7 @@ from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -78,6 +79,7 @@ def grade_on_cluster(
         KerasDrError: no bundle, a model that does not survive a trial, no photographs, `target` exists, Ray is
             missing, or the cluster fails.
     """
+    check_holds_no_input(target, images)
     plan = _plan(bundle_folder, images, part_size)
     bundle = Bundle.load(bundle_folder)
     try_model(bundle.model_path(bundle.default_variant()))  # here, once, before it is loaded by worker after worker

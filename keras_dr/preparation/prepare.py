@@ -21,6 +21,7 @@ from keras_dr.core.encoding import encode_csv, encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
 from keras_dr.core.samples import UNDECIDED
@@ -201,6 +202,7 @@ def prepare_records(
     processes = usable_cores() if workers is None else workers
     spread = spread or partial(map_surviving, workers=processes)
     folders.check_target(target, "prepared", overwrite)  # before photographs are read
+    check_holds_no_input(target, [source, *_folders_of(records)])
     before = spec.as_before()
     if folders.interrupted_plan(target) == json.loads(json.dumps(_plan(records, before))):
         spec = before  # it goes on as it began
@@ -245,6 +247,11 @@ def prepare_records(
         _sweep(folder, {f"{row['image_id']}.png" for row in rows})
         (folder / "progress.jsonl").unlink()
     return about
+
+
+def _folders_of(records: Sequence[Record]) -> set[Path]:
+    """Where photographs and their masks lie."""
+    return {file.parent for record in records for file in (record.path, *record.masks.values())}
 
 
 @contextmanager
