@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import jpeg
-from keras_dr.core.endings import check_end
+from keras_dr.core.endings import check_end, read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import not_a_photograph
 from keras_dr.core.samples import to_eight_bits
@@ -235,6 +235,8 @@ def _jpeg_header(data: bytes, page: str) -> Header:
             continue
         (length,) = struct.unpack_from(">H", data, position + 1)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if marker >= _ARITHMETIC and page != "first":  # nothing in it shows whether it was cut
+                raise not_a_photograph(data)
             height, width = struct.unpack_from(">HH", data, position + 4)
             components = data[position + 8] if len(data) > position + 8 else 0
             size = (width, height) if orientation >= 5 else (height, width)
@@ -330,14 +332,16 @@ def _several_frames(kind: str) -> KerasDrError:
 
 
 def _pnm_header(data: bytes, page: str) -> Header:
-    """Netpbm's binary PGM and PPM: magic, width, height, largest value, parted by white space."""
-    width, height, largest = (int(word) for word in data[2:64].split(maxsplit=3)[:3])
-    if largest != 255:
+    """Netpbm's binary PGM and PPM."""
+    header = read_pnm_header(data)
+    if not header or header[3] != 255:
         raise ValueError("not 8 bits a sample")
+    _, width, height, _, _ = header
     return Header(height, width)
 
 
 _JPEG, _SCAN = jpeg.MAGIC, b"\xff\xda"
+_ARITHMETIC = 0xC9  # frames of this mark and above are coded arithmetically (T.81, table B.1)
 _ANIMATED = 0x02  # flag of the chunk VP8X (RFC 9649)
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> as decoded: palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
@@ -348,7 +352,7 @@ _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     b"II+\0": _tiff_header,
     b"MM\0+": _tiff_header,
     b"BM": _bmp_header,
-    b"P5\n": _pnm_header,
-    b"P6\n": _pnm_header,
+    b"P5": _pnm_header,
+    b"P6": _pnm_header,
     b"RIFF": _webp_header,
 }

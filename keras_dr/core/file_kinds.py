@@ -1,9 +1,11 @@
 """What a file is that is no photograph which is read here: its kind by its first bytes, and what to do with it."""
 
-import re
+import struct
 
+from keras_dr.core.endings import read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.jpeg import MAGIC, rare_kind
+from keras_dr.core.tiff import read_directory
 
 READ = "JPEG, PNG, TIFF, BMP, WebP and binary PGM and PPM"
 _CONVERT = "Export the photograph as PNG or JPEG, with the program that wrote it."
@@ -56,7 +58,19 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
 }
-_PNM = re.compile(rb"(P[56])\s+\d{1,9}\s+\d{1,9}\s+(\d{1,9})\s")
+_PNG_OF_APPLE = b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI"
+# compression of a TIFF file (its tag 259) -> its name, where OpenCV reads another one's pixels alone
+_COMPRESSIONS = {
+    6: "old-style JPEG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+_READ_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _LINES = 4096  # bytes that show whether a file is text
 
 
@@ -86,6 +100,8 @@ def _describe_text(start: bytes) -> tuple[str, str]:
         text = start[: error.start].decode("utf-8-sig").strip()
     if not text or any(not letter.isprintable() and letter not in "\r\n\t" for letter in text):
         return "", ""
+    if text.startswith("version https://git-lfs"):
+        return "a Git LFS pointer", "Fetch the photograph itself with: git lfs pull"
     if text.startswith("<"):
         return ("an SVG drawing", _CONVERT) if "<svg" in text else ("a web page or an XML file", _COPY)
     first, *others = text.splitlines()
@@ -97,13 +113,24 @@ def _describe_rare(data: bytes) -> tuple[str, str]:
     """What a file is that begins like a format that is read, but is of a kind that is not."""
     if data.startswith(MAGIC) and (kind := rare_kind(data)):
         return kind, _CONVERT
-    found = _PNM.match(data)
-    if found and int(found[2]) != 255:
-        return (
-            f"a {_BROKEN[found[1]]} picture with samples up to {int(found[2])}",
-            "Save it as PNG of 16 bits a sample.",
-        )
+    if data.startswith(_PNG_OF_APPLE):
+        return "a PNG picture in Apple's own variant", _CONVERT
+    if kind := _tiff_compression(data):
+        return kind, _CONVERT
+    header = read_pnm_header(data)
+    if header and header[3] != 255:
+        return f"a {_BROKEN[header[0]]} picture with samples up to {header[3]}", "Save it as PNG of 16 bits a sample."
     return "", ""
+
+
+def _tiff_compression(data: bytes) -> str:
+    """What a TIFF file is called whose pixels are compressed in a way that is not read here; "" of others."""
+    try:
+        code = read_directory(data).numbers.get(259, 1)
+    except (LookupError, struct.error):
+        return ""
+    name = _COMPRESSIONS.get(code, f"method {code}")
+    return "" if code in _READ_COMPRESSIONS else f"a TIFF picture compressed with {name}"
 
 
 def not_a_photograph(data: bytes) -> KerasDrError:
@@ -114,6 +141,8 @@ def not_a_photograph(data: bytes) -> KerasDrError:
     if not kind:
         kind, remedy = describe_kind(data)
     broken = next((name for mark, name in _BROKEN.items() if data.startswith(mark)), None)
+    if broken == "WebP" and data[8:12] not in (b"WEBP", b""):
+        broken = None  # a sound, or another of the kinds that begin so
     if broken and not kind:
         message = f"The photograph begins as a {broken} picture, but is truncated or damaged: {len(data)} bytes"
         return KerasDrError(f"{message} that no decoder reads.", _COPY)

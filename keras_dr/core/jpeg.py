@@ -149,6 +149,8 @@ def rare_kind(data: bytes) -> str:
     """What no decoder here reads of a JPEG, such as "a lossless JPEG picture" (T.81, table B.1); "" of a usual one."""
     try:
         for marker, at in _segments(data):
+            if marker == 0xF7:
+                return "a JPEG-LS picture"
             if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
                 bits = data[at + 2]
                 if marker in (0xC3, 0xC7, 0xCB, 0xCF):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from odd_files import READ, REFUSED, TWO_EYES, deep
+from odd_files import EYE, READ, REFUSED, TWO_EYES, deep, run_lengths
 
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
@@ -56,3 +56,21 @@ def test_previews_and_masks_are_no_second_photograph(purpose: int, place: int) -
     assert find_photograph(pages)[0] == 1 - place
     with pytest.raises(KerasDrError, match="2 pages of 320 x 240 pixels"):
         find_photograph([Directory(size, 0, 0, 8)] * 2)
+
+
+@pytest.mark.parametrize("gap", [b"\n", b" ", b"\r\n", b"\n# Created by GIMP\n", b" # eye\r"])
+def test_a_grey_map_may_hold_comments_and_any_blanks(gap: bytes) -> None:
+    grey = EYE[..., 1]
+    data = gap.join((b"P5", b"320", b"240", b"255")) + b"\n" + grey.tobytes()
+    assert np.array_equal(decode_rgb(data)[..., 0], grey)
+    with pytest.raises(KerasDrError, match="truncated"):
+        decode_rgb(data[:-1])
+    with pytest.raises(KerasDrError, match="no decoder"):
+        decode_rgb(b"P5" + b" " * 10_000_000)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8, 0.95, 0.99])
+def test_run_lengths_that_were_cut_are_refused(share: float) -> None:
+    assert decode_rgb(run_lengths()).shape == EYE.shape
+    with pytest.raises(KerasDrError, match="truncated"):
+        decode_rgb(run_lengths(share))

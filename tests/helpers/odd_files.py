@@ -56,6 +56,27 @@ def without_pixels() -> bytes:
     return bytes(data)
 
 
+def run_lengths(share: float = 1.0) -> bytes:
+    """A BMP picture whose rows are run lengths, or the first part of it, closed by the mark that ends a picture."""
+    palette = Image.fromarray(EYE).convert("P")
+    indices = np.asarray(palette)[::-1]
+    rows = b"".join(b"".join(bytes((1, index)) for index in row) + b"\0\0" for row in indices)
+    colours = np.zeros((256, 4), np.uint8)
+    found = np.array(palette.getpalette(), np.uint8).reshape(-1, 3)
+    colours[: len(found), :3] = found[:, ::-1]
+    height, width = indices.shape
+    about = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(rows) + 2, 0, 0, 256, 0)
+    begin = 14 + len(about) + colours.nbytes
+    head = b"BM" + struct.pack("<IHHI", begin + len(rows) + 2, 0, 0, begin) + about + colours.tobytes()
+    return head + rows[: int(share * len(rows)) // 2 * 2] + b"\0\1"
+
+
+# Frames that no decoder reads, or that show nothing of whether they are whole, with a scan of nothing.
+_SCAN = b"\xff\xda\0\x08\1\1\0\0\x3f\0" + bytes(range(1, 200)) + b"\xff\xd9"
+_FRAME = b"\0\x0b\x08\0\x40\0\x40\1\1\x11\0"
+_TABLE = b"\xff\xdb\0\x43\0" + bytes([1] * 64)
+
+
 def cut_between_scans() -> dict[str, bytes]:
     """A progressive JPEG after each of its scans but the last, closed as if it were whole."""
     data = saved("JPEG", progressive=True)
@@ -71,6 +92,7 @@ READ = {
     "inks.tif": saved("TIFF", mode="CMYK"),
     "second of three.tif": saved("TIFF", SMALL, EYE, SMALL),
     "compressed, second of three.tif": saved("TIFF", SMALL, EYE, SMALL, compression="tiff_lzw"),
+    "run lengths.bmp": run_lengths(),
     "palette.png": saved("PNG", mode="P"),
     "squashed to a tall one.png": saved("PNG", cv2.resize(EYE, (180, 240), interpolation=cv2.INTER_AREA)),
     "squashed to 3 by 4.png": saved("PNG", cv2.resize(EYE, (240, 320), interpolation=cv2.INTER_AREA)),
@@ -97,6 +119,13 @@ REFUSED = {
         with_colours(0, cv2.imencode(".tif", EYE[..., 1].astype("u2") << 8)[1].tobytes()),
         "0 is white",
     ),
+    "cut run lengths.bmp": (run_lengths(0.8), "truncated"),
+    "packed.tif": (saved("TIFF", compression="zstd"), "a TIFF picture compressed with Zstandard"),
+    "arithmetic.jpg": (b"\xff\xd8" + _TABLE + b"\xff\xc9" + _FRAME + _SCAN, "an arithmetically coded JPEG"),
+    "ls.jpg": (b"\xff\xd8\xff\xf7" + _FRAME + _SCAN, "a JPEG-LS picture"),
+    "iphone.png": (saved("PNG")[:8] + b"\0\0\0\4CgBI\x50\0\x20\2\x2b\xd5\xb3\x7f" + saved("PNG")[8:], "Apple's own"),
+    "pointer.jpg": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "a Git LFS pointer"),
+    "sound.webp": (b"RIFF" + (100).to_bytes(4, "little") + b"WAVEfmt " + bytes(90), "no photograph of a format"),
 } | {name: (data, "truncated") for name, data in cut_between_scans().items()}
 TWO_EYES = {
     "with a gap.png": saved("PNG", np.hstack([BOX, np.zeros((210, 50, 3), np.uint8), BOX[:, ::-1]])),
