@@ -12,7 +12,7 @@ import cv2
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import MARGIN, Grader, read_bytes
-from edge_demo.photographs import grade_file, heatmap_files
+from edge_demo.photographs import check_heatmaps_apart, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
     HEATMAP,
@@ -200,6 +200,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     own, tables = is_own_result(), [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
     _check_results([(file, formats, own) for file, formats in tables if file], inputs, arguments.overwrite)
     _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
+    check_heatmaps_apart(heatmaps, arguments.images)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
     _check_not_a_heatmap(arguments, heatmaps)

@@ -103,3 +103,15 @@ def test_a_cut_photograph_with_an_end_mark_is_never_graded(bundle: Path) -> None
     for share in (0.3, 0.5, 0.8, 0.95):
         with pytest.raises(KerasDrError, match="truncated"):
             grader.grade(whole[: int(share * len(whole))] + b"\xff\xd9")
+
+
+def test_heat_maps_do_not_become_photographs(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = put(tmp_path / "eyes", {"a.jpg": cv2.imencode(".jpg", EYE[..., ::-1])[1].tobytes()})
+    (tmp_path / "alias").symlink_to(folder)
+    for place in (folder, folder / "maps", tmp_path / "alias" / "maps"):
+        assert main(["grade", str(bundle), str(folder), "--heatmap", str(place)]) == 1
+        assert "graded as photographs the next time" in capsys.readouterr().err
+    assert main(["grade", str(bundle), str(folder), "--heatmap", str(tmp_path / "maps")]) == 0
+    assert main(["grade", str(bundle), str(folder / "a.jpg"), "--heatmap", str(folder / "a.png")]) == 0
+    assert main(["grade", str(bundle), str(folder), "--heatmap", str(folder / ".maps")]) == 0
+    assert closing_counts(capsys.readouterr().out.splitlines()[-2])["given"] == 2
