@@ -56,6 +56,13 @@ def read_directory(data: bytes, at: int | None = None) -> Directory:
         KeyError: no TIFF.
         struct.error: it ends within the directory.
     """
+    try:
+        return _read_directory(data, at)
+    except OverflowError as error:  # a place of 64 bits, far beyond any file
+        raise struct.error(str(error)) from error
+
+
+def _read_directory(data: bytes, at: int | None) -> Directory:
     order = {b"II": "<", b"MM": ">"}[data[:2]]
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     offset = order + ("Q" if big else "I")
