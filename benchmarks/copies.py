@@ -22,8 +22,8 @@ from keras_dr.datasets.records import read_bytes
 from keras_dr.preparation.duplicates import (
     LEAST_CORRELATION,
     MOST_BITS,
-    differing_bits,
     copy_square,
+    differing_bits,
     mirrored_hash,
     mirrored_signature,
     near_pairs,

@@ -12,7 +12,7 @@ import cv2
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import MARGIN, Grader, read_bytes
-from edge_demo.photographs import grade_file, heatmap_files
+from edge_demo.photographs import check_heatmaps_apart, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
     HEATMAP,
@@ -32,7 +32,7 @@ from keras_dr import __version__
 from keras_dr.core.encoding import SEPARATORS, CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
-from keras_dr.core.image_files import SkippedFiles, find_images, printable
+from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
 
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
@@ -253,6 +253,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
     _check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
     _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
+    check_heatmaps_apart(heatmaps, arguments.images)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
     _check_not_a_heatmap(arguments, heatmaps)
@@ -273,7 +274,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             table = encode_outcomes(grader.bundle, outcomes, arguments.csv.suffix.lower(), style)
             write_bytes(arguments.csv, table)
     for result in filter(None, (arguments.heatmap, arguments.json, arguments.csv)):
-        print(f"Wrote {result}")
+        print(f"Wrote {shown(result)}")
     for line in skipped.lines():
         print(f"Skipped in folders: {line}.")
     counts = count_actions(map(outcome_row, outcomes))
@@ -307,7 +308,7 @@ def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path]
 
                 traceback.print_exc()
             outcomes.append(Failure(printable(image), str(error)))
-            print(f"error: {printable(image)}: {error}", file=sys.stderr)
+            print(f"error: {shown(image)}: {error}", file=sys.stderr)
     return outcomes
 
 
@@ -319,10 +320,10 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     def say(line: dict[str, Any]) -> None:
         said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
-        print(f"{line['file']}: {said}", flush=True)
+        print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
-        f"Watching {printable(arguments.folder)}, journal {printable(journal)}; {grader.bundle.positive}. {FOOTER}",
+        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; {grader.bundle.positive}. {FOOTER}",
         flush=True,
     )
     watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
@@ -357,7 +358,7 @@ def _profile(arguments: argparse.Namespace) -> int:
         print(text)
     if arguments.json:
         profiler.write_json(arguments.json, measurements, operators=profiles)
-        print(f"Wrote {arguments.json}")
+        print(f"Wrote {shown(arguments.json)}")
     print(FOOTER)
     return 0 if fits else 1
 

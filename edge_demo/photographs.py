@@ -1,6 +1,6 @@
 """Grades photographs from files, and names the files of their heat maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import cv2
 
 from edge_demo.grader import Grader, Grading
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
@@ -36,6 +37,25 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
             message = f"The heat map {file} would overwrite a photograph."
             raise KerasDrError(message, "Choose another --heatmap.")
     return files
+
+
+def check_heatmaps_apart(files: Iterable[Path], given: Iterable[Path]) -> None:
+    """Refuse heat maps in a folder of photographs: the next time they would be graded as photographs.
+
+    Args:
+        files: the heat maps.
+        given: photographs, folders and lists, as a command is given them.
+
+    Raises:
+        KerasDrError: one would lie in a folder that was given, other than in a hidden folder there.
+    """
+    folders = [path.resolve() for path in given if path.is_dir()]
+    for place in {file.resolve().parent for file in files}:
+        for folder in folders:
+            inside = place.relative_to(folder).parts if place.is_relative_to(folder) else (".",)
+            if not any(part.startswith(".") for part in inside):
+                message = f"The heat maps would lie in the folder of the photographs, {printable(folder)}, "
+                raise KerasDrError(f"{message}and be graded as photographs the next time.", "Choose another --heatmap.")
 
 
 def grade_file(grader: Grader, image: Path) -> Grading:

@@ -8,7 +8,7 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Grading, image_id
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import printable, shown
 from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
 
 FOOTER = "Research use only, not a medical device."
@@ -38,7 +38,7 @@ def describe(grading: Grading, bundle: Bundle) -> str:
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
     said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
-    lines = [f"{grading.path}: {said}", f"  {probabilities}"]
+    lines = [f"{shown(grading.path)}: {said}", f"  {probabilities}"]
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
@@ -91,7 +91,8 @@ def column_types(bundle: Bundle) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    return known_by_suffix(csv=is_table((*_BEFORE, *_AFTER), ("p_",)), json=is_json("gradings"))
+    table = is_table((*_BEFORE, *_AFTER), ("p_",))
+    return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
 def table_row(grading: Grading) -> dict[str, Any]:

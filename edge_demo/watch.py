@@ -56,28 +56,29 @@ def watch(
         if look:
             sleep(interval_s)
         look += 1
-        now = set(_stamps(folder))
-        for stamp in sorted((now & before) - done):
-            line = _grade(grader, folder, stamp)
+        now = dict(_stamps(folder))
+        for stamp in sorted((now.keys() & before) - done):
+            line = _grade(grader, now[stamp], stamp)
             _append(journal, line)
             done.add(stamp)
             say(line)
-        before = now
+        before = set(now)
 
 
-def _stamps(folder: Path) -> Iterator[Stamp]:
+def _stamps(folder: Path) -> Iterator[tuple[Stamp, Path]]:
+    """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
     for file in walk_images(folder, skip_unreadable=True):
         try:
             status = file.stat()
         except OSError:  # gone since it was listed
             continue
-        yield printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns
+        yield (printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns), file
 
 
-def _grade(grader: Grader, folder: Path, stamp: Stamp) -> dict[str, Any]:
+def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
     line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
     try:
-        return line | grade_file(grader, folder / stamp[0]).to_dict()
+        return line | grade_file(grader, file).to_dict()
     except KerasDrError as error:
         return line | {"error": str(error)}
 

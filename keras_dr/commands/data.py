@@ -103,7 +103,8 @@ def audit(
     from keras_dr.reports.preparation import audit_text
 
     if out:
-        known = known_by_suffix(csv=is_table(auditing.COLUMNS))
+        table = is_table(auditing.COLUMNS)
+        known = known_by_suffix(csv=table, xlsx=table, parquet=table)
         check_output(out, TABLE_FORMATS, inputs=prepared, known=known, overwrite=overwrite)
         check_format(out.suffix.lower())
     result = auditing.audit(prepared)

@@ -139,17 +139,18 @@ def _report(
 ) -> None:
     """Print the failures, the skipped files and the counts, and exit with 1 if there is a failure."""
     from edge_demo.results import closing_line
+    from keras_dr.core.image_files import shown
     from keras_dr.reports.tables import counted
 
     for image, message in failures:
-        typer.echo(f"Error: {image}: {message}", err=True)
+        typer.echo(f"Error: {shown(image)}: {message}", err=True)
     if counts["failed"] > len(failures):
         more = counted(counts["failed"] - len(failures), "more photograph", "more photographs")
         typer.echo(f"Error: {more} could not be graded; see the column error.", err=True)
     for line in skipped:
         say(f"Skipped in folders: {line}.")
     say(closing_line(counts))
-    say(f"Result: {result}")
+    say(f"Result: {shown(result)}")
     if counts["failed"]:
         raise typer.Exit(1)
 

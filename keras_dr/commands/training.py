@@ -67,6 +67,7 @@ def train(
     """
     from keras_dr.core.decision import positive_words
     from keras_dr.core.folders import check_target
+    from keras_dr.core.outputs import check_holds_no_input
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.recipe import BACKBONE_NAMES, Recipe
 
@@ -83,6 +84,7 @@ def train(
             "Correct --backbone, or the recipe.",
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
+    check_holds_no_input(run, [prepared, Path(chosen.weights)])
     if folds and hosts:
         raise typer.BadParameter("A cross-validation runs on one host: leave out --hosts.", param_hint="--folds")
     load_tensorflow()
@@ -141,6 +143,9 @@ def ensemble(
 
     It can be evaluated, explained and exported like any other run.
     """
+    from keras_dr.core.outputs import check_holds_no_input
+
+    check_holds_no_input(run, members)  # before TensorFlow starts
     from keras_dr import ensemble as join
 
     joined = join(members, run, overwrite=overwrite)

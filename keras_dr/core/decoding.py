@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import jpeg
-from keras_dr.core.endings import check_end
+from keras_dr.core.endings import check_end, read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import not_a_photograph
 from keras_dr.core.samples import to_eight_bits
-from keras_dr.core.tiff import read_directories, read_directory
+from keras_dr.core.tiff import HEIGHT, WIDTH, find_photograph, read_directories, read_directory
 
 # A KerasDrError reports a broken file; OpenCV's own messages, which name lines of its source, do not help the user.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -85,8 +85,11 @@ def read_header(data: bytes, page: str = "first") -> Header:
         header = reader(data, page) if reader else None
     except (ValueError, LookupError, OverflowError, struct.error):
         header = None
-    if header is None or header.height < 1 or header.width < 1:
+    if header is None:
         raise not_a_photograph(data)
+    if header.height < 1 or header.width < 1:
+        message = f"The photograph has {header.width} x {header.height} pixels, by what its file says."
+        raise KerasDrError(message, "Copy the file again from its source.")
     if header.height * header.width * max(3, header.pixel_bytes) > 3 * MAX_PIXELS:
         size = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
         message = f"The photograph has {size}; it may have at most {MAX_PIXELS / 1e6:.0f} megapixels of 3 bytes."
@@ -244,6 +247,8 @@ def _jpeg_header(data: bytes, page: str) -> Header:
             continue
         (length,) = struct.unpack_from(">H", data, position + 1)
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if marker >= _ARITHMETIC and page != "first":  # nothing in it shows whether it was cut
+                raise not_a_photograph(data)
             height, width = struct.unpack_from(">HH", data, position + 4)
             components = data[position + 8] if len(data) > position + 8 else 0
             size = (width, height) if orientation >= 5 else (height, width)
@@ -266,18 +271,16 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _tiff_header(data: bytes, page: str) -> Header:
-    pages = [read_directory(data)] if page == "first" else read_directories(data)
-    sizes = [directory.numbers[_HEIGHT] * directory.numbers[_WIDTH] for directory in pages]
-    index = sizes.index(max(sizes))
-    numbers = pages[index].numbers
-    if page != "first" and numbers.get(_REDUCED) == 1 and _PAGES_WITHIN in numbers:
-        message = "The file is a camera's raw file, of which only a small preview can be read."
-        raise KerasDrError(message, "Export the photograph as PNG or JPEG with the camera's program.")
+    if page == "first":
+        index = 0
+        numbers = read_directory(data).numbers
+    else:
+        index, numbers = find_photograph(read_directories(data))
     samples = numbers.get(0x0115, 1)
     bits = numbers.get(0x0102, 8)
     return Header(
-        numbers[_HEIGHT],
-        numbers[_WIDTH],
+        numbers[HEIGHT],
+        numbers[WIDTH],
         pixel_bytes=max(3, samples) * -(-bits // 8),  # palettes become RGB
         page=index,
         sample_bits=_tiff_bits(bits, numbers.get(0x0119, 0)),
@@ -297,6 +300,8 @@ def _png_header(data: bytes, page: str) -> Header:
     kind, width, height = struct.unpack_from(">4sII", data, 12)
     if kind != b"IHDR":
         raise ValueError("There is no IHDR.")
+    if page != "first" and data.find(b"acTL", 0, data.find(b"IDAT")) >= 0:
+        raise _several_frames("PNG")
     depth = data[24]
     colour = data[25]
     samples = _PNG_SAMPLES[colour] * max(1, depth // 8)
@@ -325,6 +330,8 @@ def _webp_header(data: bytes, page: str) -> Header:
     if container != b"WEBP":
         raise ValueError("This is another RIFF file.")
     if chunk == b"VP8X":
+        if page != "first" and data[20] & _ANIMATED:
+            raise _several_frames("WebP")
         width, height = (1 + int.from_bytes(side, "little") for side in struct.unpack_from("<3s3s", data, 24))
         return Header(height, width)
     if chunk == b"VP8L":
@@ -334,21 +341,24 @@ def _webp_header(data: bytes, page: str) -> Header:
     return Header(height & 0x3FFF, width & 0x3FFF)
 
 
+def _several_frames(kind: str) -> KerasDrError:
+    message = f"The file is an animated {kind} picture; it is unknown which of its frames is the photograph."
+    return KerasDrError(message, "Save one frame of it as PNG.")
+
+
 def _pnm_header(data: bytes, page: str) -> Header:
-    """Read Netpbm's binary PGM and PPM: magic, width, height and largest value, separated by white space."""
-    width, height, largest = (int(word) for word in data[2:64].split(maxsplit=3)[:3])
-    if largest != 255:
+    """Read the header of Netpbm's binary PGM or PPM."""
+    header = read_pnm_header(data)
+    if not header or header[3] != 255:
         raise ValueError("The samples do not have 8 bits.")
+    _, width, height, _, _ = header
     return Header(height, width)
 
 
 _JPEG = jpeg.MAGIC
 _SCAN = b"\xff\xda"
-# TIFF tags
-_WIDTH = 0x0100
-_HEIGHT = 0x0101
-_REDUCED = 0x00FE  # whether a page is a preview of another one
-_PAGES_WITHIN = 0x014A  # places of further pages that belong to a page
+_ARITHMETIC = 0xC9  # frames with this marker and above are coded arithmetically (T.81, table B.1)
+_ANIMATED = 0x02  # flag of the chunk VP8X (RFC 9649)
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # colour type -> decoded samples; palettes and grey may be transparent
 _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     _JPEG: _jpeg_header,
@@ -358,7 +368,7 @@ _READERS: dict[bytes, Callable[[bytes, str], Header]] = {
     b"II+\0": _tiff_header,
     b"MM\0+": _tiff_header,
     b"BM": _bmp_header,
-    b"P5\n": _pnm_header,
-    b"P6\n": _pnm_header,
+    b"P5": _pnm_header,
+    b"P6": _pnm_header,
     b"RIFF": _webp_header,
 }

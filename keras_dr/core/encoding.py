@@ -3,6 +3,7 @@
 import csv
 import io
 import locale
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from keras_dr.core.errors import KerasDrError
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 _EXCEL_DIGITS = 4  # after the decimal point
 _BOM = "\ufeff"
+_NO_CELL = re.compile(
+    "[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
+)  # control characters that XML 1.0 cannot hold
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,22 @@ def encode_table(
 
 def _encode_workbook(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     import openpyxl
+    from openpyxl.cell import WriteOnlyCell
 
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("photographs")
-    sheet.append(list(columns))
+
+    def cell(value: Any) -> Any:
+        """Text stays text: a name such as "=1+1.png" is no formula, and no control character breaks the workbook."""
+        if not isinstance(value, str):
+            return value
+        made = WriteOnlyCell(sheet, _NO_CELL.sub("?", value))
+        made.data_type = "s"
+        return made
+
+    sheet.append([cell(name) for name in columns])
     for row in rows:
-        sheet.append([row.get(name) for name in columns])
+        sheet.append([cell(row.get(name)) for name in columns])
     stream = io.BytesIO()
     book.save(stream)
     return stream.getvalue()

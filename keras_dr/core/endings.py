@@ -7,7 +7,10 @@ from collections.abc import Callable
 from keras_dr.core.jpeg import truncated
 from keras_dr.core.tiff import read_directories
 
-_PNM = re.compile(rb"P([56])\s+(\d+)\s+(\d+)\s+\d+\s")
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # comments are allowed, such as GIMP's
+_PNM = re.compile(rb"(P[56])" + 3 * (_GAP + rb"(\d{1,9})") + rb"\s")
+_LONGEST_HEADER = 4096  # bytes, with its comments
+_RUN_LENGTHS = (1, 2)  # of a compressed BMP picture
 
 
 def check_end(data: bytes, page: int = 0) -> None:
@@ -31,6 +34,15 @@ def check_end(data: bytes, page: int = 0) -> None:
         raise truncated(len(data))
 
 
+def read_pnm_header(data: bytes) -> tuple[bytes, int, int, int, int] | None:
+    """Return mark, width, height, largest sample and place of the samples of a binary PGM or PPM file; else None."""
+    found = _PNM.match(data, 0, _LONGEST_HEADER)
+    if not found:
+        return None
+    width, height, largest = (int(found[number]) for number in (2, 3, 4))
+    return found[1], width, height, largest, found.end()
+
+
 def _png_end(data: bytes) -> int:
     """Return the end of IEND; each chunk has a length, a type, data and a checksum (PNG specification, 5.3)."""
     position = 8
@@ -42,10 +54,12 @@ def _png_end(data: bytes) -> int:
 
 
 def _bmp_end(data: bytes) -> int:
-    """Return the end of the rows, each a multiple of four bytes; 0 for a compressed picture."""
+    """Return the end of the rows, each a multiple of four bytes; or the end that a compressed one's header gives."""
     (begin, header) = struct.unpack_from("<II", data, 10)
     width, height, bits = struct.unpack_from("<HH2xH" if header == 12 else "<ii2xH", data, 18)
-    (kind,) = struct.unpack_from("<I", data, 30) if header > 12 else (0,)
+    kind, size = struct.unpack_from("<II", data, 30) if header > 12 else (0, 0)
+    if kind in _RUN_LENGTHS:
+        return begin + size if size else struct.unpack_from("<I", data, 2)[0]
     if kind not in (0, 3):
         return 0
     row_bytes = (width * bits + 31) // 32 * 4
@@ -57,11 +71,12 @@ def _webp_end(data: bytes) -> int:
 
 
 def _pnm_end(data: bytes) -> int:
-    match = _PNM.match(data)
-    if not match:
+    header = read_pnm_header(data)
+    if not header:
         return 0
-    samples = 3 if match[1] == b"6" else 1
-    return match.end() + samples * int(match[2]) * int(match[3])
+    mark, width, height, _, begin = header
+    samples = 3 if mark == b"P6" else 1
+    return begin + samples * width * height
 
 
 _ENDS: dict[bytes, Callable[[bytes], int]] = {

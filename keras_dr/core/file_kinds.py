@@ -1,9 +1,11 @@
 """The kind of a file that cannot be read as a photograph, by its first bytes, and what the user can do with it."""
 
-import re
+import struct
 
+from keras_dr.core.endings import read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.jpeg import MAGIC, rare_kind
+from keras_dr.core.tiff import read_directory
 
 READ = "JPEG, PNG, TIFF, BMP, WebP and binary PGM and PPM"
 _CONVERT = "Export the photograph as PNG or JPEG, with the program that wrote it."
@@ -56,7 +58,19 @@ _BRANDS = {
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "a HEIC picture"),
     **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
 }
-_PNM = re.compile(rb"(P[56])\s+\d{1,9}\s+\d{1,9}\s+(\d{1,9})\s")
+_PNG_OF_APPLE = b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI"
+# compression of a TIFF file (its tag 259) -> its name, where OpenCV reads another one's pixels alone
+_COMPRESSIONS = {
+    6: "old-style JPEG",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+_READ_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946)
 _LINES = 4096  # bytes that show whether a file is text
 
 
@@ -86,6 +100,8 @@ def _describe_text(start: bytes) -> tuple[str, str]:
         text = start[: error.start].decode("utf-8-sig").strip()
     if not text or any(not letter.isprintable() and letter not in "\r\n\t" for letter in text):
         return "", ""
+    if text.startswith("version https://git-lfs"):
+        return "a Git LFS pointer", "Fetch the photograph itself with: git lfs pull"
     if text.startswith("<"):
         return ("an SVG drawing", _CONVERT) if "<svg" in text else ("a web page or an XML file", _COPY)
     lines = text.splitlines()
@@ -96,13 +112,26 @@ def _describe_text(start: bytes) -> tuple[str, str]:
 def _describe_rare(data: bytes) -> tuple[str, str]:
     """Return the kind of a file, and what to do, if its format is read but its kind is not; ("", "") otherwise."""
     rare = rare_kind(data) if data.startswith(MAGIC) else ""
+    if data.startswith(_PNG_OF_APPLE):
+        rare = "a PNG picture in Apple's own variant"
+    rare = rare or _tiff_compression(data)
     if rare:
         return rare, _CONVERT
-    match = _PNM.match(data)
-    if match and int(match[2]) != 255:
-        kind = f"a {_BROKEN[match[1]]} picture with samples up to {int(match[2])}"
+    header = read_pnm_header(data)
+    if header and header[3] != 255:
+        kind = f"a {_BROKEN[header[0]]} picture with samples up to {header[3]}"
         return kind, "Save it as PNG with 16 bits per sample."
     return "", ""
+
+
+def _tiff_compression(data: bytes) -> str:
+    """Return the kind of a TIFF file whose compression cannot be read here; "" for any other file."""
+    try:
+        code = read_directory(data).numbers.get(259, 1)
+    except (LookupError, struct.error):
+        return ""
+    name = _COMPRESSIONS.get(code, f"method {code}")
+    return "" if code in _READ_COMPRESSIONS else f"a TIFF picture compressed with {name}"
 
 
 def not_a_photograph(data: bytes) -> KerasDrError:
@@ -117,6 +146,8 @@ def not_a_photograph(data: bytes) -> KerasDrError:
     if not kind:
         kind, remedy = describe_kind(data)
     broken = next((name for mark, name in _BROKEN.items() if data.startswith(mark)), None)
+    if broken == "WebP" and data[8:12] not in (b"WEBP", b""):
+        broken = None  # a sound, or another of the kinds that begin so
     if broken and not kind:
         message = f"The photograph begins as a {broken} picture, but it is truncated or damaged, so that no decoder can"
         return KerasDrError(f"{message} read its {len(data)} bytes.", _COPY)

@@ -49,7 +49,7 @@ class SkippedFiles:
         self.counts[reason] += 1
         names = self.names.setdefault(reason, [])
         if len(names) < _NAMES_KEPT:
-            names.append(printable(PurePath(path).name))
+            names.append(shown(PurePath(path).name))
 
     def lines(self) -> list[str]:
         """Return one line per reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
@@ -63,6 +63,14 @@ class SkippedFiles:
 def printable(path: Path | str) -> str:
     """Return a path as text that UTF-8 can encode, with "?" for each byte of a file name that is not UTF-8."""
     return str(path).encode(errors="replace").decode()
+
+
+def shown(path: Path | str) -> str:
+    """Return a path as one line for a terminal, with control characters and line breaks escaped."""
+    text = printable(path)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def is_list(path: Path) -> bool:
@@ -85,7 +93,7 @@ def why_no_image(file: Path) -> str:
     if suffix in IMAGE_SUFFIXES:
         return ""
     if suffix:
-        return f"with the suffix {printable(suffix)}"
+        return f"with the suffix {shown(suffix)}"
     return "" if _begins_like_an_image(file) else "without a suffix or the content of an image"
 
 

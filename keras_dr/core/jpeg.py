@@ -157,6 +157,8 @@ def rare_kind(data: bytes) -> str:
     """
     try:
         for marker, position in _segments(data):
+            if marker == 0xF7:
+                return "a JPEG-LS picture"
             if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
                 bits = data[position + 2]
                 if marker in (0xC3, 0xC7, 0xCB, 0xCF):

@@ -61,7 +61,7 @@ def check_output(
 
 
 def check_apart(place: Path, inputs: Iterable[Path]) -> None:
-    """Refuse a result that would replace an input, or lie inside an input that is itself a result.
+    """Refuse a result that would replace an input, or lie inside a result (such as a Prepared set) that is read.
 
     Args:
         place: the file or folder to write.
@@ -71,14 +71,47 @@ def check_apart(place: Path, inputs: Iterable[Path]) -> None:
         KerasDrError: the result would replace an input or lie inside one.
     """
     target = place.resolve()
+    results: set[Path] = set()
+    parents: set[Path] = set()
     for given in inputs:
-        inside = is_result(given) and target.is_relative_to(given.resolve())
         if target == given.resolve() or is_same_file(place, given):
             message = f"The result {printable(place)} would replace an input of this command."
             raise KerasDrError(message, f"{_OTHER_NAME} Inputs are never replaced.")
-        if inside:
-            message = f"The result {printable(place)} would lie inside {printable(given)}, an input of this command."
+        results |= {given} if is_result(given) else set()
+        parents.add(given.parent)
+    results |= {result for parent in parents if (result := _enclosing_result(parent.resolve()))}
+    for result in sorted(results):
+        if target.is_relative_to(result.resolve()):
+            message = f"The result {printable(place)} would lie inside {printable(result)}, an input of this command."
             raise KerasDrError(message, "Choose a name outside of it.")
+
+
+def _enclosing_result(folder: Path) -> Path | None:
+    """Return the Prepared set, bundle or folder of predictions that a folder is or lies in; None if there is none."""
+    names = [MANIFESTS[kind] for kind in ("prepared", "bundle", "predictions")]
+    return next((place for place in (folder, *folder.parents) if any((place / name).is_file() for name in names)), None)
+
+
+def check_holds_no_input(folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a whole folder that is an input of the command, or that holds one.
+
+    Raises:
+        KerasDrError: the folder is an input or holds one.
+    """
+    if not folder.exists():
+        return
+    found = folder.resolve()
+    for given in inputs:
+        if is_same_file(folder, given) or _lies_in(given, found):
+            message = f"The result {printable(folder)} would replace a folder that holds an input of this command: "
+            raise KerasDrError(f"{message}{printable(given)}.", f"{_OTHER_NAME} Inputs are never replaced.")
+
+
+def _lies_in(file: Path, folder: Path) -> bool:
+    try:
+        return file.resolve().is_relative_to(folder)
+    except (OSError, ValueError, RuntimeError):  # no name that a file can have, or links in a circle
+        return False
 
 
 def is_same_file(first: Path, second: Path) -> bool:
@@ -95,7 +128,7 @@ def is_result(folder: Path) -> bool:
 
 
 def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
-    """Return a function that recognises a CSV file by its first line.
+    """Return a function that recognises a CSV file, a workbook or a Parquet file by its header.
 
     The file must have the first of the columns, and no unknown column.
 
@@ -107,15 +140,35 @@ def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
 
     def known(file: Path) -> bool:
         try:
-            with file.open(encoding="utf-8-sig", newline="") as stream:
-                line = stream.readline(1 << 16)
-            cells = next(csv.reader([line], delimiter=_delimiter(line)), [])
-        except (OSError, ValueError, csv.Error):
+            cells = _HEADERS.get(file.suffix.lower(), _csv_header)(file)
+        except (OSError, ValueError, csv.Error, KerasDrError, ImportError):
             return False
         foreign = [cell for cell in cells if cell not in columns and not (prefixes and cell.startswith(prefixes))]
         return first in cells and not foreign
 
     return known
+
+
+def _csv_header(file: Path) -> list[str]:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        line = stream.readline(1 << 16)
+    return next(csv.reader([line], delimiter=_delimiter(line)), [])
+
+
+def _workbook_header(file: Path) -> list[str]:
+    from keras_dr.core.workbooks import workbook_rows
+
+    return next((cells for _, cells in workbook_rows(file)), [])
+
+
+def _parquet_header(file: Path) -> list[str]:
+    from pyarrow import parquet
+
+    names: list[str] = parquet.read_schema(file).names
+    return names
+
+
+_HEADERS: dict[str, Callable[[Path], list[str]]] = {".xlsx": _workbook_header, ".parquet": _parquet_header}
 
 
 def _delimiter(line: str) -> str:

@@ -23,6 +23,7 @@ from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -79,6 +80,7 @@ def grade_on_cluster(
         KerasDrError: the bundle or the photographs do not exist, the model fails its trial, `target` exists already,
             Ray is not installed, or the cluster fails.
     """
+    check_holds_no_input(target, images)
     plan = _plan(bundle_folder, images, part_size)
     bundle = Bundle.load(bundle_folder)
     try_model(bundle.model_path(bundle.default_variant()))  # once here, so that a bad model does not kill the workers

@@ -22,6 +22,7 @@ from keras_dr.core.encoding import encode_csv, encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
 from keras_dr.core.samples import UNDECIDED
@@ -229,6 +230,7 @@ def prepare_records(
     processes = usable_cores() if workers is None else workers
     spread = spread or partial(map_surviving, workers=processes)
     folders.check_target(target, "prepared", overwrite)  # before photographs are read
+    check_holds_no_input(target, [source, *_folders_of(records)])
     before = spec.as_before()
     if folders.interrupted_plan(target) == json.loads(json.dumps(_plan(records, before))):
         spec = before  # continue the interrupted call as it began
@@ -288,6 +290,11 @@ def _complete(folder: Path, about: dict[str, Any], rows: Sequence[Row], spec: Pr
     folders.write_manifest(folder, "prepared", **about)
     _sweep(folder, {f"{row['image_id']}.png" for row in rows})
     (folder / "progress.jsonl").unlink()
+
+
+def _folders_of(records: Sequence[Record]) -> set[Path]:
+    """Return the folders of the photographs and of their masks."""
+    return {file.parent for record in records for file in (record.path, *record.masks.values())}
 
 
 @contextmanager

@@ -2,34 +2,25 @@
 
 import csv
 import json
-import tarfile
+import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from places import ROOT
+from earlier_work import unpack
 from typer.testing import CliRunner, Result
+from written import closing_counts
 
 from cli import app
 from keras_dr.evaluation.comparison_files import check_folder
 from keras_dr.synthetic.photographs import synthesise
 
-ARCHIVE = ROOT / "tests" / "data" / "before_the_move" / "work.tar.xz"
-
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prepared set and a bundle that an older version wrote."""
-    folder = tmp_path_factory.mktemp("commands")
-    with tarfile.open(ARCHIVE) as stream:
-        members = [
-            member
-            for member in stream.getmembers()
-            if member.name.lstrip("./").startswith(("bundle/", "set/", "photographs/"))
-        ]
-        stream.extractall(folder, members=members, filter="data")
-    return folder
+    return unpack(tmp_path_factory.mktemp("commands"), "bundle", "set", "photographs")
 
 
 @pytest.fixture
@@ -146,3 +137,70 @@ def test_a_comparison_replaces_no_file_but_its_own(archive: Path, tmp_path: Path
     (tmp_path / "precious.csv").write_text("a")
     with pytest.raises(Exception, match="a file of that name"):
         check_folder(tmp_path / "precious.csv", [], overwrite=True)
+
+
+@pytest.fixture
+def work(archive: Path, tmp_path: Path) -> Path:
+    """A Prepared set and a run, to be read and written."""
+    folder = tmp_path / "work"
+    shutil.copytree(archive / "set", folder / "set")
+    return unpack(folder, "ensemble")
+
+
+def test_a_set_is_not_prepared_over_its_own_photographs(work: Path) -> None:
+    before = (work / "set" / "prepared.json").read_bytes()
+    refused(run("prepare", work / "set" / "manifest.csv", work / "set", "--overwrite"), "holds an input")
+    listed = work / "list.csv"
+    rows = rows_of(work / "set" / "manifest.csv")
+    lines = [f"set/images/{row['image_id']}.png,{row['grade']}" for row in rows]
+    listed.write_text("\n".join(["image,grade", *lines]))
+    refused(run("prepare", listed, work / "set", "--overwrite"), "holds an input")
+    assert (work / "set" / "prepared.json").read_bytes() == before
+
+
+def test_a_run_is_not_trained_or_joined_over_one_that_it_begins_with(work: Path) -> None:
+    (work / "alias").symlink_to(work / "ensemble")
+    before = (work / "ensemble" / "run.json").read_bytes()
+    refused(run("ensemble", work / "alias", work / "ensemble", work / "ensemble", "--overwrite"), "holds an input")
+    words = ["train", work / "set", work / "ensemble", "--weights", work / "alias", "--overwrite"]
+    refused(run(*words), "holds an input")
+    assert (work / "ensemble" / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_predict_writes_nothing_into_a_set_whose_photographs_it_reads(overwrite: list[str], archive: Path) -> None:
+    manifest = archive / "set" / "manifest.csv"
+    before = manifest.read_bytes()
+    words = ["predict", archive / "bundle", archive / "set" / "images", "--out"]
+    refused(run(*words, manifest, *overwrite), "inside")
+    refused(run(*words, archive / "set" / "new.csv", *overwrite), "inside")
+    assert manifest.read_bytes() == before and not (archive / "set" / "new.csv").exists()
+
+
+def test_predict_on_a_cluster_does_not_replace_the_list_that_it_reads(archive: Path, tmp_path: Path) -> None:
+    parts = tmp_path / "graded.csv"
+    parts.mkdir()
+    (parts / "_predictions.json").write_text("{}")
+    (parts / "part-000000.csv").write_text("path\na.png\n")
+    words = ["predict", archive / "bundle", parts / "part-000000.csv", "--engine", "ray", "--out", parts]
+    refused(run(*words, "--overwrite"), "input of this command")
+    assert (parts / "part-000000.csv").is_file()
+
+
+@pytest.mark.parametrize("name", ["./a.csv", "deep/../a.csv", "link.csv", "hard.csv", "folder/a.csv"])
+def test_a_list_is_an_input_by_whatever_name(name: str, archive: Path, eyes: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "a.csv"
+    listed.write_text("image\neyes/a.png\n")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    (tmp_path / "hard.csv").hardlink_to(listed)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    result = run("predict", archive / "bundle", listed, "--out", f"{tmp_path}/{name}", "--overwrite")
+    refused(result, "an input of this command")
+    assert listed.read_text() == "image\neyes/a.png\n"
+
+
+def test_a_table_in_the_folder_of_the_photographs_is_skipped_by_name_next_time(archive: Path, eyes: Path) -> None:
+    words = ["predict", archive / "bundle", eyes, "--out", eyes / "graded.csv"]
+    first, second = run(*words).output, run(*words).output
+    assert closing_counts(first) == closing_counts(second) and "graded.csv" in second.split("Result")[0]

@@ -9,7 +9,7 @@ import pytest
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.encoding import CsvStyle, encode_csv, encode_png, encode_table
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.outputs import check_apart, check_output, is_json, is_png, is_table, mark_png
+from keras_dr.core.outputs import check_apart, check_holds_no_input, check_output, is_json, is_png, is_table, mark_png
 
 TABLE = is_table(("image_id", "path", "error"), ("p_",))
 
@@ -140,3 +140,45 @@ def test_a_format_whose_package_is_missing_says_so(monkeypatch: pytest.MonkeyPat
 def test_a_huge_or_deep_json_is_not_ours(tmp_path: Path) -> None:
     assert not is_json("gradings")(put(tmp_path / "t.json", "[" * 100_000))
     assert json.loads('{"kind": "gradings"}')["kind"] == "gradings"
+
+
+@pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])
+def test_a_workbook_and_a_parquet_file_are_known_by_their_columns(suffix: str, tmp_path: Path) -> None:
+    own, other = tmp_path / f"own{suffix}", tmp_path / f"other{suffix}"
+    own.write_bytes(encode_table(suffix, dict.fromkeys(("image_id", "path", "p_mild"), "string"), []))
+    other.write_bytes(encode_table(suffix, dict.fromkeys(("image_id", "phone"), "string"), [{"phone": "1"}]))
+    assert TABLE(own) and not TABLE(other)
+    assert not TABLE(put(tmp_path / f"broken{suffix}", "PK\3\4"))
+
+
+def test_text_in_a_workbook_is_no_formula_and_cannot_break_it(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    names = ["=1+1", "a\x01b\x0c\ud800", "two\nlines", "-1", "@a"]
+    (tmp_path / "t.xlsx").write_bytes(encode_table(".xlsx", {"=name": "string"}, [{"=name": name} for name in names]))
+    cells = [cell for (cell,) in openpyxl.load_workbook(tmp_path / "t.xlsx").active.iter_rows()]
+    assert [cell.value for cell in cells] == ["=name", "=1+1", "a?b??", "two\nlines", "-1", "@a"]
+    assert {cell.data_type for cell in cells} == {"s"}
+
+
+def test_a_folder_that_holds_an_input_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    (tmp_path / "alias").symlink_to(tmp_path / "set")
+    inside = put(tmp_path / "set" / "images" / "a.png", "")
+    for folder in (tmp_path / "set", tmp_path / "alias", tmp_path / "set" / "images" / ".."):
+        for given in (tmp_path / "set", inside, tmp_path / "alias" / "images"):
+            with pytest.raises(KerasDrError, match="holds an input"):
+                check_holds_no_input(folder, [given])
+    check_holds_no_input(tmp_path / "set", [tmp_path, tmp_path / "other", Path("a\0b")])
+    check_holds_no_input(tmp_path / "new", [tmp_path / "new"])
+
+
+def test_nothing_is_written_into_a_set_whose_photographs_are_read(tmp_path: Path) -> None:
+    (tmp_path / "set" / "images").mkdir(parents=True)
+    put(tmp_path / "set" / "prepared.json", "{}")
+    put(tmp_path / "metrics.json", "{}")  # which is no set, in the folder that holds it
+    photograph = put(tmp_path / "set" / "images" / "a.png", "")
+    for given in (photograph, photograph.parent):
+        for name in ("manifest.csv", "images/a.csv"):
+            with pytest.raises(KerasDrError, match="inside"):
+                check_output(tmp_path / "set" / name, (".csv",), inputs=[given], overwrite=True)
+        check_output(tmp_path / "new.csv", (".csv",), inputs=[given])

@@ -1,5 +1,6 @@
 """keras_dr.core.tables: a table is read equally in every dialect and encoding."""
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,33 @@ def test_a_broken_workbook_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     with pytest.raises(KerasDrError, match="cannot be read as an Excel workbook"):
         read_table(put(tmp_path, b"PK\x03\x04 broken", "labels.xlsx"))
+
+
+def edited(file: Path, old: bytes, new: bytes) -> Path:
+    """The workbook with another text in the XML of its first sheet."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    assert old in members[sheet]
+    members[sheet] = members[sheet].replace(old, new)
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def test_a_workbook_that_is_broken_in_a_later_row_is_refused(tmp_path: Path) -> None:
+    file = edited(workbook(tmp_path, [["image"], ["a"], ["b"]]), b'<row r="3"', b'</v><row r="3"')
+    with pytest.raises(KerasDrError, match="cannot be read as an Excel workbook"):
+        read_table(file)
+
+
+def test_a_sheet_that_is_larger_than_it_says_is_read_whole(tmp_path: Path) -> None:
+    file = edited(workbook(tmp_path, [["image", "grade"], ["a", 1], ["b", 2]]), b'ref="A1:B3"', b'ref="A1"')
+    assert [(row["image"], row["grade"]) for row in read_table(file)[1]] == [("a", "1"), ("b", "2")]
+
+
+def test_a_row_beyond_what_excel_can_hold_is_refused(tmp_path: Path) -> None:
+    file = edited(workbook(tmp_path, [["image"], ["a"]]), b'<row r="2"', b'<row r="99999999"')
+    with pytest.raises(KerasDrError, match="a row has a number above 1048576"):
+        read_table(file)

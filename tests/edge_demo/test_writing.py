@@ -2,13 +2,12 @@
 
 import csv
 import json
-import tarfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from places import ROOT
+from earlier_work import change_bundle, unpack
 
 from edge_demo.__main__ import main
 from edge_demo.bundle import Bundle
@@ -16,21 +15,13 @@ from edge_demo.grader import Grader
 from keras_dr.synthetic.photographs import synthesise
 
 EYE = synthesise(4, 3, "left", (240, 320)).image
-ARCHIVE = ROOT / "tests" / "data" / "before_the_move" / "work.tar.xz"
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle from an earlier version, with newer keys added to its preprocessing."""
-    folder = tmp_path_factory.mktemp("device")
-    with tarfile.open(ARCHIVE) as archive:
-        members = [member for member in archive.getmembers() if member.name.lstrip("./").startswith("bundle/")]
-        archive.extractall(folder, members=members, filter="data")
-    file = folder / "bundle" / "bundle.json"
-    about = json.loads(file.read_text())
-    about["preprocessing"] |= {"stretch": True, "page": "largest", "bits": 12}
-    file.write_text(json.dumps(about))
-    return folder / "bundle"
+    """A real bundle, with new keys in its preprocessing."""
+    folder = unpack(tmp_path_factory.mktemp("device"), "bundle") / "bundle"
+    return change_bundle(folder, {"stretch": True, "page": "largest", "bits": 12})
 
 
 def write(file: Path, image: np.ndarray) -> Path:

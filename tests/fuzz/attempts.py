@@ -83,6 +83,27 @@ def tables(box: Path) -> None:
         raise refusals[0]
 
 
+def photograph_list(box: Path) -> None:
+    """As predict and grade are given it, and as what they would replace."""
+    _list(box / "list.csv")
+
+
+def workbook(box: Path) -> None:
+    """As a list of photographs, as a table of results, and as a table of labels."""
+    _list(box / "list.xlsx")
+
+
+def _list(file: Path) -> None:
+    from edge_demo.results import is_own_result
+    from keras_dr.core.image_files import find_images, shown
+    from keras_dr.core.tables import read_table
+
+    assert is_own_result()(file) in (True, False)
+    for image in find_images([file]):
+        assert shown(image).isprintable()
+    read_table(file)
+
+
 def manifest(box: Path) -> None:
     """Read a manifest whose hash prepared.json confirms: an attacker writes both files."""
     from seeds import prepared_about

@@ -26,21 +26,22 @@ def _encoded(suffix: str, image: np.ndarray, *options: int) -> bytes:
 
 
 def images(box: Path) -> list[bytes]:
-    """Return photographs in every format and with every type of pixel that is read."""
-    colour = picture()
-    grey = colour[..., 0]
-    alpha = np.dstack([colour, grey])
-    deep = colour.astype(np.uint16) * 257
-    files = []
-    for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp"):
-        files += [_encoded(suffix, colour), _encoded(suffix, grey)]
-    files += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
-    files += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
-    files += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
-    files += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_RST_INTERVAL, 2), _encoded(".png", deep >> 4)]
-    files += [cv2.imencodemulti(".tif", [colour[:9, :9], colour])[1].tobytes()]
-    files += [_encoded(".png", cv2.resize(colour, (48, 48))), _encoded(".png", np.hstack([colour, colour]))]
-    return files
+    """Every format and kind of pixel that is read, and some that are refused."""
+    from odd_files import saved
+
+    colour, grey = picture(), picture()[..., 0]
+    alpha, deep = np.dstack([colour, grey]), colour.astype(np.uint16) * 257
+    found = [_encoded(suffix, one) for suffix in (".jpg", ".png", ".tif", ".bmp", ".webp") for one in (colour, grey)]
+    found += [_encoded(".png", alpha), _encoded(".png", deep), _encoded(".tif", deep), _encoded(".webp", alpha)]
+    found += [_encoded(".tif", colour.astype(np.float32)), _encoded(".ppm", colour), _encoded(".pgm", grey)]
+    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_PROGRESSIVE, 1), _with_exif(_encoded(".jpg", colour))]
+    found += [_encoded(".jpg", colour, cv2.IMWRITE_JPEG_RST_INTERVAL, 2), _encoded(".png", deep >> 4)]
+    found += [cv2.imencodemulti(".tif", [colour[:9, :9], colour])[1].tobytes()]
+    found += [saved("TIFF", colour, colour), saved("WEBP", colour, 255 - colour, duration=9)]
+    found += [saved("PNG", colour, 255 - colour), saved("TIFF", colour, mode="LAB"), saved("TIFF", colour, mode="CMYK")]
+    found += [saved("JPEG", colour, mode="CMYK", progressive=True), saved("TIFF", colour, compression="tiff_lzw")]
+    found += [_encoded(".png", cv2.resize(colour, (48, 48))), _encoded(".png", np.hstack([colour, colour]))]
+    return found
 
 
 def _with_exif(jpeg: bytes) -> bytes:
@@ -86,6 +87,35 @@ def tables(box: Path) -> list[bytes]:
     labels = box / "idrid/2. Groundtruths/b. IDRiD_Disease Grading_Testing Labels.csv"
     labels.write_text(_TABLES["idrid"])
     return [text.encode() for text in _TABLES.values()]
+
+
+_LISTS = (
+    "image,eye\na.png,left\nb,right\n",
+    "image_id,path,prediction,error\na,a.png,mild,\nb,gone.png,,It is not there.\n",
+    "sep=;\nImage Name;x\nc.png;1\n",
+)
+
+
+def lists(box: Path) -> list[bytes]:
+    """Tables that name photographs beside them, in two encodings."""
+    for image_id in IDS:
+        (box / f"{image_id}.png").touch()
+    return [text.encode(encoding) for text in _LISTS for encoding in ("utf-8", "utf-16")]
+
+
+def workbooks(box: Path) -> list[bytes]:
+    """The same as Excel workbooks: written by openpyxl at once, and row by row as results are."""
+    import openpyxl
+
+    from keras_dr.core.encoding import encode_table
+
+    lists(box)
+    rows = [{"image": "a.png", "grade": 0, "p_mild": 0.5}, {"image": "b"}]
+    book, stream = openpyxl.Workbook(), io.BytesIO()
+    for cells in (("image", "grade"), ("a.png", 1), ("c.png", "=1+1")):
+        book.active.append(cells)
+    book.save(stream)
+    return [encode_table(".xlsx", dict.fromkeys(rows[0], "string"), rows), stream.getvalue()]
 
 
 def manifest(box: Path) -> list[bytes]:

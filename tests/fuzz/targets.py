@@ -49,6 +49,18 @@ _CSV = (
     *(b",", b'"', b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"\xc2\xb2", b"," * 3000, b"9" * 5000, b"a" * 140_000),
     *rb"../../../etc/passwd /etc/passwd C:\x =1+1 image grade test 5 nan -1 1e400".split(),
 )
+_XML = (
+    b'<c r="A1" t="s"><v>99999999999</v></c>',
+    b'<c r="ZZZZ1" t="n"><v>1e999</v></c>',
+    b'<c r="A99999999" t="d"><v>9999-99-99</v></c>',
+    b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]>',
+    b"&c;",
+    b"<row>" * 2000,
+    b'<mergeCell ref="A1:XFD1048576"/>',
+    b'<dimension ref="A1:XFD1048576"/>',
+    b'Target="../../etc/passwd"',
+    b"]]>",
+)
 _YAML = (
     *(
         b"&a ",
@@ -140,6 +152,14 @@ _mutate_pickle = partial(mutate_bytes, tokens=_OPCODES)
 TARGETS = {
     "image": Target("case.img", attempts.load_pure, seeds.images, mutate_bytes, attempts.image, _binary),
     "csv": _guided("labels.csv", seeds.tables, _mutate_csv, attempts.tables, _csv_grammar),
+    "list": _guided("list.csv", seeds.lists, _mutate_csv, attempts.photograph_list, _csv_grammar),
+    "workbook": Target(
+        "list.xlsx",
+        attempts.load_pure,
+        seeds.workbooks,
+        partial(mutate_zip, members={".xml": partial(mutate_bytes, tokens=_XML)}),
+        attempts.workbook,
+    ),
     "manifest": _guided("manifest.csv", seeds.manifest, _mutate_csv, attempts.manifest, _csv_grammar),
     "yaml": _guided("recipe.yaml", seeds.recipes, _mutate_yaml, attempts.recipe, _yaml_grammar),
     "prepared.json": _json("prepared.json", seeds.prepared_json, attempts.prepared_set),
