@@ -58,7 +58,7 @@ def main() -> None:
         else:
             data = common.draw_set(Path(temporary), arguments.size)
             model = build_model("mobilenetv2", arguments.size, len(data.task.classes))
-            run = SimpleNamespace(preprocessing=data.preprocessing, task=data.task, turns=False, temperature=1.0)
+            run = SimpleNamespace(preprocessing=data.preprocessing, task=data.task, uses_tta=False, temperature=1.0)
         data = replace(data, rows=tuple(islice(cycle(data.rows), count)))
         print(f"{model.name} at {data.preprocessing.size}, {count} photographs in batches of {batch}")
         times = compare(run, model, data, batch, arguments.repeats)
