@@ -78,5 +78,5 @@ def test_run_lengths_that_were_cut_are_refused(share: float) -> None:
 
 def test_a_place_far_beyond_a_big_tiff_is_a_broken_file() -> None:
     data = b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(40)
-    with pytest.raises(KerasDrError, match="begins as a TIFF picture, but is truncated or damaged"):
+    with pytest.raises(KerasDrError, match="begins as a TIFF picture"):
         decode_rgb(data)
