@@ -80,7 +80,7 @@ def test_excel_reads_the_same_table(bundle: Path, eyes: Path, expected: Path, tm
 @pytest.mark.parametrize("name", ["graded.xls", "graded.txt", "graded", "graded.csv.gz", "graded.feather"])
 def test_an_unknown_ending_is_refused_before_the_work(name: str, bundle: Path, eyes: Path, tmp_path: Path) -> None:
     result = run(bundle, eyes, "--out", tmp_path / name)
-    assert isinstance(result.exception, KerasDrError) and "none of the formats" in result.exception.message
+    assert isinstance(result.exception, KerasDrError) and "must have one of the suffixes" in result.exception.message
     assert not list(tmp_path.iterdir())
 
 

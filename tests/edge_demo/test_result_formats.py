@@ -54,7 +54,7 @@ def test_an_unknown_ending_is_refused_before_the_work(
 ) -> None:
     assert main(["grade", str(bundle), *eyes, option, str(tmp_path / name)]) == 1
     said = capsys.readouterr()
-    assert "none of the formats" in said.err and not said.out and not list(tmp_path.iterdir())
+    assert "must have one of the suffixes" in said.err and not said.out and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("suffix", "package"), [(".xlsx", "openpyxl"), (".parquet", "pyarrow")])
