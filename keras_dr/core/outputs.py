@@ -95,14 +95,18 @@ def _enclosing_result(folder: Path) -> Path | None:
 def check_holds_no_input(folder: Path, inputs: Iterable[Path]) -> None:
     """Refuse to replace a whole folder that is an input of the command, or that holds one.
 
+    Args:
+        folder: the folder to write; nothing is refused while it does not exist.
+        inputs: the files and folders that the command reads.
+
     Raises:
         KerasDrError: the folder is an input or holds one.
     """
     if not folder.exists():
         return
-    found = folder.resolve()
+    target = folder.resolve()
     for given in inputs:
-        if is_same_file(folder, given) or _lies_in(given, found):
+        if is_same_file(folder, given) or _lies_in(given, target):
             message = f"The result {printable(folder)} would replace a folder that holds an input of this command: "
             raise KerasDrError(f"{message}{printable(given)}.", f"{_OTHER_NAME} Inputs are never replaced.")
 

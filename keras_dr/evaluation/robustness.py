@@ -67,6 +67,7 @@ class Graded:
     """The grades of n photographs under one change.
 
     Attributes:
+        name: `AS_TAKEN`, or a key of `CHANGES`.
         probabilities: float64 (n, C).
     """
 
@@ -93,7 +94,8 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
             f"(missing: {len(missing)} of {len(files)}).",
             "Put the data set back where prepare read it, or leave out --robustness.",
         )
-    model, progress = run.model(), progress or no_progress
+    model = run.model()
+    progress = progress or no_progress
     everything = {AS_TAKEN: lambda image: image} | CHANGES
     total = len(everything) * len(files)
     outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in everything}
@@ -132,19 +134,21 @@ def robustness_rows(graded: list[Graded], data: PreparedSet, run: Run) -> list[d
         of the positive classes; the share of photographs of the same class and of the same referral as taken; and the
         mean shift of the predicted class, in classes, where they are ordered. None where a figure does not exist.
     """
-    labels, patients = data.labels(), patient_codes(data.rows)
+    labels = data.labels()
+    patients = patient_codes(data.rows)
     rows = []
     first: Predictions | None = None
-    for item in graded:
-        predictions = Predictions(labels, item.probabilities, run.task, run.decision, patients)
+    for graded_set in graded:
+        probabilities = graded_set.probabilities
+        predictions = Predictions(labels, probabilities, run.task, run.decision, patients)
         first = first or predictions
-        scores = measure.validation_scores(labels, item.probabilities, run.task, run.decision)
+        scores = measure.validation_scores(labels, probabilities, run.task, run.decision)
         low, high = measure.kappa_interval(predictions) or (None, None)
         referral = (predictions.scores >= run.threshold) == (first.scores >= run.threshold)
         shift = (predictions.predicted - first.predicted).mean()
         rows.append(
             {
-                "change": item.name,
+                "change": graded_set.name,
                 "quadratic_kappa": scores["val_quadratic_kappa"],
                 "quadratic_kappa_low": low,
                 "quadratic_kappa_high": high,

@@ -103,8 +103,8 @@ def check_parts(target: Path) -> None:
         KerasDrError: the name has such an ending.
     """
     if target.suffix.lower() not in ("", ".csv", ".parquet"):
-        message = f"The ending of {printable(target)} is none of the formats of a cluster's parts: .csv, .parquet."
-        raise KerasDrError(message, "Choose a name with one of these endings, or without an ending for Parquet.")
+        message = f"With --engine ray, the result {printable(target)} must have one of the suffixes .csv, .parquet."
+        raise KerasDrError(message, "Choose a name with one of them, or without a suffix for Parquet.")
 
 
 def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from keras import layers
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.metrics import measure
 from keras_dr.models.grader import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
 from keras_dr.models.heads import probabilities
@@ -56,6 +57,7 @@ def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwri
     """
     target = Path(target)
     folders.check_target(target, "run", overwrite)
+    check_holds_no_input(target, [member.folder if isinstance(member, Run) else Path(member) for member in members])
     runs = _expand(members)
     _write(runs, target, overwrite)
     return Run.load(target)

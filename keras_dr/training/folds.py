@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Stage, no_progress
 from keras_dr.metrics import measure
 from keras_dr.metrics.predictions import Predictions, write_predictions
@@ -90,6 +91,7 @@ def cross_validate(
     target = Path(target)
     recipe = Recipe.load(recipe)
     folders.check_target(target, "cross-validation", overwrite)
+    check_holds_no_input(target, [data.folder, Path(recipe.weights)])
     folded_sets = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(folded_sets, folds)
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]

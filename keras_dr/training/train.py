@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Progress
 from keras_dr.metrics import measure
 from keras_dr.metrics.predictions import Predictions, patient_codes
@@ -73,6 +74,7 @@ def train(
     target = Path(target)
     recipe = Recipe.load(recipe)
     folders.check_target(target, "run", overwrite)
+    check_holds_no_input(target, [data.folder, Path(recipe.weights)])
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     fold = None
     if data.fold:

@@ -73,7 +73,7 @@ def test_predict_writes_the_format_of_the_ending(archive: Path, eyes: Path, tmp_
         "one of the suffixes",
     )
     words = ["predict", archive / "bundle", eyes / "a.png", "--engine", "ray", "--out", tmp_path / "out.xlsx"]
-    refused(run(*words), "none of the formats")
+    refused(run(*words), "one of the suffixes .csv, .parquet")
 
 
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
