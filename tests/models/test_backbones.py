@@ -1,12 +1,22 @@
-"""Every backbone, built once: published weights, flat graph, closed-form heat maps, saving, export."""
+"""Every backbone, built once: published weights, flat graph, closed-form heat maps, saving, export.
+
+ImageNet's weights are downloaded as Keras does it, from a server on this machine that has random ones in their place.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
+from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+from keras.src.utils import file_utils
 
 from edge_demo.interpreter import outputs_of_file
 from export.graph import build_graph
@@ -63,10 +73,47 @@ def shaken(network: keras.Model) -> keras.Model:
     return network
 
 
-def published(name: str, images: np.ndarray, file: str) -> np.ndarray:
+class _Quiet(SimpleHTTPRequestHandler):
+    """Serves files without a line for each."""
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of weights files, and the addresses at which Keras asked for them.
+
+    Attributes:
+        folder: what it serves; Keras's own addresses are replaced by that of "weights.h5" in it.
+        address: of the folder.
+        asked: the addresses that Keras would have asked on the internet.
+    """
+
+    folder: Path
+    address: str
+    asked: list[str]
+
+    def get_file(self, real: Any, fname: str, origin: str, file_hash: str | None = None, **settings: Any) -> str:
+        """Download as Keras's `get_file` does, but from this server, whatever hash the published file has."""
+        self.asked.append(origin)
+        return real(fname, f"{self.address}/weights.h5", cache_dir=str(self.folder / "cache"), **settings)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("served")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as listening:
+        Thread(target=listening.serve_forever, daemon=True).start()
+        yield Server(folder, f"http://127.0.0.1:{listening.server_port}", [])
+        listening.shutdown()
+
+
+def published(name: str, images: np.ndarray, file: Path) -> np.ndarray:
     """Return the features of Keras Applications' network with random weights in place of ImageNet's."""
     network = shaken(BACKBONES[name].build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)))
-    network.save_weights(file)
+    with h5py.File(file, "w") as weights:  # the format of the published files
+        save_weights_to_hdf5_group(weights, network)
     if PUBLISHED[name] is keras.applications.efficientnet:  # it has another layer if the weights are ImageNet's
         network = BACKBONES[name].build(include_top=False, weights="imagenet", input_shape=(SIZE, SIZE, 3))
     features = keras.Model(network.input, network.get_layer(BACKBONES[name].features).output)
@@ -76,16 +123,19 @@ def published(name: str, images: np.ndarray, file: str) -> np.ndarray:
 @pytest.fixture(
     scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in BACKBONES]
 )
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(request: pytest.FixtureRequest, server: Server) -> Iterator[Built]:
     name = request.param
     keras.utils.set_random_seed(5)
     images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
-    file, expected, weights = str(tmp_path_factory.mktemp(name) / "some.weights.h5"), None, "none"
+    expected, weights = None, "none"
+    server.asked.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras.src.utils.file_utils.get_file", lambda *args, **settings: file)
+        patch.setattr(file_utils, "get_file", partial(server.get_file, file_utils.get_file))
         if name in PUBLISHED:
-            expected, weights = published(name, images, file), "imagenet"
+            expected, weights = published(name, images, server.folder / "weights.h5"), "imagenet"
         model = build_model(name, SIZE, CLASSES, weights)
+    if name in PUBLISHED:
+        assert server.asked[-1].startswith("https://") and "top" in server.asked[-1]
     kernel, bias = head_weights(model)
     model.get_layer("logits").set_weights([kernel * 4, bias + np.linspace(-0.5, 0.5, CLASSES)])
     yield Built(model, images, expected)
