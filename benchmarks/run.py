@@ -63,6 +63,8 @@ NO_PEER = {
     "copies": "how well copies are recognised: shares of photographs, not a comparison",
     "scaling": "the cost of a million photographs; with --engines, the work of each engine compared with Ray Data",
     "streaming_memory": "how memory grows with the number of photographs: compared with itself",
+    "folds_robustness": "which recipe stands changes of the camera: cross-validations compared with each other",
+    "probes": "which pretrained network sees most: networks compared with each other",
     "whole_way": "the cost of training, explaining and exporting each backbone: a table, not a comparison",
 }
 

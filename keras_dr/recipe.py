@@ -87,6 +87,13 @@ class Finetune(Phase):
     )  # share of the learning rate at the first layer; geometric in between
 
 
+class Distillation(_Section):
+    """Learning from the probabilities of the recipe's teachers, in the second phase."""
+
+    views: int = Field(4, ge=1)  # augmented views of each photograph, graded once; the epochs use them in turn
+    share: float = Field(0.5, ge=0, le=1)  # of the targets; the rest comes from the labels
+
+
 class OperatingPointRule(_Section):
     """How the threshold on the probability of referable DR is chosen on validation photographs."""
 
@@ -136,6 +143,8 @@ BACKBONE_NAMES = (
 # settings that the first version did not have, see `Recipe.plan`
 _LATER = (
     ("keep",),
+    ("teachers",),
+    ("distillation",),
     ("augmentation", "channel_gain"),
     ("augmentation", "gamma"),
     ("augmentation", "resolution"),
@@ -160,6 +169,7 @@ class Recipe(_Section):
 
     backbone: str = "mobilenetv2"
     weights: str = "imagenet"  # "imagenet", "none", a file, or the folder of a run, whose backbone it begins with
+    teachers: tuple[str, ...] = ()  # folders of runs, or of cross-validations, whose probabilities are learned as well
     stem: Literal["imagenet", "small"] = "imagenet"  # small: first convolution 3x3/1, no pooling (ResNet-18/34)
     grey: bool = False  # one input channel, the mean of all three (ResNet-18/34)
     seed: int = Field(42, ge=0, lt=2**32)
@@ -181,6 +191,7 @@ class Recipe(_Section):
     finetune: Finetune = Finetune(
         epochs=20, learning_rate=5e-5, warmup_epochs=2, schedule="cosine", weight_decay=1e-4, patience=7
     )
+    distillation: Distillation = Distillation()
     operating_point: OperatingPointRule = OperatingPointRule()
     parity: ParityLimits = ParityLimits()
 

@@ -54,6 +54,9 @@ def train(
     recipe: RecipeFile = None,
     backbone: Annotated[str | None, typer.Option(help="tiny, mobilenetv2, densenet121, ...")] = None,
     weights: Annotated[str | None, typer.Option(help="imagenet, none, a file, or another run.")] = None,
+    teacher: Annotated[
+        list[Path] | None, typer.Option(help="A run, or a folder of --folds, to learn from as well; may be repeated.")
+    ] = None,
     settings: Settings = None,
     folds: Annotated[int, typer.Option(min=0, help="Cross-validate: train one run per fold of train and val.")] = 0,
     save_every: Annotated[int, typer.Option(min=0, help="Also save after every N steps of an epoch; 0: never.")] = 0,
@@ -76,7 +79,7 @@ def train(
         all_settings.append(f"backbone={backbone}")
     if weights:
         all_settings.append(f"weights={weights}")
-    chosen = Recipe.load(recipe, all_settings)
+    chosen = Recipe.load(recipe, all_settings, **({"teachers": list(map(str, teacher))} if teacher else {}))
     data = PreparedSet.load(prepared)
     if chosen.backbone not in BACKBONE_NAMES:
         raise KerasDrError(
@@ -84,7 +87,7 @@ def train(
             "Correct --backbone, or the recipe.",
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
-    check_holds_no_input(run, [prepared, Path(chosen.weights)])
+    check_holds_no_input(run, [prepared, Path(chosen.weights), *map(Path, chosen.teachers)])
     if folds and hosts:
         raise typer.BadParameter("A cross-validation runs on one host: leave out --hosts.", param_hint="--folds")
     load_tensorflow()
@@ -117,7 +120,7 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
     if run.learned_nothing:
         say(f"Warning: {run.learned_nothing}")
-    for entry in run.about.get("started_from", ()):
+    for entry in (*run.about.get("started_from", ()), *run.about.get("taught_by", ())):
         say(met_in_words(entry))
     done(folder, command("evaluate", folder))
 

@@ -22,6 +22,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
 from keras_dr.reports.evaluation import folds_text
+from keras_dr.training.distillation import teachers_of_fold
 from keras_dr.training.forward import predict
 from keras_dr.training.run import Run
 from keras_dr.training.train import train
@@ -94,6 +95,8 @@ def cross_validate(
     check_holds_no_input(target, [data.folder, Path(recipe.weights)])
     folded_sets = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(folded_sets, folds)
+    for folded in folded_sets:
+        teachers_of_fold(recipe, folded)
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     plan = {"recipe": recipe.plan(), "data": manifest_sha256, "folds": folds}
     with folders.growing_folder(target, "cross-validation", plan, overwrite, precious=True) as folder:
@@ -102,7 +105,9 @@ def cross_validate(
             fold_folder = folder / f"fold-{number}"
             if not (fold_folder / folders.MANIFESTS["run"]).is_file():
                 with stage(f"fold {number} of {folds}") if stage else nullcontext(no_progress) as progress:
-                    train(folded, fold_folder, recipe, save_every=save_every, progress=progress)
+                    train(
+                        folded, fold_folder, teachers_of_fold(recipe, folded), save_every=save_every, progress=progress
+                    )
             run = Run.load(fold_folder)
             held_out = folded.split("val")
             graded_folds.append(_GradedFold(run, held_out, predict(run, run.model(), held_out)))

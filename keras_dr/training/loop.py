@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress, no_progress
@@ -28,6 +29,7 @@ from keras_dr.training.checkpoints import (
     metric_values,
     sync_jax_state,
 )
+from keras_dr.training.distillation import Lessons, find_teachers, learn_from
 from keras_dr.training.earlier_run import starting_model
 from keras_dr.training.optimisers import make_optimizer, plateau_rate
 from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
@@ -93,8 +95,12 @@ class Training:
             self.model = starting_model(recipe, self.size, classes)
         self.photographs = Photographs(train_set.image_files(), self.size)
         self.val_photographs = Photographs(val_set.image_files(), self.size)
-        targets = self.head.targets(target_matrix(classes, recipe)).astype(np.float32)
+        matrix = target_matrix(classes, recipe)
+        targets = self.head.targets(matrix).astype(np.float32)
         labels = train_set.labels()
+        self.label_shares = matrix[labels]
+        self.teachers = find_teachers(recipe, prepared)
+        self.lessons: Lessons | None = None
         weights = class_weights(labels, classes, recipe.class_weights)
         self.train_batches = Batches(labels, targets, weights, recipe, self.spread)
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
@@ -192,6 +198,8 @@ class Training:
             if (folder / "frozen.keras").is_file():
                 model.load_weights(folder / "frozen.keras")
             freeze(model, settings.unfreeze, settings.train_batch_norm)
+            if self.teachers:
+                self.lessons = self._lessons(settings, folder)
             return _PhaseSetup(keras.Model(model.input, model.output), self._reader(settings), validation)
         assert isinstance(settings, Frozen)
         freeze(model, None)
@@ -217,6 +225,15 @@ class Training:
             tf.data.Dataset.from_tensor_slices(val_features).batch(self.recipe.batch_size),
         )
 
+    def _lessons(self, settings: Phase, folder: Path) -> Lessons:
+        """What the teachers say of the training photographs."""
+        indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
+
+        def batches(view: int) -> tf.data.Dataset:
+            return indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+        return learn_from(self.teachers, self.recipe, batches, folder, self.progress)
+
     def _features(self, backbone: keras.Model, settings: Frozen) -> list[tf.Tensor]:
         """Pooled features (n, channels) of the training photographs, for each augmented view or unchanged."""
         views = []
@@ -229,9 +246,18 @@ class Training:
 
     def _reader(self, settings: Phase) -> Callable[[int], Callable[[tf.Tensor], tf.Tensor]]:
         """Epoch over both phases -> reader of a batch of training photographs, augmented if the phase says so."""
-        if settings.augment:
-            return lambda epoch: augmented_reader(self.photographs, self.recipe, epoch)
-        return lambda epoch: self.photographs.tensor
+        if not settings.augment:
+            return lambda epoch: self.photographs.tensor
+        if self.lessons:
+            view = self.lessons.view
+            return lambda epoch: augmented_reader(self.photographs, self.recipe, view(epoch))
+        return lambda epoch: augmented_reader(self.photographs, self.recipe, epoch)
+
+    def _photograph_targets(self, epoch: int) -> NDArray[np.float32] | None:
+        """Targets float32 (n, K) of the photographs of an epoch; None: those of their labels."""
+        if self.lessons is None:
+            return None
+        return self.head.targets(self.lessons.targets(epoch, self.label_shares)).astype(np.float32)
 
     def _head(self, pooled: Any) -> Any:
         """Dropout and head of the model, applied to pooled features."""
@@ -249,8 +275,9 @@ class Training:
         """Train one epoch, or the rest of it; return its row of the history without the validation scores."""
         epoch = self.epoch_over_phases(state)
         self._seed(epoch * self.train_batches.steps + state.step)
+        shares = self._photograph_targets(epoch)
         for first, last, divided in self.train_batches.stretches(state.step):
-            batches = self.train_batches.batches(setup.reader(epoch), epoch, first, last, divided)
+            batches = self.train_batches.batches(setup.reader(epoch), epoch, first, last, divided, shares)
             callback.state = replace(callback.state, step=first, sums=callback.sums)
             callback.copies = 1 if divided else self.spread.copies
             with self.spread.divided() if divided else nullcontext():

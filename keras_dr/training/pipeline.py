@@ -180,6 +180,7 @@ class Batches:
         first_step: int = 0,
         last_step: int | None = None,
         divided: bool = True,
+        shares: NDArray[np.float32] | None = None,
     ) -> tf.data.Dataset:
         """Batches of one epoch or a stretch of it: inputs from `read`, targets float32 (b, K), weights float32 (b,).
 
@@ -189,16 +190,18 @@ class Batches:
             first_step: of the stretch, from `stretches`.
             last_step: of the stretch, from `stretches`.
             divided: of the stretch, from `stretches`.
+            shares: float32 (n, K), a target for each photograph; None: the targets of their labels.
         """
         size = self.recipe.batch_size
         order = drawing_order(self.labels, len(self.targets), self.recipe, epoch)
         end = len(order) if last_step is None else last_step * size
         order, size = self.spread.share(order[first_step * size : end], size, divided)
-        targets = tf.constant(self.targets)
+        targets = tf.constant(self.targets if shares is None else shares)
         weights = tf.constant(self.weights)
 
         def load(indices: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return read(indices), tf.gather(targets, label), tf.gather(weights, label)
+            target = tf.gather(targets, label if shares is None else indices)
+            return read(indices), target, tf.gather(weights, label)
 
         dataset = tf.data.Dataset.from_tensor_slices((order, self.labels[order])).batch(size)
         return dataset.map(load, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

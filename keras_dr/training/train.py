@@ -24,7 +24,7 @@ from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.reports.plots import plot_curves
-from keras_dr.training import devices, hosts
+from keras_dr.training import devices, distillation, hosts
 from keras_dr.training.checkpoints import PHASES, State
 from keras_dr.training.earlier_run import earlier_run, photographs_met
 from keras_dr.training.finish import calibrated, finish_model_file
@@ -83,6 +83,8 @@ def train(
     start = _start(data, recipe, target)  # now: files may be gone when the training ends
     plan = {"recipe": recipe.plan(), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
+    if recipe.teachers:
+        plan["teachers"] = [run.about["model_sha256"] for run in distillation.find_teachers(recipe, data)]
     hosts.check_agreement(spread, plan)
     growing = folders.growing_folder(target, "run", plan, overwrite, precious=True)
     with spread.scope():
@@ -95,19 +97,26 @@ def train(
                 _write_results(folder, training, state, known, start, patients)
             # last of all: without these, an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
+            (folder / distillation.FILE).unlink(missing_ok=True)
             folders.remove_folder(folder / "checkpoints")
             about = folders.read_manifest(folder, "run")
     return Run.from_manifest(target, about)  # on other hosts the folder may appear a moment later
 
 
 def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any]:
-    """What run.json says of the weights that the training starts from: their hash, and of a run its photographs."""
+    """What run.json says of the starting weights, of the run that they come from, and of the teachers."""
+    taught_by = [
+        entry
+        for teacher in distillation.find_teachers(recipe, prepared)
+        for entry in photographs_met(teacher, prepared, target)
+    ]
     run = earlier_run(recipe)
     if run:
         met = photographs_met(run, prepared, target)
-        return {"weights_sha256": run.about["model_sha256"], "started_from": met}
+        return {"weights_sha256": run.about["model_sha256"], "started_from": met, "taught_by": taught_by}
     file = weights_file(recipe.backbone, recipe.weights)
-    return {"weights_sha256": folders.sha256_of(file) if file else None, "started_from": []}
+    sha256 = folders.sha256_of(file) if file else None
+    return {"weights_sha256": sha256, "started_from": [], "taught_by": taught_by}
 
 
 def _write_results(
