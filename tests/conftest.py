@@ -13,6 +13,9 @@ import pytest
 from drawn import SIZE
 
 import keras_dr as dr
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets import read_records
+from keras_dr.preparation.prepare import prepare_records
 from keras_dr.synthetic.photographs import write_dataset
 
 pytest_plugins = ["edge_fixtures"]
@@ -36,7 +39,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared_folder(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prepared set of 32-pixel images of these photographs."""
-    return dr.prepare(photographs, tmp_path_factory.mktemp("prepared") / "small", size=SIZE, workers=0).folder
+    folder = tmp_path_factory.mktemp("prepared") / "small"
+    name, records = read_records(photographs)
+    prepare_records(records, photographs, folder, Preprocessing(SIZE), dataset=name, workers=0)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"colour_limits": {"red_to_green": [1, 2]}}, "two limits for each of red_to_green, blue_to_green"),
         ({"schema_version": 2}, "schema version 1"),
         ({"preprocessing": {"size": SIZE}}, "no key 'enhance' in "),
-        ({"preprocessing": {"size": 9999, "enhance": "none"}}, "9999.*stands in .*bundle.json, make that folder again"),
+        ({"preprocessing": {"size": 9999, "enhance": "none"}}, "9999.*is in .*bundle.json, create that folder again"),
     ],
 )
 def test_faults_of_the_manifest(bundle_folder: Path, values: dict[str, object], message: str) -> None:

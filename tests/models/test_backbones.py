@@ -121,7 +121,7 @@ def published(name: str, images: np.ndarray, file: Path) -> np.ndarray:
 
 
 @pytest.fixture(
-    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in BACKBONES]
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.minutes] * (name in SLOW)) for name in BACKBONES]
 )
 def built(request: pytest.FixtureRequest, server: Server) -> Iterator[Built]:
     name = request.param

@@ -45,7 +45,7 @@ def test_a_photograph_that_kills_two_workers_fails_alone(tmp_path: Path) -> None
         with pytest.raises(Killed):
             grade_with_journal(file, PHOTOGRAPHS, Worker("2"))
     rows = grade_with_journal(file, PHOTOGRAPHS, Worker("2"))
-    assert [row["path"] for row in rows if "error" in row] == ["2.jpg"] and "died over it" in rows[2]["error"]
+    assert [row["path"] for row in rows if "error" in row] == ["2.jpg"] and "worker process died" in rows[2]["error"]
 
 
 def test_a_line_cut_in_the_middle_is_graded_again(tmp_path: Path) -> None:

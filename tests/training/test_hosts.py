@@ -78,21 +78,21 @@ def weights(file: Path) -> list[np.ndarray]:
     return list(np.load(file).values())
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_jax_goes_on_bit_for_bit(trained: Path) -> None:
     alone = weights(trained / "alone" / "weights-0.npz")
     again = weights(trained / "again" / "weights-0.npz")
     assert all(np.array_equal(expected, array) for expected, array in zip(alone, again, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_two_hosts_end_with_the_same_weights(trained: Path) -> None:
     first = weights(trained / "hosts" / "weights-0.npz")
     second = weights(trained / "hosts" / "weights-1.npz")
     assert all(np.array_equal(expected, array) for expected, array in zip(first, second, strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_two_hosts_train_like_one(trained: Path) -> None:
     alone = weights(trained / "alone" / "weights-0.npz")
     two_hosts = weights(trained / "hosts" / "weights-0.npz")
@@ -102,7 +102,7 @@ def test_two_hosts_train_like_one(trained: Path) -> None:
     np.testing.assert_allclose(*histories, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_a_run_of_jax_is_read_by_tensorflow(trained: Path, prepared_folder: Path) -> None:
     run = Run.load(trained / "hosts" / "run")
     assert (run.about["backend"], run.about["devices"]) == ("jax", ["cpu", "cpu"])
