@@ -145,7 +145,7 @@ def _without_learned_photographs(run: Run, data: PreparedSet, split: str) -> Pre
     """Return the photographs of another set that the run was not trained on; refuse a split that has none."""
     is_new = seen_in(run.own_set(), data) == ""
     if not is_new.any():
-        message = f"{run.folder} has learned from all photographs in the split {split} of {data.folder}."
+        message = f"{run.folder} was trained or chosen on all photographs in the split {split} of {data.folder}."
         raise KerasDrError(message, "Choose another --split.")
     return replace(data, rows=tuple(row for row, keep in zip(data.rows, is_new, strict=True) if keep))
 

@@ -77,11 +77,11 @@ def weights_file(name: str, weights: str) -> Path | None:
 
 
 def _settings(name: str, backbone: Backbone, stem: str, grey: bool) -> dict[str, str]:
-    """What the builder is told beside the usual."""
+    """Return the builder's arguments that only some networks have."""
     if stem not in STEMS:
         raise KerasDrError(f"There is no stem {stem!r}.", f"Choose one of {', '.join(STEMS)}.")
     if not backbone.torch and (stem != "imagenet" or grey):
-        able = ", ".join(name for name, one in BACKBONES.items() if one.torch)
+        able = ", ".join(name for name, other in BACKBONES.items() if other.torch)
         wish = "grey input" if grey else f"a {stem} stem"
         raise KerasDrError(f"The backbone {name} cannot have {wish}.", f"Choose {able}, or leave that setting out.")
     return {"stem": stem} if backbone.torch else {}
@@ -99,16 +99,16 @@ def _load_weights(name: str, backbone: Backbone, network: keras.Model, weights: 
 
 
 def _no_torchvision_file(name: str, weights: str) -> KerasDrError:
-    found = "Keras has no ImageNet weights" if weights == "imagenet" else f"There is no such file as {weights!r}"
+    problem = "Keras has no ImageNet weights" if weights == "imagenet" else f"There is no such file as {weights!r}"
     return KerasDrError(
-        f"{found} for {name}, which takes torchvision's from a .safetensors file.",
+        f"{problem} for {name}, which takes torchvision's from a .safetensors file.",
         f"Where PyTorch is installed, write one: safetensors.torch.save_file(torchvision.models.{name}"
         '(weights="DEFAULT").state_dict(), FILE); then name it with --weights FILE.',
     )
 
 
 def _package_file(name: str, package: str) -> Path:
-    """The .pth file that a pip package brings; the package is found, not imported."""
+    """Return the .pth file in a pip package, without importing the package."""
     spec = importlib.util.find_spec(package.replace("-", "_"))
     folders = spec.submodule_search_locations if spec else None
     files = [file for folder in folders or () for file in sorted(Path(folder, "models").glob("*.pth"))]

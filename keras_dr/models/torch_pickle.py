@@ -46,7 +46,7 @@ class _Global:
 
 @dataclass(frozen=True)
 class _Storage:
-    """A run of numbers that lies behind the pickles."""
+    """A block of numbers after the pickles in the file."""
 
     key: str
     item_type: str
@@ -55,7 +55,7 @@ class _Storage:
 
 @dataclass(frozen=True)
 class _Tensor:
-    """A part of a storage: where it begins, and how many elements further each axis goes on."""
+    """A part of a storage: its first element, and the step of each axis in elements."""
 
     storage: _Storage
     offset: int
@@ -67,7 +67,7 @@ _MARK = object()  # on the stack: where a group of values begins
 
 
 def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
-    """The tensors of a state dict (`torch.save(model.state_dict(), file)`), by name.
+    """Return the tensors of a state dict (`torch.save(model.state_dict(), file)`), by name.
 
     Args:
         file: .pth in the format of PyTorch before version 1.6.
@@ -99,7 +99,7 @@ def _refusal(file: Path, why: str) -> KerasDrError:
 
 
 def _read(data: bytes) -> dict[str, NDArray[Any]]:
-    """The tensors of a file's content.
+    """Return the tensors of a file's content.
 
     Raises:
         ValueError, LookupError, TypeError, struct.error: it is none.
@@ -163,7 +163,7 @@ class _Reader:
         self._memo: dict[int, Any] = {}
 
     def read(self) -> Any:
-        """What the pickle makes; the stream then stands behind it."""
+        """Return the value that the pickle builds; the stream is then at its end."""
         for opcode, argument, _ in pickletools.genops(self._stream):
             if opcode.name not in _OPCODES:
                 raise ValueError(f"it does what no dictionary of tensors needs ({opcode.name})")

@@ -86,8 +86,8 @@ def read_efficientnet_lite(file: Path, layers: Mapping[str, list[Shape]]) -> dic
     wanted = {name: _lite_tensors(name, shapes[0], blocks) for name, shapes in layers.items()}
     together = _together(wanted)
     content = read_tensors(file)
-    found = {name: (values.shape, values.dtype.name) for name, values in content.items()}
-    _check_kinds(file, found, together, _PACKAGE)
+    kinds = {name: (values.shape, values.dtype.name) for name, values in content.items()}
+    _check_kinds(file, kinds, together, _PACKAGE)
     tensors = {name: content[name].astype(np.float32) for name in together}
     _check_numbers(file, tensors, _PACKAGE)
     arrays = {name: [tensors[tensor] for tensor in part] for name, part in wanted.items()}
@@ -133,12 +133,12 @@ def _lite_tensors(layer: str, shape: Shape, blocks: list[str]) -> dict[str, Shap
 
 
 def _read_safetensors(file: Path, wanted: Mapping[str, Shape]) -> dict[str, NDArray[np.float32]]:
-    """The tensors wanted, after all names and shapes in the file's header have been found right."""
+    """Return the wanted tensors; names and shapes in the file's header are checked first."""
     try:
         with safe_open(file, framework="np") as content:
             pieces = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118 # it is no dictionary
-            found = {name: (tuple(piece.get_shape()), piece.get_dtype()) for name, piece in pieces.items()}
-            _check_kinds(file, found, wanted, _TORCHVISION)
+            kinds = {name: (tuple(piece.get_shape()), piece.get_dtype()) for name, piece in pieces.items()}
+            _check_kinds(file, kinds, wanted, _TORCHVISION)
             tensors = {name: content.get_tensor(name).astype(np.float32) for name in wanted}
     except (SafetensorError, OSError) as error:
         raise KerasDrError(f"{file} is not in the safetensors format: {error}.", _TORCHVISION) from error
@@ -146,16 +146,16 @@ def _read_safetensors(file: Path, wanted: Mapping[str, Shape]) -> dict[str, NDAr
     return tensors
 
 
-def _check_kinds(file: Path, found: Mapping[str, tuple[Shape, str]], wanted: Mapping[str, Shape], remedy: str) -> None:
-    """Refuse a file whose tensors have other names, shapes or types (both in `found`) than those wanted."""
-    surplus = {name for name in found.keys() - wanted.keys() if not IGNORED.fullmatch(name)}
-    faults = {"missing": wanted.keys() - found.keys(), "unknown": surplus}
-    told = [f"{len(names)} are {fault} ({min(names)}, ...)" for fault, names in faults.items() if names]
-    if told:
-        message = f"{file} does not hold the {len(wanted)} tensors of this network: {' and '.join(told)}."
+def _check_kinds(file: Path, kinds: Mapping[str, tuple[Shape, str]], wanted: Mapping[str, Shape], remedy: str) -> None:
+    """Refuse a file whose tensors have other names, shapes or types (both in `kinds`) than the wanted ones."""
+    surplus = {name for name in kinds.keys() - wanted.keys() if not IGNORED.fullmatch(name)}
+    faults = {"missing": wanted.keys() - kinds.keys(), "unknown": surplus}
+    problems = [f"{len(names)} are {fault} ({min(names)}, ...)" for fault, names in faults.items() if names]
+    if problems:
+        message = f"{file} does not hold the {len(wanted)} tensors of this network: {' and '.join(problems)}."
         raise KerasDrError(message, remedy)
     for name, expected in wanted.items():
-        shape, kind = found[name]
+        shape, kind = kinds[name]
         if shape != expected or kind not in DTYPES:
             message = f"In {file} the tensor {name} has shape {shape} and type {kind}, not shape {expected} and floats."
             raise KerasDrError(message, remedy)

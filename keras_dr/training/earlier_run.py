@@ -1,6 +1,6 @@
-"""Starts a training from the backbone of another run, and looks for photographs that this run has learned from.
+"""Starts a training from the backbone of another run, and reports the photographs that this run was trained on.
 
-A photograph that the earlier run has learned from is no test of the new one, nor does it serve to choose an epoch.
+Such a photograph cannot test the new run, and no epoch may be chosen by it.
 """
 
 import os
@@ -72,7 +72,7 @@ def _with_weights(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def photographs_met(run: Run, prepared: PreparedSet, target: Path) -> list[dict[str, Any]]:
-    """How many photographs of a set the earlier run has learned from, and those that it started from in turn.
+    """Count the photographs of a set on which an earlier run and those that it started from were trained or chosen.
 
     Args:
         run: the earlier run.
@@ -80,23 +80,23 @@ def photographs_met(run: Run, prepared: PreparedSet, target: Path) -> list[dict[
         target: folder of the new run.
 
     Returns:
-        For each run: "run", its folder seen from `target`; "model_sha256" (None if the run is gone); "set", the name
-        of its prepared set, and "met", split of `prepared` -> number of its photographs of which that run's train or
-        val split holds a copy. Both are None where its run or its set is gone, so that nothing could be looked for.
+        For each run: "run", its folder relative to `target`; "model_sha256" (None if the run is gone); "set", the name
+        of its prepared set; and "met", split of `prepared` -> number of its photographs that have a copy in that run's
+        train or val split. "set" and "met" are None if the run or its set is gone, so that copies cannot be detected.
     """
-    found = []
+    entries = []
     splits = np.array([row["split"] for row in prepared.rows])
     for folder in _chain(run):
         entry: dict[str, Any] = {"run": os.path.relpath(folder, target.resolve()), "model_sha256": None}
         entry |= {"set": None, "met": None}
         with suppress(KerasDrError):
-            one = Run.load(folder)
-            entry["model_sha256"] = one.about["model_sha256"]
-            home = one.own_set()
+            earlier = Run.load(folder)
+            entry["model_sha256"] = earlier.about["model_sha256"]
+            home = earlier.own_set()
             met = seen_in(home, prepared) != ""
             entry |= {"set": home.name, "met": {split: int((met & (splits == split)).sum()) for split in SPLITS}}
-        found.append(entry)
-    return found
+        entries.append(entry)
+    return entries
 
 
 def _chain(run: Run) -> Iterator[Path]:
@@ -111,14 +111,16 @@ def _chain(run: Run) -> Iterator[Path]:
 
 
 def met_in_words(entry: dict[str, Any]) -> str:
-    """One sentence on what `photographs_met` found for a run."""
+    """Return an entry of `photographs_met` as one sentence."""
     name = Path(entry["run"]).name
     if entry["met"] is None:
-        return f"The prepared set of {name} is gone: whether it has learned from photographs of this set is not known."
+        return (
+            f"The prepared set of {name} is gone, so it is unknown whether it was trained on photographs of this set."
+        )
     judging = {split: entry["met"][split] for split in ("val", "test")}
     if not any(judging.values()):
-        return f"{name} has learned from no validation or test photograph of this set."
+        return f"{name} was not trained or chosen on validation or test photographs of this set."
     return (
-        f"Warning: {name} has learned from {judging['val']} validation and {judging['test']} test photographs of this "
-        "set (copies by their hashes): what they say of this run is too good."
+        f"Warning: {name} was trained or chosen on copies of {judging['val']} validation and {judging['test']} test "
+        "photographs of this set, so figures on them are too good."
     )

@@ -59,7 +59,7 @@ def test_the_run_says_what_it_started_from(run_folder: Path, further_run: Path, 
     assert entry["model_sha256"] == about["weights_sha256"] and entry["set"] == prepared_folder.name
     expected = counted(PreparedSet.load(prepared_folder).folded(Fold(1, 3)))
     assert entry["met"] == expected | {"test": 0}
-    assert f"learned from {expected['val']} validation and 0 test photographs" in met_in_words(entry)
+    assert f"copies of {expected['val']} validation and 0 test photographs" in met_in_words(entry)
 
 
 def test_a_run_behind_the_run_is_asked_too(run_folder: Path, further_run: Path, prepared_folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_photographs_of_another_set_are_new(run_folder: Path, tmp_path: Path) ->
     prepare_records(records, tmp_path / "other", tmp_path / "set", Preprocessing(32), dataset=name, workers=0)
     (entry,) = photographs_met(Run.load(run_folder), PreparedSet.load(tmp_path / "set"), tmp_path / "run")
     assert entry["met"] == {"train": 0, "val": 0, "test": 0}
-    assert "no validation or test photograph" in met_in_words(entry)
+    assert "not trained or chosen on validation or test" in met_in_words(entry)
 
 
 def test_a_set_that_is_gone_is_told(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_set_that_is_gone_is_told(run_folder: Path, prepared_folder: Path, tmp
     run = Run.load(tmp_path / "elsewhere" / "run")
     (entry,) = photographs_met(run, PreparedSet.load(prepared_folder), tmp_path / "new")
     assert entry["met"] is None and entry["model_sha256"] == run.about["model_sha256"]
-    assert "is not known" in met_in_words(entry)
+    assert "it is unknown" in met_in_words(entry)
 
 
 def test_other_networks_are_refused(run_folder: Path, further: Recipe, tmp_path: Path) -> None:
