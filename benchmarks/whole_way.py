@@ -1,12 +1,12 @@
-"""Each backbone the whole way: train, evaluate, explain, export, profile; one table of what it costs.
+"""Take each backbone the whole way: train, evaluate, explain, export and profile it, and write down its figures.
 
     python benchmarks/whole_way.py PREPARED OUT [--backbones resnet50v2 densenet121] [--weights imagenet] [--epochs 2]
 
-PREPARED holds photographs of 224 pixels. Each backbone is trained by the recipe of its name with this many epochs a
+PREPARED holds photographs of 224 pixels. Each backbone is trained by the recipe of its name with this many epochs per
 phase, evaluated on validation photographs, explained in closed form and by tf-keras-vis, exported in four variants and
-profiled on one thread. Its folder below OUT is kept; a backbone that is there is not trained again. The rows are
-written to OUT/whole_way.json as well. With random weights a grader learns little, so variants that stray are kept and
-named.
+profiled on one thread. Its folder in OUT is kept; a backbone that already has a run there is not trained again. The
+rows are also written to OUT/whole_way.json. With random weights a grader learns little, so variants that exceed the
+limits of the parity are kept and listed.
 """
 
 import json
@@ -18,10 +18,10 @@ import numpy as np
 
 import keras_dr as dr
 
-ASKED_FOR = ("resnet50v2", "resnet101v2", "resnet152v2", "densenet121")
+DEFAULT_BACKBONES = ("resnet50v2", "resnet101v2", "resnet152v2", "densenet121")
 VARIANTS = ("float32", "float16", "dynamic", "int8")
 METHODS = ("grad-cam", "grad-cam++")
-MAPS = 4  # photographs on which the two ways to make heat maps are compared
+MAPS = 4  # number of photographs on which the heat maps of both engines are compared
 
 
 def largest_difference(run: dr.Run, data: dr.PreparedSet, method: str) -> float:
@@ -32,20 +32,25 @@ def largest_difference(run: dr.Run, data: dr.PreparedSet, method: str) -> float:
     images = data.images(np.arange(min(MAPS, len(data.rows))))
     model = run.model()
     classes = np.argmax(model.predict_on_batch(images.astype(np.float32)), axis=1)
-    closed, reference = (
-        Explainer(model, engine=engine).heatmaps(images, classes, method) for engine in ("closed-form", "tf-keras-vis")
-    )
-    return max(
-        float(np.abs(normalise(ours) - normalise(theirs)).max()) for ours, theirs in zip(closed, reference, strict=True)
-    )
+    closed_maps = Explainer(model, engine="closed-form").heatmaps(images, classes, method)
+    reference_maps = Explainer(model, engine="tf-keras-vis").heatmaps(images, classes, method)
+    differences = [
+        np.abs(normalise(closed) - normalise(reference)).max()
+        for closed, reference in zip(closed_maps, reference_maps, strict=True)
+    ]
+    return float(max(differences))
 
 
 def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, epochs: int) -> dict[str, Any]:
     """Take one backbone the whole way; return its row."""
     settings = [f"frozen.epochs={epochs}", f"finetune.epochs={epochs}", f"weights={weights}"]
-    settings += ["finetune.train_batch_norm=true"] if weights == "none" else []
+    if weights == "none":
+        settings.append("finetune.train_batch_norm=true")
     recipe = dr.Recipe.load(name, settings)
-    run = dr.Run.load(folder / "run") if (folder / "run").is_dir() else dr.train(prepared, folder / "run", recipe)
+    if (folder / "run").is_dir():
+        run = dr.Run.load(folder / "run")
+    else:
+        run = dr.train(prepared, folder / "run", recipe)
     evaluation = dr.evaluate(run, split="val", overwrite=True)
     for engine in ("closed-form", "tf-keras-vis"):
         dr.explain(run, split="val", n=MAPS, methods=METHODS, engine=engine, overwrite=True)
@@ -75,19 +80,19 @@ def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, e
 
 
 def main() -> None:
-    """Parse, run, print."""
+    """Parse the command line, measure each backbone, and print its row."""
     parser = common.parser(__doc__, epochs=2)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--backbones", nargs="+", default=ASKED_FOR)
+    parser.add_argument("--backbones", nargs="+", default=DEFAULT_BACKBONES)
     parser.add_argument("--weights", default="imagenet")
-    given = parser.parse_args()
-    prepared = dr.PreparedSet.load(given.prepared)
+    arguments = parser.parse_args()
+    prepared = dr.PreparedSet.load(arguments.prepared)
     rows = []
-    for name in given.backbones:
-        rows.append(whole_way(name, prepared, given.out / name, given.weights, given.epochs))
+    for name in arguments.backbones:
+        rows.append(whole_way(name, prepared, arguments.out / name, arguments.weights, arguments.epochs))
         print(json.dumps(rows[-1]), flush=True)
-    (given.out / "whole_way.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    (arguments.out / "whole_way.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegative
 
 from keras_dr.core.errors import KerasDrError, brief
 
-_ALTERNATIVE = re.compile(
-    r"(literal|int|bool|tuple)\b"
-)  # what pydantic adds to the location of a value that may have several types
-_LARGEST = 1 << 20  # most bytes of a recipe; those of the project have two thousand
-_DEEPEST = 20  # most levels of nesting; recipes have three
+# pydantic adds these words to the location of a value that may have several types
+_ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")
+_LARGEST = 1 << 20  # largest number of bytes of a recipe; the project's recipes have two thousand
+_DEEPEST = 20  # largest number of levels of nesting; recipes have three
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
 
@@ -39,7 +38,7 @@ class Augmentation(_Section):
     hue: float = Field(0.0, ge=0, le=180)  # degrees around the grey axis, uniform in [-hue, hue]
     channel_gain: float = Field(0.0, ge=0, lt=1)  # factor of red, of green and of blue, from the same kind of range
     gamma: float = Field(0.0, ge=0, le=2)  # exponent (1 + gamma) ** u, u uniform in [-1, 1]
-    resolution: float = Field(0.0, ge=0, lt=1)  # reduced to a share uniform in [1 - resolution, 1], and enlarged again
+    resolution: float = Field(0.0, ge=0, lt=1)  # reduced to a share uniform in [1 - resolution, 1], then enlarged
     blur: float = Field(0.0, ge=0, le=20)  # standard deviation, thousandths of the side, uniform in [0, blur]
     compression: float = Field(0.0, ge=0, le=95)  # as a JPEG file of a quality uniform in [100 - compression, 100]
 
@@ -54,9 +53,8 @@ class Phase(_Section):
     # cosine: down to 0 at the last epoch; plateau: halved after 3 epochs without a better monitor
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
     weight_decay: float = Field(0.0, ge=0)  # decoupled, not on biases and norms; every layer uses the whole rate
-    clip_norm: float | None = Field(
-        None, gt=0
-    )  # largest norm of the gradient over all weights; longer ones are scaled down
+    # largest norm of the gradient over all weights; longer gradients are scaled down
+    clip_norm: float | None = Field(None, gt=0)
     accumulate: int = Field(1, ge=1)  # batches whose gradients are averaged for one step
     ema: float = Field(0.0, ge=0, lt=1)  # > 0: validate and keep the running mean of the weights with this momentum
     patience: int = Field(7, ge=1)  # epochs without a better monitor after which the phase stops
@@ -82,9 +80,8 @@ class Finetune(Phase):
 
     unfreeze: Literal["all", "last-block"] | NonNegativeInt = "all"  # an integer: this many of the last layers
     train_batch_norm: bool = False  # if false, batch norms keep their statistics, scale and offset
-    first_layer_rate: float = Field(
-        1.0, gt=0, le=1
-    )  # share of the learning rate at the first layer; geometric in between
+    # share of the learning rate at the first layer; the shares of the layers up to the head are a geometric series
+    first_layer_rate: float = Field(1.0, gt=0, le=1)
 
 
 class Distillation(_Section):
@@ -111,12 +108,11 @@ class VariantLimits(_Section):
     auroc_loss: float | None = Field(None, ge=0, le=1)  # at most, measured against the labels
 
 
-_INTEGER = VariantLimits(
-    grade_agreement=0.97, heatmap_correlation=0.9, quadratic_kappa_loss=0.01, auroc_loss=0.01
-)  # integers of 8 bits may move photographs between two grades
+# integers of 8 bits may change the grade of photographs that lie between two grades
+_INTEGER = VariantLimits(grade_agreement=0.97, heatmap_correlation=0.9, quadratic_kappa_loss=0.01, auroc_loss=0.01)
 
-
-# keys of `models.backbones.BACKBONES`, which needs Keras: for a message before TensorFlow starts
+# The keys of `models.backbones.BACKBONES`. They are repeated here so that a wrong name is refused before TensorFlow
+# starts.
 BACKBONE_NAMES = (
     "tiny",
     "mobilenetv2",
@@ -154,7 +150,7 @@ _LATER = (
 
 
 class ParityLimits(_Section):
-    """The limits of `export` for each variant. Float differs only by the order of additions and half precision."""
+    """The limits of `export` for each variant. Float variants differ only by the order of additions and half precision."""
 
     float32: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
     onnx: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
@@ -165,11 +161,11 @@ class ParityLimits(_Section):
 
 
 class Recipe(_Section):
-    """One experiment."""
+    """The settings of a training."""
 
     backbone: str = "mobilenetv2"
-    weights: str = "imagenet"  # "imagenet", "none", a file, or the folder of a run, whose backbone it begins with
-    teachers: tuple[str, ...] = ()  # folders of runs, or of cross-validations, whose probabilities are learned as well
+    weights: str = "imagenet"  # "imagenet", "none", a file, or the folder of a run, to start from its backbone
+    teachers: tuple[str, ...] = ()  # folders of runs or cross-validations whose probabilities are learned too
     stem: Literal["imagenet", "small"] = "imagenet"  # small: first convolution 3x3/1, no pooling (ResNet-18/34)
     grey: bool = False  # one input channel, the mean of all three (ResNet-18/34)
     seed: int = Field(42, ge=0, lt=2**32)
@@ -211,8 +207,8 @@ class Recipe(_Section):
             The recipe with these settings.
 
         Raises:
-            KerasDrError: the file does not exist or is not YAML, a key is unknown (the nearest known one is named), or
-                a value is out of range.
+            KerasDrError: the file does not exist or is not YAML, a key is unknown (the message names the most similar
+                key), or a value is out of range.
 
         Example:
             >>> dr.Recipe.load("recipes/idrid.yaml", seed=43, finetune={"epochs": 5}).finetune.epochs
@@ -232,19 +228,21 @@ class Recipe(_Section):
         return recipe_from_dict(_merge(values, settings))
 
     def plan(self) -> dict[str, Any]:
-        """Return what two recipes share if they describe the same training, as JSON values.
+        """Return the settings as JSON values, which are equal for two recipes of the same training.
 
-        Settings that came later are left out where they change nothing, so that trainings that an earlier version
-        began go on.
+        Settings that later versions added are left out if they have their default values, so that a training that an
+        earlier version began can continue.
         """
         values = self.model_dump(mode="json")
         defaults = Recipe().model_dump(mode="json")
         for *sections, key in _LATER:
-            holder, default = values, defaults
+            section_values = values
+            section_defaults = defaults
             for section in sections:
-                holder, default = holder[section], default[section]
-            if holder[key] == default[key]:
-                del holder[key]
+                section_values = section_values[section]
+                section_defaults = section_defaults[section]
+            if section_values[key] == section_defaults[key]:
+                del section_values[key]
         return values
 
     @model_validator(mode="after")
@@ -268,9 +266,9 @@ def find_recipe(source: Path | str) -> Path:
     file = Path(source)
     if file.is_file():
         return file
-    here = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent
     shipped = {
-        recipe.stem: recipe for folder in (here, here.parent) for recipe in sorted(folder.glob("recipes/*.yaml"))
+        recipe.stem: recipe for folder in (package, package.parent) for recipe in sorted(folder.glob("recipes/*.yaml"))
     }
     if str(source) in shipped:
         return shipped[str(source)]
@@ -280,31 +278,31 @@ def find_recipe(source: Path | str) -> Path:
 
 
 def recipe_from_dict(values: dict[str, Any]) -> Recipe:
-    """Build a recipe from a dictionary; sections may be partial, and missing values are the defaults.
+    """Build a recipe from a dictionary; sections may be partial, and missing values get their defaults.
 
     Raises:
         KerasDrError: a key is unknown or a value is out of range.
     """
     if values.get("backbone") == "tiny" and "weights" not in values:
-        values = {**values, "weights": "none"}  # there are no pretrained weights
+        values = {**values, "weights": "none"}  # it has no pretrained weights
     try:
         return Recipe.model_validate(_merge(Recipe().model_dump(), values))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if not _ALTERNATIVE.match(str(part))]
-        if first["type"] == "extra_forbidden":
+        first_error = error.errors()[0]
+        place = [str(part) for part in first_error["loc"] if not _ALTERNATIVE.match(str(part))]
+        if first_error["type"] == "extra_forbidden":
             raise _unknown_key(place) from error
-        rule = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "value_error":  # from a check of several settings
+        rule = first_error["msg"].removeprefix("Value error, ")
+        if first_error["type"] == "value_error":  # from a check of several settings
             message = f"Settings of the recipe do not fit together: {rule}."
         else:
-            value = brief(first["input"])
+            value = brief(first_error["input"])
             message = f"The recipe sets {'.'.join(place)} to {value}: {rule[0].lower()}{rule[1:]}."
         raise KerasDrError(message, "Correct the recipe or --set.") from error
 
 
 def recipe_text(recipe: Recipe) -> str:
-    """Return a recipe in YAML with every setting, which `Recipe.load` reads as the same recipe."""
+    """Return a recipe as YAML text with every setting, from which `Recipe.load` makes the same recipe."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
@@ -312,19 +310,21 @@ def _unknown_key(place: list[str]) -> KerasDrError:
     section: Any = Recipe()
     for part in place[:-1]:
         section = getattr(section, part)
-    known = list(type(section).model_fields)
+    keys = list(type(section).model_fields)
     in_sections = [
-        f"{name}.{place[-1]}" for name in known if place[-1] in getattr(getattr(section, name), "model_fields", ())
+        f"{name}.{place[-1]}" for name in keys if place[-1] in getattr(getattr(section, name), "model_fields", ())
     ]
-    near = difflib.get_close_matches(place[-1], known, 1)
-    remedy = f"Did you mean {'.'.join([*place[:-1], *near])}?" if near else "Remove it."
+    similar = difflib.get_close_matches(place[-1], keys, 1)
+    remedy = "Remove it."
+    if similar:
+        remedy = f"Did you mean {'.'.join([*place[:-1], *similar])}?"
     if in_sections:
         remedy = f"Did you mean {' or '.join(in_sections)}?"
-    return KerasDrError(f"The recipe has no key {'.'.join(place)}; the keys there are {', '.join(known)}.", remedy)
+    return KerasDrError(f"The recipe has no key {'.'.join(place)}; the keys there are {', '.join(keys)}.", remedy)
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A loader of plain types that refuses aliases: a hundred bytes of them can stand for terabytes."""
+    """A loader of plain types that refuses aliases: a hundred bytes with aliases can stand for terabytes."""
 
     depth = 0
 
@@ -349,7 +349,7 @@ def _load_yaml(text: str) -> Any:
     try:
         return yaml.load(text, _PlainLoader)
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-        # errors that PyYAML passes on: for a date of month 99, `!!int ''`, ten thousand brackets
+        # PyYAML passes on such errors, for example for a date of month 99, `!!int ''` or ten thousand brackets
         raise yaml.YAMLError(f"{type(error).__name__}: {error}") from error
 
 

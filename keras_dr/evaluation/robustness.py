@@ -1,7 +1,7 @@
-"""How a run grades the same photographs as another camera or a careless shot would show them.
+"""Measure how a run grades the same photographs if they look as if taken by another camera or carelessly.
 
 Each photograph is read from its original file, changed, and prepared again as a device would prepare it, so that the
-search for the fundus is tried as well.
+detection of the fundus is tested as well.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,8 +31,8 @@ TOGETHER = "all of these, milder"
 _CHUNK = 32  # photographs that are in memory at the same time
 
 
-def _together(image: Image) -> Image:
-    """A warm, dark, blurred photograph of a small camera, compressed, off the centre and squashed."""
+def _all_mildly(image: Image) -> Image:
+    """Make a photograph warm, dark, pale, coarse, blurred, vignetted, off-centre, squashed and compressed, all mildly."""
     image = changes.with_gains(image, (1.1, 0.95, 0.9))
     image = changes.with_saturation(changes.with_gamma(image, 1.2), 0.8)
     image = changes.blurred(changes.at_resolution(image, 0.7), 0.001 * max(image.shape[:2]))
@@ -40,7 +40,7 @@ def _together(image: Image) -> Image:
     return changes.compressed(changes.squashed(image, 0.85), 60)
 
 
-# name -> the change of an RGB photograph; blur and border are shares of its longer side
+# name -> function that changes an RGB photograph; blur and border are shares of its longer side
 CHANGES: dict[str, Callable[[Image], Image]] = {
     "red x 0.8": partial(changes.with_gains, gains=(0.8, 1, 1)),
     "red x 1.2": partial(changes.with_gains, gains=(1.2, 1, 1)),
@@ -58,7 +58,7 @@ CHANGES: dict[str, Callable[[Image], Image]] = {
     "vignette 60 %": partial(changes.with_vignette, strength=0.6),
     "black border 10 %": partial(changes.with_border, share=0.1),
     "squashed to 75 %": partial(changes.squashed, share=0.75),
-    TOGETHER: _together,
+    TOGETHER: _all_mildly,
 }
 
 
@@ -90,17 +90,17 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise KerasDrError(
-            f"Robustness is measured on the original photographs, and {missing[0]} is not there "
+            f"Robustness is measured on the original photographs, but {missing[0]} is not there "
             f"(missing: {len(missing)} of {len(files)}).",
             "Put the data set back where prepare read it, or leave out --robustness.",
         )
     model = run.model()
     progress = progress or no_progress
-    everything = {AS_TAKEN: lambda image: image} | CHANGES
-    total = len(everything) * len(files)
-    outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in everything}
+    all_changes = {AS_TAKEN: lambda image: image} | CHANGES
+    total = len(all_changes) * len(files)
+    outputs: dict[str, list[NDArray[np.float32]]] = {name: [] for name in all_changes}
     with ThreadPoolExecutor() as pool:
-        for number, (name, change) in enumerate(everything.items()):
+        for number, (name, change) in enumerate(all_changes.items()):
             for first in range(0, len(files), _CHUNK):
                 chunk = files[first : first + _CHUNK]
                 prepared = pool.map(partial(_prepared, change=change, spec=run.preprocessing), chunk)
@@ -111,13 +111,13 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
 
 
 def _prepared(file: Path, change: Callable[[Image], Image], spec: Preprocessing) -> Image:
-    """The prepared photograph uint8 RGB (S, S, 3), changed before its fundus is sought."""
+    """Return the prepared photograph uint8 RGB (S, S, 3), changed before its fundus is detected."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise KerasDrError(f"{file} cannot be read: {error.strerror}.", "Put the photograph back.") from error
     changed = change(decode_rgb(data, header=read_header(data, spec.page), bits=spec.bits))
-    bitmap = cv2.imencode(".bmp", cv2.cvtColor(changed, cv2.COLOR_RGB2BGR))[1]  # a file without loss
+    bitmap = cv2.imencode(".bmp", cv2.cvtColor(changed, cv2.COLOR_RGB2BGR))[1]  # a lossless file
     return prepare_image(bitmap.tobytes(), spec)
 
 
@@ -130,22 +130,23 @@ def robustness_rows(graded: list[Graded], data: PreparedSet, run: Run) -> list[d
         run: the grader, for its task, its decision and its threshold.
 
     Returns:
-        For each change its name as "change"; quadratic kappa with a 95 % interval from a bootstrap over patients; AUROC
-        of the positive classes; the share of photographs of the same class and of the same referral as taken; and the
-        mean shift of the predicted class, in classes, where they are ordered. None where a figure does not exist.
+        One dictionary per change, with its name as "change"; the quadratic kappa with a 95 % interval from a bootstrap
+        over patients; the AUROC of the positive classes; the shares of photographs that get the same class and the same
+        referral as the photograph as taken; and, if the classes are ordered, the mean shift of the predicted class, in
+        classes. A figure that does not exist is None.
     """
     labels = data.labels()
     patients = patient_codes(data.rows)
     rows = []
-    first: Predictions | None = None
+    as_taken: Predictions | None = None
     for graded_set in graded:
         probabilities = graded_set.probabilities
         predictions = Predictions(labels, probabilities, run.task, run.decision, patients)
-        first = first or predictions
+        as_taken = as_taken or predictions
         scores = measure.validation_scores(labels, probabilities, run.task, run.decision)
         low, high = measure.kappa_interval(predictions) or (None, None)
-        referral = (predictions.scores >= run.threshold) == (first.scores >= run.threshold)
-        shift = (predictions.predicted - first.predicted).mean()
+        referral = (predictions.scores >= run.threshold) == (as_taken.scores >= run.threshold)
+        shift = (predictions.predicted - as_taken.predicted).mean()
         rows.append(
             {
                 "change": graded_set.name,
@@ -153,7 +154,7 @@ def robustness_rows(graded: list[Graded], data: PreparedSet, run: Run) -> list[d
                 "quadratic_kappa_low": low,
                 "quadratic_kappa_high": high,
                 "auroc": scores["val_auroc"],
-                "same_class": float((predictions.predicted == first.predicted).mean()),
+                "same_class": float((predictions.predicted == as_taken.predicted).mean()),
                 "same_referral": float(referral.mean()) if run.task.referable else None,
                 "mean_shift": float(shift) if run.task.ordered else None,
             }

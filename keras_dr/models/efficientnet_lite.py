@@ -1,8 +1,8 @@
-"""EfficientNet-Lite, which Keras Applications lacks: EfficientNet made fit for edge devices and eight-bit integers.
+"""EfficientNet-Lite, which Keras Applications lacks: EfficientNet adapted to edge devices and eight-bit integers.
 
-EfficientNet is Tan and Le, ICML 2019, table 1. The Lite networks (Google, 2020) differ from it in this: they have no
-squeeze-and-excitation; ReLU6 stands in place of swish; and the stem, the head and the depth of the first and the last
-stage are the same in all of them. Layers are named as in Keras Applications' EfficientNets.
+EfficientNet is described by Tan and Le, ICML 2019, table 1. The Lite networks (Google, 2020) have no
+squeeze-and-excitation and use ReLU6 instead of swish. Their stem, their head, and the depths of their first and last
+stages are the same in all of them. Layers are named as in Keras Applications' EfficientNets.
 """
 
 import math
@@ -11,12 +11,13 @@ from typing import NamedTuple
 import keras
 from keras import layers
 
-STEM_WIDTH, HEAD_WIDTH = 32, 1280
-EPSILON = 1e-3  # of the batch norms
+STEM_WIDTH = 32
+HEAD_WIDTH = 1280
+EPSILON = 1e-3  # epsilon of the batch norms
 
 
 class Stage(NamedTuple):
-    """A row of the paper's table 1: some inverted bottlenecks, of which the first changes the width and the side."""
+    """A row of the paper's table 1: inverted bottlenecks, of which the first changes the width and the side."""
 
     kernel: int
     depth: int
@@ -39,12 +40,13 @@ STAGES = (
 def efficientnet_lite(
     width: float, depth: float, include_top: bool, weights: None, input_tensor: keras.KerasTensor
 ) -> keras.Model:
-    """An EfficientNet-Lite with random weights.
+    """Build an EfficientNet-Lite with random weights.
 
     Args:
         width: factor of the stages' widths, which are rounded to multiples of eight.
-        depth: factor of the numbers of blocks, rounded up; the first and the last stage keep theirs.
-        include_top, weights: False and None; present for the sake of Keras Applications' signature.
+        depth: factor of the numbers of blocks, which are rounded up; the first and the last stage are not changed.
+        include_top: must be False; present to match the signature of Keras Applications.
+        weights: must be None; present to match the signature of Keras Applications.
         input_tensor: scaled image, float (n, S, S, 3).
 
     Returns:
@@ -64,15 +66,18 @@ def efficientnet_lite(
     return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
 
 
-def round_width(wanted: float) -> int:
-    """The multiple of eight next to it, and the one above where that would lose more than a tenth."""
-    rounded = max(8, int(wanted + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * wanted else rounded
+def round_width(width: float) -> int:
+    """Round a width to the nearest multiple of eight, or up if rounding down would lose more than a tenth."""
+    rounded = max(8, int(width + 4) // 8 * 8)
+    if rounded < 0.9 * width:
+        return rounded + 8
+    return rounded
 
 
 def _bottleneck(x: keras.KerasTensor, stage: Stage, width: int, stride: int, name: str) -> keras.KerasTensor:
-    """An inverted bottleneck: wider by 1x1, filtered channel by channel, narrower by 1x1; added where shapes agree."""
-    entered, channels = x, x.shape[-1]
+    """Add a 1x1 expansion, a depthwise convolution and a 1x1 projection, and a shortcut if the shapes agree."""
+    shortcut = x
+    channels = x.shape[-1]
     if stage.expansion > 1:
         x = _convolution(x, stage.expansion * channels, 1, 1, f"{name}expand_")
         x = layers.ReLU(6.0, name=f"{name}expand_activation")(x)
@@ -83,12 +88,12 @@ def _bottleneck(x: keras.KerasTensor, stage: Stage, width: int, stride: int, nam
     x = layers.ReLU(6.0, name=f"{name}activation")(x)
     x = _convolution(x, width, 1, 1, f"{name}project_")
     if stride == 1 and channels == width:
-        x = layers.Add(name=f"{name}add")([x, entered])
+        x = layers.Add(name=f"{name}add")([x, shortcut])
     return x
 
 
 def _convolution(x: keras.KerasTensor, width: int, side: int, stride: int, name: str) -> keras.KerasTensor:
-    """Convolution without a bias, and batch norm."""
+    """Add a convolution without bias, and batch norm."""
     x = layers.Conv2D(
         width, side, stride, "same", use_bias=False, kernel_initializer=_initializer(), name=f"{name}conv"
     )(x)
@@ -96,5 +101,5 @@ def _convolution(x: keras.KerasTensor, width: int, side: int, stride: int, name:
 
 
 def _initializer() -> keras.initializers.Initializer:
-    """EfficientNet's."""
+    """Return EfficientNet's initialiser of kernels."""
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal")

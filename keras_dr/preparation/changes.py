@@ -1,6 +1,6 @@
 """Changes that another camera, a careless shot or another file format makes to a photograph.
 
-Training draws some of them at random (`training.augmentation`); `evaluation.robustness` measures under stated ones.
+Training applies some of them at random (`training.augmentation`); `evaluation.robustness` applies fixed ones.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def with_saturation(image: Image, factor: float) -> Image:
 
 
 def with_gamma(image: Image, exponent: float) -> Image:
-    """Raise each value, as a share of 255, to a power; above 1 darkens.
+    """Raise each value, as a share of 255, to a power; an exponent above 1 darkens.
 
     Args:
         image: uint8 RGB (H, W, 3).
@@ -72,7 +72,7 @@ def at_resolution(image: Image, share: float) -> Image:
 
 
 def blurred(image: Image, deviation: float) -> Image:
-    """Blur by a Gaussian.
+    """Blur with a Gaussian.
 
     Args:
         image: uint8 RGB (H, W, 3).

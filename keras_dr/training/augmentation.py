@@ -1,8 +1,8 @@
 """Random changes of training photographs: one affine map for all movements, one matrix for all colour changes.
 
-These take two OpenCV calls per photograph, a third of a millisecond at 224 pixels on one core, so that training on the
-same cores hardly waits for them. What another camera or file format does (gamma, blur, resolution, compression) follows
-where the recipe asks for it. TensorFlow is not needed.
+Both together take two OpenCV calls per photograph, a third of a millisecond at 224 pixels on one core, so that training
+on the same cores hardly waits for them. Effects of another camera or file format (gamma, blur, resolution, compression)
+are added if the recipe asks for them. TensorFlow is not needed.
 """
 
 import math
@@ -25,36 +25,38 @@ Draws = dict[str, float]
 
 
 def augmented(image: Image, settings: Augmentation, random: np.random.Generator) -> Image:
-    """A randomly changed copy of a photograph; its black surround stays black.
+    """Return a randomly changed copy of a photograph; its black surround stays black.
 
     Args:
         image: uint8 RGB (S, S, 3).
         settings: what may change, and how much.
-        random: the same state gives the same change.
+        random: the generator of random numbers; the same state gives the same change.
 
     Returns:
         uint8 RGB (S, S, 3).
     """
-    names = _MOVES + _COLOURS + _CAMERA  # all are drawn, so that one setting does not change the draws of another
+    names = (
+        _MOVES + _COLOURS + _CAMERA
+    )  # all numbers are drawn, so that one setting does not change the draws of another
     draws = dict(zip(names, random.uniform(-1, 1, len(names)).tolist(), strict=True))
     side = image.shape[0]
     moved = cv2.warpAffine(image, movement(side, settings, draws), (side, side))
     coloured = cv2.transform(moved, colouring(np.array(cv2.mean(moved)[:3]), settings, draws))
-    taken = as_if_taken(coloured, settings, draws)
-    return cv2.copyTo(taken, cv2.bitwise_not(cv2.inRange(moved, (0, 0, 0), (0, 0, 0))))
+    result = as_if_taken(coloured, settings, draws)
+    return cv2.copyTo(result, cv2.bitwise_not(cv2.inRange(moved, (0, 0, 0), (0, 0, 0))))
 
 
 def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
-    """The affine map of flips, then quarter turns, rotation and zoom about the centre, then translation.
+    """Return the affine map of flips, then quarter turns, rotation and zoom about the centre, then translation.
 
     Args:
-        side: of the photograph in pixels.
+        side: the side of the photograph in pixels.
         settings: what may change, and how much.
         draws: a number in [-1, 1) for each of `_MOVES`.
 
     Returns:
-        float64 (2, 3), from pixel (x, y, 1) of the photograph to pixel (x, y) of the result; whole numbers if there are
-        only flips and quarter turns, so that these lose nothing.
+        float64 (2, 3), from pixel (x, y, 1) of the photograph to pixel (x, y) of the result. All entries are whole
+        numbers if there are only flips and quarter turns, so that these lose nothing.
     """
     linear = np.eye(2)
     if settings.flip:
@@ -71,10 +73,11 @@ def movement(side: int, settings: Augmentation, draws: Draws) -> NDArray[np.floa
 
 
 def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -> NDArray[np.float64]:
-    """The matrix of hue, saturation or grey, contrast about the mean grey level, brightness and gains, in this order.
+    """Return the matrix of all colour changes.
 
-    Hue rotates colours about the grey axis by Rodrigues' formula (as P. Haeberli, "Matrix Operations for Image
-    Processing", 1993), which leaves grey as it is.
+    Their order is hue, saturation or grey, contrast about the mean grey level, brightness, gains. Hue rotates
+    colours about the grey axis by Rodrigues' formula (as P. Haeberli, "Matrix Operations for Image Processing", 1993),
+    which leaves grey as it is.
 
     Args:
         mean: float64 (3,), mean RGB of the photograph in 0..255.
@@ -98,7 +101,7 @@ def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -
 
 
 def as_if_taken(image: Image, settings: Augmentation, draws: Draws) -> Image:
-    """The photograph with the gamma, the resolution, the blur and the compression of another camera, in this order.
+    """Return the photograph with another camera's gamma, resolution, blur and compression, applied in this order.
 
     Args:
         image: uint8 RGB (S, S, 3).
@@ -106,16 +109,16 @@ def as_if_taken(image: Image, settings: Augmentation, draws: Draws) -> Image:
         draws: a number in [-1, 1) for each of "gamma", "resolution", "blur" and "compression".
 
     Returns:
-        uint8 RGB (S, S, 3); without these settings the same array.
+        uint8 RGB (S, S, 3); the same array if none of these settings is used.
     """
-    share = {name: (draws[name] + 1) / 2 for name in _CAMERA}  # in [0, 1)
+    shares = {name: (draws[name] + 1) / 2 for name in _CAMERA}  # in [0, 1)
     side = image.shape[0]
     if settings.gamma:
         image = with_gamma(image, (1 + settings.gamma) ** draws["gamma"])
     if settings.resolution:
-        image = at_resolution(image, 1 - settings.resolution * share["resolution"])
+        image = at_resolution(image, 1 - settings.resolution * shares["resolution"])
     if settings.blur:
-        image = blurred(image, settings.blur * share["blur"] * side / 1000)
+        image = blurred(image, settings.blur * shares["blur"] * side / 1000)
     if settings.compression:
-        image = compressed(image, round(100 - settings.compression * share["compression"]))
+        image = compressed(image, round(100 - settings.compression * shares["compression"]))
     return image

@@ -1,4 +1,4 @@
-"""The state of a training, saved after each epoch and every so many steps, so that it continues bit for bit.
+"""The state of a training, saved after epochs and steps, so that an interrupted training continues bit for bit.
 
 RUN/checkpoints/ state.json <phase>-<epoch>-<step>.weights.h5
 """
@@ -25,12 +25,12 @@ class State:
 
     Attributes:
         phase: one of `PHASES`.
-        epoch: finished epochs of the phase.
-        step: finished batches of the epoch after them.
+        epoch: number of finished epochs of the phase.
+        step: number of finished batches of the next epoch.
         sums: Keras's sums of loss and accuracy over these batches, and their counts, float32 like the metrics.
-        seconds: spent in the phase.
+        seconds: time spent in the phase.
         history: one row per epoch.
-        finished: phase -> result.
+        finished: phase -> its result, for each phase that has ended.
     """
 
     phase: str = PHASES[0]
@@ -47,7 +47,7 @@ class State:
         return self.epoch > 0 or self.step > 0
 
     def rows(self) -> list[dict[str, Any]]:
-        """The rows of the history that belong to the phase."""
+        """Return the rows of the history that belong to the phase."""
         return [row for row in self.history if row["phase"] == self.phase]
 
 
@@ -55,7 +55,7 @@ class Checkpoints:
     """The checkpoints of one unfinished run.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Checkpoints:
         self.file = self.folder / "state.json"
 
     def state(self) -> State:
-        """The state that was saved last, or that of the beginning."""
+        """Return the state that was saved last, or the initial state."""
         return State(**folders.read_json(self.file)) if self.file.is_file() else State()
 
     def load(self, trainer: keras.Model, state: State) -> None:
@@ -74,7 +74,7 @@ class Checkpoints:
     def save(self, trainer: keras.Model, state: State) -> None:
         """Save weights and optimiser, then the state that names their file; then delete older files."""
         file = self._weights(state)
-        # HDF5 crashes on a full disk without a message. The room is for weights, gradients and moments.
+        # HDF5 crashes without a message on a full disk. The file holds weights, gradients and moments.
         folders.check_room(self.folder, 16 * trainer.count_params() + (1 << 20))
         trainer.save_weights(file)
         folders.write_json(self.file, asdict(state))
@@ -91,7 +91,7 @@ class Checkpoints:
 
 
 def metric_values(model: keras.Model) -> list[float]:
-    """The sums and counts of the compiled loss and metrics, float32, in Keras's order."""
+    """Return the sums and counts of the compiled loss and metrics, float32, in Keras's order."""
     return [float(keras.ops.convert_to_numpy(variable)) for variable in _metric_variables(model)]
 
 
@@ -102,8 +102,8 @@ def add_to_metrics(model: keras.Model, values: Sequence[float], copies: int = 1)
     uninterrupted call, bit for bit: the sum of two numbers is rounded the same in either order.
 
     Args:
-        model: compiled.
-        values: from `metric_values`, of the earlier batches.
+        model: a compiled model.
+        values: the result of `metric_values` after the earlier batches.
         copies: how often the metrics count the first batch, once for each device that was given all of it.
 
     Returns:
@@ -116,7 +116,7 @@ def add_to_metrics(model: keras.Model, values: Sequence[float], copies: int = 1)
 
 
 def sync_jax_state(model: keras.Model) -> None:
-    """Write the state that Keras's JAX trainer holds back to the model's variables; other trainers need nothing."""
+    """Copy the state that Keras's JAX trainer keeps into the model's variables; do nothing for other trainers."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
@@ -127,7 +127,7 @@ def _metric_variables(model: keras.Model) -> list[keras.Variable]:
 
 @contextmanager
 def held_interrupt() -> Iterator[list[int]]:
-    """Within it, Ctrl-C is recorded, so that the step can be finished and saved; a second Ctrl-C interrupts.
+    """Record Ctrl-C during the block, so that the step can be finished and saved; a second Ctrl-C interrupts.
 
     Yields:
         A list of the signals received; empty without Ctrl-C.

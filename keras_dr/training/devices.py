@@ -1,4 +1,4 @@
-"""The devices that a training runs on: one, several of one machine, or several machines; and their description."""
+"""The devices that a training runs on, on one machine or several, and their description."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ from keras_dr.training.spread import DeviceSpread
 
 
 def spread() -> DeviceSpread:
-    """The spread over all devices that the backend sees.
+    """Return the spread over all devices that the backend sees.
 
     TensorFlow spreads over the GPUs of one machine by `tf.distribute.MirroredStrategy`. JAX spreads over the devices of
     several machines by `keras.distribution`, after `hosts.connect` has connected them.
@@ -30,12 +30,12 @@ def spread() -> DeviceSpread:
 
 @cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
-    """The one strategy of the process: a second would reuse the first's collective keys and mix up their reductions."""
+    """Return the process's only strategy: a second would reuse its collective keys and mix up their reductions."""
     return tf.distribute.MirroredStrategy(devices)
 
 
 def names() -> list[str]:
-    """The names of the devices that the backend computes on; GPUs by their model where it is known."""
+    """Return the names of the devices that the backend computes on; the name of a GPU is its model, if known."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -45,11 +45,11 @@ def names() -> list[str]:
 
 
 def describe(precision: str) -> str:
-    """Devices, backend and precision in one line, with a warning if the backend does not use the machine's GPU."""
+    """Return devices, backend and precision in one line; warn if the backend does not use the machine's GPU."""
     backend = keras.backend.backend()
     counts = Counter(names())
-    counted = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
-    text = f"Training on {counted} ({os.cpu_count()} cores), {backend}, {precision}."
+    device_list = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
+    text = f"Training on {device_list} ({os.cpu_count()} cores), {backend}, {precision}."
     if machine_has_gpu() and all(name.lower() == "cpu" for name in counts):
         text += (
             f" Warning: this machine has a GPU that {backend} does not see. "

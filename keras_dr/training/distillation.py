@@ -22,7 +22,7 @@ from keras_dr.recipe import Recipe
 from keras_dr.training.run import Run
 
 FILE = "teachers.npy"  # in the folder of the unfinished run
-_LEAST = 1e-7  # smaller probabilities count as this, for the logarithm
+_LEAST = 1e-7  # smaller probabilities are raised to this, so that their logarithm is finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Lessons:
 
     Attributes:
         probabilities: float32 (V, n, C), for each of V views of n photographs.
-        share: the teachers' share of the targets, 0..1; the rest is the labels'.
+        share: the teachers' share of the targets, 0..1; the labels have the rest.
     """
 
     probabilities: NDArray[np.float32]
@@ -41,17 +41,17 @@ class Lessons:
         """Return the view that an epoch uses, counted from 0 over both phases."""
         return epoch % len(self.probabilities)
 
-    def targets(self, epoch: int, of_labels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the shares of the classes that the photographs of an epoch are to learn.
+    def targets(self, epoch: int, label_shares: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the targets of an epoch: the share of each class for each photograph.
 
         Args:
             epoch: counted from 0 over both phases.
-            of_labels: float32 (n, C), the shares of the classes by the photographs' labels.
+            label_shares: float32 (n, C), the shares of the classes according to the labels.
 
         Returns:
             float32 (n, C), rows summing to 1.
         """
-        mixed = self.share * self.probabilities[self.view(epoch)] + (1 - self.share) * of_labels
+        mixed = self.share * self.probabilities[self.view(epoch)] + (1 - self.share) * label_shares
         return mixed.astype(np.float32)
 
 
@@ -59,11 +59,11 @@ def find_teachers(recipe: Recipe, data: PreparedSet) -> list[Run]:
     """Return the runs that a recipe names as teachers; a cross-validation stands for the runs of its folds.
 
     Args:
-        recipe: of the training.
+        recipe: the recipe of the training.
         data: the set to train on, which may be a fold of a cross-validation.
 
     Raises:
-        KerasDrError: a teacher is no run, has another task, or sees photographs prepared in another way.
+        KerasDrError: a teacher is not a run, has another task, or needs photographs prepared in another way.
     """
     teachers = []
     for name in recipe.teachers:
@@ -78,23 +78,25 @@ def find_teachers(recipe: Recipe, data: PreparedSet) -> list[Run]:
                 "Name runs of the same task with --teacher.",
             )
         if not teacher.preprocessing.fits(data.preprocessing):
-            theirs, ours = teacher.preprocessing.options, data.preprocessing.options
+            teacher_options = teacher.preprocessing.options
+            own_options = data.preprocessing.options
             raise KerasDrError(
-                f"The teacher {teacher.folder} needs photographs prepared with {theirs}, but these have {ours}.",
-                "Prepare the set in the teacher's way, or name another teacher.",
+                f"The teacher {teacher.folder} needs photographs prepared with {teacher_options}, but these were "
+                f"prepared with {own_options}.",
+                f"Prepare the set with {teacher_options}, or name another teacher.",
             )
     return teachers
 
 
 def teachers_of_fold(recipe: Recipe, data: PreparedSet) -> Recipe:
-    """Return the recipe for a fold: of each teacher the run that was not trained on the fold's own photographs.
+    """Return the recipe of a fold; its teachers are the runs that were not trained on its validation photographs.
 
     Args:
-        recipe: of the cross-validation, whose teachers are cross-validations with the same folds.
+        recipe: the recipe of the cross-validation; its teachers are cross-validations with the same folds.
         data: the fold.
 
     Raises:
-        KerasDrError: a teacher is no cross-validation, or divides the photographs in another way.
+        KerasDrError: a teacher is not a cross-validation, or divides the photographs in another way.
     """
     names = []
     for name in recipe.teachers:
@@ -102,14 +104,14 @@ def teachers_of_fold(recipe: Recipe, data: PreparedSet) -> Recipe:
         folder = Path(name) / f"fold-{number}"
         if not (folder / folders.MANIFESTS["run"]).is_file():
             raise KerasDrError(
-                f"The teacher {name} is not a cross-validation with a fold {number}: it may have been trained on the "
-                "photographs that this fold is judged on.",
+                f"The teacher {name} is not a cross-validation with a fold {number}: it may have been trained on this "
+                "fold's validation photographs.",
                 "Name folders that train --folds wrote, with the same number of folds.",
             )
         fold = Run.load(folder).about["data"].get("fold") or {}
         if fold.get("val_sha256") != data.split_sha256("val"):
             raise KerasDrError(
-                f"The folds of the teacher {name} hold other photographs than these.",
+                f"The teacher {name} divides the photographs into other folds than this training.",
                 "Cross-validate the teacher on the same prepared set, with the same number of folds.",
             )
         names.append(str(folder))
@@ -123,17 +125,17 @@ def learn_from(
     folder: Path,
     progress: Progress,
 ) -> Lessons:
-    """Compute what the teachers say of each view, or read it if an interrupted call has computed it.
+    """Compute the teachers' probabilities for each view, or read them if an interrupted call has saved them.
 
-    The teachers' probabilities are averaged as logarithms and normalised again, which for softmax heads is the mean of
-    their logits.
+    The teachers' probabilities are averaged as logarithms and normalised again. For softmax heads, this is the softmax
+    of the mean of their logits.
 
     Args:
-        teachers: one run or more.
-        recipe: of the training.
+        teachers: at least one run.
+        recipe: the recipe of the training.
         batches: view -> all training photographs in order, augmented for this view, float32 (b, S, S, 3).
-        folder: of the unfinished run.
-        progress: called with (teachers and views done, all, "teachers").
+        folder: the folder of the unfinished run.
+        progress: called with (finished views of all teachers, number of these views, "teachers").
     """
     views = recipe.distillation.views if recipe.finetune.augment else 1
     file = folder / FILE
@@ -144,11 +146,11 @@ def learn_from(
             for view in range(views):
                 progress(number * views + view, len(teachers) * views, "teachers")
                 outputs = model.predict(batches(view), verbose=0)
-                shares = probabilities(outputs, len(teacher.task.classes), teacher.temperature)
-                logarithms.append(np.log(np.maximum(shares, _LEAST)))
+                teacher_probabilities = probabilities(outputs, len(teacher.task.classes), teacher.temperature)
+                logarithms.append(np.log(np.maximum(teacher_probabilities, _LEAST)))
         mean = np.mean(np.reshape(logarithms, (len(teachers), views, *logarithms[0].shape)), axis=0)
-        together = np.exp(mean) / np.exp(mean).sum(axis=-1, keepdims=True)
-        _save(file, together.astype(np.float32))
+        averaged = np.exp(mean) / np.exp(mean).sum(axis=-1, keepdims=True)
+        _save(file, averaged.astype(np.float32))
     return Lessons(np.load(file), recipe.distillation.share)
 
 

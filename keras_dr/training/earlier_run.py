@@ -1,6 +1,6 @@
-"""Starts a training from the backbone of another run, and reports the photographs that this run was trained on.
+"""Start a training from the backbone of an earlier run, and report the photographs that the earlier run was trained on.
 
-Such a photograph cannot test the new run, and no epoch may be chosen by it.
+These photographs cannot test the new run, and no epoch may be chosen on them.
 """
 
 import os
@@ -23,10 +23,10 @@ from keras_dr.training.run import Run
 
 
 def earlier_run(recipe: Recipe) -> Run | None:
-    """The run whose folder a recipe names as its weights; None where it names something else.
+    """Return the run whose folder a recipe names as its weights, or None if it names other weights.
 
     Raises:
-        KerasDrError: the folder is no run's, or that of a run with another network.
+        KerasDrError: the folder is not a Run folder, or its run has another network.
     """
     if recipe.weights in ("imagenet", "none") or not Path(recipe.weights).is_dir():
         return None
@@ -35,25 +35,27 @@ def earlier_run(recipe: Recipe) -> Run | None:
         message = f"{run.folder} is an ensemble, which has several backbones."
         raise KerasDrError(message, "Name one of its members with --weights.")
     for key in ("backbone", "stem", "grey"):
-        theirs, ours = getattr(run.recipe, key), getattr(recipe, key)
-        if theirs != ours:
+        run_value = getattr(run.recipe, key)
+        recipe_value = getattr(recipe, key)
+        if run_value != recipe_value:
             raise KerasDrError(
-                f"The weights of {run.folder} do not fit: its {key} is {theirs}, and the recipe's is {ours}.",
-                f"Train with --set {key}={theirs}, or name other weights.",
+                f"The weights of {run.folder} do not fit: its {key} is {run_value}, and the recipe's is "
+                f"{recipe_value}.",
+                f"Train with --set {key}={run_value}, or name other weights.",
             )
     return run
 
 
 def starting_model(recipe: Recipe, size: int, classes: int) -> keras.Model:
-    """The grader that a recipe describes, with the weights that it names; its head is always new.
+    """Return the grader that a recipe describes, with the weights that it names; its head is always new.
 
     Args:
-        recipe: what is to be trained.
+        recipe: the recipe of the training.
         size: side of the prepared photographs in pixels.
         classes: number of classes.
 
     Raises:
-        KerasDrError: the weights cannot be had or do not fit.
+        KerasDrError: the weights are not available or do not fit.
     """
     run = earlier_run(recipe)
     if run is None:
@@ -62,27 +64,31 @@ def starting_model(recipe: Recipe, size: int, classes: int) -> keras.Model:
     for source, target in zip(_with_weights(run.model()), _with_weights(model), strict=True):
         target.set_weights(source.get_weights())
         if isinstance(target, layers.Normalization):
-            target.finalize_state()  # it computes with a copy of its weights
+            target.finalize_state()  # the layer computes with a copy of its weights
     return model
 
 
 def _with_weights(model: keras.Model) -> list[keras.layers.Layer]:
-    """The backbone's layers that have weights, in the network's order: some names depend on what was built before."""
+    """Return the backbone's layers that have weights, in the network's order.
+
+    Layers are matched by this order, because some of their names depend on the networks that were built before.
+    """
     return [layer for layer in model.layers if layer.weights and layer.name not in HEAD]
 
 
 def photographs_met(run: Run, prepared: PreparedSet, target: Path) -> list[dict[str, Any]]:
-    """Count the photographs of a set on which an earlier run and those that it started from were trained or chosen.
+    """Count the photographs of a set that an earlier run, and the runs it started from, were trained or chosen on.
 
     Args:
         run: the earlier run.
         prepared: the set to train on, with its splits.
-        target: folder of the new run.
+        target: the folder of the new run.
 
     Returns:
-        For each run: "run", its folder relative to `target`; "model_sha256" (None if the run is gone); "set", the name
-        of its prepared set; and "met", split of `prepared` -> number of its photographs that have a copy in that run's
-        train or val split. "set" and "met" are None if the run or its set is gone, so that copies cannot be detected.
+        One dictionary per run. "run" is its folder relative to `target`; "model_sha256" is None if the run is gone;
+        "set" is the name of its prepared set; "met" maps each split of `prepared` to the number of its photographs that
+        have a copy in that run's train or val split. "set" and "met" are None if the run or its set is gone, so that
+        copies cannot be detected.
     """
     entries = []
     splits = np.array([row["split"] for row in prepared.rows])
@@ -92,20 +98,21 @@ def photographs_met(run: Run, prepared: PreparedSet, target: Path) -> list[dict[
         with suppress(KerasDrError):
             earlier = Run.load(folder)
             entry["model_sha256"] = earlier.about["model_sha256"]
-            home = earlier.own_set()
-            met = seen_in(home, prepared) != ""
-            entry |= {"set": home.name, "met": {split: int((met & (splits == split)).sum()) for split in SPLITS}}
+            earlier_set = earlier.own_set()
+            is_copy = seen_in(earlier_set, prepared) != ""
+            entry["set"] = earlier_set.name
+            entry["met"] = {split: int((is_copy & (splits == split)).sum()) for split in SPLITS}
         entries.append(entry)
     return entries
 
 
 def _chain(run: Run) -> Iterator[Path]:
-    """The folder of a run, and of those that it started from."""
+    """Yield the folder of a run, then the folders of the runs that it started from."""
     yield run.folder.resolve()
     try:
         folders = [(run.folder.resolve() / entry["run"]).resolve() for entry in run.about.get("started_from") or ()]
     except (LookupError, TypeError, ValueError) as error:
-        message = f"{run.folder / 'run.json'} does not say what its run started from as train writes it: {error}."
+        message = f"The entry started_from of {run.folder / 'run.json'} is damaged: {error}."
         raise KerasDrError(message, "Train that run again.") from error
     yield from folders
 
@@ -115,12 +122,13 @@ def met_in_words(entry: dict[str, Any]) -> str:
     name = Path(entry["run"]).name
     if entry["met"] is None:
         return (
-            f"The prepared set of {name} is gone, so it is unknown whether it was trained on photographs of this set."
+            f"The prepared set of {name} is gone, so it is unknown whether {name} was trained on photographs of this "
+            "set."
         )
-    judging = {split: entry["met"][split] for split in ("val", "test")}
-    if not any(judging.values()):
+    counts = {split: entry["met"][split] for split in ("val", "test")}
+    if not any(counts.values()):
         return f"{name} was not trained or chosen on validation or test photographs of this set."
     return (
-        f"Warning: {name} was trained or chosen on copies of {judging['val']} validation and {judging['test']} test "
+        f"Warning: {name} was trained or chosen on copies of {counts['val']} validation and {counts['test']} test "
         "photographs of this set, so figures on them are too good."
     )

@@ -1,8 +1,8 @@
-"""An ensemble of runs as one run: a grader whose logits are the mean of theirs, with a calibration of its own.
+"""An ensemble of runs as one run: its logits are the mean of the members' logits, and it has its own calibration.
 
-The feature maps of the members are concatenated under one linear head made of theirs, so that an ensemble is evaluated,
-explained in closed form and exported like any run. Up to a constant, the mean of logits is the logarithm of the
-geometric mean of the members' probabilities.
+The feature maps of the members are concatenated under one linear head, which is made of the members' heads. Therefore
+an ensemble is evaluated, explained in closed form and exported like any run. Up to a constant, the mean of the logits
+is the logarithm of the geometric mean of the members' probabilities.
 
 RUN/ run.json model.keras history.csv
 """
@@ -35,11 +35,11 @@ from keras_dr.training.run import Run
 def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwrite: bool = False) -> Run:
     """Write the ensemble of several runs as a run.
 
-    Operating point and temperature are chosen on the validation photographs, which all members share; for the folds of
-    a cross validation, on the predictions of each fold for its own validation photographs.
+    Operating point and temperature are chosen on the validation photographs, which all members share. For the folds of
+    a cross-validation, they are chosen on the predictions of each fold for its own validation photographs.
 
     Args:
-        members: runs or their folders; the folder of a cross validation stands for all its folds.
+        members: runs or their folders; the folder of a cross-validation stands for all its folds.
         target: the folder to write.
         overwrite: whether an existing run at `target` is replaced; by default it is refused.
 
@@ -94,7 +94,7 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
 
 
 def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> keras.Model:
-    """A grader whose logits are the mean of several graders' logits, each divided by its temperature.
+    """Return a grader whose logits are the mean of several graders' logits, each divided by its temperature.
 
     Args:
         models: graders for photographs of one size, all with softmax heads of the same classes or all with ordinal
@@ -109,9 +109,9 @@ def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> ke
     """
     sides = [feature_layer(model).output.shape[1] for model in models]
     if len(set(sides)) > 1:
-        listed = ", ".join(f"{model.name} {side}" for model, side in zip(models, sides, strict=True))
+        listing = ", ".join(f"{model.name} {side}" for model, side in zip(models, sides, strict=True))
         raise KerasDrError(
-            f"The feature maps of the runs have different sides in pixels: {listed}.",
+            f"The feature maps of the runs have different sides in pixels: {listing}.",
             "Combine runs whose backbones have feature maps of the same side.",
         )
     image = keras.Input(models[0].input_shape[1:], name="image")
@@ -120,9 +120,9 @@ def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> ke
     biases = []
     for number, (model, temperature) in enumerate(zip(models, temperatures, strict=True), start=1):
         backbone = keras.Model(model.inputs[0], feature_layer(model).output)
-        copy = keras.models.clone_model(backbone, image, clone_function=partial(_renamed, number))
-        copy.set_weights(backbone.get_weights())
-        features.append(copy.output)
+        renamed_backbone = keras.models.clone_model(backbone, image, clone_function=partial(_renamed, number))
+        renamed_backbone.set_weights(backbone.get_weights())
+        features.append(renamed_backbone.output)
         kernel, bias = head_weights(model)
         kernels.append(kernel / (temperature * len(models)))
         biases.append(bias / (temperature * len(models)))
@@ -131,13 +131,13 @@ def combined(models: Sequence[keras.Model], temperatures: Sequence[float]) -> ke
     combined_head = type(head).from_config(head.get_config())
     model = keras.Model(image, combined_head(pooled), name=ENSEMBLE)
     kernel = np.concatenate(kernels)
-    outputs = combined_head.weights[0].shape[1]  # an ordinal head has one direction for all its steps
+    outputs = combined_head.weights[0].shape[1]  # an ordinal head has the same direction for all its steps
     combined_head.set_weights([kernel[:, :outputs], np.sum(biases, axis=0)])
     return model
 
 
 def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
-    """A copy of a layer of member `number` under a name that no other member has."""
+    """Return a copy of a layer of member `number`, under a name that no other member has."""
     settings = layer.get_config()
     if not isinstance(layer, layers.InputLayer):
         settings["name"] = f"member{number}_{layer.name}"
@@ -145,7 +145,7 @@ def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
 
 
 def _expand(members: Sequence[Run | Path | str]) -> list[Run]:
-    """The runs, with each cross validation replaced by the runs of its folds."""
+    """Return the runs, with each cross-validation replaced by the runs of its folds."""
     runs: list[Run] = []
     for member in members:
         if not isinstance(member, Run) and (Path(member) / folders.MANIFESTS["cross-validation"]).is_file():
@@ -161,7 +161,7 @@ def _check(members: Sequence[Run]) -> None:
     if len(members) < 2:
         raise KerasDrError(
             f"An ensemble needs at least 2 runs, but {len(members)} {'is' if len(members) == 1 else 'are'} given.",
-            "Name more runs, or a cross validation.",
+            "Name more runs, or a cross-validation.",
         )
     first = members[0]
     for member in members[1:]:
@@ -174,7 +174,7 @@ def _check(members: Sequence[Run]) -> None:
                 )
 
 
-# Name -> how to read from a run what all members must share.
+# Name of a value that all members must share -> function that reads it from a run.
 _SHARED_VALUES: dict[str, Callable[[Run], Any]] = {
     "task": lambda run: (run.task.classes, run.task.referable),
     "preparation": lambda run: run.preprocessing,
@@ -184,7 +184,7 @@ _SHARED_VALUES: dict[str, Callable[[Run], Any]] = {
 
 
 def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
-    """The entry "data" of run.json. It names no fold, because together folds are trained on train and val."""
+    """Return the entry "data" of run.json. It names no fold: the folds together are trained on train and val."""
     first = members[0]
     data = {key: value for key, value in first.about["data"].items() if key != "fold"}
     prepared_folder = (first.folder.resolve() / data["prepared"]).resolve()
@@ -192,12 +192,12 @@ def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
 
 
 def _are_folds(members: Sequence[Run]) -> bool:
-    """Whether the members are folds of a cross validation."""
+    """Whether the members are folds of a cross-validation."""
     return any("fold" in member.about["data"] for member in members)
 
 
 def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: keras.Model) -> dict[str, Any]:
-    """The choices of a run on its validation photographs, as keys of run.json."""
+    """Return the choices that are made on validation photographs, as keys of run.json."""
     task = members[0].task
     decision = members[0].decision
     validation_sets = [member.own_set().split("val") for member in members]

@@ -22,7 +22,7 @@ from keras_dr.training.loop import Training, save_model
 def calibrated(
     labels: NDArray[np.int64], outputs: NDArray[np.floating], task: Task, recipe: Recipe, decision: str
 ) -> dict[str, Any]:
-    """The choices of `calibration.calibrate`, as keys of run.json.
+    """Return the choices of `calibration.calibrate`, as keys of run.json.
 
     Args:
         labels: int (n,), class indices of validation photographs.
@@ -40,9 +40,9 @@ def calibrated(
 
 
 def finished_head(recipe: Recipe, classes: int, head: layers.Layer, labels: NDArray[np.int64], outputs: Any) -> Any:
-    """The weights of a head to keep: a regression gets its cut-points, an ordinal head ordered offsets.
+    """Return the final weights of a head.
 
-    A softmax head is not changed.
+    A regression gets its cut-points, the offsets of an ordinal head are sorted, and a softmax head is not changed.
 
     Args:
         recipe: sets the kind of head.
@@ -65,10 +65,11 @@ def finished_head(recipe: Recipe, classes: int, head: layers.Layer, labels: NDAr
 
 
 def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes: int) -> NDArray[np.float64]:
-    """The scores at which one grade passes to the next, chosen for the best quadratic kappa.
+    """Return the scores that separate each grade from the next, chosen for the best quadratic kappa.
 
-    The cut-points begin halfway between the grades. One after the other is moved to the midpoint between two scores
-    that gives the best kappa, until none moves. Among equally good midpoints the one nearest to the old is taken.
+    The cut-points begin halfway between the grades. Each in turn is moved to the midpoint between two scores that gives
+    the best kappa. This is repeated until none moves, at most ten times. Among equally good midpoints, the nearest to
+    the previous cut-point is chosen.
 
     Args:
         labels: int (n,), 0..C-1.
@@ -76,7 +77,7 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
         classes: C.
 
     Returns:
-        float64 (C-1,), rising.
+        float64 (C-1,), in increasing order.
     """
     cuts = np.arange(classes - 1, dtype=np.float64) + 0.5
     values = np.unique(scores)
@@ -87,7 +88,7 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
         return measure.quadratic_kappa(labels, predictions, classes) or 0.0
 
     for _ in range(10):
-        before = cuts.copy()
+        cuts_before = cuts.copy()
         for step in range(classes - 1):
             low = cuts[step - 1] if step else -np.inf
             high = cuts[step + 1] if step + 2 < classes else np.inf
@@ -97,19 +98,19 @@ def cut_points(labels: NDArray[np.int64], scores: NDArray[np.floating], classes:
             best_rank = (-np.inf, -np.inf)
             for trial in trials:
                 cuts[step] = trial
-                # Rounded, so that equal kappas which differ in their last bit are ties.
+                # Kappas are rounded, so that those which differ only in their last bit count as equal.
                 rank = (round(kappa(cuts), 9), -abs(trial - old))
                 if rank > best_rank:
                     best = trial
                     best_rank = rank
             cuts[step] = best
-        if np.array_equal(before, cuts):
+        if np.array_equal(cuts_before, cuts):
             break
     return cuts
 
 
 def _sharpness(labels: NDArray[np.int64], distances: NDArray[np.floating], classes: int) -> float:
-    """The factor on the distances (n, C-1) from the cut-points that makes the labels most likely."""
+    """Return the factor of the distances (n, C-1) from the cut-points that makes the labels most likely."""
 
     def loss(log_slope: float) -> float:
         return measure.log_loss(labels, probabilities(np.exp(log_slope) * distances, classes))
@@ -118,11 +119,11 @@ def _sharpness(labels: NDArray[np.int64], distances: NDArray[np.floating], class
 
 
 def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[NDArray[np.float32]]) -> keras.Model:
-    """The grader to keep: in float32, with an ordinal head in place of a regression.
+    """Return the grader to keep: in float32, with an ordinal head in place of a regression.
 
     Args:
         model: the trained model.
-        recipe: that it was trained with.
+        recipe: the recipe that it was trained with.
         classes: number C of classes.
         head: weights from `finished_head`.
 
@@ -139,7 +140,7 @@ def finished_model(model: keras.Model, recipe: Recipe, classes: int, head: list[
 
 
 def finish_model_file(file: Path, training: Training) -> None:
-    """Replace the file of a trained model by that of the model to keep; a second call changes nothing."""
+    """Convert the file of a trained model to that of the grader to keep; a second call changes nothing."""
     recipe = training.recipe
     classes = len(training.task.classes)
     model = keras.saving.load_model(file, compile=False)

@@ -1,4 +1,4 @@
-"""Cross validation: one run per fold, and the predictions of each for the photographs that it was not trained on.
+"""Cross-validation: one run per fold, and the predictions of each for the photographs that it was not trained on.
 
 RUN/ cross_validation.json out_of_fold.csv fold-1/ ... fold-N/, each an ordinary run
 """
@@ -30,10 +30,10 @@ from keras_dr.training.train import train
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The runs of a cross validation.
+    """The runs of a cross-validation.
 
     Attributes:
-        folder: of the cross validation.
+        folder: the folder of the cross-validation.
         figures: the content of cross_validation.json: the scores of the folds, their mean and deviation, and the pooled
             scores.
     """
@@ -42,11 +42,11 @@ class CrossValidation:
     figures: Mapping[str, Any]
 
     def __str__(self) -> str:
-        """The scores as a table."""
+        """Return the scores as a table."""
         return folds_text(self.figures)
 
     def runs(self) -> list[Run]:
-        """The run of each fold."""
+        """Return the run of each fold."""
         return [Run.load(self.folder / f"fold-{number}") for number in range(1, len(self.figures["folds"]) + 1)]
 
 
@@ -60,7 +60,7 @@ def cross_validate(
     overwrite: bool = False,
     stage: Stage | None = None,
 ) -> CrossValidation:
-    """Train one run per fold on the photographs of train and val, and grade each by the run that was not trained on it.
+    """Train one run per fold on the photographs of train and val; grade each photograph by the run not trained on it.
 
     With `keep: best` the epoch of each fold is chosen on the photographs that it grades; its figures serve to choose a
     recipe, but are slightly too good to report. With `keep: last` no epoch is chosen, and kappa and AUROC are fair. The
@@ -74,11 +74,11 @@ def cross_validate(
             `Recipe()`.
         folds: the number of folds, at least 2.
         save_every: as for `train`.
-        overwrite: whether an existing cross validation at `target` is replaced; by default it is refused.
+        overwrite: whether an existing cross-validation at `target` is replaced; by default it is refused.
         stage: given the name of a fold, returns a context that yields its progress function.
 
     Returns:
-        The cross validation.
+        The cross-validation.
 
     Raises:
         KerasDrError: there are too few patients for so many folds, a fold has no positive or no negative photographs,
@@ -127,9 +127,9 @@ class _GradedFold:
     """A fold after training.
 
     Attributes:
-        run: that was trained.
-        held_out: its validation photographs, n of them.
-        probabilities: float64 (n, C), the run's for these photographs.
+        run: the trained run.
+        held_out: its n validation photographs.
+        probabilities: float64 (n, C), the run's probabilities for these photographs.
     """
 
     run: Run
@@ -138,12 +138,12 @@ class _GradedFold:
 
 
 def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:
-    """Scores of each fold, their mean and standard deviation (of a sample, n - 1), and of all photographs pooled.
+    """Return the scores of each fold, their mean and sample standard deviation, and the pooled scores.
 
     Args:
         labels: int (n,) for each fold.
         probabilities: float (n, C) for each fold.
-        run: of any fold, for its task and decision.
+        run: the run of any fold, for its task and decision.
     """
 
     def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
@@ -154,12 +154,12 @@ def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.fl
     deviation: dict[str, float | None] = {}
     for name in folds[0]:
         values = [fold[name] for fold in folds]
-        known = [value for value in values if value is not None]
-        complete = len(known) == len(values)
-        mean[name] = float(np.mean(known)) if complete else None
-        deviation[name] = float(np.std(known, ddof=1)) if complete else None
+        numbers = [value for value in values if value is not None]
+        complete = len(numbers) == len(values)
+        mean[name] = float(np.mean(numbers)) if complete else None
+        deviation[name] = float(np.std(numbers, ddof=1)) if complete else None
     return {
-        "folds": [{"photographs": len(of_fold), **fold} for of_fold, fold in zip(labels, folds, strict=True)],
+        "folds": [{"photographs": len(fold_labels), **fold} for fold_labels, fold in zip(labels, folds, strict=True)],
         "mean": mean,
         "deviation": deviation,
         "pooled": scores(np.concatenate(labels), np.concatenate(probabilities)),
@@ -179,7 +179,7 @@ def _write_out_of_fold(file: Path, graded_folds: list[_GradedFold]) -> None:
 
 
 def _check(folded_sets: list[PreparedSet], folds: int) -> None:
-    """Refuse before the first fold what would fail in a later one."""
+    """Refuse folds of which one could not be trained, before the first one is trained."""
     for number, folded in enumerate(folded_sets, start=1):
         positive = np.isin(folded.split("val").labels(), folded.task.referable)
         if folded.task.referable and (positive.all() or not positive.any()):

@@ -21,11 +21,11 @@ from keras_dr.training.run import Run, recalibrated
 def forward(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float32]:
-    """The model's outputs for every photograph, float32 (n, K); means over eight views with test-time augmentation.
+    """Return the model's outputs for every photograph, float32 (n, K), or their means over eight views.
 
     Args:
         run: a grader.
-        model: of the run.
+        model: the model of the run.
         data: n photographs.
         progress: called with (batches done, number of batches, "predict").
         batch_size: photographs per batch.
@@ -44,12 +44,12 @@ def forward(
     return np.mean(outputs, axis=0)
 
 
-# Quarter turns, and whether mirrored: the eight orientations of a square photograph.
+# (number of quarter turns, whether mirrored) for the eight orientations of a square photograph
 VIEWS = tuple((quarter_turns, mirrored) for mirrored in (False, True) for quarter_turns in range(4))
 
 
 def _progress_callback(progress: Progress, done_before: int, total: int) -> keras.callbacks.Callback:
-    """A callback that reports each batch of a prediction, after `done_before` of `total` batches."""
+    """Return a callback that reports each batch of a prediction, after `done_before` of `total` batches."""
 
     def report(step: int, logs: Any) -> None:
         progress(done_before + step + 1, total, "predict")
@@ -58,19 +58,19 @@ def _progress_callback(progress: Progress, done_before: int, total: int) -> kera
 
 
 def _turned(quarter_turns: int, mirrored: bool, images: tf.Tensor) -> tf.Tensor:
-    """The photographs mirrored or not, then rotated."""
+    """Return the photographs mirrored or not, then rotated."""
     images = tf.reverse(images, [2]) if mirrored else images
     return tf.image.rot90(images, quarter_turns)
 
 
 def with_tta(run: Run, moved_to: Path | None = None) -> Run:
-    """The run with test-time augmentation: its outputs are means over eight views.
+    """Return the run with test-time augmentation: its outputs are means over eight views.
 
-    All thresholds are chosen again, on validation outputs averaged in the same way.
+    All thresholds are chosen again, on validation outputs that are averaged in the same way.
 
     Args:
         run: a grader.
-        moved_to: folder of its prepared set, if that has moved; None: where it was.
+        moved_to: the folder of its prepared set now; None: the folder that it had in the training.
     """
     validation = run.own_set(moved_to).split("val")
     run = replace(run, uses_tta=True)
@@ -80,12 +80,12 @@ def with_tta(run: Run, moved_to: Path | None = None) -> Run:
 
 
 def decode(run: Run, outputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probabilities float64 (n, C) from the outputs of `forward`, at the run's temperature."""
+    """Return the probabilities float64 (n, C) for the outputs float32 (n, K) of `forward`, at the run's temperature."""
     return probabilities(outputs, len(run.task.classes), run.temperature)
 
 
 def predict(
     run: Run, model: keras.Model, data: PreparedSet, progress: Progress | None = None, batch_size: int = 16
 ) -> NDArray[np.float64]:
-    """Probabilities of every photograph, float64 (n, C); arguments as for `forward`."""
+    """Return the probabilities of every photograph, float64 (n, C); arguments as for `forward`."""
     return decode(run, forward(run, model, data, progress, batch_size))

@@ -2,8 +2,8 @@
 
 Each process runs the whole training in step with the others: it reads its share of every batch and sums gradients with
 the others, and therefore has the same weights, scores and decisions. The files of the first process become the run; the
-other processes write theirs to temporary folders. (With Keras's own sharding of data sets each process reads and
-augments all photographs, and a last batch that cannot be divided evenly is refused.)
+other processes write theirs to temporary folders. Keras's own sharding of data sets is not used: with it, each process
+reads and augments all photographs, and a last batch that cannot be divided evenly is refused.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from keras_dr.training.spread import DeviceSpread
 
 
 class DividedDataParallel(DataParallel):
-    """Data parallelism in which batches are divided among the devices only within `divided`.
+    """Data parallelism that divides batches among the devices only in the block of `divided`.
 
     Otherwise each device gets whole batches, so that each process has all predictions.
     """
@@ -34,13 +34,13 @@ class DividedDataParallel(DataParallel):
         self.divides = False
 
     def get_data_layout(self, data_shape: Sequence[int]) -> TensorLayout:
-        """The layout of a batch."""
-        first = self.batch_dim_name if self.divides else None
-        return TensorLayout([first, *[None] * (len(data_shape) - 1)], self.device_mesh)
+        """Return the layout of a batch."""
+        batch_axis = self.batch_dim_name if self.divides else None
+        return TensorLayout([batch_axis, *[None] * (len(data_shape) - 1)], self.device_mesh)
 
     @contextmanager
     def divided(self) -> Iterator[None]:
-        """Within it, batches are divided among the devices."""
+        """Divide batches among the devices during the block."""
         self.divides = True
         try:
             yield
@@ -53,12 +53,12 @@ def connect(addresses: str, rank: int, seed: int) -> None:
 
     Args:
         addresses: "host:port" of each process, joined by commas; all connect to the first one's port.
-        rank: number of this process, from 0.
-        seed: of the recipe, the same in all processes.
+        rank: the number of this process, from 0.
+        seed: the seed of the recipe, the same in all processes.
 
     Raises:
-        KerasDrError: Keras runs on a backend other than JAX; there is no such rank; the addresses cannot be read; or
-            the processes cannot be connected.
+        KerasDrError: Keras runs on a backend other than JAX, the addresses do not have this form, the rank is out of
+            range, or the processes cannot be connected.
     """
     hosts = addresses.split(",")
     if keras.backend.backend() != "jax":
@@ -94,7 +94,7 @@ def _is_address(text: str) -> bool:
 
 
 def spread_by_jax() -> DeviceSpread:
-    """The spread over the devices of all processes that `connect` has connected, or of this process alone."""
+    """Return the spread over the devices of all processes that `connect` has connected, or of this process alone."""
     import jax
 
     if jax.device_count() == 1:
@@ -113,11 +113,11 @@ def check_agreement(spread: DeviceSpread, plan: Any) -> None:
     """Check before the training that all processes have the same plan.
 
     Args:
-        spread: of this process.
+        spread: the spread of this process.
         plan: the recipe and the hashes of the data, ready for JSON.
 
     Raises:
-        KerasDrError: one of them has another recipe or other photographs.
+        KerasDrError: the processes have different recipes or photographs.
     """
     if spread.hosts == 1:
         return
@@ -134,17 +134,17 @@ def check_agreement(spread: DeviceSpread, plan: Any) -> None:
 
 @contextmanager
 def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], partial: Path) -> Iterator[Path]:
-    """The folder that a process writes to: the run's folder for the first process, a temporary one for the others.
+    """Yield the folder that a process writes to: the run's folder for the first, a temporary folder for the others.
 
-    A temporary folder begins as a copy of what an interrupted call left in the run's folder.
+    A temporary folder begins as a copy of the run's folder as an interrupted call left it.
 
     Args:
-        spread: of this process.
-        growing: creates the run's folder; only the first process enters it.
-        partial: path of that folder, on a disk that all hosts share.
+        spread: the spread of this process.
+        growing: a context that creates the run's folder; only the first process enters it.
+        partial: the path of that folder, on a disk that all hosts share.
 
     Raises:
-        KerasDrError: this process does not see the folder of the first.
+        KerasDrError: this process cannot see the folder of the first process.
     """
     if spread.rank == 0:
         with growing as folder:
@@ -156,7 +156,7 @@ def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], p
         with tempfile.TemporaryDirectory() as temporary:
             if not partial.is_dir():
                 raise KerasDrError(
-                    f"This host does not see the unfinished run of rank 0 at {partial}.",
+                    f"This host cannot see the unfinished run of rank 0 at {partial}.",
                     "Choose a RUN in a folder that all hosts share.",
                 )
             shutil.copytree(partial, temporary, dirs_exist_ok=True)
@@ -166,7 +166,7 @@ def shared_folder(spread: DeviceSpread, growing: AbstractContextManager[Path], p
 
 
 def _wait(spread: DeviceSpread, name: str) -> None:
-    """Wait until all processes have come to this point."""
+    """Wait until all processes have reached this point."""
     if spread.hosts > 1:
         from jax.experimental.multihost_utils import sync_global_devices
 

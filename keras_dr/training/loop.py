@@ -42,7 +42,7 @@ class _PhaseSetup:
     """The model that is trained in a phase, and its data.
 
     Attributes:
-        trainer: the part of the grader that is trained, as a model of its own, so that model.keras has no optimiser.
+        trainer: the part of the grader that is trained, as a separate model, so that model.keras has no optimiser.
         reader: epoch over both phases -> function that reads a batch of training photographs, or of their features.
         validation: batches of the validation photographs, or of their features.
     """
@@ -58,8 +58,8 @@ class Training:
     Args:
         prepared: set with train and val splits.
         recipe: for the training.
-        progress: called with (steps done, steps at most, text on the current work).
-        save_every: steps after which an unfinished epoch is saved; 0: save only after epochs.
+        progress: called with (steps done, largest number of steps, text on the current work).
+        save_every: number of steps after which an unfinished epoch is saved; 0: save only after epochs.
         spread: the devices to train on; the training is created and used in its scope.
         callbacks: Keras callbacks, called with the epochs of both phases.
 
@@ -106,7 +106,7 @@ class Training:
         self.callbacks = keras.callbacks.CallbackList(list(callbacks), model=self.model)
 
     def run(self, folder: Path) -> State:
-        """Train both phases, from where an interrupted call stopped; write <phase>.keras of the epoch that each keeps.
+        """Train both phases, from where an interrupted call stopped; write each phase's epoch to keep to <phase>.keras.
 
         Raises:
             KerasDrError: the loss is not finite, or the disk is full.
@@ -134,7 +134,7 @@ class Training:
         return state
 
     def kept(self, state: State) -> dict[str, Any]:
-        """The phase's epoch to keep: {"epoch": e, monitor: value}.
+        """Return the phase's epoch to keep: {"epoch": e, monitor: value}.
 
         It is the best epoch by the monitor, the first among equals; or the last epoch if the recipe says `keep: last`.
         """
@@ -148,7 +148,7 @@ class Training:
         return {"epoch": kept["epoch"], monitor: kept[monitor]}
 
     def _is_to_be_kept(self, state: State, settings: Phase) -> bool:
-        """Whether the epoch just trained is the one to keep, as far as is known yet."""
+        """Whether the last trained epoch is the one to keep so far."""
         if self.recipe.keep == "last":
             return state.epoch == settings.epochs
         return bool(self.kept(state)["epoch"] == state.epoch)
@@ -191,7 +191,7 @@ class Training:
                 raise KeyboardInterrupt
 
     def _setup(self, settings: Phase, folder: Path) -> _PhaseSetup:
-        """The model and the data of a phase; fine-tuning begins with the best model of the frozen phase."""
+        """Return the model and the data of a phase; fine-tuning begins with the best model of the frozen phase."""
         model = self.model
         validation = self.val_photographs.batches(self.recipe.batch_size)
         if isinstance(settings, Finetune):
@@ -211,7 +211,7 @@ class Training:
         return self._setup_on_features(backbone, settings, validation)
 
     def _setup_on_features(self, backbone: keras.Model, settings: Frozen, validation: tf.data.Dataset) -> _PhaseSetup:
-        """The setup of a frozen phase that trains the head on features, which the backbone computes only once."""
+        """Return the setup of a frozen phase that trains the head on features; the backbone computes them only once."""
         pooled = keras.Input(backbone.output_shape[1:])
         views = self._features(backbone, settings)
         val_features = backbone.predict(validation, verbose=0)
@@ -226,7 +226,7 @@ class Training:
         )
 
     def _lessons(self, settings: Phase, folder: Path) -> Lessons:
-        """What the teachers say of the training photographs."""
+        """Return the teachers' probabilities for the training photographs."""
         indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
 
         def batches(view: int) -> tf.data.Dataset:
@@ -235,7 +235,7 @@ class Training:
         return learn_from(self.teachers, self.recipe, batches, folder, self.progress)
 
     def _features(self, backbone: keras.Model, settings: Frozen) -> list[tf.Tensor]:
-        """Pooled features (n, channels) of the training photographs, for each augmented view or unchanged."""
+        """Return pooled features (n, channels) of the training photographs, for each augmented view or unchanged."""
         views = []
         indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
         for view in range(settings.views if settings.augment else 1):
@@ -245,7 +245,7 @@ class Training:
         return views
 
     def _reader(self, settings: Phase) -> Callable[[int], Callable[[tf.Tensor], tf.Tensor]]:
-        """Epoch over both phases -> reader of a batch of training photographs, augmented if the phase says so."""
+        """Return a function from an epoch over both phases to a reader of training photographs, augmented or not."""
         if not settings.augment:
             return lambda epoch: self.photographs.tensor
         if self.lessons:
@@ -254,13 +254,13 @@ class Training:
         return lambda epoch: augmented_reader(self.photographs, self.recipe, epoch)
 
     def _photograph_targets(self, epoch: int) -> NDArray[np.float32] | None:
-        """Targets float32 (n, K) of the photographs of an epoch; None: those of their labels."""
+        """Return the targets float32 (n, K) of an epoch's photographs; None: the targets of their labels."""
         if self.lessons is None:
             return None
         return self.head.targets(self.lessons.targets(epoch, self.label_shares)).astype(np.float32)
 
     def _head(self, pooled: Any) -> Any:
-        """Dropout and head of the model, applied to pooled features."""
+        """Apply the model's dropout and head to pooled features."""
         return self.model.get_layer(LOGITS)(self.model.get_layer("dropout")(pooled))
 
     def _compile(self, trainer: keras.Model, settings: Phase) -> Any:
@@ -293,7 +293,7 @@ class Training:
                 generator.state.assign([(self.recipe.seed + position) % 2**31, step])
 
     def _validate(self, setup: _PhaseSetup) -> dict[str, Any]:
-        """The scores on the validation photographs."""
+        """Return the scores on the validation photographs."""
         logits = setup.trainer.predict(setup.validation, verbose=0)
         class_probabilities = probabilities(logits, len(self.task.classes))
         return measure.validation_scores(self.val_labels, class_probabilities, self.task, self.head.decision)
@@ -303,11 +303,11 @@ class Training:
         return state.epoch >= settings.epochs or state.epoch - self.kept(state)["epoch"] >= settings.patience
 
     def epoch_over_phases(self, state: State) -> int:
-        """The number of the state's epoch over both phases, as if neither stopped early."""
+        """Return the number of the state's epoch over both phases, as if neither stopped early."""
         return state.epoch + PHASES.index(state.phase) * self.recipe.frozen.epochs
 
     def total_steps(self) -> int:
-        """The steps of both phases, if neither stops early."""
+        """Return the number of steps of both phases, if neither stops early."""
         return (self.recipe.frozen.epochs + self.recipe.finetune.epochs) * self.train_batches.steps
 
 
@@ -315,7 +315,7 @@ class _EpochCallback(keras.callbacks.Callback):
     """Follows the batches of an epoch: collects means, reports progress, saves, and stops at a loss that is not finite.
 
     Attributes:
-        state: at the first batch of the current call of `fit`.
+        state: the state at the first batch of the current call of `fit`.
         sums: metric values over the batches of the epoch before that call.
         copies: how often the metrics count each batch of that call, see `DeviceSpread.copies`.
         means: loss and accuracy over the batches of the epoch so far.
@@ -378,7 +378,7 @@ def save_model(model: keras.Model, file: Path) -> None:
 
 @contextmanager
 def _precision(policy: str) -> Iterator[None]:
-    """Within it, new layers have this dtype policy."""
+    """Give new layers this dtype policy during the block."""
     policy_before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:

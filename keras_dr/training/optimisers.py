@@ -33,7 +33,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.cosine = cosine
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate of a step."""
+        """Return the learning rate of a step."""
         step = ops.cast(step, "float32")
         warmup = ops.minimum(1.0, (step + 1) / max(1, self.warmup_steps))
         if not self.cosine:
@@ -42,7 +42,7 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * warmup * 0.5 * (1 + ops.cos(math.pi * ops.clip(progress, 0.0, 1.0)))
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the arguments of the constructor."""
         return {
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,
@@ -62,9 +62,9 @@ class _Rated:
         super().update_step(gradient, variable, learning_rate * rate)
 
     def _clip_gradients(self, gradients: list[Any]) -> list[Any]:
-        """The gradients, clipped by their norm over all devices.
+        """Return the gradients, clipped by their norm over all devices.
 
-        Under MirroredStrategy Keras would clip each device's share by its own norm.
+        Under MirroredStrategy, Keras would clip each device's share by its own norm.
         """
         if self.global_clipnorm and keras.backend.backend() == "tensorflow":
             import tensorflow as tf
@@ -81,7 +81,7 @@ class _Rated:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within it, the weights are their running means."""
+        """Replace the weights by their running means during the block."""
         if not self.use_ema:
             yield
             return
@@ -97,7 +97,7 @@ class _Rated:
 
 
 def _copies(variables: Sequence[Any]) -> list[Any]:
-    """Copies of the variables' values; JAX frees the arrays that are used in a prediction."""
+    """Return copies of the variables' values; JAX frees the arrays that are used in a prediction."""
     return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
 
@@ -114,11 +114,11 @@ class RatedSGD(_Rated, keras.optimizers.SGD):
 
 
 def make_optimizer(settings: Phase, steps: int, trainer: keras.Model) -> Any:
-    """The optimiser of a phase, built for the trainable variables of `trainer`.
+    """Return the optimiser of a phase, built for the trainable variables of `trainer`.
 
     Args:
-        settings: of the phase.
-        steps: batches per epoch.
+        settings: the settings of the phase.
+        steps: number of batches per epoch.
         trainer: the model to train; layers that do not learn are already frozen.
 
     Returns:
@@ -149,26 +149,26 @@ def make_optimizer(settings: Phase, steps: int, trainer: keras.Model) -> Any:
 
 
 def layer_rates(settings: Phase, trainer: keras.Model) -> list[float]:
-    """The share of the learning rate for each trainable variable: 1 at the head, geometrically less towards the image.
+    """Return the share of the learning rate for each trainable variable.
 
-    This is discriminative fine-tuning (J. Howard and S. Ruder, ACL 2018), by the position of the layer among the layers
-    that learn.
+    The share is 1 at the head and decreases geometrically towards the image, by the position of the layer among the
+    layers that learn. This is discriminative fine-tuning (J. Howard and S. Ruder, ACL 2018).
     """
-    first = settings.first_layer_rate if isinstance(settings, Finetune) else 1.0
-    learning = [layer for layer in trainer.layers if layer.trainable_variables]
+    first_share = settings.first_layer_rate if isinstance(settings, Finetune) else 1.0
+    learning_layers = [layer for layer in trainer.layers if layer.trainable_variables]
     rates = []
-    for position, layer in enumerate(learning):
-        share = first ** (1 - position / max(1, len(learning) - 1))
+    for position, layer in enumerate(learning_layers):
+        share = first_share ** (1 - position / max(1, len(learning_layers) - 1))
         rates += [share] * len(layer.trainable_variables)
     return rates
 
 
 def plateau_rate(peak: float, goodness: Sequence[float]) -> float:
-    """The learning rate of the next epoch: halved after every `PLATEAU_PATIENCE` epochs without a better monitor.
+    """Return the next epoch's learning rate: halved after every `PLATEAU_PATIENCE` epochs without a better monitor.
 
     Args:
         peak: the learning rate at the beginning.
-        goodness: of the monitor after each epoch so far; more is better.
+        goodness: the goodness of the monitor after each epoch so far; higher is better.
     """
     rate = peak
     best = -math.inf

@@ -2,8 +2,8 @@
 
 Order and augmentation depend only on the seed and the epoch, so that a resumed run repeats them.
 
-Photographs are read and augmented by NumPy and OpenCV in tf.data's threads, one batch per call, while the batch before
-is trained on: OpenCV transforms a photograph in a tenth of the time that TensorFlow's operations take.
+Photographs are read and augmented by NumPy and OpenCV in tf.data's threads, one batch per call, while the network
+learns from the previous batch: OpenCV transforms a photograph in a tenth of the time that TensorFlow's operations take.
 """
 
 import os
@@ -47,7 +47,7 @@ class Photographs:
         return len(self.files)
 
     def array(self) -> NDArray[np.uint8]:
-        """All photographs, uint8 (n, S, S, 3)."""
+        """Return all photographs, uint8 (n, S, S, 3)."""
         if self._decoded is not None:
             return self._decoded
         images = np.empty((len(self), self.size, self.size, 3), np.uint8)
@@ -60,7 +60,7 @@ class Photographs:
         return images
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The photographs at these indices, uint8 (n, S, S, 3), in an array that the caller may change."""
+        """Return the photographs at these indices, uint8 (n, S, S, 3), in an array that the caller may change."""
         if self._decoded is not None:
             return self._decoded[indices]
         return np.stack([self._decode(index) for index in indices])
@@ -69,12 +69,12 @@ class Photographs:
         return read_image(Path(self.files[index]), self.size)
 
     def batches(self, batch_size: int) -> tf.data.Dataset:
-        """All photographs in order and unchanged, in batches float32 (b, S, S, 3) in 0..255."""
+        """Return all photographs in order and unchanged, in batches float32 (b, S, S, 3) in 0..255."""
         indices = tf.data.Dataset.range(len(self)).batch(batch_size)
         return indices.map(self.tensor, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def tensor(self, indices: tf.Tensor, read: Callable[[NDArray[np.int64]], NDArray[np.uint8]] | None = None) -> Any:
-        """The photographs at the indices, inside tf.data: int64 (b,) -> float32 (b, S, S, 3) in 0..255.
+        """Return the photographs at the indices, inside tf.data, float32 (b, S, S, 3) in 0..255.
 
         Args:
             indices: int64 (b,).
@@ -85,18 +85,18 @@ class Photographs:
 
 
 def _memory_bytes() -> int:
-    """The memory of the machine in bytes; a very large number where the system does not report it."""
+    """Return the memory of the machine in bytes; a very large number if the system does not report it."""
     if not hasattr(os, "sysconf"):  # Windows
         return 1 << 62
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def target_matrix(classes: int, recipe: Recipe) -> NDArray[np.float32]:
-    """The training targets of the labels: row k holds the shares of the classes for label k, float32 (C, C).
+    """Return the training targets of the labels: row k holds the shares of the classes for label k, float32 (C, C).
 
-    Each row sums to 1. Targets are one-hot, or with `ordinal_smoothing` t softmax(-|i - k| / t) over classes i (R. Diaz
-    and A. Marathe, "Soft Labels for Ordinal Regression", CVPR 2019). Then a share `label_smoothing` of them is spread
-    evenly (Szegedy et al., CVPR 2016).
+    Each row sums to 1. Targets are one-hot; with `ordinal_smoothing` t, they are softmax(-|i - k| / t) over classes i
+    (R. Diaz and A. Marathe, "Soft Labels for Ordinal Regression", CVPR 2019). Then a share `label_smoothing` of each
+    row is spread evenly over the classes (Szegedy et al., CVPR 2016).
     """
     index = np.arange(classes)
     targets = np.eye(classes)
@@ -108,7 +108,7 @@ def target_matrix(classes: int, recipe: Recipe) -> NDArray[np.float32]:
 
 
 def class_weights(labels: NDArray[np.int64], classes: int, kind: str) -> NDArray[np.float32]:
-    """The weight of each class in the loss, float32 (C,), with mean 1 over the photographs.
+    """Return the weight of each class in the loss, float32 (C,), with mean 1 over the photographs.
 
     "balanced" is n / (C * count), as in scikit-learn; "sqrt" is its square root, rescaled.
     """
@@ -119,7 +119,7 @@ def class_weights(labels: NDArray[np.int64], classes: int, kind: str) -> NDArray
 
 
 def drawing_order(labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
-    """Indices of the photographs of an epoch, int64 (n,): each once, or drawn with replacement for oversampling.
+    """Return the indices of an epoch's photographs, int64 (n,): each once, or drawn with replacement for oversampling.
 
     Args:
         labels: int64 (n,), class indices.
@@ -128,7 +128,7 @@ def drawing_order(labels: NDArray[np.int64], classes: int, recipe: Recipe, epoch
         epoch: counted from 0 over both phases.
 
     Raises:
-        KerasDrError: the number of weights is not that of the classes, or no class with photographs has one above 0.
+        KerasDrError: there is not one weight per class, or all classes that have photographs have the weight 0.
     """
     random = np.random.default_rng([recipe.seed, epoch])
     if recipe.oversampling == "none":
@@ -170,7 +170,7 @@ class Batches:
         return -(-len(self.labels) // self.recipe.batch_size)
 
     def stretches(self, first_step: int = 0) -> Iterator[tuple[int, int | None, bool]]:
-        """The stretches of an epoch, see `DeviceSpread.stretches`."""
+        """Return the stretches of an epoch, see `DeviceSpread.stretches`."""
         return self.spread.stretches(len(self.labels), self.recipe.batch_size, first_step)
 
     def batches(
@@ -182,14 +182,14 @@ class Batches:
         divided: bool = True,
         shares: NDArray[np.float32] | None = None,
     ) -> tf.data.Dataset:
-        """Batches of one epoch or a stretch of it: inputs from `read`, targets float32 (b, K), weights float32 (b,).
+        """Return batches of an epoch or its stretch: inputs from `read`, targets float32 (b, K), weights float32 (b,).
 
         Args:
             read: inside tf.data, int64 (b,) indices -> float32 (b, ...).
             epoch: counted from 0 over both phases; sets order and augmentation together with the seed.
-            first_step: of the stretch, from `stretches`.
-            last_step: of the stretch, from `stretches`.
-            divided: of the stretch, from `stretches`.
+            first_step: the first step of the stretch, from `stretches`.
+            last_step: the step after its last, from `stretches`; None: to the end of the epoch.
+            divided: whether its batches are divided among the devices, from `stretches`.
             shares: float32 (n, K), a target for each photograph; None: the targets of their labels.
         """
         size = self.recipe.batch_size
@@ -208,7 +208,7 @@ class Batches:
 
 
 def augmented_reader(photographs: Photographs, recipe: Recipe, epoch: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """A reader of randomly changed photographs in tf.data: int64 (b,) indices -> float32 (b, S, S, 3) in 0..255."""
+    """Return a reader in tf.data of augmented photographs: int64 (b,) indices -> float32 (b, S, S, 3) in 0..255."""
 
     def read(indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         images = photographs.read(indices)

@@ -12,10 +12,10 @@ from keras_dr.training.pipeline import target_matrix
 
 
 def check_recipe(recipe: Recipe, task: Task, val_labels: NDArray[np.int64]) -> None:
-    """Refuse before the training what would fail during it or after it.
+    """Refuse a recipe that would make the training, or a step after it, fail.
 
     Args:
-        recipe: for the training.
+        recipe: the recipe of the training.
         task: the label space.
         val_labels: int (n,), class indices of the validation photographs.
 
@@ -38,7 +38,7 @@ def _check_monitor(recipe: Recipe, task: Task) -> None:
     """Refuse a monitor that is not defined for the task."""
     if recipe.monitor == "val_auroc" and not task.referable:
         raise KerasDrError(
-            f"The monitor val_auroc needs a positive class, and none of {', '.join(task.classes)} is one.",
+            f"The monitor val_auroc needs a positive class, but none of these is positive: {', '.join(task.classes)}.",
             "Prepare the set again with --positive, or set another monitor, such as --set monitor=val_loss.",
         )
     if recipe.monitor == "val_quadratic_kappa" and not task.ordered:
@@ -58,22 +58,22 @@ def _check_head(recipe: Recipe, task: Task) -> None:
         )
     if recipe.head == "ordinal" and task.name != "icdr" and len(task.classes) > 2:
         raise KerasDrError(
-            f"The head ordinal needs ordered classes, or two, but those of the task {task.name} have no order.",
+            f"The head ordinal needs ordered classes, or two, but the classes of the task {task.name} have no order.",
             "Set head: softmax.",
         )
 
 
-def _check_smoothing(recipe: Recipe, count: int) -> None:
+def _check_smoothing(recipe: Recipe, class_count: int) -> None:
     """Refuse smoothing after which the soft label of a class would be decided as another class."""
-    soft_labels = target_matrix(count, recipe)
-    classes = np.arange(count)
+    soft_labels = target_matrix(class_count, recipe)
+    classes = np.arange(class_count)
     if recipe.head == "regression":
         decided = np.rint(soft_labels @ classes)
     else:
         decided = decide(soft_labels, HEADS[recipe.head].decision)
     if (decided != classes).any():
         raise KerasDrError(
-            "The soft labels no longer name the class they stand for, with ordinal_smoothing "
-            f"{recipe.ordinal_smoothing:g} and label_smoothing {recipe.label_smoothing:g}.",
+            f"With ordinal_smoothing {recipe.ordinal_smoothing:g} and label_smoothing {recipe.label_smoothing:g}, the "
+            "soft label of a class would be decided as another class.",
             "Set less smoothing.",
         )

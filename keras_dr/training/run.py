@@ -19,7 +19,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
 
-_MOST_FOLDS = 1000  # a cross validation with as many would take months
+_MOST_FOLDS = 1000  # a cross-validation with so many folds would take months
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Run:
     """A trained grader, read from its folder.
 
     Attributes:
-        folder: of the run.
+        folder: the folder of the run.
         about: the content of run.json.
         task: its label space.
-        preprocessing: of its photographs.
-        recipe: that it was trained with.
+        preprocessing: how its photographs are prepared.
+        recipe: the recipe that it was trained with.
         threshold: photographs with p_referable >= threshold are referred; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
         decision: how a class is predicted, see `decision.decide`.
-        points: further operating points, by name; none in a run of a version that did not have them yet.
+        points: further operating points, by name; empty in runs of older versions, which did not have them.
         uses_tta: whether its outputs are means over eight views of each photograph.
     """
 
@@ -67,10 +67,10 @@ class Run:
 
     @classmethod
     def from_manifest(cls, folder: Path, about: dict[str, Any]) -> "Run":
-        """A Run whose run.json has already been read.
+        """Return a Run whose run.json has already been read.
 
         Args:
-            folder: of the run.
+            folder: the folder of the run.
             about: the content of its run.json.
 
         Raises:
@@ -102,7 +102,7 @@ class Run:
 
     @property
     def learned_nothing(self) -> str:
-        """A sentence where the interval of the validation kappa includes 0; "" elsewhere, and in older runs."""
+        """A sentence if the interval of the validation kappa includes 0; else, and for older runs, ""."""
         interval = self.about.get("validation_kappa_interval")
         if interval is None or interval[0] > 0:
             return ""
@@ -121,7 +121,7 @@ class Run:
         return OperatingPoint(self.threshold, targets)
 
     def model(self) -> keras.Model:
-        """The grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
+        """Return the grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
 
         Raises:
             KerasDrError: model.keras is missing, was changed, or is not the grader of this run.
@@ -149,7 +149,7 @@ class Run:
         return folders.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
 
     def result_name(self, data: PreparedSet, split: str) -> str:
-        """The name of results on a split: "<set>-<split>", with part of the set's hash if it is not the run's own set.
+        """Return the name of results on a split: "<set>-<split>", with part of the hash of a set that is not the run's.
 
         The run's own set keeps the name that it had in the training, so that results are found after it has moved.
         """
@@ -160,10 +160,10 @@ class Run:
         return f"{name}-{split}{'-turned' if self.uses_tta else ''}"
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
-        """The Prepared set that the run was trained on, divided by the run's fold if it has one.
+        """Return the Prepared set that the run was trained on, divided by the run's fold if it has one.
 
         Args:
-            moved_to: its folder now; None: the folder that it had in the training.
+            moved_to: the folder of the set now; None: the folder that it had in the training.
 
         Raises:
             KerasDrError: there is no such folder, or its photographs or splits are not those of the training.
@@ -183,7 +183,7 @@ class Run:
         return self._divided_by_fold(data)
 
     def _divided_by_fold(self, data: PreparedSet) -> PreparedSet:
-        """The run's own set with the splits of its training: those of its fold, if it is one of a cross validation."""
+        """Return the run's own set, with the splits of its fold if the run belongs to a cross-validation."""
         fold = self.about["data"].get("fold")
         if not fold:
             return data
@@ -197,7 +197,7 @@ class Run:
         return folded
 
     def prepared_set(self, source: PreparedSet | Path | str | None = None) -> PreparedSet:
-        """A Prepared set, labelled by the run's task.
+        """Return a Prepared set, labelled for the run's task.
 
         Args:
             source: a set or its folder; None: the set that the run was trained on.
@@ -214,15 +214,15 @@ class Run:
                 data = self._divided_by_fold(data)
         if not data.preprocessing.fits(self.preprocessing):
             raise KerasDrError(
-                f"The photographs in {data.folder} were prepared with {data.preprocessing}, those of the run with "
-                f"{self.preprocessing}.",
+                f"The photographs in {data.folder} were prepared with {data.preprocessing}, but those of the run "
+                f"with {self.preprocessing}.",
                 f"Prepare them with {self.preprocessing.options}.",
             )
         return data.labelled_for(self.task)
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
-    """The run with the choices of `calibration.calibrate`."""
+    """Return the run with the choices of `calibration.calibrate`."""
     return replace(
         run,
         about=run.about | chosen,

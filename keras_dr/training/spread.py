@@ -15,8 +15,8 @@ from keras_dr.core.errors import KerasDrError
 class DeviceSpread:
     """The devices and hosts that share each batch.
 
-    Full batches are divided evenly. The last, smaller batch of an epoch goes undivided to each device, so that its mean
-    is that of its photographs, whatever their number.
+    Full batches are divided evenly. The last, smaller batch of an epoch is not divided: each device gets all of it, so
+    that its mean is correct for any number of photographs.
 
     Attributes:
         scope: creates the context in which networks are built, trained and run.
@@ -24,7 +24,7 @@ class DeviceSpread:
         devices: number of devices on all hosts.
         hosts: number of processes.
         rank: number of this process, from 0.
-        copies: how often an undivided batch must repeat its photographs, so that each device gets them all.
+        copies: how often an undivided batch must repeat its photographs, so that each device gets all of them.
     """
 
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
@@ -59,12 +59,12 @@ class DeviceSpread:
             )
 
     def stretches(self, count: int, size: int, first: int = 0) -> Iterator[tuple[int, int | None, bool]]:
-        """The parts of an epoch whose batches are all divided among the devices, or all undivided.
+        """Yield the parts of an epoch in which either all batches are divided among the devices, or none.
 
         Args:
-            count: photographs of the epoch.
-            size: photographs per batch.
-            first: step to begin with.
+            count: number of photographs of the epoch.
+            size: number of photographs per batch.
+            first: the step to begin with.
 
         Yields:
             First step, step after the last (None: to the end), and whether the batches are divided.
@@ -78,7 +78,7 @@ class DeviceSpread:
         yield max(first, full_batches), None, False
 
     def share(self, order: NDArray[np.int64], size: int, divided: bool) -> tuple[NDArray[np.int64], int]:
-        """The photographs of a stretch that this process reads, and how many of them make a batch.
+        """Return the photographs of a stretch that this process reads, int64 (m,), and how many of them make a batch.
 
         Args:
             order: int64 (n,), indices in the order of training.

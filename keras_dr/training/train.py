@@ -1,4 +1,4 @@
-"""Two-phase training: the head on a frozen backbone, then the unfrozen network; interrupted, it goes on.
+"""Two-phase training: the head on a frozen backbone, then the unfrozen network; it can be interrupted.
 
 RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 """
@@ -50,20 +50,21 @@ def train(
     Args:
         data: a Prepared set with train and val splits, or its folder.
         target: the folder to write.
-        recipe: what to do: a recipe, a YAML file, or the name of a shipped recipe; by default `Recipe()`.
-        callbacks: Keras callbacks, such as MLflow's or Weights & Biases'. They are called at the begin and the end of
+        recipe: a recipe, a YAML file, or the name of a shipped recipe; by default `Recipe()`.
+        callbacks: Keras callbacks, such as MLflow's or Weights & Biases'. They are called at the start and the end of
             the training and of each epoch; epochs are counted over both phases. `logs` holds the loss, the accuracy and
             the validation scores. A resumed training calls them for the epochs that are left.
         save_every: the number of steps after which an epoch is saved midway; 0: only after epochs.
         overwrite: whether an existing run at `target` is replaced; by default it is refused.
-        progress: called with (steps done, steps at most, what is going on).
+        progress: called with (steps done, largest number of steps, text on the current work).
 
     Returns:
         The Run.
 
     Raises:
-        KerasDrError: `target` exists, weights cannot be had, validation photographs lack a kind, the loss is not
-            finite, the disk is full, or an interrupted training of other settings lies there.
+        KerasDrError: `target` exists, the weights are not available, the validation photographs are all positive or
+            all negative, the loss is not finite, the disk is full, or `target` has an interrupted training with other
+            settings.
 
     Example:
         >>> run = dr.train("prepared/idrid", "runs/idrid", recipe="recipes/idrid.yaml")
@@ -80,7 +81,7 @@ def train(
     if data.fold:
         fold = {"number": data.fold.number, "of": data.fold.folds, "val_sha256": data.split_sha256("val")}
     patients = patient_codes(data.split("val").rows)
-    start = _start(data, recipe, target)  # now: files may be gone when the training ends
+    start = _start(data, recipe, target)  # read now, because files may be gone when the training ends
     plan = {"recipe": recipe.plan(), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
     if recipe.teachers:
@@ -93,9 +94,9 @@ def train(
             if not (folder / "run.json").is_file():
                 state = training.run(folder)
                 relative = os.path.relpath(data.folder.resolve(), target.resolve())
-                known = {"prepared": relative, "manifest_sha256": manifest_sha256, "fold": fold}
-                _write_results(folder, training, state, known, start, patients)
-            # last of all: without these, an interrupted call would have to train again
+                data_entry = {"prepared": relative, "manifest_sha256": manifest_sha256, "fold": fold}
+                _write_results(folder, training, state, data_entry, start, patients)
+            # deleted last, because without these an interrupted call would have to train again
             (folder / "finetune.keras").unlink(missing_ok=True)
             (folder / distillation.FILE).unlink(missing_ok=True)
             folders.remove_folder(folder / "checkpoints")
@@ -104,7 +105,7 @@ def train(
 
 
 def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any]:
-    """What run.json says of the starting weights, of the run that they come from, and of the teachers."""
+    """Return the entries of run.json on the starting weights, the run that they come from, and the teachers."""
     taught_by = [
         entry
         for teacher in distillation.find_teachers(recipe, prepared)
@@ -112,8 +113,8 @@ def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any
     ]
     run = earlier_run(recipe)
     if run:
-        met = photographs_met(run, prepared, target)
-        return {"weights_sha256": run.about["model_sha256"], "started_from": met, "taught_by": taught_by}
+        started_from = photographs_met(run, prepared, target)
+        return {"weights_sha256": run.about["model_sha256"], "started_from": started_from, "taught_by": taught_by}
     file = weights_file(recipe.backbone, recipe.weights)
     sha256 = folders.sha256_of(file) if file else None
     return {"weights_sha256": sha256, "started_from": [], "taught_by": taught_by}
@@ -127,11 +128,14 @@ def _write_results(
     start: dict[str, Any],
     patients: NDArray[np.int64],
 ) -> None:
-    """model.keras, history.csv, curves.png and run.json of a finished training."""
-    recipe, task, photographs = training.recipe, training.task, training.val_photographs
+    """Write model.keras, history.csv, curves.png and run.json of a finished training."""
+    recipe = training.recipe
+    task = training.task
+    photographs = training.val_photographs
     model, kept = _keep_better(folder, state.finished, training)
     logits = model.predict(photographs.batches(recipe.batch_size), verbose=0)
-    likely, decision = probabilities(logits, len(task.classes)), training.head.decision
+    class_probabilities = probabilities(logits, len(task.classes))
+    decision = training.head.decision
     counts = {"train": len(training.photographs), "val": len(photographs)}
     folders.write_bytes(folder / "history.csv", encode_csv(list(state.history[0]), state.history))
     plot_curves(folder / "curves.png", state.history, recipe.monitor)
@@ -148,9 +152,9 @@ def _write_results(
         devices=devices.names(),
         phases=state.finished,
         kept=kept,
-        validation=measure.validation_scores(training.val_labels, likely, task, decision),
+        validation=measure.validation_scores(training.val_labels, class_probabilities, task, decision),
         validation_kappa_interval=measure.kappa_interval(
-            Predictions(training.val_labels, likely, task, decision, patients)
+            Predictions(training.val_labels, class_probabilities, task, decision, patients)
         ),
         **calibrated(training.val_labels, logits, task, recipe, decision),
         model_sha256=folders.sha256_of(folder / "model.keras"),
@@ -158,7 +162,7 @@ def _write_results(
 
 
 def _keep_better(folder: Path, phases: dict[str, dict[str, Any]], training: Training) -> tuple[keras.Model, str]:
-    """Make the model to keep model.keras; return it with the name of its phase.
+    """Write the model to keep to model.keras; return it with the name of its phase.
 
     With `keep: best` it is the better phase's best epoch, so that fine-tuning never ends below the frozen phase on
     validation photographs; with `keep: last` it is the last epoch of the last phase.

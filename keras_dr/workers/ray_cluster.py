@@ -1,7 +1,7 @@
-"""Work spread over the cores of a Ray cluster, as `processes.map_surviving` spreads it on one machine.
+"""Distribute work over the cores of a Ray cluster, as `processes.map_surviving` does on one machine.
 
 A worker is an actor that is not restarted. An actor that Ray restarts keeps its item and waits for a free core, which
-a full cluster that lost a machine never gets; and Ray Data's pool keeps the places of dead actors, as of Ray 2.60
+a full cluster that lost a machine never has; and Ray Data's pool still counts dead actors, as of Ray 2.60
 (ray-project/ray#62746). Here the item goes back into the queue, and the next free worker takes it.
 """
 
@@ -20,23 +20,22 @@ from keras_dr.core.errors import KerasDrError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Begin = Callable[
-    [], Callable[[Item], Result]
-]  # called once per worker; returns the function that is called with each item
+# called once per worker; returns the function that is called with each item
+Begin = Callable[[], Callable[[Item], Result]]
 
-DEATHS = 3  # deaths of workers over one item; the item is then the cause, not a machine that was switched off
-# deaths in a row without a result between them, in addition to the number of workers, which items cannot have caused
+DEATHS = 3  # an item that killed so many workers is the cause, not a machine that was switched off
+# so many deaths in a row, plus one per worker, without a result, cannot be caused by the items
 _DEATHS_IN_A_ROW = 16
-_PATIENCE_S = 300  # wait for the first worker; a cluster that adds machines itself needs minutes
-_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's minimum; photographs do not pass through the store
+_PATIENCE_S = 300  # longest wait for the first worker; a cluster that adds machines automatically needs minutes
+_OBJECT_STORE_BYTES = 80 * 2**20  # Ray's minimum; photographs are not put into the store
 _ROOT = Path(__file__).resolve().parents[2]
 _log = logging.getLogger(__name__)
 
 
-def check_engine(engine: str, known: Sequence[str], address: str | None) -> None:
+def check_engine(engine: str, engines: Sequence[str], address: str | None) -> None:
     """Refuse an unknown engine, and an address for an engine that does not use one."""
-    if engine not in known:
-        raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(known)}.", "Correct --engine.")
+    if engine not in engines:
+        raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(engines)}.", "Correct --engine.")
     if address and engine != "ray":
         raise KerasDrError(f"--address has no effect with --engine {engine}.", "Use --engine ray, or omit --address.")
 
@@ -53,12 +52,10 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
     Raises:
         KerasDrError: Ray is not installed, or the cluster does not answer or fails during the block.
     """
-    os.environ.setdefault(
-        "RAY_USAGE_STATS_ENABLED", "0"
-    )  # Ray would report to its makers, which a hospital does not want
-    os.environ.setdefault(
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-    )  # the default of later versions; without it, Ray warns
+    # Ray would send usage reports to its makers, which a hospital does not want
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # this is the default of later versions; without it, Ray warns
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
     except ImportError as error:
@@ -107,18 +104,18 @@ def _one_line(error: Exception) -> str:
 def map_on_workers(
     ray: Any, begin: Begin[Item, Result], items: Sequence[Item], workers: int | None = None, deaths: int = DEATHS
 ) -> Iterator[tuple[Item, Result | None]]:
-    """Yield (item, its result) as they are done; the result is None if `deaths` workers died over the item.
+    """Yield each item with its result when it is done; the result is None if the item killed `deaths` workers.
 
     Errors of `begin` and of the work are raised here.
 
     Args:
         ray: the module from `connected`.
-        begin: called once per worker; returns the function that is called with each item. It and the items can be
-            pickled.
+        begin: called once per worker; returns the function that is called with each item. `begin` and the items must
+            be picklable.
         items: the arguments of the calls.
         workers: number of workers of one core each; None: one per core of the cluster. Workers without a free core
             wait.
-        deaths: number of workers that may die over one item before it is given up.
+        deaths: number of workers that one item may kill before it is given up.
 
     Raises:
         KerasDrError: no core is free for minutes, or the workers die regardless of the item.
@@ -147,7 +144,7 @@ class _Pool(Generic[Item, Result]):
     Attributes:
         ray: the module.
         begin: see `map_on_workers`.
-        waiting: tasks that no worker has.
+        waiting: tasks that are not assigned to a worker.
         most_deaths: number of deaths in a row at which the cluster is given up.
         at_work: reference to a future result -> worker and its task; the task is None while the worker starts.
         idle: workers without a task; a task that comes back goes to one of them.
@@ -173,7 +170,7 @@ class _Pool(Generic[Item, Result]):
         return any(task for _, task in self.at_work.values())
 
     def wait(self, deaths: int) -> Iterator[tuple[Item, Result | None]]:
-        """Wait for one worker, give it and the idle ones their next tasks, and yield its item and result."""
+        """Wait for one worker, assign the next tasks to it and to idle workers, and yield its item and result."""
         done, _ = self.ray.wait(list(self.at_work), timeout=None if self._is_busy() else _PATIENCE_S)
         if not done:
             remedy = "Wait until the cluster is free, or add machines."
@@ -192,7 +189,7 @@ class _Pool(Generic[Item, Result]):
             if task and task.deaths < deaths:
                 self.waiting.appendleft(task)
                 task = None
-        while self.waiting and self.idle:  # before the yield, after which the caller may take its time
+        while self.waiting and self.idle:  # before the yield, because the caller may take long
             self._assign_next()
         if task:
             yield task.item, result
@@ -204,7 +201,7 @@ class _Pool(Generic[Item, Result]):
 
     def _replace(self, worker: Any, task: _Task[Item] | None) -> None:
         """Count the death of a worker and start another one."""
-        self.ray.kill(worker)  # the worker may still live but be out of reach
+        self.ray.kill(worker)  # the worker may still be alive but unreachable
         self.deaths += 1
         if self.deaths >= self.most_deaths:
             remedy = "Memory may be short: try fewer --workers. Every machine needs the same packages as this one."
