@@ -47,10 +47,9 @@ def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, e
     if weights == "none":
         settings.append("finetune.train_batch_norm=true")
     recipe = dr.Recipe.load(name, settings)
-    if (folder / "run").is_dir():
-        run = dr.Run.load(folder / "run")
-    else:
-        run = dr.train(prepared, folder / "run", recipe)
+    if not (folder / "run").is_dir():
+        dr.train(prepared, folder / "run", recipe)
+    run = dr.Run.load(folder / "run")
     evaluation = dr.evaluate(run, split="val", overwrite=True)
     for engine in ("closed-form", "tf-keras-vis"):
         dr.explain(run, split="val", n=MAPS, methods=METHODS, engine=engine, overwrite=True)

@@ -150,7 +150,7 @@ _LATER = (
 
 
 class ParityLimits(_Section):
-    """The limits of `export` for each variant. Float variants differ only by the order of additions and half precision."""
+    """The limits of `export` per variant. Float variants differ only by the order of additions and half precision."""
 
     float32: VariantLimits = VariantLimits(largest_probability_difference=1e-4)
     onnx: VariantLimits = VariantLimits(largest_probability_difference=1e-4)

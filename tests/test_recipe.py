@@ -22,7 +22,7 @@ def test_unfreeze_takes_a_number() -> None:
     assert Recipe.load(None, ["finetune.unfreeze=12"]).finetune.unfreeze == 12
 
 
-def test_misspelt_key_is_named_with_the_nearest() -> None:
+def test_misspelt_key_is_named_with_a_similar_key() -> None:
     with pytest.raises(KerasDrError, match=r"Did you mean finetune\.learning_rate\?"):
         Recipe.load(None, ["finetune.learnig_rate=1"])
 
@@ -56,7 +56,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml")), ids=lambda f: f.name)
-def test_every_recipe_of_ours_is_valid(file: Path) -> None:
+def test_every_shipped_recipe_is_valid(file: Path) -> None:
     assert file.read_text().startswith("#")
     Recipe.load(file)
 

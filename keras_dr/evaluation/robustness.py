@@ -32,7 +32,7 @@ _CHUNK = 32  # photographs that are in memory at the same time
 
 
 def _all_mildly(image: Image) -> Image:
-    """Make a photograph warm, dark, pale, coarse, blurred, vignetted, off-centre, squashed and compressed, all mildly."""
+    """Make a photograph mildly warm, dark, pale, coarse, blurred, vignetted, off-centre, squashed and compressed."""
     image = changes.with_gains(image, (1.1, 0.95, 0.9))
     image = changes.with_saturation(changes.with_gamma(image, 1.2), 0.8)
     image = changes.blurred(changes.at_resolution(image, 0.7), 0.001 * max(image.shape[:2]))

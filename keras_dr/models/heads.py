@@ -158,7 +158,7 @@ def evidence_kernel(head: layers.Layer) -> NDArray[np.float32]:
     """Return the weight of each feature for each class, float32 (channels, C).
 
     For a softmax head, this is its kernel. For an ordinal head, every class above the lowest has the head's only
-    direction, and the lowest class the opposite direction: the heat map of a grade shows the evidence for a higher grade.
+    direction, and the lowest has the opposite direction: the heat map of a grade shows the evidence for a higher grade.
     """
     kernel = head.get_weights()[0]
     if not isinstance(head, OrdinalHead):

@@ -115,9 +115,8 @@ def _resnet_tensors(layer: str, shape: Shape) -> dict[str, Shape]:
         name = f"{kind}1"
     else:
         stage, block, number = (int(word[-1]) for word in place)
-        if number > 0:
-            name_in_block = f"{kind}{number}"
-        else:
+        name_in_block = f"{kind}{number}"
+        if number == 0:
             name_in_block = {"conv": "downsample.0", "bn": "downsample.1"}[kind]
         name = f"layer{stage - 1}.{block - 1}.{name_in_block}"
     if kind == "bn":
@@ -174,8 +173,8 @@ def _check_kinds(file: Path, kinds: Mapping[str, tuple[Shape, str]], wanted: Map
         shape, kind = kinds[name]
         if shape != expected or kind not in DTYPES:
             raise KerasDrError(
-                f"In {file} the tensor {name} has shape {shape} and type {kind}; the network needs shape {expected} and "
-                "floating-point numbers.",
+                f"In {file} the tensor {name} has shape {shape} and type {kind}; the network needs shape {expected} "
+                "and floating-point numbers.",
                 remedy,
             )
 

@@ -35,9 +35,8 @@ def augmented(image: Image, settings: Augmentation, random: np.random.Generator)
     Returns:
         uint8 RGB (S, S, 3).
     """
-    names = (
-        _MOVES + _COLOURS + _CAMERA
-    )  # all numbers are drawn, so that one setting does not change the draws of another
+    # all numbers are drawn, so that one setting does not change the draws of another
+    names = _MOVES + _COLOURS + _CAMERA
     draws = dict(zip(names, random.uniform(-1, 1, len(names)).tolist(), strict=True))
     side = image.shape[0]
     moved = cv2.warpAffine(image, movement(side, settings, draws), (side, side))

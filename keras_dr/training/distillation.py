@@ -22,7 +22,7 @@ from keras_dr.recipe import Recipe
 from keras_dr.training.run import Run
 
 FILE = "teachers.npy"  # in the folder of the unfinished run
-_LEAST = 1e-7  # smaller probabilities are raised to this, so that their logarithm is finite
+_LEAST = 1e-7  # replaces smaller probabilities, so that their logarithm is finite
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ class Run:
 
     @property
     def learned_nothing(self) -> str:
-        """A sentence if the interval of the validation kappa includes 0; else, and for older runs, ""."""
+        """A sentence if the interval of the validation kappa includes 0; otherwise, and for older runs, ""."""
         interval = self.about.get("validation_kappa_interval")
         if interval is None or interval[0] > 0:
             return ""

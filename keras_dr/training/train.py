@@ -1,4 +1,4 @@
-"""Two-phase training: the head on a frozen backbone, then the unfrozen network; it can be interrupted.
+"""Two-phase training: the head on a frozen backbone, then the unfrozen network. Interrupted trainings continue.
 
 RUN/ run.json model.keras frozen.keras history.csv curves.png logs/
 """

@@ -1,6 +1,6 @@
 """Every backbone, built once: published weights, flat graph, closed-form heat maps, saving, export.
 
-ImageNet's weights are downloaded as Keras does it, from a server on this machine that has random ones in their place.
+ImageNet's weights are downloaded as Keras does it, but from a server on this machine that has random weights.
 """
 
 from collections.abc import Iterator
@@ -67,14 +67,15 @@ def shaken(network: keras.Model) -> keras.Model:
         values = layer.get_weights()
         if not isinstance(layer, keras.layers.Normalization):
             values = [value + rng.uniform(-0.1, 0.1, value.shape) * (value.ndim == 1) for value in values]
-        elif values:  # published are the mean, and the standard deviation in place of the variance
-            values[:2] = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+        elif values:  # the published files hold the mean, and the standard deviation in place of the variance
+            values[0] = np.array([0.485, 0.456, 0.406])
+            values[1] = np.array([0.229, 0.224, 0.225])
         layer.set_weights(values)
     return network
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a line for each."""
+    """Serves files without writing a line for each."""
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -85,8 +86,8 @@ class Server:
     """A server of weights files, and the addresses at which Keras asked for them.
 
     Attributes:
-        folder: what it serves; Keras's own addresses are replaced by that of "weights.h5" in it.
-        address: of the folder.
+        folder: the folder that it serves; "weights.h5" in it replaces the file at each of Keras's own addresses.
+        address: the address of the folder.
         asked: the addresses that Keras would have asked on the internet.
     """
 
@@ -114,7 +115,9 @@ def published(name: str, images: np.ndarray, file: Path) -> np.ndarray:
     network = shaken(BACKBONES[name].build(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)))
     with h5py.File(file, "w") as weights:  # the format of the published files
         save_weights_to_hdf5_group(weights, network)
-    if PUBLISHED[name] is keras.applications.efficientnet:  # it has another layer if the weights are ImageNet's
+    if (
+        PUBLISHED[name] is keras.applications.efficientnet
+    ):  # these networks have another layer if the weights are ImageNet's
         network = BACKBONES[name].build(include_top=False, weights="imagenet", input_shape=(SIZE, SIZE, 3))
     features = keras.Model(network.input, network.get_layer(BACKBONES[name].features).output)
     return np.asarray(features(PUBLISHED[name].preprocess_input(images.astype(np.float32)), training=False))
@@ -127,12 +130,14 @@ def built(request: pytest.FixtureRequest, server: Server) -> Iterator[Built]:
     name = request.param
     keras.utils.set_random_seed(5)
     images = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
-    expected, weights = None, "none"
+    expected = None
+    weights = "none"
     server.asked.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(file_utils, "get_file", partial(server.get_file, file_utils.get_file))
         if name in PUBLISHED:
-            expected, weights = published(name, images, server.folder / "weights.h5"), "imagenet"
+            expected = published(name, images, server.folder / "weights.h5")
+            weights = "imagenet"
         model = build_model(name, SIZE, CLASSES, weights)
     if name in PUBLISHED:
         assert server.asked[-1].startswith("https://") and "top" in server.asked[-1]
@@ -198,7 +203,7 @@ def test_last_three_dense_layers_are_the_last_23_layers() -> None:
     assert {layer.name for layer in model.layers if layer.trainable_weights} == {*parts, "logits"}
 
 
-def test_grey_and_small_stem_are_for_those_that_can() -> None:
+def test_grey_and_small_stem_need_a_backbone_that_supports_them() -> None:
     with pytest.raises(KerasDrError, match=r"resnet50 cannot have grey input. Choose resnet18, resnet34"):
         build_model("resnet50", 32, 2, grey=True)
     with pytest.raises(KerasDrError, match=r"tiny cannot have a small stem. Choose resnet18, resnet34"):
@@ -207,7 +212,7 @@ def test_grey_and_small_stem_are_for_those_that_can() -> None:
         build_model("resnet18", 32, 2, stem="large")
 
 
-def test_small_grey_resnet_sees_grey_alone_and_goes_into_a_file(tmp_path: Path) -> None:
+def test_small_grey_resnet_ignores_colour_and_can_be_exported(tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     model = build_model("resnet18", 28, 2, stem="small", grey=True)
     colours = np.random.default_rng(3).integers(0, 256, (1, 28, 28, 3)).astype(np.uint8)

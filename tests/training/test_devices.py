@@ -29,16 +29,16 @@ RECIPE = {
 @pytest.mark.slow
 def test_two_devices_train_like_one_and_go_on(prepared_folder: Path, tmp_path: Path) -> None:
     jobs = {"one": {}, "two": {"devices": 2, "stop": 8}}
-    running = {}
-    for name, more in jobs.items():
+    processes = {}
+    for name, settings in jobs.items():
         (tmp_path / name).mkdir()
-        job = json.dumps({"recipe": RECIPE, "drop": 1} | more)
+        job = json.dumps({"recipe": RECIPE, "drop": 1} | settings)
         command = [sys.executable, str(SCRIPT), str(prepared_folder), str(tmp_path / name), job]
         environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
-        running[name] = subprocess.Popen(
+        processes[name] = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
-    for name, process in running.items():
+    for name, process in processes.items():
         output = process.communicate(timeout=1500)[0]
         assert process.returncode == 0, output
         assert ("Training on 2 x CPU" in output) == (name == "two")

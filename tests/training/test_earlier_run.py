@@ -33,42 +33,44 @@ def further(recipe: Recipe, run_folder: Path) -> Recipe:
 
 @pytest.fixture(scope="module")
 def further_run(prepared_folder: Path, further: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """On the same set, whose photographs are divided in another way."""
+    """A run on the same set, whose photographs are divided in another way."""
     folder = tmp_path_factory.mktemp("further") / "run"
     train(PreparedSet.load(prepared_folder).folded(Fold(1, 3)), folder, further)
     return folder
 
 
-def counted(data: PreparedSet) -> dict[str, int]:
+def split_counts(data: PreparedSet) -> dict[str, int]:
     return {split: sum(row["split"] == split for row in data.rows) for split in ("train", "val", "test")}
 
 
 def test_the_backbone_is_the_earlier_runs_and_the_head_is_new(run_folder: Path, further_run: Path) -> None:
     earlier, later = (Run.load(folder).model() for folder in (run_folder, further_run))
-    for one, other in zip(earlier.layers, later.layers, strict=True):
-        pairs = zip(one.get_weights(), other.get_weights(), strict=True)
-        assert all(np.array_equal(*pair) for pair in pairs) == (one.name != "logits")
+    for earlier_layer, later_layer in zip(earlier.layers, later.layers, strict=True):
+        pairs = zip(earlier_layer.get_weights(), later_layer.get_weights(), strict=True)
+        assert all(np.array_equal(*pair) for pair in pairs) == (earlier_layer.name != "logits")
 
 
 def test_the_run_says_what_it_started_from(run_folder: Path, further_run: Path, prepared_folder: Path) -> None:
-    """A copy of the very set: all that the earlier run trained or was chosen on, by the new division."""
+    """The set is the same, so the counts are those of all its train and val photographs, by the new division."""
     about = folders.read_manifest(further_run, "run")
     assert about["weights_sha256"] == folders.sha256_of(run_folder / "model.keras")
     (entry,) = about["started_from"]
     assert (further_run / entry["run"]).resolve() == run_folder.resolve()
     assert entry["model_sha256"] == about["weights_sha256"] and entry["set"] == prepared_folder.name
-    expected = counted(PreparedSet.load(prepared_folder).folded(Fold(1, 3)))
+    expected = split_counts(PreparedSet.load(prepared_folder).folded(Fold(1, 3)))
     assert entry["met"] == expected | {"test": 0}
     assert f"copies of {expected['val']} validation and 0 test photographs" in met_in_words(entry)
 
 
-def test_a_run_behind_the_run_is_asked_too(run_folder: Path, further_run: Path, prepared_folder: Path) -> None:
-    found = photographs_met(Run.load(further_run), PreparedSet.load(prepared_folder), further_run.parent / "next")
-    assert [(further_run.parent / "next" / entry["run"]).resolve() for entry in found] == [
+def test_the_run_before_the_earlier_run_is_reported_too(
+    run_folder: Path, further_run: Path, prepared_folder: Path
+) -> None:
+    entries = photographs_met(Run.load(further_run), PreparedSet.load(prepared_folder), further_run.parent / "next")
+    assert [(further_run.parent / "next" / entry["run"]).resolve() for entry in entries] == [
         further_run.resolve(),
         run_folder.resolve(),
     ]
-    assert all(entry["met"] and entry["met"]["val"] for entry in found)
+    assert all(entry["met"] and entry["met"]["val"] for entry in entries)
 
 
 def test_photographs_of_another_set_are_new(run_folder: Path, tmp_path: Path) -> None:
@@ -80,7 +82,7 @@ def test_photographs_of_another_set_are_new(run_folder: Path, tmp_path: Path) ->
     assert "not trained or chosen on validation or test" in met_in_words(entry)
 
 
-def test_a_set_that_is_gone_is_told(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
+def test_a_set_that_is_gone_is_reported(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(run_folder, tmp_path / "elsewhere" / "run")
     run = Run.load(tmp_path / "elsewhere" / "run")
     (entry,) = photographs_met(run, PreparedSet.load(prepared_folder), tmp_path / "new")
@@ -106,7 +108,7 @@ def test_other_networks_are_refused(run_folder: Path, further: Recipe, tmp_path:
 def test_hostile_origins_are_refused(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
     run = Run.load(run_folder)
     run.about["started_from"] = [{"set": "a"}]
-    with pytest.raises(KerasDrError, match="does not say what its run started from"):
+    with pytest.raises(KerasDrError, match=r"started_from of .*run\.json is damaged"):
         photographs_met(run, PreparedSet.load(prepared_folder), tmp_path)
 
 
@@ -122,7 +124,7 @@ def test_a_scaling_that_the_network_holds_is_taken_along(recipe: Recipe, monkeyp
             return source
 
     monkeypatch.setattr(earlier_run, "earlier_run", lambda recipe: Earlier())
-    found = starting_model(recipe.model_copy(update={"backbone": "efficientnetb0"}), 32, 5)
+    model = starting_model(recipe.model_copy(update={"backbone": "efficientnetb0"}), 32, 5)
     image = np.random.default_rng(0).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
-    pooled = [np.asarray(keras.Model(m.input, m.get_layer("pooling").output)(image)) for m in (source, found)]
+    pooled = [np.asarray(keras.Model(m.input, m.get_layer("pooling").output)(image)) for m in (source, model)]
     np.testing.assert_allclose(pooled[1], pooled[0], atol=1e-5)

@@ -28,20 +28,20 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="module")
 def folder(prepared_folder: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cross validation that was interrupted in its second fold and went on."""
+    """A cross-validation that was interrupted in its second fold and then continued."""
     target = tmp_path_factory.mktemp("folds") / "run"
     data = PreparedSet.load(prepared_folder)
-    begun: list[str] = []
+    labels: list[str] = []
 
     def stage(label: str) -> progress:
-        begun.append(label)
-        return progress(stop=len(begun) == 2)
+        labels.append(label)
+        return progress(stop=len(labels) == 2)
 
     with pytest.raises(KeyboardInterrupt):
         cross_validate(data, target, recipe, folds=FOLDS, stage=stage)
     assert not target.exists()
     cross_validate(data, target, recipe, folds=FOLDS, stage=stage)
-    assert begun == ["fold 1 of 2", "fold 2 of 2", "fold 2 of 2"]
+    assert labels == ["fold 1 of 2", "fold 2 of 2", "fold 2 of 2"]
     return target
 
 

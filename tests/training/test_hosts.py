@@ -1,4 +1,4 @@
-"""JAX: alone, interrupted and on two hosts. Two processes of this machine are the hosts; all run in parallel."""
+"""JAX on one host, interrupted, and on two hosts. The hosts are processes of this machine, which run in parallel."""
 
 import json
 import os
@@ -36,7 +36,7 @@ RECIPE = {
 JOB = {"recipe": RECIPE, "drop": 1}
 
 
-def started(folder: Path, out: Path, backend: str, **job: object) -> subprocess.Popen[str]:
+def start(folder: Path, out: Path, backend: str, **job: object) -> subprocess.Popen[str]:
     out.mkdir(exist_ok=True)
     command = [sys.executable, str(SCRIPT), str(folder), str(out), json.dumps(JOB | job)]
     environment = os.environ | {"KERAS_BACKEND": backend}
@@ -58,10 +58,10 @@ def trained(prepared_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     out = tmp_path_factory.mktemp("jax")
     addresses = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
     jobs = {
-        "alone": started(prepared_folder, out / "alone", "jax"),
-        "again": started(prepared_folder, out / "again", "jax", stop=8),
-        "rank 0": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=0),
-        "rank 1": started(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=1),
+        "alone": start(prepared_folder, out / "alone", "jax"),
+        "again": start(prepared_folder, out / "again", "jax", stop=8),
+        "rank 0": start(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=0),
+        "rank 1": start(prepared_folder, out / "hosts", "jax", stop=8, hosts=addresses, rank=1),
     }
     with ExitStack() as stack:
         for process in jobs.values():

@@ -1,4 +1,4 @@
-"""A grader whose validation kappa may be 0 says so; export refuses it."""
+"""A grader whose validation kappa may be 0 is reported as one that learned nothing, and export refuses it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +34,17 @@ def test_the_interval_holds_kappa_and_includes_0_for_a_guess() -> None:
 def test_a_run_says_so_and_is_not_exported(run_folder: Path, tmp_path: Path) -> None:
     run = Run.load(run_folder)
     assert len(run.about["validation_kappa_interval"]) == 2
-    failed = replace(run, about=run.about | {"validation_kappa_interval": [-0.05, 0.21]})
+    useless_run = replace(run, about=run.about | {"validation_kappa_interval": [-0.05, 0.21]})
     assert (
-        failed.learned_nothing.startswith("This grader learned nothing") and "-0.050 to 0.210" in failed.learned_nothing
+        useless_run.learned_nothing.startswith("This grader learned nothing")
+        and "-0.050 to 0.210" in useless_run.learned_nothing
     )
     with pytest.raises(KerasDrError, match=r"learned nothing.*--allow-drift"):
-        export(failed, tmp_path / "bundle")
-    older = replace(run, about={key: value for key, value in run.about.items() if key != "validation_kappa_interval"})
-    assert not older.learned_nothing
-    figures = {"learned_nothing": failed.learned_nothing, "external": False, "split": "test", "without_class": 0}
+        export(useless_run, tmp_path / "bundle")
+    older_run = replace(
+        run, about={key: value for key, value in run.about.items() if key != "validation_kappa_interval"}
+    )
+    assert not older_run.learned_nothing
+    figures = {"learned_nothing": useless_run.learned_nothing, "external": False, "split": "test", "without_class": 0}
     (text, *_) = warnings(figures | {"classes": {}, "patients": 100})
     assert text.startswith("Warning: this grader learned nothing")

@@ -1,4 +1,4 @@
-"""What the phases of a training learn; interruptions are tested in test_train.py."""
+"""The two phases of a training; interruptions are tested in test_train.py."""
 
 from pathlib import Path
 from typing import Any

@@ -36,7 +36,7 @@ def test_layer_rates_fall_geometrically_towards_the_image() -> None:
 
 
 def step(settings: Phase, count: int = 1) -> tuple[list[np.ndarray], list[np.ndarray], keras.Model, object]:
-    """Weights before and after `count` steps of a gradient of ones."""
+    """Return the weights before and after `count` steps of a gradient of ones."""
     model = chain(2, 3, 4)
     optimizer = make_optimizer(settings, 10, model)
     before = model.get_weights()

@@ -76,19 +76,19 @@ def test_weights_follow_the_labels(loaded: Photographs) -> None:
 
 def test_each_photograph_comes_once_per_epoch_with_its_own_label(loaded: Photographs) -> None:
     result = batches(loaded, 0, augment=False)
-    shown = images(result)
+    drawn_images = images(result)
     labels = np.concatenate([batch[1] for batch in result]).argmax(axis=1)
     originals = loaded.array()
-    order = [int(np.flatnonzero((originals == image).all(axis=(1, 2, 3)))[0]) for image in shown]
+    order = [int(np.flatnonzero((originals == image).all(axis=(1, 2, 3)))[0]) for image in drawn_images]
     assert sorted(order) == list(range(len(loaded)))
     assert labels.tolist() == [index % 5 for index in order]
 
 
 def test_augmentation_keeps_the_surround_black_and_the_range(loaded: Photographs) -> None:
     strong = {"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 90, "rotation": 180, "zoom": 0.2}
-    shown = images(batches(loaded, 0, augmentation=strong))
-    assert shown.min() == 0 and 200 < shown.max() <= 255
-    assert not shown[:, 0, 0].any() and not shown[:, -1, -1].any()
+    pixels = images(batches(loaded, 0, augmentation=strong))
+    assert pixels.min() == 0 and 200 < pixels.max() <= 255
+    assert not pixels[:, 0, 0].any() and not pixels[:, -1, -1].any()
 
 
 def test_balanced_weights_equal_scikit_learn() -> None:

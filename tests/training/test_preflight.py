@@ -13,7 +13,7 @@ NAMED = Task("classes", ("oval", "round", "square"), (2,))
 @pytest.mark.parametrize(
     ("values", "task", "labels", "message"),
     [
-        ({"head": "ordinal", "ordinal_smoothing": 2}, TASKS["icdr"], LABELS, "no longer name .* ordinal_smoothing 2"),
+        ({"head": "ordinal", "ordinal_smoothing": 2}, TASKS["icdr"], LABELS, "ordinal_smoothing 2 .* as another class"),
         ({"head": "regression", "ordinal_smoothing": 1}, TASKS["icdr"], LABELS, "Set less smoothing"),
         ({}, NAMED, np.array([0, 1, 2]), "val_quadratic_kappa needs ordered classes, .* oval, round, square"),
         ({"monitor": "val_loss", "head": "ordinal"}, NAMED, np.array([0, 2]), "The head ordinal needs ordered classes"),

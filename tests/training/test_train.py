@@ -21,7 +21,7 @@ def weights_of(folder: Path, name: str = "model.keras") -> list[np.ndarray]:
     return keras.saving.load_model(folder / name, compile=False).get_weights()
 
 
-def test_run_folder_holds_what_the_design_says(run_folder: Path) -> None:
+def test_run_folder_holds_its_files(run_folder: Path) -> None:
     names = {path.name for path in run_folder.iterdir()}
     assert names >= {"run.json", "model.keras", "frozen.keras", "history.csv", "curves.png", "logs"}
     assert not names & {"checkpoints", "plan.json", "finetune.keras"}
@@ -29,7 +29,7 @@ def test_run_folder_holds_what_the_design_says(run_folder: Path) -> None:
     assert about["model_sha256"] == folders.sha256_of(run_folder / "model.keras")
 
 
-def test_history_has_a_row_an_epoch(run_folder: Path) -> None:
+def test_history_has_a_row_per_epoch(run_folder: Path) -> None:
     with (run_folder / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["phase"], row["epoch"]) for row in rows] == [("frozen", "1"), ("finetune", "1"), ("finetune", "2")]
@@ -50,7 +50,7 @@ def test_frozen_phase_leaves_the_backbone_alone(run_folder: Path, recipe: Recipe
 
 
 def stopping(stop_at: int, error: type[BaseException]) -> Callable[[int, int, str], None]:
-    """A progress that raises at its call number `stop_at`."""
+    """Return a progress function that raises the error at call number `stop_at`."""
     calls = count(1)
 
     def stop(done: int, total: int, text: str) -> None:
@@ -70,8 +70,8 @@ def test_interrupted_training_ends_with_the_same_weights(
         train.train(data, tmp_path / "run", recipe, progress=stop)
     assert not (tmp_path / "run").exists()
     train.train(data, tmp_path / "run", recipe)
-    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
-        assert np.array_equal(one, other)
+    for weights, expected in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(weights, expected)
     assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
 
 
@@ -79,20 +79,20 @@ def test_interrupted_training_ends_with_the_same_weights(
 def test_a_training_saved_midway_ends_with_the_same_weights(
     run_folder: Path, prepared_folder: Path, recipe: Recipe, tmp_path: Path, stop_at: int
 ) -> None:
-    """As after SIGKILL: nothing is done when the process stops, what was saved before it must do."""
+    """Like SIGKILL: nothing is saved when the process stops, so the earlier saves must be enough."""
     stop = stopping(stop_at, MemoryError)
     data = PreparedSet.load(prepared_folder)
     with pytest.raises(MemoryError):
         train.train(data, tmp_path / "run", recipe, progress=stop, save_every=1)
     train.train(data, tmp_path / "run", recipe, save_every=1)
-    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
-        assert np.array_equal(one, other)
+    for weights, expected in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(weights, expected)
     assert (tmp_path / "run" / "history.csv").read_text() == (run_folder / "history.csv").read_text()
 
 
 @pytest.fixture
 def listening() -> Iterator[None]:
-    """Ctrl-C interrupts, also where the tests' own runner has it ignored."""
+    """Make Ctrl-C interrupt, even if the tests' runner ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -113,11 +113,11 @@ def test_ctrl_c_finishes_the_step_and_saves_it(
     data = PreparedSet.load(prepared_folder)
     with pytest.raises(KeyboardInterrupt):
         train.train(data, tmp_path / "run", recipe, progress=stop)
-    again: list[int] = []
-    train.train(data, tmp_path / "run", recipe, progress=lambda done, total, text: again.append(done))
-    assert again[0] == calls[-1] + 1
-    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
-        assert np.array_equal(one, other)
+    calls_after: list[int] = []
+    train.train(data, tmp_path / "run", recipe, progress=lambda done, total, text: calls_after.append(done))
+    assert calls_after[0] == calls[-1] + 1
+    for weights, expected in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(weights, expected)
 
 
 def test_early_stopping_waits_for_its_patience(prepared_folder: Path, tmp_path: Path) -> None:
@@ -141,8 +141,9 @@ def test_worse_finetuning_is_not_kept(prepared_folder: Path, tmp_path: Path) -> 
     about = train.train(PreparedSet.load(prepared_folder), tmp_path / "run", recipe_from_dict(values)).about
     assert about["phases"]["finetune"]["val_loss"] > about["phases"]["frozen"]["val_loss"]
     assert about["kept"] == "frozen"
-    for one, other in zip(weights_of(tmp_path / "run"), weights_of(tmp_path / "run", "frozen.keras"), strict=True):
-        assert np.array_equal(one, other)
+    kept_weights = weights_of(tmp_path / "run")
+    for weights, expected in zip(kept_weights, weights_of(tmp_path / "run", "frozen.keras"), strict=True):
+        assert np.array_equal(weights, expected)
 
 
 def test_the_last_epoch_is_kept_however_bad_it_is(prepared_folder: Path, tmp_path: Path) -> None:
@@ -191,8 +192,8 @@ def test_a_stop_while_results_are_written_loses_no_phase(
             train.train(data, tmp_path / "run", recipe)
     about = train.train(data, tmp_path / "run", recipe).about
     assert about["kept"] == folders.read_manifest(run_folder, "run")["kept"]
-    for one, other in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
-        assert np.array_equal(one, other)
+    for weights, expected in zip(weights_of(tmp_path / "run"), weights_of(run_folder), strict=True):
+        assert np.array_equal(weights, expected)
 
 
 def test_an_interrupted_training_of_other_settings_is_not_dropped(

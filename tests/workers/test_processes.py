@@ -1,4 +1,4 @@
-"""keras_dr.workers.processes: every item gets its result, except those over which a process died."""
+"""keras_dr.workers.processes: every item gets its result, except items that killed a process."""
 
 import os
 
@@ -14,11 +14,11 @@ def test_every_item_gets_its_result(workers: int) -> None:
     assert sorted(map_surviving(double, range(40), workers)) == [(item, 2 * item) for item in range(40)]
 
 
-def test_one_process_is_not_this_one() -> None:
+def test_one_worker_is_another_process() -> None:
     assert list(map_surviving(os.getpgid, [0], 1)) and list(map_surviving(fragile, [7], 1)) == [(7, None)]
 
 
-def test_dead_processes_lose_their_own_item_alone() -> None:
+def test_a_dead_process_loses_only_its_own_item() -> None:
     results = dict(map_surviving(fragile, range(40), 2))
     assert results == {item: None if item in (7, 30) else 2 * item for item in range(40)}
 
@@ -29,6 +29,6 @@ def test_processes_that_always_die_are_an_error() -> None:
         list(map_surviving(doomed, range(40), 2))
 
 
-def test_what_the_work_raises_ends_it() -> None:
+def test_an_error_of_the_work_ends_it() -> None:
     with pytest.raises(OSError, match="No space"):
         list(map_surviving(full, range(40), 2))
