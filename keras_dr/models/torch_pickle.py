@@ -78,7 +78,8 @@ def read_tensors(file: Path) -> dict[str, NDArray[Any]]:
         Name -> array of the tensor's shape and its own type (float16, float32, float64, int32 or int64); not writable.
 
     Raises:
-        KerasDrError: the file does not exist, has another format, or holds more than a dictionary of tensors.
+        KerasDrError: the file does not exist, has another format, or holds something other than a dictionary of
+            tensors.
         OSError: the file cannot be read.
     """
     if not file.is_file():
