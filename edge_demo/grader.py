@@ -195,11 +195,11 @@ class Grader:
         plain = image  # the measures are those of the photograph without enhancement
         if spec.enhance != "none":
             plain = prepare_photograph(photograph, replace(spec, enhance="none"))[0]
-        inside = circle_mask(spec.size)
-        reasons = quality.judge(quality.measure(plain, inside), limits)["reasons"]
+        measures = quality.measure(plain, circle_mask(spec.size))
+        reasons = quality.judge(measures, limits)["reasons"]
         unfamiliar: tuple[str, ...] = ()
         if self.bundle.colour_limits:
-            unfamiliar = quality.unfamiliar(quality.measure_colours(plain, inside), self.bundle.colour_limits)
+            unfamiliar = quality.unfamiliar(measures, self.bundle.colour_limits)
         return Prepared(image, fundus, tuple(filter(None, reasons.split(";"))), stretched, unfamiliar)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -42,7 +42,7 @@ Limits = Mapping[str, Sequence[float]]
 
 
 def measure(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, str]:
-    """Return the four measures of a photograph as text for the manifest.
+    """Return the measures and the colours of a photograph as text for the manifest.
 
     - coverage, 0..1: share of the circle that is lit, which means that the brightest channel exceeds a tenth of its
       95th percentile in the circle. The surround and parts that the sensor cuts off are not lit.
@@ -52,48 +52,33 @@ def measure(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, st
     - sharpness: variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
       ICPR 2000) divided by the squared mean luma, so that exposure has no effect, times 1000. It depends on the
       prepared size, so it can be compared only within a set.
+    - red_to_green, blue_to_green: mean red, and mean blue, of the lit pixels, divided by their mean green.
 
     Args:
         image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced.
         inside: bool (S, S), True in the circle of the fundus.
     """
-    lit = _lit(image, inside)
+    brightest = image.max(axis=2)
+    lit = inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
     if not lit.any():
-        return dict.fromkeys(MEASURES, "0.0000")
+        return dict.fromkeys((*MEASURES, *COLOURS), "0.0000")
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
     # The rim is the sharpest edge in the image and shows nothing about the focus, so it is left out.
     margin = max(3, image.shape[0] // 16) | 1
     core = cv2.erode(lit.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0) > 0
     laplacian = cv2.Laplacian(luma, cv2.CV_32F)[core if core.any() else lit]
     mean = max(float(luma[lit].mean()), 1 / 255)
+    red, green, blue = image[lit].mean(axis=0, dtype=np.float64)
+    green = max(green, 1 / 255)
     measures = {
         "coverage": lit.sum() / inside.sum(),
         "illumination": mean,
         "contrast": luma[lit].std() / mean,
         "sharpness": 1000 * laplacian.var() / mean**2,
+        "red_to_green": red / green,
+        "blue_to_green": blue / green,
     }
     return {name: f"{value:.4f}" for name, value in measures.items()}
-
-
-def _lit(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return bool (S, S), True for the lit pixels of the circle; see `measure`."""
-    brightest = image.max(axis=2)
-    return inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
-
-
-def measure_colours(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, str]:
-    """Return the mean red and the mean blue of the lit pixels, divided by their mean green, as text for the manifest.
-
-    Args:
-        image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced.
-        inside: bool (S, S), True in the circle of the fundus.
-    """
-    lit = _lit(image, inside)
-    if not lit.any():
-        return dict.fromkeys(COLOURS, "0.0000")
-    red, green, blue = image[lit].mean(axis=0, dtype=np.float64)
-    green = max(green, 1 / 255)
-    return {"red_to_green": f"{red / green:.4f}", "blue_to_green": f"{blue / green:.4f}"}
 
 
 def find_limits(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = MEASURES) -> dict[str, list[float]]:
@@ -122,7 +107,7 @@ def unfamiliar(row: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:
     """Return how colours differ from those of the training photographs: (), or for example ("redder", "less blue").
 
     Args:
-        row: from `measure_colours`.
+        row: from `measure`.
         limits: from `find_limits` of `COLOURS`.
     """
     return tuple(_beyond(row, limits, _UNFAMILIAR))

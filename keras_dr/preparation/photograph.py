@@ -71,7 +71,6 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
         "fundus_radius": f"{fundus.radius:.2f}" if fundus else "",
         "stretched": "{1}x{0}".format(*photograph.stretched) if photograph.stretched else "",
         **quality.measure(plain, inside),
-        **quality.measure_colours(plain, inside),
         "stamp": stamp,
     }
 

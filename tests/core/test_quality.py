@@ -16,7 +16,13 @@ def fundus(level: int = 120, noise: int = 20) -> np.ndarray:
 
 
 def values(image: np.ndarray) -> dict[str, float]:
-    return {name: float(text) for name, text in measure(image, INSIDE).items()}
+    measures = measure(image, INSIDE)
+    return {name: float(measures[name]) for name in quality.MEASURES}
+
+
+def colours(image: np.ndarray) -> dict[str, str]:
+    measures = measure(image, np.ones(image.shape[:2], bool))
+    return {name: measures[name] for name in quality.COLOURS}
 
 
 def test_measures_of_an_even_disc() -> None:
@@ -68,9 +74,8 @@ def test_reasons_are_joined() -> None:
 def test_colours_are_ratios_of_means_over_the_lit_pixels() -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     image[4:16, 4:16] = (180, 90, 45)
-    measured = quality.measure_colours(image, np.ones((20, 20), bool))
-    assert measured == {"red_to_green": "2.0000", "blue_to_green": "0.5000"}
-    assert quality.measure_colours(np.zeros_like(image), np.ones((20, 20), bool))["red_to_green"] == "0.0000"
+    assert colours(image) == {"red_to_green": "2.0000", "blue_to_green": "0.5000"}
+    assert colours(np.zeros_like(image))["red_to_green"] == "0.0000"
 
 
 def test_unfamiliar_colours_are_named_by_their_direction() -> None:
