@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_dr.core.decoding import Image
 
@@ -36,7 +37,19 @@ def with_saturation(image: Image, factor: float) -> Image:
     Returns:
         uint8 RGB (H, W, 3).
     """
-    return cv2.transform(image, factor * np.eye(3) + (1 - factor) * _LUMA)
+    return cv2.transform(image, saturation_matrix(factor))
+
+
+def saturation_matrix(factor: float) -> NDArray[np.float64]:
+    """Return the matrix of `with_saturation`.
+
+    Args:
+        factor: at least 0.
+
+    Returns:
+        float64 (3, 3), from RGB to RGB.
+    """
+    return factor * np.eye(3) + (1 - factor) * _LUMA
 
 
 def with_gamma(image: Image, exponent: float) -> Image:

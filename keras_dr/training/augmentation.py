@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.decoding import Image
-from keras_dr.preparation.changes import at_resolution, blurred, compressed, with_gamma
+from keras_dr.preparation.changes import at_resolution, blurred, compressed, saturation_matrix, with_gamma
 from keras_dr.recipe import Augmentation
 
 _MOVES = ("left_right", "up_down", "quarter", "rotation", "zoom", "x", "y")
 _COLOURS = ("grayscale", "hue", "saturation", "contrast", "brightness")
 _CAMERA = ("red", "green", "blue", "gamma", "resolution", "blur", "compression")
-_LUMA = np.array([0.299, 0.587, 0.114])  # grey of RGB, ITU-R BT.601
 _QUARTER = np.array([[0, 1], [-1, 0]])
 _NEXT_AXIS = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])  # red -> green -> blue -> red
 Draws = dict[str, float]
@@ -91,7 +90,7 @@ def colouring(mean: NDArray[np.float64], settings: Augmentation, draws: Draws) -
     hue = math.cos(angle) * np.eye(3) + (1 - math.cos(angle)) / 3 + math.sin(angle) / math.sqrt(3) * cross_product
     grey = (draws["grayscale"] + 1) / 2 < settings.grayscale
     saturation = 0.0 if grey else 1 + settings.saturation * draws["saturation"]
-    matrix = (saturation * np.eye(3) + (1 - saturation) * _LUMA) @ hue
+    matrix = saturation_matrix(saturation) @ hue
     contrast = 1 + settings.contrast * draws["contrast"]
     offset = (1 - contrast) * np.full((3, 1), (matrix @ mean).mean())
     brightness = 1 + settings.brightness * draws["brightness"]
