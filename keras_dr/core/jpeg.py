@@ -117,14 +117,7 @@ def decode_strictly(data: bytes, width: int, height: int, reduction: int) -> Pix
 def decode_loosely(data: bytes, width: int, height: int, reduction: int) -> Pixels | None:
     """Return the pixels of a JPEG as far as it can be decoded, even if the file is truncated.
 
-    Args:
-        data: the bytes of the file.
-        width: the width in pixels, as stored.
-        height: the height in pixels, as stored.
-        reduction: the factor by which the picture is reduced: 1, 2, 4 or 8.
-
-    Returns:
-        uint8 RGB (H, W, 3) as from `decode_strictly`, or None if the layout is unknown or the file is not a JPEG.
+    Arguments and pixels are as for `decode_strictly`; None if the layout is unknown or the file is not a JPEG.
     """
     try:
         return _decode(data, width, height, reduction, strict=False)
