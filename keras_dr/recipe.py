@@ -227,6 +227,10 @@ class Recipe(_Section):
             _put(values, key.split("."), _parse(text))
         return recipe_from_dict(_merge(values, settings))
 
+    def inputs(self) -> list[Path]:
+        """Return the files and folders that the recipe names: its weights and its teachers."""
+        return [Path(self.weights), *map(Path, self.teachers)]
+
     def plan(self) -> dict[str, Any]:
         """Return the settings as JSON values, which are equal for two recipes of the same training.
 

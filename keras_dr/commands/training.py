@@ -87,7 +87,7 @@ def train(
             "Correct --backbone, or the recipe.",
         )
     check_target(run, "cross-validation" if folds else "run", overwrite)
-    check_holds_no_input(run, [prepared, Path(chosen.weights), *map(Path, chosen.teachers)])
+    check_holds_no_input(run, [prepared, *chosen.inputs()])
     if folds and hosts:
         raise typer.BadParameter("A cross-validation runs on one host: leave out --hosts.", param_hint="--folds")
     load_tensorflow()

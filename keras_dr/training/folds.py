@@ -92,7 +92,7 @@ def cross_validate(
     target = Path(target)
     recipe = Recipe.load(recipe)
     folders.check_target(target, "cross-validation", overwrite)
-    check_holds_no_input(target, [data.folder, Path(recipe.weights)])
+    check_holds_no_input(target, [data.folder, *recipe.inputs()])
     folded_sets = [data.folded(Fold(number, folds)) for number in range(1, folds + 1)]
     _check(folded_sets, folds)
     for folded in folded_sets:

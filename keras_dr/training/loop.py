@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -227,22 +228,20 @@ class Training:
 
     def _lessons(self, settings: Phase, folder: Path) -> Lessons:
         """Return the teachers' probabilities for the training photographs."""
-        indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
-
-        def batches(view: int) -> tf.data.Dataset:
-            return indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-        return learn_from(self.teachers, self.recipe, batches, folder, self.progress)
+        return learn_from(self.teachers, self.recipe, partial(self._view, settings), folder, self.progress)
 
     def _features(self, backbone: keras.Model, settings: Frozen) -> list[tf.Tensor]:
         """Return pooled features (n, channels) of the training photographs, for each augmented view or unchanged."""
         views = []
-        indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
         for view in range(settings.views if settings.augment else 1):
             self.progress(0, self.total_steps(), f"frozen: features, view {view + 1}")
-            batches = indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-            views.append(tf.constant(backbone.predict(batches, verbose=0)))
+            views.append(tf.constant(backbone.predict(self._view(settings, view), verbose=0)))
         return views
+
+    def _view(self, settings: Phase, view: int) -> tf.data.Dataset:
+        """Return all training photographs in order, augmented as in an epoch, in batches float32 (b, S, S, 3)."""
+        indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
+        return indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
     def _reader(self, settings: Phase) -> Callable[[int], Callable[[tf.Tensor], tf.Tensor]]:
         """Return a function from an epoch over both phases to a reader of training photographs, augmented or not."""

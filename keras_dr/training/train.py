@@ -75,17 +75,18 @@ def train(
     target = Path(target)
     recipe = Recipe.load(recipe)
     folders.check_target(target, "run", overwrite)
-    check_holds_no_input(target, [data.folder, Path(recipe.weights)])
+    check_holds_no_input(target, [data.folder, *recipe.inputs()])
     manifest_sha256 = folders.read_manifest(data.folder, "prepared")["manifest_sha256"]
     fold = None
     if data.fold:
         fold = {"number": data.fold.number, "of": data.fold.folds, "val_sha256": data.split_sha256("val")}
     patients = patient_codes(data.split("val").rows)
-    start = _start(data, recipe, target)  # read now, because files may be gone when the training ends
+    teachers = distillation.find_teachers(recipe, data)
+    start = _start(data, recipe, teachers, target)  # read now, because files may be gone when the training ends
     plan = {"recipe": recipe.plan(), "data": manifest_sha256, "fold": fold}
     spread = devices.spread()
-    if recipe.teachers:
-        plan["teachers"] = [run.about["model_sha256"] for run in distillation.find_teachers(recipe, data)]
+    if teachers:
+        plan["teachers"] = [teacher.about["model_sha256"] for teacher in teachers]
     hosts.check_agreement(spread, plan)
     growing = folders.growing_folder(target, "run", plan, overwrite, precious=True)
     with spread.scope():
@@ -104,13 +105,9 @@ def train(
     return Run.from_manifest(target, about)  # on other hosts the folder may appear a moment later
 
 
-def _start(prepared: PreparedSet, recipe: Recipe, target: Path) -> dict[str, Any]:
+def _start(prepared: PreparedSet, recipe: Recipe, teachers: Sequence[Run], target: Path) -> dict[str, Any]:
     """Return the entries of run.json on the starting weights, the run that they come from, and the teachers."""
-    taught_by = [
-        entry
-        for teacher in distillation.find_teachers(recipe, prepared)
-        for entry in photographs_met(teacher, prepared, target)
-    ]
+    taught_by = [entry for teacher in teachers for entry in photographs_met(teacher, prepared, target)]
     run = earlier_run(recipe)
     if run:
         started_from = photographs_met(run, prepared, target)
