@@ -3,15 +3,16 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 
+from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
-from edge_demo.grader import MARGIN, Grader, read_bytes
+from edge_demo.grader import Grader, read_bytes
 from edge_demo.photographs import check_heatmaps_apart, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
@@ -23,174 +24,17 @@ from edge_demo.results import (
     describe,
     encode_outcomes,
     is_own_result,
+    notice,
     outcome_row,
     outcomes_json,
 )
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, check_journal, watch
-from keras_dr import __version__
-from keras_dr.core.encoding import SEPARATORS, CsvStyle, check_format
+from keras_dr.core.encoding import CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
-
-DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
-MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
-BUNDLE_HELP = "the folder that cli.py export wrote"
-VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
-THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
-MARGIN_HELP = f"scores less than this below the threshold count as uncertain and are referred (default: {MARGIN})"
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _threads(text: str) -> list[int]:
-    from edge_demo import profiler  # grading starts without it
-
-    try:
-        return profiler.parse_threads(text)
-    except KerasDrError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _thread_count(text: str) -> int:
-    return _threads(str(_positive(text)))[0]
-
-
-def _margin(text: str) -> float:
-    try:
-        margin = float(text)
-    except ValueError:
-        margin = -1.0
-    if not 0 <= margin <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return margin
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_SECONDS}")
-    return seconds
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
-    main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
-    _add_grade(commands)
-    _add_watch(commands)
-    _add_profile(commands)
-    return main_parser
-
-
-def _add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    summary: str,
-    run: Callable[[argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    """Add a command with the arguments that all commands share."""
-    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=FOOTER)
-    command.add_argument("bundle", type=Path, help=BUNDLE_HELP)
-    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    command.set_defaults(run=run)
-    return command
-
-
-def _add_overwrite(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
-
-
-def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    grade = _add_command(commands, "grade", "grade photographs", _grade)
-    grade.add_argument(
-        "images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs"
-    )
-    grade.add_argument("--variant", help=VARIANT_HELP)
-    grade.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
-    grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
-    grade.add_argument(
-        "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
-    )
-    grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
-    grade.add_argument(
-        "--csv", type=Path, metavar="FILE", help="write the results as a table: a .csv, .xlsx or .parquet file"
-    )
-    grade.add_argument(
-        "--excel", action="store_true", help="write the CSV file for spreadsheets: with a UTF-8 mark and four decimals"
-    )
-    grade.add_argument(
-        "--separator", choices=(*SEPARATORS, "locale"), help="the separator of the CSV file (default: comma)"
-    )
-    _add_overwrite(grade)
-
-
-def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    watcher = _add_command(commands, "watch", "grade the photographs that a camera writes into a folder", _watch)
-    watcher.add_argument("folder", type=Path, help="the folder that the camera writes to")
-    watcher.add_argument(
-        "--journal", type=Path, metavar="FILE", help=f"the file to append the results to (default: FOLDER/{JOURNAL})"
-    )
-    watcher.add_argument("--variant", help=VARIANT_HELP)
-    watcher.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
-    watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
-    watcher.add_argument(
-        "--interval",
-        type=_seconds,
-        default=1.0,
-        metavar="S",
-        help="seconds between two searches for new photographs (default: 1)",
-    )
-    watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
-
-
-def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    summary = "measure latency, memory and size on this device"
-    profile = _add_command(commands, "profile", summary, _profile)
-    profile.add_argument("--image", type=Path, metavar="FILE", help="the photograph to grade (default: a drawn one)")
-    profile.add_argument("--variants", type=_names, metavar="A,B", help="the models to measure (default: all)")
-    profile.add_argument(
-        "--threads", type=_threads, default=[1, 2], metavar="N,N", help="numbers of processor threads (default: 1,2)"
-    )
-    profile.add_argument(
-        "--repeats", type=_positive, default=50, metavar="N", help="rounds per measurement (default: 50)"
-    )
-    profile.add_argument(
-        "--runs",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="repeat the whole measurement N times to show the variation",
-    )
-    profile.add_argument(
-        "--budget-ms",
-        type=float,
-        metavar="MS",
-        help="report which models meet this 90th percentile of the latency; exit with 1 if none does",
-    )
-    profile.add_argument(
-        "--budget-mib",
-        type=float,
-        metavar="MIB",
-        help="report which models meet this peak memory; exit with 1 if none does",
-    )
-    profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
-    profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
-    _add_overwrite(profile)
 
 
 def _check_results(
@@ -279,7 +123,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         print(f"Skipped in folders: {line}.")
     counts = count_actions(map(outcome_row, outcomes))
     print(closing_line(counts))
-    print(FOOTER)
+    print(notice(grader.bundle))
     return 1 if counts["failed"] else 0
 
 
@@ -323,7 +167,8 @@ def _watch(arguments: argparse.Namespace) -> int:
         print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
-        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; {grader.bundle.positive}. {FOOTER}",
+        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; {grader.bundle.positive}. "
+        f"{notice(grader.bundle)}",
         flush=True,
     )
     watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
@@ -363,6 +208,9 @@ def _profile(arguments: argparse.Namespace) -> int:
     return 0 if fits else 1
 
 
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile}
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
@@ -370,7 +218,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(words)
     try:
-        return arguments.run(arguments)
+        return COMMANDS[arguments.command](arguments)
     except BrokenPipeError:  # `| head` closed the pipe: Python must not flush the rest into it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_demo.shipped import find_bundle, shipped_graders
 from keras_dr.core.decision import DECISIONS, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.core.image_files import printable
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.quality import COLOURS, MEASURES
 
@@ -54,6 +56,8 @@ class Bundle:
         quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
             if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
+        trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
+            camera in one clinic"; "" if the bundle does not say.
     """
 
     folder: Path
@@ -68,20 +72,27 @@ class Bundle:
     decision: str = "argmax"
     quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     colour_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    trained_on: str = ""
 
     @classmethod
     def load(cls, source: "Bundle | Path | str") -> "Bundle":
         """Read and check a bundle's manifest; the models themselves are not touched.
 
         Args:
-            source: the folder that `export` wrote; a Bundle is returned as it is.
+            source: the folder that `export` wrote, or the name of a shipped grader such as "idrid-lite" (see
+                `shipped.find_bundle`); a Bundle is returned as it is.
 
         Raises:
             KerasDrError: there is no bundle, or a key of bundle.json is missing or of the wrong type.
         """
         if isinstance(source, Bundle):
             return source
-        folder = Path(source)
+        folder = find_bundle(source)
+        if not folder.exists() and shipped_graders():
+            message = f"The bundle folder {printable(folder)} does not exist."
+            raise KerasDrError(
+                message, f"Create it with cli.py export, or name a shipped grader: {', '.join(shipped_graders())}."
+            )
         manifest = read_manifest(folder, "bundle")
         where = str(folder / "bundle.json")
         spec = {"fundus": "auto"} | _value(manifest, "preprocessing", dict, where)  # older bundles have no fundus
@@ -101,6 +112,7 @@ class Bundle:
             decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
             quality_limits=_limits(manifest, "quality_limits", MEASURES, where),
             colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
+            trained_on=_trained_on(manifest, where),
         )
         bundle._check(where)
         return bundle
@@ -172,6 +184,20 @@ def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
     parity = manifest.get("parity")
     failures = parity.get("failures") if isinstance(parity, dict) else None
     return tuple(failures) if isinstance(failures, dict) else ()
+
+
+def _trained_on(manifest: dict[str, Any], where: str) -> str:
+    """Return the photographs of the training in words; "" if the manifest has no such key."""
+    if "trained_on" not in manifest:
+        return ""
+    about = _value(manifest, "trained_on", dict, where)
+    count = _value(about, "photographs", int, where)
+    words = f"trained on {count} photograph{'' if count == 1 else 's'}"
+    if "origin" in about:
+        words += f" of {_value(about, 'origin', str, where)}"
+    if about.get("other_graders"):
+        words += ", and learned from other graders"
+    return words
 
 
 def _limits(manifest: dict[str, Any], key: str, names: tuple[str, ...], where: str) -> dict[str, tuple[float, float]]:

@@ -66,6 +66,7 @@ class Grading:
         stretched: whether the photograph was squashed and has been stretched back.
         unfamiliar: differences of its colours from those of the training photographs, such as "redder", which may shift
             the grade; empty if there are none.
+        trained_on: the photographs that the grader was trained on, in words; "" if its bundle does not say.
     """
 
     path: str
@@ -80,6 +81,7 @@ class Grading:
     prepared: Image = field(repr=False)
     stretched: bool = False
     unfamiliar: tuple[str, ...] = ()
+    trained_on: str = ""
 
     @property
     def image_id(self) -> str:
@@ -89,7 +91,7 @@ class Grading:
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
-        names += ["faults", "action", "stretched", "unfamiliar"]
+        names += ["faults", "action", "stretched", "unfamiliar", "trained_on"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
@@ -129,7 +131,7 @@ class Grader:
         """Verify and load a model.
 
         Args:
-            bundle: a Bundle, or the folder that `export` wrote.
+            bundle: a Bundle, the folder that `export` wrote, or the name of a shipped grader such as "idrid-lite".
             variant: name of the model; by default `bundle.default_variant()`.
             threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
             margin: a photograph whose p_referable is less than this below the threshold is uncertain, 0..1.
@@ -243,6 +245,7 @@ class Grader:
             prepared=image,
             stretched=stretched,
             unfamiliar=unfamiliar,
+            trained_on=self.bundle.trained_on,
         )
 
     def _action(self, p_referable: float, faults: tuple[str, ...]) -> str:
@@ -264,7 +267,7 @@ class Grader:
             KerasDrError: the file cannot be read, or is not a photograph.
 
         Example:
-            >>> grading = dr.Grader("bundles/idrid").grade("eye.jpg")
+            >>> grading = dr.Grader("idrid-lite").grade("eye.jpg")
             >>> grading.grade, grading.action
             ('mild', 'none')
         """

@@ -15,6 +15,7 @@ FOOTER = "Research use only, not a medical device."
 HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "error")
+_TRAINED_ON = "trained_on"  # a last column, which tables of older versions lack
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class Failure:
 
 
 Outcome = Grading | Failure
+
+
+def notice(bundle: Bundle) -> str:
+    """Return what every answer ends with: what the grader was trained on, if the bundle says so, and `FOOTER`."""
+    if not bundle.trained_on:
+        return FOOTER
+    return f"{bundle.trained_on[0].upper()}{bundle.trained_on[1:]}. {FOOTER}"
 
 
 def describe(grading: Grading, bundle: Bundle) -> str:
@@ -72,14 +80,17 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
             {"path": outcome.path, "error": outcome.error} for outcome in outcomes if isinstance(outcome, Failure)
         ],
         "counts": count_actions(map(outcome_row, outcomes)),
-        "notice": FOOTER,
+        "notice": notice(bundle),
     }
 
 
 def table_columns(bundle: Bundle) -> list[str]:
-    """Return the columns: those of predictions.csv that need no true grade, and four that only a grader fills."""
+    """Return the columns: those of predictions.csv that need no true grade, and those that only a grader fills."""
     # A dictionary, because a class may itself be called "referable": then there is one column p_referable.
-    return list(dict.fromkeys([*_BEFORE, *(f"p_{name}" for name in bundle.classes), *_AFTER]))
+    columns = [*_BEFORE, *(f"p_{name}" for name in bundle.classes), *_AFTER]
+    if bundle.trained_on:
+        columns.append(_TRAINED_ON)
+    return list(dict.fromkeys(columns))
 
 
 def column_types(bundle: Bundle) -> dict[str, str]:
@@ -101,6 +112,8 @@ def table_row(grading: Grading) -> dict[str, Any]:
     row |= {f"p_{name}": value for name, value in grading.probabilities.items()}
     row |= {"p_referable": grading.p_referable, "referred": int(grading.referred)}
     row |= {"fundus_found": int(grading.fundus_found), "faults": ";".join(grading.faults), "action": grading.action}
+    if grading.trained_on:
+        row[_TRAINED_ON] = grading.trained_on
     return row
 
 

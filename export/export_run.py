@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from edge_demo.bundle import Bundle
 from export.activation_statistics import pick_calibration
@@ -11,6 +12,7 @@ from export.write_bundle import Calibration, GraderSettings, Validation, export_
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
+from keras_dr.datasets import origin_of
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.model_card import MODEL_CARD
 from keras_dr.training.run import Run
@@ -99,8 +101,21 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
         quality_limits=about.get("quality_limits"),
         colour_limits=about.get("colour_limits"),
         limits=run.recipe.parity,
+        trained_on=_trained_on(run, about.get("dataset", "")),
         card=card.read_text("utf-8") if card.is_file() else None,
     )
+
+
+def _trained_on(run: Run, dataset: str) -> dict[str, Any]:
+    """Return `GraderSettings.trained_on` of a run, whose photographs are from this data set."""
+    counts = run.about["data"]["photographs"]
+    folds_together = run.about["data"].get("folds")  # then the validation photographs of each are trained on by others
+    about: dict[str, Any] = {"photographs": counts["train"] + (counts["val"] if folds_together else 0)}
+    if origin_of(dataset):
+        about["origin"] = origin_of(dataset)
+    if run.about.get("started_from") or run.about.get("taught_by"):
+        about["other_graders"] = True
+    return about
 
 
 def _counted(progress: Progress, total: int) -> Callable[[str], None]:

@@ -10,9 +10,11 @@ from edge_demo import profiler
 from edge_demo.bundle import Bundle
 from edge_demo.operators import OperatorProfile
 from edge_demo.profiler import Measurement
+from edge_demo.shipped import is_shipped
 from export import engines
 from export.engines import EngineTime
 from keras_dr.core import folders
+from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_output, is_json
 from keras_dr.reports import plots
 
@@ -62,8 +64,8 @@ def profile(
     """Measure latency, memory and size of each model of a bundle, each in a fresh process without TensorFlow.
 
     Args:
-        bundle: the Bundle, or its folder.
-        out: the folder for profile.json and its chart; by default the bundle's folder.
+        bundle: the Bundle, its folder, or the name of a shipped grader.
+        out: the folder for profile.json and its chart; by default the bundle's folder. A shipped grader needs it.
         image: the photograph to grade; by default a drawn one.
         variants: the models to measure; by default all models of the bundle.
         threads: numbers of processor threads.
@@ -78,7 +80,8 @@ def profile(
         The measurements.
 
     Raises:
-        KerasDrError: there is no bundle, a variant or engine is unknown, a model has changed, or a process crashed.
+        KerasDrError: there is no bundle, a shipped grader has no `out`, a variant or engine is unknown, a model has
+            changed, or a process crashed.
 
     Example:
         >>> profile = dr.profile("bundles/idrid", threads=[1])
@@ -86,6 +89,9 @@ def profile(
         41.3
     """
     bundle = Bundle.load(bundle)
+    if out is None and is_shipped(bundle.folder):
+        message = "The profile of a shipped grader is not written into the package."
+        raise KerasDrError(message, "Name a folder for it with --out.")
     folder = Path(out) if out is not None else bundle.folder
     files = engines.engine_files(bundle.folder, ",".join(compare)) if compare else {}
     folder.mkdir(parents=True, exist_ok=True)

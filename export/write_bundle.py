@@ -55,6 +55,8 @@ class GraderSettings:
         quality_limits: see `quality.find_limits`; None if the photographs were not measured.
         colour_limits: the same for the training photographs' colours; None if they were not measured.
         limits: the limits of each variant's gate.
+        trained_on: what the grader was trained on: number of "photographs"; their "origin" in words, if it is known;
+            and whether it learned from "other_graders".
         card: MODEL_CARD.md of the run; None if it has not been evaluated.
     """
 
@@ -69,6 +71,7 @@ class GraderSettings:
     quality_limits: Mapping[str, Sequence[float]] | None = None
     colour_limits: Mapping[str, Sequence[float]] | None = None
     limits: ParityLimits = field(default_factory=ParityLimits)
+    trained_on: Mapping[str, Any] | None = None
     card: str | None = None
 
 
@@ -171,6 +174,8 @@ def _manifest(
         about["quality_limits"] = settings.quality_limits
     if settings.colour_limits:
         about["colour_limits"] = settings.colour_limits
+    if settings.trained_on:
+        about["trained_on"] = dict(settings.trained_on)
     about |= {
         "heatmaps": HEATMAPS,
         "backbone": backbone,

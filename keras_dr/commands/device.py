@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edge_demo.shipped import find_bundle
 from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
 
 
@@ -56,7 +57,9 @@ def export(
 
 
 def predict(
-    source: Annotated[Path, typer.Argument(help="Folder that train or export wrote.")],
+    source: Annotated[
+        Path, typer.Argument(parser=find_bundle, help="Folder that train or export wrote, or a shipped grader.")
+    ],
     images: Annotated[list[Path], typer.Argument(help="Photographs, folders, or CSV files that list photographs.")],
     out: Annotated[Path | None, typer.Option(help="File: .csv, .json, .xlsx or .parquet; with ray, a folder.")] = None,
     excel: Annotated[bool, typer.Option("--excel", help="CSV for a spreadsheet: UTF-8 mark, four decimals.")] = False,
@@ -156,7 +159,7 @@ def _report(
 
 
 def profile(
-    bundle: Annotated[Path, typer.Argument(help="Folder that export wrote.")],
+    bundle: Annotated[Path, typer.Argument(parser=find_bundle, help="Folder that export wrote, or a shipped grader.")],
     out: Annotated[Path | None, typer.Option(help="Folder for profile.json; default: the bundle.")] = None,
     image: Annotated[Path | None, typer.Option(help="Photograph to grade; default: a drawn photograph.")] = None,
     threads: Annotated[str, typer.Option(help="Numbers of threads, separated by commas.")] = "1,2",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from edge_demo.shipped import find_bundle
 from keras_dr.commands.shared import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
 
 _METHOD_HELP = (
@@ -92,7 +93,9 @@ def explain(
     sanity: Annotated[
         int, typer.Option(min=0, help="Number of photographs for the check with randomised weights.")
     ] = 0,
-    bundle: Annotated[Path | None, typer.Option(help="Bundle of the run, whose heat maps are compared.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(parser=find_bundle, help="Bundle of the run, whose heat maps are compared.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw heat maps that show where a run sees its evidence.

@@ -2,7 +2,8 @@
 
 An adapter is a module with `NAME`, `recognises(folder) -> bool` and `read(folder) -> list[Record]`. To add an adapter,
 write the module and list it in `_PUBLISHED`, before adapters that are more general. The two general adapters, which
-read tables and class folders, also take the user's options: `understand(source, options) -> Reading`.
+read tables and class folders, also take the user's options: `understand(source, options) -> Reading`. An adapter may
+also state the `ORIGIN` of its photographs in words, such as "one camera in one clinic", if its publication names it.
 """
 
 from collections import Counter
@@ -36,6 +37,15 @@ _PUBLISHED = (idrid, idrid_segmentation, aptos, eyepacs, oia_ddr, messidor2, dee
 _GENERAL = (csv_file, folder)
 DATASETS: dict[str, ModuleType] = {adapter.NAME: adapter for adapter in (*_PUBLISHED, *_GENERAL)}
 PUBLISHED = tuple(adapter.NAME for adapter in _PUBLISHED)
+
+
+def origin_of(dataset: str) -> str:
+    """Return where the photographs of a data set come from, in words; "" if that is not known.
+
+    Args:
+        dataset: the name of an adapter, as in prepared.json.
+    """
+    return getattr(DATASETS.get(dataset), "ORIGIN", "")
 
 
 def find_adapter(source: Path, options: SourceOptions | None = None) -> str:

@@ -18,6 +18,7 @@ from keras_dr.datasets.records import Record, safe_id
 from keras_dr.datasets.tables import find_image, pick_column, read_table
 
 NAME = "idrid"
+ORIGIN = "one camera in one clinic"  # a Kowa VX-10 alpha in an eye clinic in Nanded, India
 _GRADING = "B. Disease Grading"
 _BLOCK = 10  # numbers that stay together
 _SETS = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from edge_demo.shipped import find_bundle
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.progress import Progress
 from keras_dr.explanation.explain_photograph import explain_photograph
@@ -94,7 +95,7 @@ def explain(
     else:
         chosen = tuple(methods or ("grad-cam",))
         options = ExplanationOptions(n, chosen, layer, faithfulness=faithfulness, sanity=sanity, engine=engine)
-        bundle_folder = Path(bundle) if bundle is not None else None
+        bundle_folder = find_bundle(bundle) if bundle is not None else None
         folder, scores = explain_run(run, data, split, options, bundle_folder, overwrite, progress)
     return Explanation(folder, scores)
 

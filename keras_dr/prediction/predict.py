@@ -10,6 +10,7 @@ from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
+from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
@@ -60,8 +61,8 @@ def predict(
     """Grade photographs.
 
     Args:
-        source: the folder of a Run or of a Bundle. A Run is converted to a float32 file once, which is kept in its
-            folder. The default variant of a Bundle is used.
+        source: the folder of a Run or of a Bundle, or the name of a shipped grader. A Run is converted to a float32
+            file once, which is kept in its folder. The default variant of a Bundle is used.
         images: photographs that were not prepared, folders of them, or tables that list them.
         engine: "litert" grades with LiteRT, which is the default; "keras" grades with Keras, and needs a Run.
         progress: called with (photographs done, number of photographs); by default nothing is called.
@@ -78,7 +79,7 @@ def predict(
         >>> graded.gradings[0].grade, len(graded.failures)
         ('mild', 0)
     """
-    source = Path(source)
+    source = find_bundle(source)
     photographs = list(find_images(map(Path, images)))
     if engine not in ENGINES:
         raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")

@@ -1,0 +1,167 @@
+"""The arguments of a device's commands."""
+
+import argparse
+from pathlib import Path
+
+from edge_demo.grader import MARGIN
+from edge_demo.results import FOOTER
+from edge_demo.shipped import find_bundle, shipped_graders
+from edge_demo.watch import JOURNAL
+from keras_dr import __version__
+from keras_dr.core.encoding import SEPARATORS
+from keras_dr.core.errors import KerasDrError
+
+DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
+MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
+BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
+VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
+THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
+MARGIN_HELP = f"scores less than this below the threshold count as uncertain and are referred (default: {MARGIN})"
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _threads(text: str) -> list[int]:
+    from edge_demo import profiler  # grading starts without it
+
+    try:
+        return profiler.parse_threads(text)
+    except KerasDrError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _thread_count(text: str) -> int:
+    return _threads(str(_positive(text)))[0]
+
+
+def _margin(text: str) -> float:
+    try:
+        margin = float(text)
+    except ValueError:
+        margin = -1.0
+    if not 0 <= margin <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
+    return margin
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_SECONDS}")
+    return seconds
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
+    main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
+    _add_grade(commands)
+    _add_watch(commands)
+    _add_profile(commands)
+    return main_parser
+
+
+def _add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+) -> argparse.ArgumentParser:
+    """Add a command with the arguments that all commands share."""
+    command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=FOOTER)
+    command.add_argument("bundle", type=find_bundle, help=BUNDLE_HELP)
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return command
+
+
+def _add_overwrite(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
+
+
+def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    grade = _add_command(commands, "grade", "grade photographs")
+    grade.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs"
+    )
+    grade.add_argument("--variant", help=VARIANT_HELP)
+    grade.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
+    grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
+    grade.add_argument(
+        "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
+    )
+    grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
+    grade.add_argument(
+        "--csv", type=Path, metavar="FILE", help="write the results as a table: a .csv, .xlsx or .parquet file"
+    )
+    grade.add_argument(
+        "--excel", action="store_true", help="write the CSV file for spreadsheets: with a UTF-8 mark and four decimals"
+    )
+    grade.add_argument(
+        "--separator", choices=(*SEPARATORS, "locale"), help="the separator of the CSV file (default: comma)"
+    )
+    _add_overwrite(grade)
+
+
+def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    watcher = _add_command(commands, "watch", "grade the photographs that a camera writes into a folder")
+    watcher.add_argument("folder", type=Path, help="the folder that the camera writes to")
+    watcher.add_argument(
+        "--journal", type=Path, metavar="FILE", help=f"the file to append the results to (default: FOLDER/{JOURNAL})"
+    )
+    watcher.add_argument("--variant", help=VARIANT_HELP)
+    watcher.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
+    watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
+    watcher.add_argument(
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between two searches for new photographs (default: 1)",
+    )
+    watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
+
+
+def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "measure latency, memory and size on this device"
+    profile = _add_command(commands, "profile", summary)
+    profile.add_argument("--image", type=Path, metavar="FILE", help="the photograph to grade (default: a drawn one)")
+    profile.add_argument("--variants", type=_names, metavar="A,B", help="the models to measure (default: all)")
+    profile.add_argument(
+        "--threads", type=_threads, default=[1, 2], metavar="N,N", help="numbers of processor threads (default: 1,2)"
+    )
+    profile.add_argument(
+        "--repeats", type=_positive, default=50, metavar="N", help="rounds per measurement (default: 50)"
+    )
+    profile.add_argument(
+        "--runs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="repeat the whole measurement N times to show the variation",
+    )
+    profile.add_argument(
+        "--budget-ms",
+        type=float,
+        metavar="MS",
+        help="report which models meet this 90th percentile of the latency; exit with 1 if none does",
+    )
+    profile.add_argument(
+        "--budget-mib",
+        type=float,
+        metavar="MIB",
+        help="report which models meet this peak memory; exit with 1 if none does",
+    )
+    profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
+    profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
+    _add_overwrite(profile)
