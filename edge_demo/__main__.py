@@ -1,4 +1,4 @@
-"""The command line of a device: `keras-dr-edge grade | watch | profile`, or `python -m edge_demo` in a clone."""
+"""A device's command line: `keras-dr-edge grade | watch | profile | points`, or `python -m edge_demo` in a clone."""
 
 import argparse
 import os
@@ -82,7 +82,7 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _load(arguments: argparse.Namespace) -> Grader:
-    bundle = Bundle.load(arguments.bundle)
+    bundle = Bundle.load(arguments.bundle).at(arguments.operating_point, arguments.threshold)
     try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
     return Grader(bundle, arguments.variant, arguments.threads, arguments.margin)
 
@@ -108,6 +108,8 @@ def _grade(arguments: argparse.Namespace) -> int:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
+    if grader.bundle.referable:
+        print(grader.bundle.point_text(), flush=True)
     outcomes = _grade_each(grader, images, heatmaps, arguments.debug)
     if arguments.json:
         with _writing(arguments.json):
@@ -143,9 +145,9 @@ def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path]
         try:
             grading = grade_file(grader, image)
             if heatmaps:
-                grading.save_overlay(heatmaps[number])
+                grading.save_picture(heatmaps[number])
             outcomes.append(grading)
-            print(describe(grading, grader.bundle), flush=True)
+            print(describe(grading), flush=True)
         except KerasDrError as error:
             if debug:
                 import traceback
@@ -208,7 +210,13 @@ def _profile(arguments: argparse.Namespace) -> int:
     return 0 if fits else 1
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile}
+def _points(arguments: argparse.Namespace) -> int:
+    print(Bundle.load(arguments.bundle).points_text())
+    print(FOOTER)
+    return 0
+
+
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from edge_demo.shipped import find_bundle
-from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
+from keras_dr.commands.shared import (
+    Address,
+    OperatingPointName,
+    Overwrite,
+    OwnThreshold,
+    RunFolder,
+    bar,
+    command,
+    done,
+    say,
+)
 
 
 def export(
@@ -18,6 +28,8 @@ def export(
         str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
+    operating_point: OperatingPointName = None,
+    threshold: OwnThreshold = None,
     allow_drift: Annotated[
         bool, typer.Option("--allow-drift", help="Export variants that fail the comparison, too.")
     ] = False,
@@ -48,6 +60,8 @@ def export(
             bundle,
             variants.split(","),
             prepared=prepared,
+            operating_point=operating_point,
+            threshold=threshold,
             allow_drift=allow_drift,
             overwrite=overwrite,
             progress=progress,
@@ -66,6 +80,8 @@ def predict(
     separator: Annotated[
         str | None, typer.Option(help="In CSV: comma, semicolon, tab, or locale (usual on this computer).")
     ] = None,
+    operating_point: OperatingPointName = None,
+    threshold: OwnThreshold = None,
     engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
     address: Address = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of Ray workers; default: one per core.")] = None,
@@ -91,7 +107,8 @@ def predict(
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
-        _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
+        target = out or Path("predictions.parquet")
+        _predict_on_cluster(source, images, target, address, workers, operating_point, threshold, overwrite)
         return
     file = out or Path("predictions.csv")
     photographs = list(find_images(images, skipped))
@@ -101,7 +118,7 @@ def predict(
     check_format(suffix)
     check_writable(file)
     with bar("predict") as progress:
-        graded = grade(source, photographs, engine, progress)
+        graded = grade(source, photographs, engine, progress, operating_point=operating_point, threshold=threshold)
     if suffix == ".json":
         about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
         content = to_json(about | {"skipped": dict(skipped.counts)})
@@ -109,11 +126,20 @@ def predict(
         content = encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
     write_bytes(file, content)
     say(f"Classes: {', '.join(graded.bundle.classes)}; {graded.bundle.positive}.")
+    if graded.bundle.referable:
+        say(graded.bundle.point_text())
     _report(file, graded.counts, graded.failures, skipped.lines())
 
 
 def _predict_on_cluster(
-    source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
+    source: Path,
+    images: list[Path],
+    out: Path,
+    address: str | None,
+    workers: int | None,
+    operating_point: str | None,
+    threshold: float | None,
+    overwrite: bool,
 ) -> None:
     from keras_dr.core.image_files import SkippedFiles
     from keras_dr.core.outputs import check_apart
@@ -130,6 +156,8 @@ def _predict_on_cluster(
             out,
             address=address,
             workers=workers,
+            operating_point=operating_point,
+            threshold=threshold,
             overwrite=overwrite,
             progress=progress,
             skipped=skipped,
@@ -156,6 +184,26 @@ def _report(
     say(f"Result: {shown(result)}")
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def points(
+    source: Annotated[
+        Path, typer.Argument(parser=find_bundle, help="Folder that train or export wrote, or a shipped grader.")
+    ],
+) -> None:
+    """List the operating points of a run or a bundle in words."""
+    from keras_dr.core.decision import condition_words
+    from keras_dr.core.folders import MANIFESTS, read_manifest
+    from keras_dr.core.operating_point import points_of, points_text
+
+    if not (source / MANIFESTS["run"]).is_file():
+        from edge_demo.bundle import Bundle
+
+        say(Bundle.load(source).points_text())
+        return
+    about = read_manifest(source, "run")
+    referable = [about["classes"][index] for index in about["referable"]]
+    say(points_text(points_of(about), condition_words(about["task"], about["classes"], about["referable"]), referable))
 
 
 def profile(

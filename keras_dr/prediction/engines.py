@@ -112,5 +112,10 @@ def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row
 
 
 def _without_arrays(grading: Grading) -> Grading:
-    """Return the grading without its heat map and prepared photograph, which take much memory."""
-    return replace(grading, heatmap=np.empty((0, 0), np.float32), prepared=np.empty((0, 0, 3), np.uint8))
+    """Return the grading without its heat map and photographs, which take much memory."""
+    return replace(
+        grading,
+        heatmap=np.empty((0, 0), np.float32),
+        prepared=np.empty((0, 0, 3), np.uint8),
+        photograph=None,
+    )

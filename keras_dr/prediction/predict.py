@@ -57,6 +57,9 @@ def predict(
     images: Sequence[Path | str],
     engine: str = "litert",
     progress: Progress = no_progress,
+    *,
+    operating_point: str | None = None,
+    threshold: float | None = None,
 ) -> GradedPhotographs:
     """Grade photographs.
 
@@ -66,6 +69,8 @@ def predict(
         images: photographs that were not prepared, folders of them, or tables that list them.
         engine: "litert" grades with LiteRT, which is the default; "keras" grades with Keras, and needs a Run.
         progress: called with (photographs done, number of photographs); by default nothing is called.
+        operating_point: the name of the operating point at which photographs are referred; by default the default one.
+        threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
 
     Returns:
         The gradings, and the photographs that could not be graded.
@@ -86,7 +91,7 @@ def predict(
     is_run = (source / MANIFESTS["run"]).is_file()
     if engine == "keras" and not is_run:
         raise KerasDrError(f"Keras needs a run, but {source} is not one.", "Leave --engine out, or name the run.")
-    bundle = Bundle.load(bundle_at(source))
+    bundle = Bundle.load(bundle_at(source)).at(operating_point, threshold)
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
     grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
@@ -115,7 +120,7 @@ def bundle_of(run_folder: Path) -> Path:
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
         has_models = bool(about.get("models"))  # it has none if the file differed too much
-        return about.get("run") == current_model and has_models
+        return about.get("run") == current_model and has_models and "operating_point" in about
 
     if exists():
         return target
