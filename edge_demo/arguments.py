@@ -100,7 +100,8 @@ def _add_overwrite(command: argparse.ArgumentParser) -> None:
 
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    grade = _add_command(commands, "grade", "grade photographs")
+    summary = "grade photographs, one after the other; keras-dr predict does so on all cores of a workstation"
+    grade = _add_command(commands, "grade", summary)
     grade.add_argument(
         "images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs"
     )

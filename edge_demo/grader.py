@@ -298,6 +298,7 @@ class Grader:
     def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
         """Return the reason for an action as a sentence."""
         threshold = self.bundle.threshold
+        grade = grade.replace("_", " ")
         if action == ACTIONS["grade"]:
             return f"The grade {grade} is referable."
         if action == ACTIONS["threshold"]:
@@ -309,6 +310,8 @@ class Grader:
             return f"The photograph has faults: {', '.join(faults)}."
         if not self.bundle.referable:
             return "No class of this grader is referred."
+        if threshold > 1:  # referable grades alone are referred
+            return f"The grade {grade} is not referable."
         return f"The grade {grade} is not referable, and the probability {p_referable:.3f} is below {threshold:.3f}."
 
     def grade(self, photograph: bytes | Path | str, name: str | None = None) -> Grading:

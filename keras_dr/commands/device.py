@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,10 @@ from keras_dr.commands.shared import (
     done,
     say,
 )
+
+if TYPE_CHECKING:
+    from keras_dr.core.encoding import CsvStyle
+    from keras_dr.prediction.predict import GradedPhotographs
 
 
 def export(
@@ -80,6 +84,9 @@ def predict(
     separator: Annotated[
         str | None, typer.Option(help="In CSV: comma, semicolon, tab, or locale (usual on this computer).")
     ] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for a picture per photograph: heat map, grade, reason.")
+    ] = None,
     operating_point: OperatingPointName = None,
     threshold: OwnThreshold = None,
     engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
@@ -89,14 +96,19 @@ def predict(
 ) -> None:
     """Grade photographs with a run or a bundle.
 
+    This is for workstations: it grades on all cores, and also with runs. The command keras-dr-edge grade gives the
+    same results on a device, without TensorFlow.
+
     The photographs need not be prepared. A run is converted to a float32 TFLite file once.
 
     The result is predictions.csv, unless --out names another file. With --engine ray (docs/scaling.md) it is a folder
     of parts, by default predictions.parquet; after an interruption, the same command continues where it stopped.
     """
-    from edge_demo.results import encode_outcomes, is_own_result, outcomes_json
+    from edge_demo.patients import PatientsTable
+    from edge_demo.results import is_own_result
     from keras_dr.core.encoding import CsvStyle, check_format
-    from keras_dr.core.folders import check_writable, to_json, write_bytes
+    from keras_dr.core.errors import KerasDrError
+    from keras_dr.core.folders import check_writable, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
     from keras_dr.prediction.predict import ENGINES
@@ -107,6 +119,8 @@ def predict(
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
+        if heatmaps:
+            raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
         target = out or Path("predictions.parquet")
         _predict_on_cluster(source, images, target, address, workers, operating_point, threshold, overwrite)
         return
@@ -116,19 +130,40 @@ def predict(
     check_output(file, (*TABLE_FORMATS, ".json"), inputs=inputs, known=is_own_result(), overwrite=overwrite)
     suffix = file.suffix.lower()
     check_format(suffix)
+    patients = PatientsTable.beside(file, images, photographs, style)
+    patients.check(inputs, overwrite)
     check_writable(file)
     with bar("predict") as progress:
-        graded = grade(source, photographs, engine, progress, operating_point=operating_point, threshold=threshold)
-    if suffix == ".json":
-        about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
-        content = to_json(about | {"skipped": dict(skipped.counts)})
-    else:
-        content = encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
-    write_bytes(file, content)
+        graded = grade(
+            source,
+            photographs,
+            engine,
+            progress,
+            operating_point=operating_point,
+            threshold=threshold,
+            heatmaps=heatmaps,
+            overwrite=overwrite,
+        )
+    write_bytes(file, _encode(graded, suffix, style, skipped.counts))
+    for line in patients.write(graded.outcomes, graded.bundle.classes):
+        say(line)
     say(f"Classes: {', '.join(graded.bundle.classes)}; {graded.bundle.positive}.")
     if graded.bundle.referable:
         say(graded.bundle.point_text())
+    if heatmaps:
+        say(f"Pictures: {heatmaps}")
     _report(file, graded.counts, graded.failures, skipped.lines())
+
+
+def _encode(graded: "GradedPhotographs", suffix: str, style: "CsvStyle", skipped: Mapping[str, int]) -> bytes:
+    """Return the content of the file of results in the format of its suffix."""
+    from edge_demo.results import encode_outcomes, outcomes_json
+    from keras_dr.core.folders import to_json
+
+    if suffix == ".json":
+        about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
+        return to_json(about | {"skipped": dict(skipped)})
+    return encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
 
 
 def _predict_on_cluster(
