@@ -126,7 +126,8 @@ def plot_roc_pr(
     false_alarms, sensitivity, _ = roc_curve(positive, scores)
     left.plot(false_alarms, sensitivity, color=_BLUE, lw=2)
     left.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
-    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, {task.positive} (n = {len(positive)})")
+    title = f"ROC of the probability, {task.positive} (n = {len(positive)})"
+    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=title)
     precision, recall, _ = precision_recall_curve(positive, scores)
     right.plot(recall, precision, color=_BLUE, lw=2)
     right.axhline(positive.mean(), color=_GREY, ls=":", lw=1)
