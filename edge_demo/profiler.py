@@ -17,9 +17,10 @@ from edge_demo.machine import Machine, expectations, machine
 from edge_demo.measurement import STAGES
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_json as _write_json
+from keras_dr.core.machine import usable_cores
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
-MAX_THREADS = 4 * (os.cpu_count() or 1)  # more threads only wait for one another; many thousands crash the runtime
+MAX_THREADS = 4 * usable_cores()  # more threads only wait for one another; many thousands crash the runtime
 LOOK = "Grade one photograph with this variant to see whether it runs, and check the free memory."
 
 
