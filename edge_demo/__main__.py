@@ -13,6 +13,7 @@ import cv2
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
+from edge_demo.journal import check_journal
 from edge_demo.photographs import check_heatmaps_apart, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
@@ -29,7 +30,7 @@ from edge_demo.results import (
     outcomes_json,
 )
 from edge_demo.trial import try_model
-from edge_demo.watch import JOURNAL, check_journal, watch
+from edge_demo.watch import JOURNAL, watch
 from keras_dr.core.encoding import CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
@@ -163,7 +164,12 @@ def _watch(arguments: argparse.Namespace) -> int:
     check_journal(journal)
 
     def say(line: dict[str, Any]) -> None:
-        said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
+        if "renamed_from" in line:
+            said = f"graded before, as {shown(line['renamed_from'])}"
+        elif "error" in line:
+            said = f"error: {line['error']}"
+        else:
+            said = f"{line['grade']}, action: {line['action']}"
         print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
@@ -171,7 +177,16 @@ def _watch(arguments: argparse.Namespace) -> int:
         f"{notice(grader.bundle)}",
         flush=True,
     )
-    watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
+    watch(
+        grader,
+        arguments.folder,
+        journal,
+        arguments.interval,
+        rounds=2 if arguments.once else None,
+        say=say,
+        reload=lambda: _load(arguments),
+        warn=lambda text: print(text, file=sys.stderr, flush=True),
+    )
     return 0
 
 

@@ -40,7 +40,7 @@ def shrink(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint
 def _is_whole(source: int, target: int) -> bool:
     """Whether OpenCV takes the factor between two sides for a whole number; then it adds integers, without rounding."""
     scale = 1 / (target / source)
-    return abs(scale - round(scale)) < np.finfo(np.float64).eps
+    return abs(scale - round(scale)) < float(np.finfo(np.float64).eps)
 
 
 def _shrink_in_numpy(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
