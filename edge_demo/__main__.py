@@ -191,7 +191,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from edge_demo import operators, profiler
+    from edge_demo import operators, profiler, sustained
 
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
@@ -206,18 +206,25 @@ def _profile(arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"measuring {text}", file=sys.stderr)
 
-    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs)
+    cpus = arguments.cpus
+    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
     print(profiler.table(measurements))
     profiles: list[operators.OperatorProfile] = []
     if arguments.operators:
         profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
         print(operators.table(profiles))
+    long_runs: list[sustained.Sustained] = []
+    if arguments.sustained:
+        photograph = image or profiler.synthetic_photograph()
+        minutes = arguments.sustained
+        long_runs = sustained.measure_sustained(bundle, variants, threads, minutes, photograph, cpus, report)
+        print("\n".join(map(str, long_runs)))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         text, fits = profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib)
         print(text)
     if arguments.json:
-        profiler.write_json(arguments.json, measurements, operators=profiles)
+        profiler.write_json(arguments.json, measurements, operators=profiles, sustained=long_runs)
         print(f"Wrote {shown(arguments.json)}")
     print(FOOTER)
     return 0 if fits else 1

@@ -169,6 +169,10 @@ def profile(
     compare: Annotated[
         str | None, typer.Option(help="Other engines for float32, separated by commas: onnxruntime, openvino.")
     ] = None,
+    cpus: Annotated[str | None, typer.Option(help="Cores to measure on, such as 0,1 or 0-3; default: all.")] = None,
+    sustained: Annotated[
+        float, typer.Option(min=0, help="Also grade without a pause for so many minutes, and draw a chart.")
+    ] = 0,
     budget_ms: Annotated[
         float | None, typer.Option(help="Report which variants meet this latency; exit 1 if none.")
     ] = None,
@@ -193,6 +197,8 @@ def profile(
         runs=runs,
         operators=operators,
         compare=compare.split(",") if compare else (),
+        cpus=profiler.parse_cpus(cpus) if cpus else None,
+        sustained_minutes=sustained,
         overwrite=overwrite,
     )
     say(str(result))
