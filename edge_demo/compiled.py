@@ -45,7 +45,13 @@ class Compiled:
         }
 
     def time_invokes(self, image: NDArray[np.uint8], repeats: int, warm_up: int) -> list[float]:
-        """Return the seconds of each of `repeats` invokes after some that are not counted."""
+        """Return the seconds of each counted invoke.
+
+        Args:
+            image: uint8 RGB (S, S, 3).
+            repeats: number of counted invokes.
+            warm_up: number of invokes before them.
+        """
         times_s = []
         for number in range(warm_up + repeats):
             start = perf_counter()

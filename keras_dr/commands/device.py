@@ -15,7 +15,7 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[
-        str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx.")
+        str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx, mediapipe.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
     allow_drift: Annotated[
@@ -33,7 +33,7 @@ def export(
 
     read_manifest(run, "run")  # a missing run and an existing bundle are reported before TensorFlow starts
     check_target(bundle, "bundle", overwrite)
-    known_variants = list(ParityLimits.model_fields)
+    known_variants = [*ParityLimits.model_fields, "mediapipe"]
     unknown = [name for name in variants.split(",") if name not in known_variants]
     if unknown:
         raise KerasDrError(
