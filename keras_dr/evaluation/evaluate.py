@@ -292,11 +292,11 @@ def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, A
     errors = (before["ece"], figures["ece"])
     plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
     wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
-    curves = {"wrong class; least probable predictions left out first": wrong_class}
+    curves = {"wrong class; the least probable first": wrong_class}
     if run.task.referable:
         wrong = predictions.positive != predictions.referred(run.threshold)
         sure = referral.certainty(predictions, run.threshold)
-        curves["wrong referral; scores nearest to the threshold left out first"] = referral.coverage_curve(wrong, sure)
+        curves["wrong referral; the least certain first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"
     shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
     plots.plot_coverage(folder / "coverage.png", curves, shares)

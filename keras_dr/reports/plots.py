@@ -181,26 +181,26 @@ def plot_reliability(
 def plot_coverage(
     file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
 ) -> None:
-    """Plot the share of errors against the share of photographs that the grader decides without a human.
+    """Plot how many decisions are wrong if the least certain photographs are left to a human.
 
     Args:
         file: PNG to write.
-        curves: kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
+        curves: kind of error -> coverage (share graded without a human) and error, float (n,) each, from
+            `referral.coverage_curve`.
         shares: (coverage, error) at each limit that was fixed on validation; marked on the last curve.
     """
-    figure, (axes,) = _figure(6.4, 4.4)
+    figure, (axes,) = _figure(6.4, 4.8)
     for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
         shown = coverage >= 0.05  # the error of a few photographs is erratic
-        axes.plot(coverage[shown], error[shown], color=colour, lw=2, label=name)
+        axes.plot(100 * (1 - coverage[shown]), 100 * error[shown], color=colour, lw=2, label=name)
     if shares:
-        label = "limits fixed on validation"
-        coverages = [coverage for coverage, _ in shares]
-        errors = [error for _, error in shares]
-        axes.plot(coverages, errors, "o", color=_INK, ms=5, label=label)
-    axes.set(
-        xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="share of errors among these"
-    )
-    axes.legend(frameon=False)
+        left = [100 * (1 - coverage) for coverage, _ in shares]
+        errors = [100 * error for _, error in shares]
+        axes.plot(left, errors, "o", color=_INK, ms=5, label="limits fixed on validation")
+    axes.set(xlim=(-1, 100), ylim=(0, None))
+    axes.set(xlabel="photographs left to a human, of 100", ylabel="wrong decisions, of 100 that the grader makes")
+    axes.set_title("The least certain photographs are left to a human first", size=11)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     _save(figure, file)
 
 
