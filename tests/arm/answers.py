@@ -33,7 +33,7 @@ def main() -> None:
         for variant in bundle.models:
             grader = Grader(bundle, variant)
             # Emulation takes seconds for each photograph with a large network.
-            for photograph in photographs[:: 1 if bundle.preprocessing.size < 200 else 4]:
+            for photograph in photographs[:: 1 if bundle.preprocessing.size < 200 else plan["step"]]:
                 _grade(grader, photograph, f"{photograph.name}|{Path(folder).name} {variant}", arrays, words)
     np.savez(sys.argv[2], words=np.array(json.dumps(words)), **arrays)
 

@@ -150,6 +150,7 @@ def _plan(arguments: argparse.Namespace, folder: Path, bundles: Sequence[Path]) 
         "photographs": [str(file) for file in files],
         "preprocessing": settings,
         "bundles": [str(bundle) for bundle in bundles],
+        "step": 9 if arguments.short else 4,  # a large network grades only each fourth photograph, or each ninth
     }
     plan.write_text(json.dumps(content))
     return plan
