@@ -9,7 +9,7 @@ from keras_dr.core.decision import DECISIONS, condition_words, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
 from keras_dr.core.image_files import printable
-from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of, points_text
+from keras_dr.core.operating_point import DEFAULT, OperatingPoint, find_point, points_of, points_text
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.quality import COLOURS, MEASURES
 
@@ -154,17 +154,12 @@ class Bundle:
             threshold: a threshold on the probability of a referable class instead, 0..1; by default none.
 
         Raises:
-            KerasDrError: see `find_point`; or the task refers nobody.
+            KerasDrError: see `find_point`.
         """
         if point is None and threshold is None:
             return self
-        if not self.referable:
-            raise KerasDrError(
-                f"The task of {printable(self.folder)} refers nobody, so it has no operating points.",
-                "Leave the option out.",
-            )
-        chosen = find_point(self.points, point, threshold)
-        return replace(self, threshold=chosen.value, point_name=OWN if point is None else point)
+        name, chosen = find_point(self.points if self.referable else {}, point, threshold)
+        return replace(self, threshold=chosen.value, point_name=name)
 
     @property
     def condition(self) -> str:

@@ -28,6 +28,8 @@ from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 
+FOOTER = "Research use only, not a medical device."
+
 
 class Prepared(NamedTuple):
     """A prepared photograph; the fields are those of `Grading`, the image is the model's input uint8 RGB (S, S, 3)."""
@@ -91,6 +93,11 @@ class Grading:
     circle: Fundus | None = None
 
     @property
+    def action_in_words(self) -> str:
+        """The action for a line of text."""
+        return "no action" if self.action == "none" else self.action
+
+    @property
     def image_id(self) -> str:
         """The photograph's name; see the function `image_id`."""
         return image_id(self.path)
@@ -120,9 +127,8 @@ class Grading:
             lines.append(f"Colours unlike those of the training photographs: {', '.join(self.unfamiliar)}.")
         if self.trained_on:
             lines.append(f"Grader: {self.trained_on}.")
-        lines.append("Research use only, not a medical device.")
-        action = "no action" if self.action == "none" else self.action
-        headline = f"{self.grade.replace('_', ' ')}; {action}"
+        lines.append(FOOTER)
+        headline = f"{self.grade.replace('_', ' ')}; {self.action_in_words}"
         return draw_picture(self.photograph, self.circle, self.heatmap, headline, lines, self.probabilities, self.grade)
 
     def save_picture(self, path: Path | str) -> None:

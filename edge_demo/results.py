@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading, image_id
+from edge_demo.grader import FOOTER, Grader, Grading, image_id
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
 from keras_dr.core.image_files import printable, shown
 from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
 
-FOOTER = "Research use only, not a medical device."
 HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
@@ -41,15 +40,10 @@ def notice(bundle: Bundle) -> str:
     return f"{bundle.trained_on[0].upper()}{bundle.trained_on[1:]}. {FOOTER}"
 
 
-def _in_words(action: str) -> str:
-    """Return an action for a line of text."""
-    return "no action" if action == "none" else action
-
-
 def describe(grading: Grading) -> str:
     """Return two lines of text, and further ones if the photograph has faults or unusual colours."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
-    lines = [f"{shown(grading.path)}: {grading.grade}; {_in_words(grading.action)}. {grading.reason}"]
+    lines = [f"{shown(grading.path)}: {grading.grade}; {grading.action_in_words}. {grading.reason}"]
     lines.append(f"  {probabilities}")
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")

@@ -70,19 +70,23 @@ class Sustained:
     @property
     def slowdown(self) -> float:
         """The median time in the last tenth, divided by that in the first tenth."""
+        first_ms, last_ms = self._tenths_ms()
+        return last_ms / first_ms
+
+    def _tenths_ms(self) -> tuple[float, float]:
+        """Return the median time in the first and in the last tenth."""
         count = max(1, len(self.samples) // _TENTH)
-        first = float(np.median([sample.p50_ms for sample in self.samples[:count]]))
-        return float(np.median([sample.p50_ms for sample in self.samples[-count:]])) / first
+        times_ms = [sample.p50_ms for sample in self.samples]
+        return float(np.median(times_ms[:count])), float(np.median(times_ms[-count:]))
 
     def __str__(self) -> str:
         """Return two or three lines of text."""
-        count = max(1, len(self.samples) // _TENTH)
-        first = float(np.median([sample.p50_ms for sample in self.samples[:count]]))
+        first_ms, last_ms = self._tenths_ms()
         plural = "s" if self.threads > 1 else ""
         lines = [
             f"{self.variant}, {self.threads} thread{plural}, {self.minutes:g} min without a pause, after "
-            f"{self.warm_up} gradings of warm-up: median {first:.1f} ms in the first tenth of the time, "
-            f"{first * self.slowdown:.1f} ms in the last ({self.slowdown:.2f} of it)."
+            f"{self.warm_up} gradings of warm-up: median {first_ms:.1f} ms in the first tenth of the time, "
+            f"{last_ms:.1f} ms in the last ({self.slowdown:.2f} of it)."
         ]
         parts = []
         temperatures = [sample.temperature_c for sample in self.samples if sample.temperature_c is not None]

@@ -199,10 +199,10 @@ def hundred_words(
     unit = "eyes" if positive == "referable DR" else "photographs"
     parts = []
     if sensitivity is not None:
-        missed = _per_hundred(1 - sensitivity, _complement(sensitivity_interval))
+        missed = per_hundred(1 - sensitivity, _complement(sensitivity_interval))
         parts.append(f"of 100 {unit} with {positive} it misses {missed}")
     if specificity is not None:
-        referred = _per_hundred(1 - specificity, _complement(specificity_interval))
+        referred = per_hundred(1 - specificity, _complement(specificity_interval))
         without = "without it" if parts else f"{unit} without {positive} it"
         parts.append(f"of 100 {without} refers {referred}")
     text = "; ".join(parts)
@@ -214,7 +214,7 @@ def _complement(interval: Sequence[float] | None) -> Sequence[float] | None:
     return None if interval is None else (1 - interval[1], 1 - interval[0])
 
 
-def _per_hundred(value: float, interval: Sequence[float] | None) -> str:
+def per_hundred(value: float, interval: Sequence[float] | None = None) -> str:
     """Return a share per 100, such as "12 (5 to 24)"."""
     text = f"{100 * value:.0f}"
     return text if interval is None else f"{text} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
@@ -230,30 +230,33 @@ def points_of(manifest: Mapping[str, Any]) -> dict[str, OperatingPoint]:
     return {name: OperatingPoint.from_dict(point) for name, point in points.items()}
 
 
-def find_point(points: Mapping[str, OperatingPoint], name: str | None, threshold: float | None) -> OperatingPoint:
-    """Return the point that a user chose.
+def find_point(
+    points: Mapping[str, OperatingPoint], name: str | None, threshold: float | None
+) -> tuple[str, OperatingPoint]:
+    """Return the name and the point that a user chose.
 
     Args:
-        points: name -> point, with `DEFAULT`.
+        points: name -> point, with `DEFAULT`; empty if nobody is referred.
         name: the name of a point; None: the default, or `threshold`.
         threshold: the user's own threshold on the probability of referable DR, 0..1; None: the point of that name.
 
     Raises:
-        KerasDrError: both are given, there is no such point, or the threshold is not from 0 to 1.
+        KerasDrError: both are given, nobody is referred, there is no such point, or the threshold is not from 0 to 1.
     """
     if name is not None and threshold is not None:
         raise KerasDrError("An operating point and a threshold were both given.", "Leave one of them out.")
+    if not points:
+        raise KerasDrError("This grader refers nobody, so it has no operating points.", "Leave the option out.")
     if threshold is not None:
         if not 0 <= threshold <= 1:
             raise KerasDrError(f"The threshold {threshold} is not a probability from 0 to 1.", "Correct it.")
-        return OperatingPoint(threshold)
-    if name is None:
-        return points[DEFAULT]
+        return OWN, OperatingPoint(threshold)
+    name = DEFAULT if name is None else name
     if name not in points:
         similar = difflib.get_close_matches(name, points, 1)
         remedy = f"Did you mean {similar[0]}?" if similar else "Choose one of these."
         raise KerasDrError(f"There is no operating point {name!r}; there are {', '.join(points)}.", remedy)
-    return points[name]
+    return name, points[name]
 
 
 def points_text(points: Mapping[str, OperatingPoint], positive: str, referable: Sequence[str]) -> str:

@@ -291,7 +291,7 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
 def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, Any]) -> None:
     plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
     if figures["auroc_referable"] is not None:
-        points = {run.point_name: figures["operating_point"], **figures["operating_points"]}
+        points = evaluation_tables.points_by_name(figures)
         plots.plot_roc_pr(folder / "roc-pr.png", predictions.positive, predictions.scores, points, run.task)
     before = figures["calibration"]["before"]
     after = figures["calibration"]["after"]

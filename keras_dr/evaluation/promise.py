@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import OperatingPoint, Promise
 from keras_dr.metrics.operating_points import measured
@@ -16,7 +15,7 @@ from keras_dr.metrics.promises import choose_promise, too_few
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training.forward import decode, forward
-from keras_dr.training.run import Run
+from keras_dr.training.run import Run, save_changes
 
 
 def promise(
@@ -68,9 +67,8 @@ def promise(
     threshold, count, missed = kept
     kept_promise = Promise(risk, confidence, unit, count, missed, photographs.name)
     point = replace(measured(predictions, OperatingPoint(threshold)), promise=kept_promise)
-    content = {key: value for key, value in run.about.items() if key not in ("schema_version", "versions")}
-    points = {**content.get("operating_points", {}), f"promise-{100 * risk:g}": point.to_dict()}
-    folders.write_manifest(run.folder, "run", **content | {"operating_points": points})
+    points = {**run.about.get("operating_points", {}), f"promise-{100 * risk:g}": point.to_dict()}
+    save_changes(run, {"operating_points": points})
     return point
 
 

@@ -1,12 +1,12 @@
 """The report of an evaluation, made only from its saved results: tables, a summary in words, report.html."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from keras_dr.core.operating_point import Promise, hundred_words
+from keras_dr.core.operating_point import Promise, hundred_words, per_hundred
 from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.reports.evaluation_tables import (
     LEVEL,
@@ -105,11 +105,6 @@ def _size(figures: dict[str, Any]) -> str:
     return f"{photographs} of {counted(figures['patients'], 'patient', 'patients')}"
 
 
-def _percent(value: float, interval: Sequence[float] | None = None) -> str:
-    text = f"{100 * value:.0f}"
-    return text if interval is None else f"{text} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
-
-
 def in_words(figures: dict[str, Any]) -> list[str]:
     """Return a summary in words for clinicians; numbers in brackets are 95 % intervals."""
     point = figures["operating_point"]
@@ -122,13 +117,13 @@ def in_words(figures: dict[str, Any]) -> list[str]:
     if sentence:
         texts += [sentence, *_other_points(figures)]
     if point["ppv"] is not None:
-        texts.append(f"Of 100 photographs that it refers, {_percent(point['ppv'], limits['ppv'])} have {positive}.")
+        texts.append(f"Of 100 photographs that it refers, {per_hundred(point['ppv'], limits['ppv'])} have {positive}.")
     if point["prevalence"] is not None and point.get("ppv_at_prevalence") is not None:
-        share = _percent(point["ppv_at_prevalence"], limits.get("ppv_at_prevalence"))
+        share = per_hundred(point["ppv_at_prevalence"], limits.get("ppv_at_prevalence"))
         texts.append(
             f"At a prevalence of {point['prevalence']:.1%}, {share} of 100 referred photographs would have it."
         )
-    exact = _percent(figures["accuracy"], figures["intervals"]["accuracy"])
+    exact = per_hundred(figures["accuracy"], figures["intervals"]["accuracy"])
     texts.append(f"It predicts the exact class of {exact} of 100 photographs.")
     if figures["quadratic_kappa"] is not None:
         kappa = with_interval(figures["quadratic_kappa"], figures["intervals"]["quadratic_kappa"])
@@ -138,7 +133,7 @@ def in_words(figures: dict[str, Any]) -> list[str]:
     if band and band[kind] is not None:
         texts.append(
             f"If the least certain photographs ({band['aimed']:.0%} of validation, {band['sent']:.0%} here) are left "
-            f"to a human, {_percent(band[kind], band[kind + '_interval'])} of 100 decisions on the others are wrong."
+            f"to a human, {per_hundred(band[kind], band[kind + '_interval'])} of 100 decisions on the others are wrong."
         )
     return [" ".join(texts), "Numbers in brackets are 95 % intervals."]
 
@@ -148,8 +143,8 @@ def _other_points(figures: dict[str, Any]) -> list[str]:
     texts = []
     for name, point in figures["operating_points"].items():
         if point["sensitivity"] is not None and point["specificity"] is not None:
-            missed = _percent(1 - point["sensitivity"])
-            referred = _percent(1 - point["specificity"])
+            missed = per_hundred(1 - point["sensitivity"])
+            referred = per_hundred(1 - point["specificity"])
             texts.append(f"The point {name} would miss {missed} and refer {referred}.")
     return texts
 

@@ -73,7 +73,7 @@ def _cell(value: Any, interval: Sequence[float] | None) -> Any:
 def points_table(figures: dict[str, Any]) -> Table:
     """Return all operating points, chosen on validation: targets, measured values, and whether the targets held."""
     rows = []
-    for name, point in _points(figures).items():
+    for name, point in points_by_name(figures).items():
         targets = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
         held = {True: "held", False: "missed", None: "-"}[point["held"]]
         cells = (with_interval(point[key], point["intervals"][key]) for key in ("sensitivity", "specificity"))
@@ -89,12 +89,13 @@ def predictive_table(figures: dict[str, Any]) -> Table:
         keys |= {f"{key}_at_prevalence": f"{key.upper()} at {prevalence:.1%}" for key in ("ppv", "npv")}
     rows = [
         (name, *(with_interval(point.get(key), point["intervals"].get(key)) for key in keys))
-        for name, point in _points(figures).items()
+        for name, point in points_by_name(figures).items()
     ]
     return Table(("point", *keys.values()), rows)
 
 
-def _points(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def points_by_name(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the operating points of metrics.json, the one in use first."""
     in_use = figures.get("point_name", "referral")  # the name that older versions gave it
     return {in_use: figures["operating_point"], **figures["operating_points"]}
 

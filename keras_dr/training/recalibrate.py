@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.metrics.predictions import patient_codes
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.training.finish import calibrated
 from keras_dr.training.forward import forward
-from keras_dr.training.run import Run
+from keras_dr.training.run import Run, save_changes
 
 
 def recalibrate(
@@ -63,6 +62,4 @@ def recalibrate(
         run.decision,
         patient_codes(validation.rows),
     )
-    content = {key: value for key, value in run.about.items() if key not in ("schema_version", "versions")}
-    folders.write_manifest(run.folder, "run", **content | chosen | {"recipe": recipe.model_dump(mode="json")})
-    return Run.load(run.folder)
+    return save_changes(run, chosen | {"recipe": recipe.model_dump(mode="json")})

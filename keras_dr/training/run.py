@@ -131,14 +131,12 @@ class Run:
             threshold: a threshold on the probability of referable DR instead, 0..1; by default none.
 
         Raises:
-            KerasDrError: see `find_point`; or the run refers nobody.
+            KerasDrError: see `find_point`.
         """
         if point is None and threshold is None:
             return self
-        if not self.task.referable:
-            raise KerasDrError(f"{self.folder} refers nobody, so it has no operating points.", "Leave the option out.")
-        chosen = find_point(self.points, point, threshold)
-        return replace(self, threshold=chosen.value, point_name=OWN if point is None else point)
+        name, chosen = find_point(self.points if self.task.referable else {}, point, threshold)
+        return replace(self, threshold=chosen.value, point_name=name)
 
     def model(self) -> keras.Model:
         """Return the grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
@@ -247,6 +245,18 @@ class Run:
                 f"Prepare them with {self.preprocessing.options}.",
             )
         return data.labelled_for(self.task)
+
+
+def save_changes(run: Run, changes: Mapping[str, Any]) -> Run:
+    """Write run.json with some of its keys changed, and return the run as it is now.
+
+    Args:
+        run: the run.
+        changes: keys of run.json with their new values.
+    """
+    content = {key: value for key, value in run.about.items() if key not in ("schema_version", "versions")}
+    folders.write_manifest(run.folder, "run", **{**content, **changes})
+    return Run.load(run.folder)
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:

@@ -1,7 +1,7 @@
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.operating_point import DEFAULT, OperatingPoint, find_point, hundred_words, points_text
+from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, hundred_words, points_text
 
 FEW = OperatingPoint(
     0.86, {"specificity": 0.85}, False, 0.9, 0.889, (0.79, 0.96), (0.565, 0.98), positive=50, negative=9
@@ -44,9 +44,11 @@ def test_points_are_listed_in_words() -> None:
 
 
 def test_the_user_chooses_a_point_or_a_threshold() -> None:
-    assert find_point(POINTS, None, None) is FEW
-    assert find_point(POINTS, "screening", None).value == 0.3
-    assert find_point(POINTS, None, 0.25) == OperatingPoint(0.25)
+    assert find_point(POINTS, None, None) == (DEFAULT, FEW)
+    assert find_point(POINTS, "screening", None) == ("screening", POINTS["screening"])
+    assert find_point(POINTS, None, 0.25) == (OWN, OperatingPoint(0.25))
+    with pytest.raises(KerasDrError, match="refers nobody"):
+        find_point({}, None, 0.25)
     with pytest.raises(KerasDrError, match="Did you mean screening"):
         find_point(POINTS, "screning", None)
     with pytest.raises(KerasDrError, match="both given"):
