@@ -35,6 +35,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
+from keras_dr.core.privacy import Privacy, shown_error
 
 
 def _check_results(
@@ -84,13 +85,15 @@ def _writing(target: Path) -> Iterator[None]:
 def _load(arguments: argparse.Namespace) -> Grader:
     bundle = Bundle.load(arguments.bundle)
     try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
-    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin)
+    privacy = Privacy(arguments.key, arguments.identified)
+    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin, privacy)
 
 
 def _grade(arguments: argparse.Namespace) -> int:
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
-    heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else []
+    privacy = Privacy(arguments.key, arguments.identified)
+    heatmaps = heatmap_files(arguments.heatmap, images, privacy) if arguments.heatmap else []
     style = CsvStyle.choose(arguments.excel, arguments.separator)
     inputs = (arguments.bundle, *arguments.images, *images)
     own_result = is_own_result()
@@ -151,8 +154,10 @@ def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path]
                 import traceback
 
                 traceback.print_exc()
-            outcomes.append(Failure(printable(image), str(error)))
-            print(f"error: {shown(image)}: {error}", file=sys.stderr)
+            name = grader.name_of(image)
+            reason = shown_error(error, image, grader.privacy)
+            outcomes.append(Failure(name, reason))
+            print(f"error: {shown(name)}: {reason}", file=sys.stderr)
     return outcomes
 
 

@@ -16,6 +16,7 @@ MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
 BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
 VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
 THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
+KEY_HELP = "the key of the patients' hashes and of the journal (default: ~/.config/keras_dr/key, made if missing)"
 MARGIN_HELP = f"scores less than this below the threshold count as uncertain and are referred (default: {MARGIN})"
 
 
@@ -89,6 +90,13 @@ def _add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
 
 
+def _add_privacy(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--identified", action="store_true", help="keep the patients' identifiers of DICOM files in the results"
+    )
+    command.add_argument("--key", type=Path, metavar="FILE", help=KEY_HELP)
+
+
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     grade = _add_command(commands, "grade", "grade photographs")
     grade.add_argument(
@@ -110,6 +118,7 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     grade.add_argument(
         "--separator", choices=(*SEPARATORS, "locale"), help="the separator of the CSV file (default: comma)"
     )
+    _add_privacy(grade)
     _add_overwrite(grade)
 
 
@@ -129,6 +138,7 @@ def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="S",
         help="seconds between two searches for new photographs (default: 1)",
     )
+    _add_privacy(watcher)
     watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
 
 

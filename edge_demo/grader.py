@@ -8,6 +8,7 @@
 `Grader.grade` calls decode, prepare, invoke and conclude; the profiler times the same methods.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,15 @@ from edge_demo.interpreter import load_runner
 from keras_dr.core import overlay, quality
 from keras_dr.core.decision import decide
 from keras_dr.core.decoding import Image
+from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
+from keras_dr.core.frames import split_frame
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
+from keras_dr.core.privacy import Privacy, shown_name
 
 MARGIN = 0.05  # a photograph whose score is less than this below the threshold is uncertain, and is referred
 
@@ -67,6 +71,7 @@ class Grading:
         unfamiliar: differences of its colours from those of the training photographs, such as "redder", which may shift
             the grade; empty if there are none.
         trained_on: the photographs that the grader was trained on, in words; "" if its bundle does not say.
+        subject: of a DICOM file, what the result says of its patient, eye, date and device; see `Privacy.about`.
     """
 
     path: str
@@ -82,6 +87,7 @@ class Grading:
     stretched: bool = False
     unfamiliar: tuple[str, ...] = ()
     trained_on: str = ""
+    subject: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def image_id(self) -> str:
@@ -92,7 +98,8 @@ class Grading:
         """Return a dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
         names += ["faults", "action", "stretched", "unfamiliar", "trained_on"]
-        return {name: getattr(self, name) for name in names}
+        about = {name: getattr(self, name) for name in names}
+        return about | {"subject": dict(self.subject)} if self.subject else about
 
     def overlay(self) -> Image:
         """Return the heat map drawn over the prepared photograph, uint8 RGB (S, S, 3)."""
@@ -127,6 +134,7 @@ class Grader:
         variant: str | None = None,
         threads: int | None = None,
         margin: float = MARGIN,
+        privacy: Privacy | None = None,
     ) -> None:
         """Verify and load a model.
 
@@ -135,6 +143,7 @@ class Grader:
             variant: name of the model; by default `bundle.default_variant()`.
             threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
             margin: a photograph whose p_referable is less than this below the threshold is uncertain, 0..1.
+            privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
         Raises:
             KerasDrError: the variant is unknown, or its file is missing, changed or not as the bundle describes.
@@ -144,6 +153,7 @@ class Grader:
             raise KerasDrError(message, "Choose another number of threads.")
         self.bundle = Bundle.load(bundle)
         self.margin = margin
+        self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()
         path = self.bundle.model_path(self.variant)
         try:
@@ -272,13 +282,29 @@ class Grader:
             ('mild', 'none')
         """
         if isinstance(photograph, bytes):
-            data = photograph
+            data, subject = unwrap(photograph)
             name = name or "photograph"
         else:
-            data = read_bytes(Path(photograph))
+            data, subject = read_photograph_file(Path(photograph))
             name = name or printable(photograph)
         prepared = self.prepare(self.decode(data))
-        return self.conclude(name, prepared, self.invoke(prepared[0]))
+        return self.identify(self.conclude(name, prepared, self.invoke(prepared[0])), subject)
+
+    def identify(self, grading: Grading, subject: Subject | None) -> Grading:
+        """Return a grading with what its result may say of the patient, and without identifying parts in its path.
+
+        Args:
+            grading: the grading.
+            subject: what the DICOM file says; None: the photograph is no DICOM file.
+        """
+        if subject is None:
+            return grading
+        path = self.privacy.mask(grading.path, subject.secrets)
+        return replace(grading, path=path, subject=self.privacy.about(subject))
+
+    def name_of(self, image: Path) -> str:
+        """Return the path of a photograph as results may name it, also of one that cannot be graded."""
+        return shown_name(image, self.privacy)
 
 
 def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -286,6 +312,16 @@ def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool
     if len(actual) != len(wanted):
         return False
     return all(length in (None, actual_length) for length, actual_length in zip(wanted, actual, strict=True))
+
+
+def read_photograph_file(photograph: Path) -> tuple[bytes, Subject | None]:
+    """Return a photograph from its file or from a frame of it, and what a DICOM file says besides; see `dicom.unwrap`.
+
+    Raises:
+        KerasDrError: the file cannot be read.
+    """
+    file, frame = split_frame(photograph)
+    return unwrap(read_bytes(file), frame)
 
 
 def read_bytes(photograph: Path) -> bytes:

@@ -15,7 +15,9 @@ from typing import Any
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import expand_frames
 from keras_dr.core.image_files import printable, walk_images
+from keras_dr.core.privacy import Privacy, shown_error, shown_name
 
 JOURNAL = "gradings.jsonl"
 _BEGIN = b'{"file": '
@@ -56,7 +58,7 @@ def watch(
         if look:
             sleep(interval_s)
         look += 1
-        now = dict(_stamps(folder))
+        now = dict(_stamps(folder, grader.privacy))
         for stamp in sorted((now.keys() & before) - done):
             line = _grade(grader, now[stamp], stamp)
             _append(journal, line)
@@ -65,14 +67,16 @@ def watch(
         before = set(now)
 
 
-def _stamps(folder: Path) -> Iterator[tuple[Stamp, Path]]:
+def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
     """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
     for file in walk_images(folder, skip_unreadable=True):
         try:
             status = file.stat()
         except OSError:  # gone since it was listed
             continue
-        yield (printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns), file
+        for photograph in expand_frames(file):
+            name = shown_name(photograph, privacy, folder)
+            yield (name, status.st_size, status.st_mtime_ns), photograph
 
 
 def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
     try:
         return line | grade_file(grader, file).to_dict()
     except KerasDrError as error:
-        return line | {"error": str(error)}
+        return line | {"error": shown_error(error, file, grader.privacy)}
 
 
 def check_journal(journal: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edge_demo.shipped import find_bundle
-from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
+from keras_dr.commands.shared import Address, Identified, KeyFile, Overwrite, RunFolder, bar, command, done, say
 
 
 def export(
@@ -69,6 +69,8 @@ def predict(
     engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
     address: Address = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of Ray workers; default: one per core.")] = None,
+    identified: Identified = False,
+    key: KeyFile = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Grade photographs with a run or a bundle.
@@ -83,6 +85,7 @@ def predict(
     from keras_dr.core.folders import check_writable, to_json, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
+    from keras_dr.core.privacy import Privacy
     from keras_dr.prediction.predict import ENGINES
     from keras_dr.prediction.predict import predict as grade
     from keras_dr.workers.ray_cluster import check_engine
@@ -101,7 +104,7 @@ def predict(
     check_format(suffix)
     check_writable(file)
     with bar("predict") as progress:
-        graded = grade(source, photographs, engine, progress)
+        graded = grade(source, photographs, engine, progress, Privacy(key, identified))
     if suffix == ".json":
         about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
         content = to_json(about | {"skipped": dict(skipped.counts)})

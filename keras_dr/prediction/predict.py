@@ -14,8 +14,9 @@ from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
-from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.image_files import find_images
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.privacy import Privacy, shown_error, shown_name
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
@@ -57,6 +58,7 @@ def predict(
     images: Sequence[Path | str],
     engine: str = "litert",
     progress: Progress = no_progress,
+    privacy: Privacy | None = None,
 ) -> GradedPhotographs:
     """Grade photographs.
 
@@ -66,6 +68,7 @@ def predict(
         images: photographs that were not prepared, folders of them, or tables that list them.
         engine: "litert" grades with LiteRT, which is the default; "keras" grades with Keras, and needs a Run.
         progress: called with (photographs done, number of photographs); by default nothing is called.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
     Returns:
         The gradings, and the photographs that could not be graded.
@@ -89,12 +92,15 @@ def predict(
     bundle = Bundle.load(bundle_at(source))
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
+    privacy = privacy or Privacy()
+    grade = _with_keras(source, bundle, privacy) if engine == "keras" else litert_engine(bundle, privacy)
     results = grade(photographs, progress)
-    outcomes: list[Outcome] = [
-        Failure(printable(image), str(result)) if isinstance(result, KerasDrError) else result
-        for image, result in zip(photographs, results, strict=True)
-    ]
+    outcomes: list[Outcome] = []
+    for image, result in zip(photographs, results, strict=True):
+        if isinstance(result, KerasDrError):
+            outcomes.append(Failure(shown_name(image, privacy), shown_error(result, image, privacy)))
+        else:
+            outcomes.append(result)
     return GradedPhotographs(bundle, outcomes)
 
 
@@ -151,11 +157,11 @@ def drawn(spec: Preprocessing) -> np.ndarray:
     return np.stack([image, image // 2])
 
 
-def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:
+def _with_keras(run_folder: Path, bundle: Bundle, privacy: Privacy) -> Engine:
     from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
     from keras_dr.training.run import Run
 
     run = Run.load(run_folder)
-    return keras_engine(run.model(), run.temperature, bundle)
+    return keras_engine(run.model(), run.temperature, bundle, privacy)
