@@ -26,6 +26,13 @@ Identified = Annotated[bool, typer.Option("--identified", help="Keep the patient
 KeyFile = Annotated[
     Path | None, typer.Option(help="Key of the patients' hashes; default: ~/.config/keras_dr/key, made if missing.")
 ]
+OperatingPointName = Annotated[
+    str | None, typer.Option("--operating-point", help="Point to refer at; the command points lists them.")
+]
+OwnThreshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0, max=1, help="A threshold on the probability of referable DR."),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random choices.")]
 
 

@@ -16,7 +16,7 @@ from keras_dr.core.errors import KerasDrError
 if TYPE_CHECKING:  # image_files, which everything imports, starts without the reader of DICOM files
     from keras_dr.core.dicom import Subject
 
-_FRAME = re.compile(r"frame-([1-9]\d{0,3})")
+FRAME = re.compile(r"frame-([1-9]\d{0,3})")
 
 
 def split_frame(path: Path) -> tuple[Path, int | None]:
@@ -26,7 +26,7 @@ def split_frame(path: Path) -> tuple[Path, int | None]:
         >>> split_frame(Path("eye.dcm/frame-2"))
         (PosixPath('eye.dcm'), 2)
     """
-    found = _FRAME.fullmatch(path.name)
+    found = FRAME.fullmatch(path.name)
     try:
         inside = found is not None and path.parent.is_file()
     except (OSError, ValueError):  # no file can have this name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from keras_dr.core.dicom_files import DICOM_SUFFIXES, is_dicom, read_start, why_no_photograph
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.frames import expand_frames
+from keras_dr.core.frames import expand_frames, split_frame
 
 if TYPE_CHECKING:  # tables are read only where a list is given: a device that grades starts without them
     from keras_dr.core.tables import Header, TableRow
@@ -133,7 +133,7 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             images = walk_images(path, skipped=skipped)
         elif is_list(path):
             kind = "list"
-            images = _read_list(path)
+            images = (image for image, _, _ in list_rows(path))
         else:
             yield from expand_frames(path)
             continue
@@ -212,8 +212,15 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
             yield path
 
 
-def _read_list(file: Path) -> Iterator[Path]:
-    """Yield the photographs that a table names."""
+def list_rows(file: Path) -> Iterator[tuple[Path, "TableRow", "Header"]]:
+    """Yield each photograph that a table names, with its row and the header of the table.
+
+    Args:
+        file: the table, see `is_list`.
+
+    Raises:
+        KerasDrError: the table cannot be read, or has no column for the photographs.
+    """
     from keras_dr.core.tables import open_table
 
     with open_table(file) as (header, rows):
@@ -225,7 +232,7 @@ def _read_list(file: Path) -> Iterator[Path]:
         for row in chain(first, rows):
             if row.text(column):
                 with row.named():
-                    yield _named_file(file.parent, row[column])
+                    yield _named_file(file.parent, row[column]), row, header
 
 
 def first_line_is_data(header: "Header") -> bool:
@@ -286,8 +293,8 @@ def _named_file(folder: Path, name: str) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file exists; False also for a name that no file can have."""
+    """Whether a file or a frame's file exists; False also for a name that no file can have."""
     try:
-        return path.is_file()
+        return split_frame(path)[0].is_file()
     except (OSError, ValueError):
         return False

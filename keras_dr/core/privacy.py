@@ -162,7 +162,7 @@ def _make_key(file: Path) -> None:
         message = f"The key {file} would lie in a result, {inside}, and would be copied with it."
         raise KerasDrError(message, "Choose another file with --key.")
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(8)}.tmp")  # also another thread may make one
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:

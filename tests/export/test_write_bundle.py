@@ -11,9 +11,9 @@ from graders import SIZE, TEMPERATURE, export, grader
 from export import export_run, variants, write_bundle
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.recipe import ParityLimits, VariantLimits
 
 ICDR = TASKS["icdr"]

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics import measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 from keras_dr.reports import evaluation, model_card
 
