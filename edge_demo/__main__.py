@@ -28,6 +28,7 @@ from edge_demo.results import (
     outcome_row,
     outcomes_json,
 )
+from edge_demo.trail import verify
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, check_journal, watch
 from keras_dr.core.encoding import CsvStyle, check_format
@@ -153,6 +154,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     check_journal(journal)
 
     def say(line: dict[str, Any]) -> None:
+        if "note" in line:
+            print(line["note"], flush=True)
+            return
         said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
         print(f"{shown(line['file'])}: {said}", flush=True)
 
@@ -161,8 +165,18 @@ def _watch(arguments: argparse.Namespace) -> int:
         f"{notice(grader.bundle)}",
         flush=True,
     )
-    watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
+    rounds = 2 if arguments.once else None
+    watch(grader, arguments.folder, journal, arguments.interval, rounds, say, arguments.rotate_mib)
     return 0
+
+
+def _trail(arguments: argparse.Namespace) -> int:
+    result = verify(arguments.journal, Privacy(arguments.key), arguments.head)
+    lines = f"{result.lines} line{'' if result.lines == 1 else 's'} as written"
+    if result.repaired:
+        lines += f", {result.repaired} cut short by a crash and noted"
+    print(f"{lines}. {result.fault or 'The trail is complete.'}")
+    return 1 if result.fault else 0
 
 
 def _profile(arguments: argparse.Namespace) -> int:
@@ -204,7 +218,7 @@ def _points(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points}
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_demo.results import FOOTER
 from edge_demo.shipped import find_bundle, shipped_graders
+from edge_demo.trail import ROTATE_MIB
 from edge_demo.watch import JOURNAL
 from keras_dr import __version__
 from keras_dr.core.decision import MARGIN
@@ -67,10 +68,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
     main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points|trail")
     _add_grade(commands)
     _add_watch(commands)
     _add_profile(commands)
+    _add_trail(commands)
     _add_command(commands, "points", "list the operating points of a grader in words")
     return main_parser
 
@@ -94,6 +96,16 @@ def _add_point(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threshold", type=_probability, metavar="P", help="a threshold on the probability of referable DR instead"
     )
+
+
+def _add_trail(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "check the journal of watch: that no line was changed, removed, added or moved"
+    trail = commands.add_parser("trail", help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=FOOTER)
+    trail.add_argument("work", choices=("verify",), help="what to do")
+    trail.add_argument("journal", type=Path, help=f"the journal, by default CAMERA/{JOURNAL}")
+    trail.add_argument("--key", type=Path, metavar="FILE", help=KEY_HELP)
+    trail.add_argument("--head", type=Path, metavar="FILE", help="the head of the journal (default: beside the key)")
+    trail.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def _add_overwrite(command: argparse.ArgumentParser) -> None:
@@ -152,6 +164,13 @@ def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="seconds between two searches for new photographs (default: 1)",
     )
     _add_privacy(watcher)
+    watcher.add_argument(
+        "--rotate-mib",
+        type=float,
+        default=ROTATE_MIB,
+        metavar="MIB",
+        help=f"size at which a journal is renamed, and a new one continues it (default: {ROTATE_MIB})",
+    )
     watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
 
 

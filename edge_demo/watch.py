@@ -1,26 +1,26 @@
 """Grades the photographs that a camera writes into a folder: each once, when it is complete, also across restarts.
 
 The journal holds one line of JSON per photograph. A file that the journal lists with the same size and time of change
-is not graded again. Each line is flushed to disk before the next photograph; a line that a power failure cut short is
-ignored.
+is not graded again. Each line is flushed to disk before the next photograph, and carries a code; see `trail`.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
+from time import gmtime, perf_counter, sleep, strftime
 from typing import Any
 
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
+from edge_demo.trail import ROTATE_MIB, Trail, parts_of
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.frames import expand_frames
+from keras_dr.core.folders import MANIFESTS, sha256_of
+from keras_dr.core.frames import expand_frames, split_frame
 from keras_dr.core.image_files import printable, walk_images
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 
 JOURNAL = "gradings.jsonl"
-_BEGIN = b'{"file": '
+_BEGIN = (b'{"file": ', b'{"event": ')
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
@@ -31,6 +31,7 @@ def watch(
     interval_s: float = 1.0,
     rounds: int | None = None,
     say: Callable[[dict[str, Any]], None] = lambda line: None,
+    rotate_mib: float = ROTATE_MIB,
 ) -> None:
     """Grade the photographs in a folder, and new ones when they appear.
 
@@ -44,14 +45,19 @@ def watch(
         journal: the file to append to.
         interval_s: seconds between two searches.
         rounds: number of searches; None searches without end.
-        say: called with each line of the journal.
+        say: called with each line of the journal; and with {"note": text} if the journal had to be repaired.
+        rotate_mib: a journal of this size is renamed, and a new file continues it; see `trail.Trail`.
 
     Raises:
         KerasDrError: the folder does not exist, or the journal cannot be written.
     """
     if not folder.is_dir():
         raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
+    trail = Trail(journal, grader.privacy, rotate_mib)
+    if trail.repaired:
+        say({"note": trail.repaired})
     done = set(_read_journal(journal))
+    about = _about(grader)
     before: set[Stamp] = set()
     look = 0
     while rounds is None or look < rounds:
@@ -60,8 +66,7 @@ def watch(
         look += 1
         now = dict(_stamps(folder, grader.privacy))
         for stamp in sorted((now.keys() & before) - done):
-            line = _grade(grader, now[stamp], stamp)
-            _append(journal, line)
+            line = trail.append(_grade(grader, now[stamp], stamp) | about)
             done.add(stamp)
             say(line)
         before = set(now)
@@ -81,10 +86,28 @@ def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
 
 def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
     line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
+    began = perf_counter()
     try:
-        return line | grade_file(grader, file).to_dict()
+        line |= grade_file(grader, file).to_dict()
     except KerasDrError as error:
-        return line | {"error": shown_error(error, file, grader.privacy)}
+        line["error"] = shown_error(error, file, grader.privacy)
+    line["seconds"] = round(perf_counter() - began, 3)
+    try:
+        line["input_sha256"] = sha256_of(split_frame(file)[0])
+    except OSError:  # the camera has removed it
+        line["input_sha256"] = ""
+    return line | {"time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())}
+
+
+def _about(grader: Grader) -> dict[str, Any]:
+    """Return what the photographs are graded with, as each line of the journal holds it."""
+    bundle = grader.bundle
+    return {
+        "bundle_sha256": sha256_of(bundle.folder / MANIFESTS["bundle"]),
+        "model_sha256": bundle.models[grader.variant].sha256,
+        "operating_point": bundle.point_name,
+        "threshold": bundle.threshold,
+    }
 
 
 def check_journal(journal: Path) -> None:
@@ -94,31 +117,17 @@ def check_journal(journal: Path) -> None:
         KerasDrError: the file is not a journal.
     """
     content = journal.read_bytes() if journal.is_file() else b""
-    begins_like_a_journal = _BEGIN.startswith(content[: len(_BEGIN)])  # empty, or its first line was cut short
+    begins_like_a_journal = any(mark.startswith(content[: len(mark)]) for mark in _BEGIN)  # also if it was cut short
     if not begins_like_a_journal and next(_stamps_of(content), None) is None:
         message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
         raise KerasDrError(message, "Choose another --journal.")
 
 
-def _append(journal: Path, line: dict[str, Any]) -> None:
-    try:
-        with journal.open("ab") as stream:
-            stream.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
-
-
 def _read_journal(journal: Path) -> Iterator[Stamp]:
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    if content and not content.endswith(b"\n"):  # the last line was cut short: begin a new one
-        with journal.open("ab") as stream:
-            stream.write(b"\n")
-    yield from _stamps_of(content)
+    """Yield the stamps in a journal and in its earlier files."""
+    for file in (*parts_of(journal), journal):
+        if file.is_file():
+            yield from _stamps_of(file.read_bytes())
 
 
 def _stamps_of(content: bytes) -> Iterator[Stamp]:

@@ -111,7 +111,6 @@ def predict(
     from edge_demo.patients import PatientsTable
     from edge_demo.results import is_own_result
     from keras_dr.core.encoding import CsvStyle, check_format
-    from keras_dr.core.errors import KerasDrError
     from keras_dr.core.folders import check_writable, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
@@ -124,11 +123,7 @@ def predict(
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
-        if heatmaps:
-            raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
-        if identified or key:
-            message = "The engine ray writes no patients, so that it takes neither --identified nor --key."
-            raise KerasDrError(message, "Leave them or --engine out.")
+        _check_cluster(heatmaps, identified, key)
         target = out or Path("predictions.parquet")
         _predict_on_cluster(source, images, target, address, workers, operating_point, threshold, overwrite)
         return
@@ -162,6 +157,17 @@ def predict(
     if heatmaps:
         say(f"Pictures: {heatmaps}")
     _report(file, graded.counts, graded.failures, skipped.lines())
+
+
+def _check_cluster(heatmaps: Path | None, identified: bool, key: Path | None) -> None:
+    """Refuse options that the engine ray does not take."""
+    from keras_dr.core.errors import KerasDrError
+
+    if heatmaps:
+        raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
+    if identified or key:
+        message = "The engine ray writes no patients, so that it takes neither --identified nor --key."
+        raise KerasDrError(message, "Leave them or --engine out.")
 
 
 def _encode(graded: "GradedPhotographs", suffix: str, style: "CsvStyle", skipped: Mapping[str, int]) -> bytes:
