@@ -70,6 +70,8 @@ def _grade(arguments: argparse.Namespace) -> int:
     patients.check(inputs, arguments.overwrite)
     check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
     check_heatmaps_apart(heatmaps, arguments.images)
+    if arguments.dicom_out:
+        check_apart(arguments.dicom_out, inputs)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
     _check_not_a_heatmap(arguments, heatmaps)
@@ -82,7 +84,11 @@ def _grade(arguments: argparse.Namespace) -> int:
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
     if grader.bundle.referable:
         print(grader.bundle.point_text(), flush=True)
-    outcomes = _grade_each(grader, images, heatmaps, arguments.debug)
+    if arguments.dicom_out:
+        with _writing(arguments.dicom_out):
+            arguments.dicom_out.mkdir(parents=True, exist_ok=True)
+        print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
+    outcomes = _grade_each(grader, images, heatmaps, arguments)
     for line in _write_results(arguments, grader, outcomes, skipped, patients):
         print(line)
     for line in skipped.lines():
@@ -101,7 +107,7 @@ def _write_results(
     patients: PatientsTable,
 ) -> list[str]:
     """Write the tables, and return the lines that name all results."""
-    lines = [f"Wrote {shown(arguments.heatmap)}"] if arguments.heatmap else []
+    lines = [f"Wrote {shown(result)}" for result in (arguments.heatmap, arguments.dicom_out) if result]
     if arguments.json:
         with _writing(arguments.json):
             content = outcomes_json(grader.bundle, grader.variant, outcomes)
@@ -125,18 +131,28 @@ def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]
             raise KerasDrError(message, "Choose another name for one of them.")
 
 
-def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], debug: bool) -> list[Outcome]:
-    """Grade each photograph, print its result and draw its heat map; an error stops only its own photograph."""
+def _grade_each(
+    grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], arguments: argparse.Namespace
+) -> list[Outcome]:
+    """Grade each photograph, print its result, draw its heat map and write its report.
+
+    An error stops only its own photograph.
+    """
     outcomes: list[Outcome] = []
     for number, image in enumerate(images):
         try:
             grading = grade_file(grader, image)
             if heatmaps:
                 grading.save_picture(heatmaps[number])
+            if arguments.dicom_out:
+                from edge_demo.dicom_out import write_dicom
+
+                with _writing(arguments.dicom_out):
+                    write_dicom(grading, image, grader.bundle, grader.variant, arguments.dicom_out)
             outcomes.append(grading)
             print(describe(grading), flush=True)
         except KerasDrError as error:
-            if debug:
+            if arguments.debug:
                 import traceback
 
                 traceback.print_exc()

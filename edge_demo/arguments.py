@@ -132,6 +132,12 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     grade.add_argument(
         "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
     )
+    grade.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="FOLDER",
+        help="write a structured report and an overlay of each DICOM file, with the identifiers of its study",
+    )
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     grade.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the results as a table: a .csv, .xlsx or .parquet file"

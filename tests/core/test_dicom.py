@@ -1,6 +1,5 @@
 """DICOM files of each kind decode to the pixels that other decoders give; files without a photograph are refused."""
 
-import io
 import subprocess
 import zlib
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import dicom_fixtures as made
 import numpy as np
 import pytest
+from dicom_fixtures import as_bytes
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -223,10 +223,3 @@ def test_without_pydicom_the_message_names_the_extra(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(KerasDrError, match=r"keras_dr\[dicom\]"):
         decode_rgb(data)
-
-
-def as_bytes(dataset: Any) -> bytes:
-    """Return a data set as a file."""
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()

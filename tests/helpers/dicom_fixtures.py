@@ -3,6 +3,7 @@
 The programs come with Debian's packages dcmtk and ffmpeg: `apt-get install dcmtk ffmpeg`.
 """
 
+import io
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from edge_demo.profiler import synthetic_photograph
 
+SIDE = 240  # of the drawn photographs, pixels
+Maker = Callable[..., Path]  # writes a file of one kind into a folder: (folder, side) -> file
 OPHTHALMIC_8 = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 OPHTHALMIC_16 = "1.2.840.10008.5.1.4.1.1.77.1.5.2"
 OCT = "1.2.840.10008.5.1.4.1.1.77.1.5.4"
@@ -47,7 +50,7 @@ def call(*words: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def colours(side: int = 240) -> NDArray[np.uint8]:
+def colours(side: int = SIDE) -> NDArray[np.uint8]:
     """Return a drawn fundus photograph, uint8 RGB (side, side + 16, 3)."""
     drawn = cv2.imdecode(np.frombuffer(synthetic_photograph(), np.uint8), cv2.IMREAD_COLOR_RGB)
     return cv2.resize(drawn, (side + 16, side), interpolation=cv2.INTER_AREA)
@@ -128,6 +131,13 @@ def save(made: FileDataset, file: Path) -> Path:
     return file
 
 
+def as_bytes(made: FileDataset) -> bytes:
+    """Return a data set as the bytes of a file."""
+    stream = io.BytesIO()
+    made.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
 def encapsulate(made: FileDataset, streams: list[bytes], syntax: str, interpretation: str) -> FileDataset:
     """Replace the pixels by compressed frames."""
     from pydicom.encaps import encapsulate as wrap
@@ -155,38 +165,38 @@ def region(eye: str) -> Sequence:
     return Sequence([item])
 
 
-def _native(folder: Path, syntax: UID) -> Path:
-    return save(dataset(colours(), syntax=syntax), folder / f"native-{syntax[-4:]}.dcm")
+def _native(folder: Path, syntax: UID, side: int = SIDE) -> Path:
+    return save(dataset(colours(side), syntax=syntax), folder / f"native-{syntax[-4:]}.dcm")
 
 
-def _converted(name: str, *words: str) -> Callable[[Path], Path]:
+def _converted(name: str, *words: str) -> Maker:
     """Return a maker that lets a program of dcmtk convert an uncompressed colour photograph."""
 
-    def make(folder: Path) -> Path:
-        plain = save(dataset(colours()), folder / "plain.dcm")
+    def make(folder: Path, side: int = SIDE) -> Path:
+        plain = save(dataset(colours(side)), folder / "plain.dcm")
         call(words[0], *words[1:], plain, folder / f"{name}.dcm")
         return folder / f"{name}.dcm"
 
     return make
 
 
-def _planar(folder: Path) -> Path:
-    made = dataset(colours(), sop_class=SECONDARY)
-    made.PixelData = np.ascontiguousarray(colours().transpose(2, 0, 1)).tobytes()
+def _planar(folder: Path, side: int = SIDE) -> Path:
+    made = dataset(colours(side), sop_class=SECONDARY)
+    made.PixelData = np.ascontiguousarray(colours(side).transpose(2, 0, 1)).tobytes()
     made.PlanarConfiguration = 1
     return save(made, folder / "planar.dcm")
 
 
-def _grey(interpretation: str) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        made = dataset(np.ascontiguousarray(colours()[..., 1]), interpretation=interpretation)
+def _grey(interpretation: str) -> Maker:
+    def make(folder: Path, side: int = SIDE) -> Path:
+        made = dataset(np.ascontiguousarray(colours(side)[..., 1]), interpretation=interpretation)
         return save(made, folder / f"{interpretation}.dcm")
 
     return make
 
 
-def _palette(folder: Path) -> Path:
-    made = dataset(np.ascontiguousarray(colours()[..., 1]), SECONDARY, "PALETTE COLOR")
+def _palette(folder: Path, side: int = SIDE) -> Path:
+    made = dataset(np.ascontiguousarray(colours(side)[..., 1]), SECONDARY, "PALETTE COLOR")
     ramp = np.arange(256, dtype=np.uint16)
     for name, table in (("Red", ramp), ("Green", 255 - ramp), ("Blue", ramp // 2)):
         setattr(made, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
@@ -194,9 +204,9 @@ def _palette(folder: Path) -> Path:
     return save(made, folder / "palette.dcm")
 
 
-def _no_preamble(syntax: UID) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        made = dataset(colours())
+def _no_preamble(syntax: UID) -> Maker:
+    def make(folder: Path, side: int = SIDE) -> Path:
+        made = dataset(colours(side))
         made.preamble = None
         del made.file_meta
         file = folder / f"IM{syntax[-2:].replace('.', '')}"
@@ -206,9 +216,9 @@ def _no_preamble(syntax: UID) -> Callable[[Path], Path]:
     return make
 
 
-LOSSLESS: dict[str, Callable[[Path], Path]] = {
-    "explicit": lambda folder: _native(folder, ExplicitVRLittleEndian),
-    "implicit": lambda folder: _native(folder, ImplicitVRLittleEndian),
+LOSSLESS: dict[str, Maker] = {
+    "explicit": lambda folder, side=SIDE: _native(folder, ExplicitVRLittleEndian, side),
+    "implicit": lambda folder, side=SIDE: _native(folder, ImplicitVRLittleEndian, side),
     "big endian": _converted("big", "dcmconv", "+tb"),
     "deflated": _converted("deflated", "dcmconv", "+td"),
     "RLE": _converted("rle", "dcmcrle"),
@@ -224,9 +234,9 @@ LOSSLESS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def _ybr(interpretation: str) -> Callable[[Path], Path]:
-    def make(folder: Path) -> Path:
-        ycrcb = cv2.cvtColor(colours(), cv2.COLOR_RGB2YCrCb)
+def _ybr(interpretation: str) -> Maker:
+    def make(folder: Path, side: int = SIDE) -> Path:
+        ycrcb = cv2.cvtColor(colours(side), cv2.COLOR_RGB2YCrCb)
         ybr = np.ascontiguousarray(ycrcb[..., [0, 2, 1]])
         made = dataset(ybr, SECONDARY, interpretation)
         if interpretation == "YBR_FULL_422":  # Y1 Y2 Cb Cr (PS3.3, C.7.6.3.1.2)
@@ -237,7 +247,7 @@ def _ybr(interpretation: str) -> Callable[[Path], Path]:
     return make
 
 
-LOSSY: dict[str, Callable[[Path], Path]] = {
+LOSSY: dict[str, Maker] = {
     "JPEG baseline": _converted("baseline", "dcmcjpeg", "+eb", "+q", "90"),
     "JPEG baseline, RGB": _converted("baseline-rgb", "dcmcjpeg", "+eb", "+q", "90", "+cr"),
     "JPEG extended": _converted("extended", "dcmcjpeg", "+ee", "+q", "90"),
