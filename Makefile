@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel demo test test-all cover check faults fuzz bench docs clean
+.PHONY: help wheel sbom demo test test-all cover check faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-all  run all tests"
 	@echo "make cover     report the lines that no test runs"
 	@echo "make wheel     build the wheel and the source distribution in dist/"
+	@echo "make sbom      list the packages of the device and of the workstation as CycloneDX in dist/"
 	@echo "make check     run ruff, ruff format and mypy"
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs      build the documentation as a site in site/"
@@ -55,6 +56,16 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The device's environment holds the wheel alone; a CycloneDX list names every package in it, with its version and licence.
+sbom: wheel
+	$(PY) -m venv --clear dist/.device
+	dist/.device/bin/python -m pip install --quiet --disable-pip-version-check dist/keras_dr-*.whl
+	$(PY) -m venv --clear dist/.sbom
+	dist/.sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.3.1
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-device.json dist/.device/bin/python
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-workstation.json $(PY)
+	rm -rf dist/.device dist/.sbom
 
 # The data are named on make's command line, which sets them as environment variables.
 bench: $(VENV)/.installed

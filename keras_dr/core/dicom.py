@@ -188,9 +188,12 @@ def _describe(dataset: Any, frame: int | None) -> Subject:
 
 
 def _text(dataset: Any, keyword: str) -> str:
-    """Return a value as one line; "" if it is missing, several values or of another kind."""
+    """Return a value as one line without control characters; "" if it is missing, several values or of another kind."""
     value = dataset.get(keyword)
-    return " ".join(str(value).replace("\0", " ").split())[:200] if isinstance(value, str) else ""
+    if not isinstance(value, str):
+        return ""
+    line = " ".join(str(value).replace("\0", " ").split())[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _secrets(dataset: Any, texts: dict[str, str]) -> tuple[str, ...]:

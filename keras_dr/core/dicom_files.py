@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
-HEAD = 1024  # bytes that hold the preamble and the class of a file
+HEAD = 2048  # bytes that hold the preamble, the class and the manufacturer of a file
 PRODUCER = "keras_dr"  # the manufacturer in the objects that this package writes
 DEFLATED = "1.2.840.10008.1.2.1.99"
+_DRAWN = b"\x08\x00\x70\x00LO\x08\x00" + PRODUCER.encode()  # the manufacturer, as this program writes it
 _PREAMBLE = 128
 _MARK = b"DICM"
 _META = 0x0002  # group of the file meta information
@@ -153,6 +154,8 @@ def why_no_photograph(start: bytes) -> str:
         start: the first bytes of a DICOM file, as `read_start` returns them.
     """
     sop_class = read_head(start).sop_class
+    if _DRAWN in start:
+        return "drawn by this program (DICOM)"
     if not sop_class or sop_class in PHOTOGRAPHS:
         return ""
     return f"of the DICOM class {class_name(sop_class)}"
