@@ -62,7 +62,7 @@ sbom: wheel
 	$(PY) -m venv --clear dist/.device
 	dist/.device/bin/python -m pip install --quiet --disable-pip-version-check dist/keras_dr-*.whl
 	$(PY) -m venv --clear dist/.sbom
-	dist/.sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.3.1
+	dist/.sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
 	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-device.json dist/.device/bin/python
 	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-workstation.json $(PY)
 	rm -rf dist/.device dist/.sbom

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.dicom_decoder import decode_apart
 from keras_dr.core.errors import KerasDrError, brief
 
 _MAX_BYTES = 300_000_000  # as for other photographs: 100 megapixels of three bytes
@@ -20,12 +21,12 @@ _PLUGINS = {
     _JPEG + "51": "gdcm",  # twelve bits
     _JPEG + "57": "gdcm",  # JPEG lossless
     _JPEG + "70": "gdcm",
-    _JPEG + "80": "gdcm",  # JPEG-LS
-    _JPEG + "81": "gdcm",
+    _JPEG + "80": "pyjpegls",  # JPEG-LS
+    _JPEG + "81": "pyjpegls",
     _JPEG + "90": "pylibjpeg",  # JPEG 2000
     _JPEG + "91": "pylibjpeg",
 }
-_PACKAGES = {"gdcm": "python-gdcm", "pylibjpeg": "pylibjpeg-openjpeg"}
+_PACKAGES = {"gdcm": "python-gdcm", "pyjpegls": "pyjpegls", "pylibjpeg": "pylibjpeg-openjpeg"}
 _COLOURS = {
     **dict.fromkeys(("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 1),
     **dict.fromkeys(("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"), 3),
@@ -48,12 +49,13 @@ def frame_bytes(dataset: Any, index: int, frames: int) -> bytes:
     _check_kind(dataset, syntax)
     if "PixelData" not in dataset:
         raise KerasDrError("The DICOM file has no pixel data.", _EXPORT)
+    stream = b""
     if syntax not in _NATIVE:
         stream = _stream(dataset, index, frames)
         precision = _check_stream(stream, dataset)
         if syntax in _BASELINE and precision == 8:
             return _as_jpeg(stream, dataset.PhotometricInterpretation)
-    return _encode(*_samples(dataset, index, syntax))
+    return _encode(*_samples(dataset, index, syntax, stream))
 
 
 def _syntax(dataset: Any) -> str:
@@ -163,7 +165,7 @@ def _as_jpeg(stream: bytes, colours: str) -> bytes:
     return stream[:2] + _ADOBE + stream[2:] if colours == "RGB" and unmarked else stream
 
 
-def _samples(dataset: Any, index: int, syntax: str) -> tuple[NDArray[Any], int]:
+def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDArray[Any], int]:
     """Return grey (H, W) or RGB (H, W, 3) samples, uint8 or uint16, and how many of their bits are used."""
     from pydicom.pixels import apply_color_lut, get_decoder
 
@@ -173,8 +175,12 @@ def _samples(dataset: Any, index: int, syntax: str) -> tuple[NDArray[Any], int]:
         message = f"The picture in the DICOM file is stored as {decoder.UID.name}, and the package that reads it, "
         message += f"{_PACKAGES.get(plugin, plugin)}, is not installed."
         raise KerasDrError(message, "Install it with: pip install 'keras_dr[dicom]'")
-    pixels, about = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
-    colours = str(about["photometric_interpretation"])
+    colours = str(dataset.PhotometricInterpretation)
+    if plugin == "gdcm":
+        pixels = decode_apart(stream, dataset, syntax)
+    else:
+        pixels, about = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
+        colours = str(about["photometric_interpretation"])
     stored = int(dataset.get("BitsStored") or dataset.BitsAllocated)
     if stored < 8 * pixels.itemsize:
         pixels = pixels & pixels.dtype.type((1 << stored) - 1)  # the bits above may hold overlays

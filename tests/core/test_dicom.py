@@ -191,6 +191,24 @@ def test_a_compressed_picture_of_another_size_is_refused() -> None:
         decode_rgb(as_bytes(wrapped))
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("kind", ["JPEG lossless", "JPEG-LS", "RLE", "JPEG baseline", "explicit"])
+def test_a_truncated_picture_is_refused(kind: str, kept: float, tmp_path: Path) -> None:
+    data = {**made.LOSSLESS, **made.LOSSY}[kind](tmp_path).read_bytes()
+    with pytest.raises(KerasDrError):
+        decode_rgb(data[: int(len(data) * kept)])
+
+
+def test_a_picture_that_ends_its_decoder_is_refused(tmp_path: Path) -> None:
+    """GDCM 3.2.6 calls abort() for some broken Huffman tables, and fills up the picture for others."""
+    data = bytearray(made.LOSSLESS["JPEG lossless"](tmp_path).read_bytes())
+    table = data.index(b"\xff\xc4", data.index(b"\xff\xd8\xff")) + 4
+    for value in (0x00, 0x7F, 0xFF):
+        data[table + 2 : table + 6] = bytes([value]) * 4
+        with pytest.raises(KerasDrError):
+            decode_rgb(bytes(data))
+
+
 def test_a_deflated_bomb_is_refused_before_it_is_unpacked() -> None:
     data = as_bytes(made.dataset(made.colours(32)))
     syntax = b"1.2.840.10008.1.2.1\0"
