@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel sbom demo test test-all cover check faults fuzz bench docs clean
+.PHONY: help wheel sbom demo test test-all cover check arm arm-short faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -13,6 +13,7 @@ help:
 	@echo "make wheel     build the wheel and the source distribution in dist/"
 	@echo "make sbom      list the packages of the device and of the workstation as CycloneDX in dist/"
 	@echo "make check     run ruff, ruff format and mypy"
+	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (Debian or Ubuntu): IDRID=... ARM_CACHE=..."
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs      build the documentation as a site in site/"
 	@echo "make faults    kill commands, fill disks and change clocks, and check that nothing is lost (minutes; Linux)"
@@ -67,6 +68,14 @@ sbom: wheel
 	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-workstation.json $(PY)
 	rm -rf dist/.device dist/.sbom
 
+# The emulation is set up in a folder that is kept; it needs apt-get, dpkg-deb and the keyring of Debian's archive.
+ARM_CACHE ?= .arm
+arm: $(VENV)/.installed-dev
+	$(PY) tests/arm/parity.py --cache $(ARM_CACHE) $(if $(IDRID),--idrid "$(IDRID)")
+
+arm-short: $(VENV)/.installed-dev
+	$(PY) tests/arm/parity.py --cache $(ARM_CACHE) --short
+
 # The data are named on make's command line, which sets them as environment variables.
 bench: $(VENV)/.installed
 	$(PY) benchmarks/run.py
@@ -81,4 +90,4 @@ fuzz: $(VENV)/.installed-dev
 	$(PY) tests/fuzz/hunt.py --out fuzz
 
 clean:
-	rm -rf $(VENV) build dist keras_dr.egg-info coverage demo fuzz site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist keras_dr.egg-info coverage demo fuzz site .arm .pytest_cache .mypy_cache .ruff_cache

@@ -325,12 +325,13 @@ class Grader:
             return f"The grade {grade} is not referable."
         return f"The grade {grade} is not referable, and the probability {p_referable:.3f} is below {threshold:.3f}."
 
-    def grade(self, photograph: bytes | Path | str, name: str | None = None) -> Grading:
+    def grade(self, photograph: bytes | Path | str, name: str | None = None, frame: int | None = None) -> Grading:
         """Grade one photograph.
 
         Args:
             photograph: the path of its file, or the file's content.
             name: the photograph's name in the result; by default the path, or "photograph" for bytes.
+            frame: of the content of a DICOM file with several frames, the number of the frame, from 1.
 
         Raises:
             KerasDrError: the file cannot be read, or is not a photograph.
@@ -341,7 +342,7 @@ class Grader:
             ('mild', 'none')
         """
         if isinstance(photograph, bytes):
-            data, subject = unwrap(photograph)
+            data, subject = unwrap(photograph, frame)
             name = name or "photograph"
         else:
             data, subject = read_photograph_file(Path(photograph))

@@ -2,7 +2,7 @@
 
 The code is HMAC-SHA-256 (RFC 2104) with the key of `core.privacy`, so that nobody without the key can change, remove,
 add or exchange lines unnoticed. The number and the code of the last line, the head, are kept beside the key, so that a
-journal that lost its end shows as well. A line that a power failure cut short stays; the line after it says so.
+journal that lost its end shows as well. A line that a power failure cut short is replaced by one that says so.
 """
 
 import hashlib
@@ -10,8 +10,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,91 +43,68 @@ class Head:
 
 
 class Trail:
-    """A journal to which lines are appended."""
+    """The codes of a journal's lines; the journal itself is written by `journal.Journal`."""
 
-    def __init__(self, journal: Path, privacy: Privacy, rotate_mib: float = ROTATE_MIB) -> None:
-        """Open a journal, and repair it if its last line was cut short.
+    def __init__(self, journal: Path, privacy: Privacy) -> None:
+        """Read the key and the head of a journal.
 
         Args:
-            journal: the file; it is made with its first line.
+            journal: the journal's file.
             privacy: names the key.
-            rotate_mib: a journal of at least this size is renamed before the next line, and a new file continues it.
 
         Raises:
-            KerasDrError: the journal or the key cannot be read or written, or the journal has lost lines.
+            KerasDrError: the key or the head cannot be read.
         """
-        self.journal = journal
-        self.repaired = ""
+        self._journal = journal
         self._key = privacy.key()
-        self._head_file = head_file(journal, privacy)
-        self._rotate_bytes = rotate_mib * 2**20
-        with _writing(journal):
-            self._head = self._open()
+        self._file = head_file(journal, privacy)
+        self._stored = read_head(self._file, self._key) or Head()
+        self._head = self._stored
+        self._next = self._head
 
-    def _open(self) -> Head:
-        content = self.journal.read_bytes() if self.journal.is_file() else b""
-        if not content.endswith(b"\n") and _split(content[content.rfind(b"\n") + 1 :]):  # only its end was not written
-            with self.journal.open("ab") as stream:
-                stream.write(b"\n")
-            content += b"\n"
-        last, loose = _last_coded(content)
-        if not last.line:  # a new file: the process may have ended after it renamed a full one
-            last = next((_last_coded(part.read_bytes())[0] for part in reversed(parts_of(self.journal))), last)
-        stored = read_head(self._head_file, self._key) or Head()
-        if last.line < stored.line - bool(loose):  # of the last line, a part is there
-            message = (
-                f"The journal {printable(self.journal)} ends with line {last.line}, but {stored.line} were written."
-            )
-            raise KerasDrError(message, "Check it with: keras-dr-edge trail verify. Then choose another --journal.")
-        if not loose:
-            return last
-        ended = loose.endswith(b"\n")
-        whole = loose if ended else loose + b"\n"
-        event = _REPAIRED if last.line or not _is_older(loose) else _BEGUN
-        if event == _REPAIRED:
-            self.repaired = f"The journal's last line was cut short after {len(loose)} bytes. That is noted in it, and "
-            self.repaired += "the photograph of that line is graded again."
-        note = {_EVENT: event, "bytes": len(whole), "sha256": _sha256(whole)}
-        return self._append(last, note, b"" if ended else b"\n")
-
-    def append(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Append a line with its number and its code, and flush it to the disk.
+    def begin(self, content: bytes, cut: bytes) -> dict[str, Any] | None:
+        """Go on after the lines of a journal.
 
         Args:
-            line: what the line says.
+            content: the complete lines of the journal.
+            cut: the beginning of a line that was cut short, which the journal drops.
 
         Returns:
-            The line with its number.
+            An event that must be the next line: that a line was cut short, or that an older version wrote the lines
+            before; None if nothing happened.
 
         Raises:
-            KerasDrError: the journal cannot be written.
+            KerasDrError: the journal has lost lines.
         """
-        with _writing(self.journal):
-            if self.journal.is_file() and self.journal.stat().st_size >= self._rotate_bytes:
-                self.journal.replace(_next_part(self.journal))
-            self._head = self._append(self._head, line)
-        return line | {"line": self._head.line}
+        last = _last_coded(content)
+        if not last.line:  # a new file: the process may have ended after it renamed a full one
+            last = next((_last_coded(part.read_bytes()) for part in reversed(parts_of(self._journal))), last)
+        if last.line < self._stored.line - bool(cut):  # of the last line, a part may be there
+            journal = printable(self._journal)
+            message = f"The journal {journal} ends with line {last.line}, but {self._stored.line} were written."
+            raise KerasDrError(message, "Check it with: keras-dr-edge trail verify. Then choose another --journal.")
+        self._head = last
+        if cut:
+            return {_EVENT: _REPAIRED, "bytes": len(cut), "sha256": _sha256(cut)}
+        if content and not last.line:
+            return {_EVENT: _BEGUN, "bytes": len(content), "sha256": _sha256(content)}
+        return None
 
-    def _append(self, head: Head, line: dict[str, Any], before: bytes = b"") -> Head:
-        body = json.dumps(line | {"line": head.line + 1}, ensure_ascii=False).encode()
-        code = _code(self._key, head.code, body)
-        with self.journal.open("ab") as stream:
-            stream.write(before + body[:-1] + f', "code": "{code}"}}\n'.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-        new_head = Head(head.line + 1, code)
-        _write_head(self._head_file, self._key, new_head)
-        return new_head
+    def seal(self, line: Mapping[str, Any]) -> bytes:
+        """Return a line as it is written, with its number and its code."""
+        number = self._head.line + 1
+        body = json.dumps({**line, "line": number}, ensure_ascii=False).encode()
+        self._next = Head(number, _code(self._key, self._head.code, body))
+        return body[:-1] + f', "code": "{self._next.code}"}}\n'.encode()
 
+    def keep(self) -> None:
+        """Note that the last sealed line is on the disk.
 
-@contextmanager
-def _writing(journal: Path) -> Iterator[None]:
-    """Turn an OSError into a KerasDrError that names the journal."""
-    try:
-        yield
-    except OSError as error:
-        message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
+        Raises:
+            OSError: the head cannot be written.
+        """
+        _write_head(self._file, self._key, self._next)
+        self._head = self._next
 
 
 def head_file(journal: Path, privacy: Privacy) -> Path:
@@ -187,24 +163,19 @@ def _number(body: bytes) -> int:
         return 0
 
 
-def _last_coded(content: bytes) -> tuple[Head, bytes]:
-    """Return the number and the code of the last complete line that has a code, and what stands after it."""
+def _last_coded(content: bytes) -> Head:
+    """Return the number and the code of the last complete line that has a code."""
     end = len(content)
     while end > 0:
         begin = content.rfind(b"\n", 0, end - 1) + 1
-        parts = _split(content[begin : end - 1]) if content[end - 1 : end] == b"\n" else None
+        parts = _split(content[begin : end - 1])
         if parts:
-            return Head(_number(parts[0]), parts[1]), content[end:]
+            return Head(_number(parts[0]), parts[1])
         end = begin
-    return Head(), content
+    return Head()
 
 
-def _is_older(content: bytes) -> bool:
-    """Whether an older version, which wrote no codes, wrote these lines."""
-    return content.startswith(b'{"file": ') and content.count(b"\n") > 0
-
-
-def _next_part(journal: Path) -> Path:
+def next_part(journal: Path) -> Path:
     """Return the name that a full journal gets: gradings.000001.jsonl, gradings.000002.jsonl and so on."""
     return journal.with_name(f"{journal.stem}.{len(parts_of(journal)) + 1:06}{journal.suffix}")
 
@@ -264,7 +235,7 @@ def verify(journal: Path, privacy: Privacy, head: Path | None = None) -> Verific
             return Verification(last.line, repaired, _what_is_wrong(texts[index:], last.line + 1, place))
         if loose and not _accounts_for(json.loads(body), loose):
             return Verification(last.line, repaired, f"Before line {last.line + 1} ({place}), a line was added.")
-        repaired += bool(loose) and json.loads(body)[_EVENT] == _REPAIRED
+        repaired += json.loads(body).get(_EVENT) == _REPAIRED
         loose = []
         last = Head(last.line + 1, code)
     if loose:
@@ -281,9 +252,9 @@ def _texts(files: list[Path]) -> Iterator[tuple[str, bytes]]:
 
 
 def _accounts_for(line: dict[str, Any], loose: list[bytes]) -> bool:
-    """Whether a line notes the lines without a code before it: one that was cut short, or those of an older version."""
+    """Whether a line notes the lines without a code before it, which an older version wrote."""
     whole = b"".join(text + b"\n" for text in loose)
-    return line.get(_EVENT) in (_REPAIRED, _BEGUN) and line.get("sha256") == _sha256(whole)
+    return line.get(_EVENT) == _BEGUN and line.get("sha256") == _sha256(whole)
 
 
 def _what_is_wrong(texts: list[tuple[str, bytes]], expected: int, place: str) -> str:

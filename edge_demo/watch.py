@@ -1,18 +1,20 @@
 """Grades the photographs that a camera writes into a folder: each once, when it is complete, also across restarts.
 
-The journal holds one line of JSON per photograph. A file that the journal lists with the same size and time of change
-is not graded again. Each line is flushed to disk before the next photograph, and carries a code; see `trail`.
+The journal holds one line of JSON per photograph (see `journal`). A file that it lists with the same size and time of
+change is not graded again, nor one with the same content whose name or time of change is another. It runs unattended:
+if the journal's disk is full, it waits; and if the bundle is replaced, it loads the new one.
 """
 
-import json
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import gmtime, perf_counter, sleep, strftime
 from typing import Any
 
 from edge_demo.grader import Grader
-from edge_demo.photographs import grade_file
-from edge_demo.trail import ROTATE_MIB, Trail, parts_of
+from edge_demo.journal import Journal, Stamp
+from edge_demo.photographs import one_of_many
+from edge_demo.trail import ROTATE_MIB
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, sha256_of
 from keras_dr.core.frames import expand_frames, split_frame
@@ -20,8 +22,6 @@ from keras_dr.core.image_files import printable, walk_images
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 
 JOURNAL = "gradings.jsonl"
-_BEGIN = (b'{"file": ', b'{"event": ')
-Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
 def watch(
@@ -31,109 +31,207 @@ def watch(
     interval_s: float = 1.0,
     rounds: int | None = None,
     say: Callable[[dict[str, Any]], None] = lambda line: None,
+    reload: Callable[[], Grader] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
     rotate_mib: float = ROTATE_MIB,
 ) -> None:
     """Grade the photographs in a folder, and new ones when they appear.
 
     The folder is searched again and again. A file counts as complete when its size and time of change are the same in
-    two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file that changes later is
-    graded again.
+    two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file whose content changes
+    later is graded again. A file that was renamed gets a line that names its earlier name.
 
     Args:
         grader: the grader.
         folder: the folder that the camera writes to; subfolders are searched as well.
         journal: the file to append to.
         interval_s: seconds between two searches.
-        rounds: number of searches; None searches without end.
+        rounds: number of searches; None searches without end, and waits when the journal cannot be written.
         say: called with each line of the journal; and with {"note": text} if the journal had to be repaired.
-        rotate_mib: a journal of this size is renamed, and a new file continues it; see `trail.Trail`.
+        reload: returns the grader of a bundle that has changed since it was loaded; without it, the first grader
+            stays.
+        warn: called with a sentence when it begins to wait, and when it goes on.
+        rotate_mib: a journal of this size is renamed, and a new file continues it; see `journal.Journal`.
 
     Raises:
-        KerasDrError: the folder does not exist, or the journal cannot be written.
+        KerasDrError: the folder does not exist, another process writes the journal, or, if the number of searches is
+            limited, the journal cannot be written.
     """
     if not folder.is_dir():
         raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
-    trail = Trail(journal, grader.privacy, rotate_mib)
-    if trail.repaired:
-        say({"note": trail.repaired})
-    done = set(_read_journal(journal))
-    about = _about(grader)
-    before: set[Stamp] = set()
-    look = 0
-    while rounds is None or look < rounds:
-        if look:
-            sleep(interval_s)
-        look += 1
-        now = dict(_stamps(folder, grader.privacy))
-        for stamp in sorted((now.keys() & before) - done):
-            line = trail.append(_grade(grader, now[stamp], stamp) | about)
-            done.add(stamp)
-            say(line)
-        before = set(now)
+    with Journal(journal, grader.privacy, rotate_mib) as kept:
+        if kept.repaired:
+            say({"note": kept.repaired})
+        watcher = _Watcher(grader, folder, kept, reload, warn)
+        look = 0
+        while rounds is None or look < rounds:
+            if look:
+                sleep(interval_s)
+            look += 1
+            for line in watcher.search(waits=rounds is None):
+                say(line)
 
 
-def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
-    """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
-    for file in walk_images(folder, skip_unreadable=True):
+class _Watcher:
+    """One search after the other.
+
+    Args:
+        grader: the grader.
+        folder: the folder that is watched.
+        journal: the journal.
+        reload: see `watch`.
+        warn: see `watch`.
+    """
+
+    def __init__(
+        self,
+        grader: Grader,
+        folder: Path,
+        journal: Journal,
+        reload: Callable[[], Grader] | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._grader = grader
+        self._folder = folder
+        self._journal = journal
+        self._reload = reload
+        self._warn = warn
+        self._before: set[Stamp] = set()
+        self._unchanged: set[Stamp] = set()  # rewritten with the content that the journal has under this name
+        self._files: dict[Stamp, Path] = {}
+        self._pending: dict[str, Any] | None = None  # graded, but not yet written to the journal
+        self._waiting_for = ""
+        self._bundle_stamp = _bundle_stamp(grader)
+
+    def search(self, waits: bool) -> Iterator[dict[str, Any]]:
+        """Search once; yield each line that was written to the journal.
+
+        Args:
+            waits: whether it ends the search, instead of raising an error, if the journal cannot be written.
+        """
+        self._files = dict(_stamps(self._folder, self._grader.privacy))
+        stamps = sorted((self._files.keys() & self._before) - self._journal.done - self._unchanged)
+        self._before = set(self._files)
         try:
-            status = file.stat()
-        except OSError:  # gone since it was listed
-            continue
-        for photograph in expand_frames(file):
-            name = shown_name(photograph, privacy, folder)
-            yield (name, status.st_size, status.st_mtime_ns), photograph
+            if self._pending is not None:
+                yield self._write(self._pending)
+            for stamp in stamps:
+                if stamp in self._journal.done:  # it was pending
+                    continue
+                if not self._bundle_is_ready():
+                    return
+                line = self._examine(stamp)
+                if line is not None:
+                    self._pending = line
+                    yield self._write(line)
+            self._go_on()
+        except KerasDrError as error:
+            if not waits:
+                raise
+            self._wait_for(str(error))
+
+    def _write(self, line: dict[str, Any]) -> dict[str, Any]:
+        self._journal.append(line)
+        self._pending = None
+        return line
+
+    def _examine(self, stamp: Stamp) -> dict[str, Any] | None:
+        """Return the line for a photograph; None if it needs none, or not yet."""
+        path = self._files[stamp]
+        file, frame = split_frame(path)
+        line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:  # renamed or removed since the search
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            return line | {"error": f"The photograph {stamp[0]} cannot be read: {reason}."}
+        line["sha256"] = hashlib.sha256(content).hexdigest()
+        if self._journal.contents.get(stamp[0]) == line["sha256"]:
+            self._unchanged.add(stamp)
+            return None
+        earlier = self._journal.name_of(line["sha256"])
+        if earlier is not None and all(name != earlier for name, _, _ in self._files):
+            return line | {"renamed_from": earlier}
+        line |= _graded_with(self._grader)
+        began = perf_counter()
+        try:
+            with one_of_many():
+                line |= self._grader.grade(content, printable(path), frame).to_dict()
+        except KerasDrError as error:
+            line["error"] = shown_error(error, path, self._grader.privacy)
+        line |= {"seconds": round(perf_counter() - began, 3), "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())}
+        if _stamp(self._folder, path, self._grader.privacy) != stamp or self._bundle_has_changed():
+            return None  # the photograph or the model changed meanwhile: it is graded in a later search
+        return line
+
+    def _bundle_is_ready(self) -> bool:
+        """Whether the grader is that of the bundle as it is now; a bundle that has changed is loaded again."""
+        if self._reload is None or not self._bundle_has_changed():
+            return True
+        try:
+            now = _bundle_stamp(self._grader)
+            grader = self._reload()
+        except (KerasDrError, OSError) as error:  # such as a bundle of which only a part has been copied
+            self._wait_for(f"The bundle has changed and cannot be loaded: {error}")
+            return False
+        self._grader = grader
+        self._bundle_stamp = now
+        self._warn("The bundle has changed and was loaded again.")
+        return True
+
+    def _bundle_has_changed(self) -> bool:
+        return self._reload is not None and _bundle_stamp(self._grader) != self._bundle_stamp
+
+    def _wait_for(self, reason: str) -> None:
+        if reason != self._waiting_for:
+            self._warn(f"{reason} Waiting.")
+        self._waiting_for = reason
+
+    def _go_on(self) -> None:
+        if self._waiting_for:
+            self._warn("Going on.")
+        self._waiting_for = ""
 
 
-def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
-    line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
-    began = perf_counter()
-    try:
-        line |= grade_file(grader, file).to_dict()
-    except KerasDrError as error:
-        line["error"] = shown_error(error, file, grader.privacy)
-    line["seconds"] = round(perf_counter() - began, 3)
-    try:
-        line["input_sha256"] = sha256_of(split_frame(file)[0])
-    except OSError:  # the camera has removed it
-        line["input_sha256"] = ""
-    return line | {"time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())}
-
-
-def _about(grader: Grader) -> dict[str, Any]:
-    """Return what the photographs are graded with, as each line of the journal holds it."""
+def _graded_with(grader: Grader) -> dict[str, Any]:
+    """Return what a photograph is graded with, as its line holds it."""
     bundle = grader.bundle
     return {
-        "bundle_sha256": sha256_of(bundle.folder / MANIFESTS["bundle"]),
         "model_sha256": bundle.models[grader.variant].sha256,
+        "bundle_sha256": sha256_of(bundle.folder / MANIFESTS["bundle"]),
         "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
     }
 
 
-def check_journal(journal: Path) -> None:
-    """Refuse to append to an existing file that is not a journal, such as a photograph or a table.
-
-    Raises:
-        KerasDrError: the file is not a journal.
-    """
-    content = journal.read_bytes() if journal.is_file() else b""
-    begins_like_a_journal = any(mark.startswith(content[: len(mark)]) for mark in _BEGIN)  # also if it was cut short
-    if not begins_like_a_journal and next(_stamps_of(content), None) is None:
-        message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
-        raise KerasDrError(message, "Choose another --journal.")
+def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
+    """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
+    for file in walk_images(folder, skip_unreadable=True):
+        for path in expand_frames(file):
+            stamp = _stamp(folder, path, privacy)
+            if stamp is not None:
+                yield stamp, path
 
 
-def _read_journal(journal: Path) -> Iterator[Stamp]:
-    """Yield the stamps in a journal and in its earlier files."""
-    for file in (*parts_of(journal), journal):
-        if file.is_file():
-            yield from _stamps_of(file.read_bytes())
+def _stamp(folder: Path, path: Path, privacy: Privacy) -> Stamp | None:
+    """Return a photograph's stamp; None if it is gone."""
+    try:
+        status = split_frame(path)[0].stat()
+    except OSError:
+        return None
+    return shown_name(path, privacy, folder), status.st_size, status.st_mtime_ns
 
 
-def _stamps_of(content: bytes) -> Iterator[Stamp]:
-    for text in content.splitlines():
+def _bundle_stamp(grader: Grader) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when the bundle's manifest or the model is replaced: number, size and time of each file."""
+    stamps = []
+    for name in ("bundle.json", grader.bundle.models[grader.variant].file):
         try:
-            line = json.loads(text)
-            yield str(line["file"]), int(line["bytes"]), int(line["changed_ns"])
-        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            status = (grader.bundle.folder / name).stat()
+        except OSError:
+            stamps.append((0, 0, 0))
             continue
+        stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)

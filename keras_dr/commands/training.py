@@ -64,7 +64,7 @@ def train(
     rank: Annotated[int, typer.Option(min=0, help="Number of this process in --hosts, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the head on a frozen backbone, then fine-tune the network.
+    """Train the head, then fine-tune the whole network.
 
     After an interruption, the same command continues where it stopped.
     """
@@ -143,7 +143,9 @@ def recalibrate(
     rule: Annotated[str | None, typer.Option(help="sensitivity or specificity, of the default point.")] = None,
     target: Annotated[float | None, typer.Option(min=0, max=1, help="The value that it has to reach.")] = None,
 ) -> None:
-    """Choose temperature and operating points of a run again on validation photographs, without training.
+    """Choose the thresholds and the temperature of a run again.
+
+    They are chosen on validation photographs; the weights stay.
 
     Evaluations and bundles of the run must then be made again.
     """

@@ -32,6 +32,7 @@ class Aim:
 AIMS = {
     "specificity-95": Aim({"specificity": 0.95}),
     "sensitivity-90": Aim({"sensitivity": 0.90}),
+    "sensitivity-95": Aim({"sensitivity": 0.95}),
     "youden": Aim(),
     "screening": Aim({"sensitivity": 0.85, "specificity": 0.825}, strict=True),
 }

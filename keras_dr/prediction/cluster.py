@@ -23,6 +23,7 @@ from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
+from keras_dr.core.operating_point import DEFAULT
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.privacy import shown_error
 from keras_dr.core.progress import Progress, no_progress
@@ -123,9 +124,11 @@ def check_parts(target: Path) -> None:
 def _plan(bundle: Bundle, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
     """Return everything that determines the result, except the content of the photographs."""
     lists = [path for path in images if is_list(path) and path.is_file()]
-    return {
+    plan: dict[str, Any] = {}
+    if bundle.point_name != DEFAULT:
+        plan = {"operating_point": bundle.point_name, "threshold": bundle.threshold}
+    return plan | {
         "bundle_sha256": folders.sha256_of(bundle.folder / folders.MANIFESTS["bundle"]),
-        "threshold": bundle.threshold,
         "images": [(str(path), str(path.absolute())) for path in images],
         "manifests_sha256": [folders.sha256_of(path) for path in lists],
         "part_size": part_size,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_demo import __main__ as command
-from edge_demo.trail import Trail, head_file, parts_of, verify
+from edge_demo.journal import Journal
+from edge_demo.trail import ROTATE_MIB, head_file, parts_of, verify
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.privacy import Privacy
 
@@ -21,10 +22,16 @@ def privacy(tmp_path: Path) -> Privacy:
 def journal(tmp_path: Path, privacy: Privacy) -> Path:
     """A journal of five lines."""
     journal = tmp_path / "gradings.jsonl"
-    trail = Trail(journal, privacy)
-    for number in range(5):
-        trail.append({"file": f"eye{number}.jpg", "bytes": 10, "changed_ns": 5, "grade": "mild"})
+    append(journal, privacy, *(f"eye{number}.jpg" for number in range(5)))
     return journal
+
+
+def append(journal: Path, privacy: Privacy, *names: str, rotate_mib: float = ROTATE_MIB) -> str:
+    """Append lines as a process of watch does; return what it said of a repair."""
+    with Journal(journal, privacy, rotate_mib) as kept:
+        for name in names:
+            kept.append({"file": name, "bytes": 10, "changed_ns": 5, "grade": "mild"})
+        return kept.repaired
 
 
 def test_each_code_is_over_the_line_and_the_code_before(journal: Path, privacy: Privacy) -> None:
@@ -74,42 +81,39 @@ def test_another_key_is_noticed(journal: Path, tmp_path: Path) -> None:
 def test_a_line_cut_by_a_crash_is_noted(lost: int, journal: Path, privacy: Privacy) -> None:
     """The process ends while it writes line 6: the head is still that of line 5."""
     head = head_file(journal, privacy).read_bytes()
-    Trail(journal, privacy).append({"file": "eye5.jpg"})
+    append(journal, privacy, "eye5.jpg")
     head_file(journal, privacy).write_bytes(head)
     journal.write_bytes(journal.read_bytes()[:-lost])
-    trail = Trail(journal, privacy)
-    assert "cut short" in trail.repaired
-    trail.append({"file": "eye5.jpg"})
+    assert "cut short" in append(journal, privacy, "eye5.jpg")
     result = verify(journal, privacy)
     assert (result.lines, result.repaired, result.fault) == (7, 1, "")
 
 
-def test_a_line_that_lacks_only_its_end_counts(journal: Path, privacy: Privacy) -> None:
+def test_a_line_that_lacks_only_its_end_is_written_again(journal: Path, privacy: Privacy) -> None:
     journal.write_bytes(journal.read_bytes()[:-1])
-    trail = Trail(journal, privacy)
-    trail.append({"file": "eye5.jpg"})
-    assert not trail.repaired
-    assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (6, "")
+    assert "cut short" in append(journal, privacy, "eye4.jpg")
+    result = verify(journal, privacy)
+    assert (result.lines, result.repaired, result.fault) == (6, 1, "")
 
 
 def test_a_crash_before_the_head_is_written_loses_nothing(journal: Path, privacy: Privacy) -> None:
     head = head_file(journal, privacy).read_bytes()
-    Trail(journal, privacy).append({"file": "eye5.jpg"})
+    append(journal, privacy, "eye5.jpg")
     head_file(journal, privacy).write_bytes(head)
-    Trail(journal, privacy).append({"file": "eye6.jpg"})
+    append(journal, privacy, "eye6.jpg")
     assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (7, "")
 
 
 def test_a_journal_that_lost_lines_is_not_continued(journal: Path, privacy: Privacy) -> None:
     journal.write_text("\n".join(journal.read_text().splitlines()[:3]) + "\n")
     with pytest.raises(KerasDrError, match="ends with line 3, but 5 were written"):
-        Trail(journal, privacy)
+        append(journal, privacy)
 
 
 def test_rotation_keeps_the_chain(tmp_path: Path, privacy: Privacy) -> None:
     journal = tmp_path / "gradings.jsonl"
     for number in range(12):
-        Trail(journal, privacy, rotate_mib=600 / 2**20).append({"file": f"eye{number}.jpg", "text": "a" * 100})
+        append(journal, privacy, f"eye{number}.jpg", rotate_mib=600 / 2**20)
     assert [part.name for part in parts_of(journal)][:2] == ["gradings.000001.jsonl", "gradings.000002.jsonl"]
     assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (12, "")
     parts_of(journal)[0].unlink()
@@ -118,7 +122,7 @@ def test_rotation_keeps_the_chain(tmp_path: Path, privacy: Privacy) -> None:
 
 def test_a_process_that_ends_within_a_rotation(journal: Path, privacy: Privacy) -> None:
     journal.rename(journal.with_name("gradings.000001.jsonl"))
-    Trail(journal, privacy).append({"file": "eye5.jpg"})
+    append(journal, privacy, "eye5.jpg")
     assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (6, "")
 
 
@@ -127,7 +131,7 @@ def test_a_journal_of_an_older_version_is_continued(tmp_path: Path, privacy: Pri
     journal.write_text(
         '{"file": "a.jpg", "bytes": 1, "changed_ns": 2}\n{"file": "b.jpg", "bytes": 1, "changed_ns": 2}\n'
     )
-    Trail(journal, privacy).append({"file": "c.jpg"})
+    append(journal, privacy, "c.jpg")
     assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (2, "")
     journal.write_text(journal.read_text().replace("a.jpg", "x.jpg"))
     assert "a line was added" in verify(journal, privacy).fault
