@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel demo test test-all cover check arm arm-short faults fuzz bench docs clean
+.PHONY: help wheel sbom demo test test-all cover check arm arm-short faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-all  run all tests"
 	@echo "make cover     report the lines that no test runs"
 	@echo "make wheel     build the wheel and the source distribution in dist/"
+	@echo "make sbom      list the packages of the device and of the workstation as CycloneDX in dist/"
 	@echo "make check     run ruff, ruff format and mypy"
 	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (Debian or Ubuntu): IDRID=... ARM_CACHE=..."
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
@@ -26,7 +27,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onnx.txt requirements-ray.txt
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onnx.txt requirements-ray.txt requirements-dicom.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
@@ -56,6 +57,16 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# The device's environment holds the wheel alone; a CycloneDX list names every package in it, with its version and licence.
+sbom: wheel
+	$(PY) -m venv --clear dist/.device
+	dist/.device/bin/python -m pip install --quiet --disable-pip-version-check dist/keras_dr-*.whl
+	$(PY) -m venv --clear dist/.sbom
+	dist/.sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-device.json dist/.device/bin/python
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-workstation.json $(PY)
+	rm -rf dist/.device dist/.sbom
 
 # The emulation is set up in a folder that is kept; it needs apt-get, dpkg-deb and the keyring of Debian's archive.
 ARM_CACHE ?= .arm

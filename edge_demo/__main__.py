@@ -29,6 +29,7 @@ from edge_demo.results import (
     outcome_row,
     outcomes_json,
 )
+from edge_demo.trail import verify
 from edge_demo.trial import try_model
 from edge_demo.watch import JOURNAL, watch
 from keras_dr.core.encoding import CsvStyle, check_format
@@ -36,6 +37,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, check_apart, is_json
+from keras_dr.core.privacy import Privacy, shown_error
 
 
 @contextmanager
@@ -51,22 +53,26 @@ def _writing(target: Path) -> Iterator[None]:
 def _load(arguments: argparse.Namespace) -> Grader:
     bundle = Bundle.load(arguments.bundle).at(arguments.operating_point, arguments.threshold)
     try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
-    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin)
+    privacy = Privacy(arguments.key, arguments.identified)
+    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin, privacy)
 
 
 def _grade(arguments: argparse.Namespace) -> int:
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
-    heatmaps = heatmap_files(arguments.heatmap, images) if arguments.heatmap else []
+    privacy = Privacy(arguments.key, arguments.identified)
+    heatmaps = heatmap_files(arguments.heatmap, images, privacy) if arguments.heatmap else []
     style = CsvStyle.choose(arguments.excel, arguments.separator)
     inputs = (arguments.bundle, *arguments.images, *images)
     own_result = is_own_result()
-    patients = PatientsTable.beside(arguments.csv, arguments.images, images, style)
+    patients = PatientsTable.beside(arguments.csv, arguments.images, images, style, privacy)
     tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
     check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
     patients.check(inputs, arguments.overwrite)
     check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
     check_heatmaps_apart(heatmaps, arguments.images)
+    if arguments.dicom_out:
+        check_apart(arguments.dicom_out, inputs)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
     _check_not_a_heatmap(arguments, heatmaps)
@@ -79,7 +85,11 @@ def _grade(arguments: argparse.Namespace) -> int:
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
     if grader.bundle.referable:
         print(grader.bundle.point_text(), flush=True)
-    outcomes = _grade_each(grader, images, heatmaps, arguments.debug)
+    if arguments.dicom_out:
+        with _writing(arguments.dicom_out):
+            arguments.dicom_out.mkdir(parents=True, exist_ok=True)
+        print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
+    outcomes = _grade_each(grader, images, heatmaps, arguments)
     for line in _write_results(arguments, grader, outcomes, skipped, patients):
         print(line)
     for line in skipped.lines():
@@ -98,7 +108,7 @@ def _write_results(
     patients: PatientsTable,
 ) -> list[str]:
     """Write the tables, and return the lines that name all results."""
-    lines = [f"Wrote {shown(arguments.heatmap)}"] if arguments.heatmap else []
+    lines = [f"Wrote {shown(result)}" for result in (arguments.heatmap, arguments.dicom_out) if result]
     if arguments.json:
         with _writing(arguments.json):
             content = outcomes_json(grader.bundle, grader.variant, outcomes)
@@ -122,23 +132,35 @@ def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]
             raise KerasDrError(message, "Choose another name for one of them.")
 
 
-def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], debug: bool) -> list[Outcome]:
-    """Grade each photograph, print its result and draw its heat map; an error stops only its own photograph."""
+def _grade_each(
+    grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], arguments: argparse.Namespace
+) -> list[Outcome]:
+    """Grade each photograph, print its result, draw its heat map and write its report.
+
+    An error stops only its own photograph.
+    """
     outcomes: list[Outcome] = []
     for number, image in enumerate(images):
         try:
             grading = grade_file(grader, image)
             if heatmaps:
                 grading.save_picture(heatmaps[number])
+            if arguments.dicom_out:
+                from edge_demo.dicom_out import write_dicom
+
+                with _writing(arguments.dicom_out):
+                    write_dicom(grading, image, grader.bundle, grader.variant, arguments.dicom_out)
             outcomes.append(grading)
             print(describe(grading), flush=True)
         except KerasDrError as error:
-            if debug:
+            if arguments.debug:
                 import traceback
 
                 traceback.print_exc()
-            outcomes.append(Failure(printable(image), str(error)))
-            print(f"error: {shown(image)}: {error}", file=sys.stderr)
+            name = grader.name_of(image)
+            reason = shown_error(error, image, grader.privacy)
+            outcomes.append(Failure(name, reason))
+            print(f"error: {shown(name)}: {reason}", file=sys.stderr)
     return outcomes
 
 
@@ -149,6 +171,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     check_journal(journal)
 
     def say(line: dict[str, Any]) -> None:
+        if "note" in line:
+            print(line["note"], flush=True)
+            return
         if "renamed_from" in line:
             said = f"graded before, as {shown(line['renamed_from'])}"
         elif "error" in line:
@@ -170,9 +195,19 @@ def _watch(arguments: argparse.Namespace) -> int:
         rounds=2 if arguments.once else None,
         say=say,
         reload=lambda: _load(arguments),
+        rotate_mib=arguments.rotate_mib,
         warn=lambda text: print(text, file=sys.stderr, flush=True),
     )
     return 0
+
+
+def _trail(arguments: argparse.Namespace) -> int:
+    result = verify(arguments.journal, Privacy(arguments.key), arguments.head)
+    lines = f"{result.lines} line{'' if result.lines == 1 else 's'} as written"
+    if result.repaired:
+        lines += f", {result.repaired} cut short by a crash and noted"
+    print(f"{lines}. {result.fault or 'The trail is complete.'}")
+    return 1 if result.fault else 0
 
 
 def _profile(arguments: argparse.Namespace) -> int:
@@ -221,7 +256,7 @@ def _points(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points}
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_demo.results import FOOTER
 from edge_demo.shipped import find_bundle, shipped_graders
+from edge_demo.trail import ROTATE_MIB
 from edge_demo.watch import JOURNAL
 from keras_dr import __version__
 from keras_dr.core.decision import MARGIN
@@ -17,6 +18,7 @@ MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
 BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
 VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
 THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
+KEY_HELP = "the key of the patients' hashes and of the journal (default: ~/.config/keras_dr/key, made if missing)"
 MARGIN_HELP = f"scores at most this far below the threshold count as uncertain and are referred (default: {MARGIN})"
 
 
@@ -86,10 +88,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
     main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points|trail")
     _add_grade(commands)
     _add_watch(commands)
     _add_profile(commands)
+    _add_trail(commands)
     _add_command(commands, "points", "list the operating points of a grader in words")
     return main_parser
 
@@ -115,8 +118,25 @@ def _add_point(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_trail(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "check the journal of watch: that no line was changed, removed, added or moved"
+    trail = commands.add_parser("trail", help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=FOOTER)
+    trail.add_argument("work", choices=("verify",), help="what to do")
+    trail.add_argument("journal", type=Path, help=f"the journal, by default CAMERA/{JOURNAL}")
+    trail.add_argument("--key", type=Path, metavar="FILE", help=KEY_HELP)
+    trail.add_argument("--head", type=Path, metavar="FILE", help="the head of the journal (default: beside the key)")
+    trail.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
 def _add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
+
+
+def _add_privacy(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--identified", action="store_true", help="keep the patients' identifiers of DICOM files in the results"
+    )
+    command.add_argument("--key", type=Path, metavar="FILE", help=KEY_HELP)
 
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -132,6 +152,12 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     grade.add_argument(
         "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
     )
+    grade.add_argument(
+        "--dicom-out",
+        type=Path,
+        metavar="FOLDER",
+        help="write a structured report and an overlay of each DICOM file, with the identifiers of its study",
+    )
     grade.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     grade.add_argument(
         "--csv", type=Path, metavar="FILE", help="write the results as a table: a .csv, .xlsx or .parquet file"
@@ -142,6 +168,7 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     grade.add_argument(
         "--separator", choices=(*SEPARATORS, "locale"), help="the separator of the CSV file (default: comma)"
     )
+    _add_privacy(grade)
     _add_overwrite(grade)
 
 
@@ -161,6 +188,14 @@ def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         default=1.0,
         metavar="S",
         help="seconds between two searches for new photographs (default: 1)",
+    )
+    _add_privacy(watcher)
+    watcher.add_argument(
+        "--rotate-mib",
+        type=float,
+        default=ROTATE_MIB,
+        metavar="MIB",
+        help=f"size at which a journal is renamed, and a new one continues it (default: {ROTATE_MIB})",
     )
     watcher.add_argument("--once", action="store_true", help="grade the photographs in the folder, then end")
 

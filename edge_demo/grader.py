@@ -8,6 +8,7 @@
 `Grader.grade` calls decode, prepare, invoke and conclude; the profiler times the same methods.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +22,15 @@ from edge_demo.picture import draw_picture
 from keras_dr.core import overlay, quality
 from keras_dr.core.decision import ACTIONS, MARGIN, ReferralRule, decide
 from keras_dr.core.decoding import Image
+from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
+from keras_dr.core.frames import FRAME, split_frame
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
+from keras_dr.core.privacy import Privacy, shown_name
 
 FOOTER = "Research use only, not a medical device."
 
@@ -42,8 +46,10 @@ class Prepared(NamedTuple):
 
 
 def image_id(path: str) -> str:
-    """Return a photograph's name without its folders and without the suffix of an image file."""
+    """Return a photograph's name without its folders and without the suffix of an image file; eye_frame-2 of frames."""
     name = Path(path)
+    if FRAME.fullmatch(name.name) and name.parent.name:
+        return f"{image_id(str(name.parent))}_{name.name}"
     return name.stem if name.suffix.lower() in IMAGE_SUFFIXES else name.name
 
 
@@ -73,6 +79,7 @@ class Grading:
         photograph: uint8 RGB (h, w, 3), as it was decoded, reduced if the model's input needs fewer pixels; None if it
             was not kept.
         circle: the fundus in the pixels of `photograph`; None if none was found.
+        subject: of a DICOM file, what the result says of its patient, eye, date and device; see `Privacy.about`.
     """
 
     path: str
@@ -91,6 +98,7 @@ class Grading:
     trained_on: str = ""
     photograph: Image | None = field(default=None, repr=False)
     circle: Fundus | None = None
+    subject: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def action_in_words(self) -> str:
@@ -106,7 +114,8 @@ class Grading:
         """Return a dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
         names += ["faults", "action", "reason", "stretched", "unfamiliar", "trained_on"]
-        return {name: getattr(self, name) for name in names}
+        about = {name: getattr(self, name) for name in names}
+        return about | {"subject": dict(self.subject)} if self.subject else about
 
     def overlay(self) -> Image:
         """Return the heat map drawn over the prepared photograph, uint8 RGB (S, S, 3)."""
@@ -167,6 +176,7 @@ class Grader:
         variant: str | None = None,
         threads: int | None = None,
         margin: float = MARGIN,
+        privacy: Privacy | None = None,
         operating_point: str | None = None,
         threshold: float | None = None,
     ) -> None:
@@ -177,11 +187,11 @@ class Grader:
             variant: name of the model; by default `bundle.default_variant()`.
             threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
             margin: a photograph whose p_referable is at most this far below the threshold is uncertain, 0..1.
-
             operating_point: the name of the operating point at which photographs are referred; by default the default
                 one of the bundle.
             threshold: a threshold on the probability of a referable class instead, 0..1; by default that of the
                 operating point.
+            privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
         Raises:
             KerasDrError: the variant or the operating point is unknown, or the file of the variant is missing, changed
@@ -192,6 +202,7 @@ class Grader:
             raise KerasDrError(message, "Choose another number of threads.")
         self.bundle = Bundle.load(bundle).at(operating_point, threshold)
         self.margin = margin
+        self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()
         path = self.bundle.model_path(self.variant)
         try:
@@ -320,12 +331,13 @@ class Grader:
             return f"The grade {grade} is not referable."
         return f"The grade {grade} is not referable, and the probability {p_referable:.3f} is below {threshold:.3f}."
 
-    def grade(self, photograph: bytes | Path | str, name: str | None = None) -> Grading:
+    def grade(self, photograph: bytes | Path | str, name: str | None = None, frame: int | None = None) -> Grading:
         """Grade one photograph.
 
         Args:
             photograph: the path of its file, or the file's content.
             name: the photograph's name in the result; by default the path, or "photograph" for bytes.
+            frame: of the content of a DICOM file with several frames, the number of the frame, from 1.
 
         Raises:
             KerasDrError: the file cannot be read, or is not a photograph.
@@ -336,16 +348,33 @@ class Grader:
             ('mild', 'none')
         """
         if isinstance(photograph, bytes):
-            data = photograph
+            data, subject = unwrap(photograph, frame)
             name = name or "photograph"
         else:
-            data = read_bytes(Path(photograph))
+            data, subject = read_photograph_file(Path(photograph))
             name = name or printable(photograph)
         decoded = self.decode(data)
         prepared = self.prepare(decoded)
         grading = self.conclude(name, prepared, self.invoke(prepared.image))
         circle = prepared.fundus.scaled(1 / decoded.reduction) if prepared.fundus else None
-        return replace(grading, photograph=decoded.pixels, circle=circle)
+        grading = replace(grading, photograph=decoded.pixels, circle=circle)
+        return self.identify(grading, subject)
+
+    def identify(self, grading: Grading, subject: Subject | None) -> Grading:
+        """Return a grading with what its result may say of the patient, and without identifying parts in its path.
+
+        Args:
+            grading: the grading.
+            subject: what the DICOM file says; None: the photograph is no DICOM file.
+        """
+        if subject is None:
+            return grading
+        path = self.privacy.mask(grading.path, subject.secrets)
+        return replace(grading, path=path, subject=self.privacy.about(subject))
+
+    def name_of(self, image: Path) -> str:
+        """Return the path of a photograph as results may name it, also of one that cannot be graded."""
+        return shown_name(image, self.privacy)
 
 
 def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -353,6 +382,16 @@ def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool
     if len(actual) != len(wanted):
         return False
     return all(length in (None, actual_length) for length, actual_length in zip(wanted, actual, strict=True))
+
+
+def read_photograph_file(photograph: Path) -> tuple[bytes, Subject | None]:
+    """Return a photograph from its file or from a frame of it, and what a DICOM file says besides; see `dicom.unwrap`.
+
+    Raises:
+        KerasDrError: the file cannot be read.
+    """
+    file, frame = split_frame(photograph)
+    return unwrap(read_bytes(file), frame)
 
 
 def read_bytes(photograph: Path) -> bytes:

@@ -1,6 +1,7 @@
 """The journal of `watch`: one line of JSON per photograph, flushed to disk before the next photograph.
 
-A line that a power failure or a full disk cut short is ignored, and the next line replaces it.
+A line that a full disk cut short is replaced by the next one; one that a power failure cut short, by a line that says
+so. Each line carries a code, so that the journal can be checked; see `trail`.
 """
 
 import json
@@ -9,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_demo.trail import ROTATE_MIB, Trail, next_part, parts_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
+from keras_dr.core.privacy import Privacy
 
-_BEGIN = b'{"file": '
+_BEGIN = (b'{"file": ', b'{"event": ')
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
@@ -22,19 +25,26 @@ class Journal:
     Attributes:
         file: the journal's file.
         done: the stamps of the photographs in it.
+        repaired: a sentence if the last line had been cut short; otherwise "".
         contents: name of a photograph -> SHA-256 of the content that was last noted; older journals hold none.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, privacy: Privacy | None = None, rotate_mib: float = ROTATE_MIB) -> None:
         """Read a journal, or begin one.
 
         Args:
             file: the journal.
+            privacy: names the key of the codes; None: lines carry no codes.
+            rotate_mib: a journal with codes of at least this size is renamed before the next line, and a new file
+                continues it.
 
         Raises:
-            KerasDrError: another process appends to it, or it cannot be read or written.
+            KerasDrError: another process appends to it, it cannot be read or written, or it has lost lines.
         """
         self.file = file
+        self.repaired = ""
+        self._trail = Trail(file, privacy) if privacy else None
+        self._rotate_bytes = rotate_mib * 2**20
         self.done: set[Stamp] = set()
         self.contents: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -49,8 +59,26 @@ class Journal:
         except OSError as error:
             raise _unwritable(file, error) from error
         self._end = content.rfind(b"\n") + 1  # what follows was cut short
-        for line in _lines_of(content):
-            self._take(line)
+        try:
+            self._read(content)
+        except KerasDrError:
+            self._stream.close()
+            raise
+
+    def _read(self, content: bytes) -> None:
+        event = self._trail.begin(content[: self._end], content[self._end :]) if self._trail else None
+        earlier = [part.read_bytes() for part in parts_of(self.file)] if self._trail else []
+        for text in (*earlier, content[: self._end]):
+            for line in _lines_of(text):
+                self._take(line)
+        was_cut = bool(content[self._end :])
+        if event:
+            self._put(event)
+        if event and was_cut:
+            self.repaired = (
+                "The journal's last line had been cut short. The journal says so, and the photograph of that "
+            )
+            self.repaired += "line is graded again."
 
     def _lock(self) -> None:
         """Refuse a journal that another process holds; the system frees it when that process ends, however it ends."""
@@ -87,20 +115,27 @@ class Journal:
         Raises:
             KerasDrError: the line cannot be written.
         """
-        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        self._put(line)
+        self._take(line)
+
+    def _put(self, line: Mapping[str, Any]) -> None:
         try:
+            if self._trail and self._end >= self._rotate_bytes:
+                self.file.replace(next_part(self.file))
             if not self.file.exists():  # removed, or its disk was taken out
                 self._reopen()
             self._end = min(self._end, os.fstat(self._stream.fileno()).st_size)  # another program may have emptied it
             self._stream.truncate(self._end)
+            data = self._trail.seal(line) if self._trail else (json.dumps(line, ensure_ascii=False) + "\n").encode()
             written = self._stream.write(data)
             if written != len(data):
                 raise OSError(f"only {written} of {len(data)} bytes fitted")
             os.fsync(self._stream.fileno())
+            if self._trail:
+                self._trail.keep()
         except OSError as error:
             raise _unwritable(self.file, error) from error
         self._end += len(data)
-        self._take(line)
 
     def _reopen(self) -> None:
         self._stream.close()
@@ -128,7 +163,7 @@ def check_journal(journal: Path) -> None:
         KerasDrError: the file is not a journal.
     """
     content = journal.read_bytes() if journal.is_file() else b""
-    begins_like_a_journal = _BEGIN.startswith(content[: len(_BEGIN)])  # empty, or its first line was cut short
+    begins_like_a_journal = any(mark.startswith(content[: len(mark)]) for mark in _BEGIN)  # also if it was cut short
     if not begins_like_a_journal and next(_lines_of(content), None) is None:
         message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
         raise KerasDrError(message, "Choose another --journal.")

@@ -10,9 +10,11 @@ from edge_demo.results import Outcome
 from keras_dr.core.decision import ACTIONS
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
 from keras_dr.core.folders import write_bytes
-from keras_dr.core.image_files import is_list, list_rows, printable, shown
+from keras_dr.core.frames import subject_of
+from keras_dr.core.image_files import is_list, list_rows, shown
 from keras_dr.core.names import eye_of_value, patients_of_names
 from keras_dr.core.outputs import TABLE_FORMATS, check_output, is_table, known_by_suffix
+from keras_dr.core.privacy import Privacy, shown_name
 
 PATIENTS = "patients"  # the name of the table, before its suffix
 UNGRADABLE = "ungradable"
@@ -31,15 +33,18 @@ class Person:
     eye: str = ""
 
 
-def people_of(given: Sequence[Path], images: Sequence[Path]) -> dict[str, Person]:
+def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | None = None) -> dict[str, Person]:
     """Return path -> the patient and the eye of each photograph; empty if they are not known.
 
-    They are taken from the columns of the lists that were given, or else from names such as 1000_OD and 1000_OS.
+    They are taken from DICOM files, from the columns of the lists that were given, or else from names such as 1000_OD
+    and 1000_OS.
 
     Args:
         given: photographs, folders and lists, as a command is given them.
         images: the photographs in them.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
     """
+    privacy = privacy or Privacy()
     people: dict[Path, Person] = {}
     for path in given:
         if is_list(path) and path.is_file():
@@ -47,7 +52,13 @@ def people_of(given: Sequence[Path], images: Sequence[Path]) -> dict[str, Person
     if not people:
         pairs = patients_of_names([image.stem for image in images])
         people = {image: Person(*pair) for image, pair in zip(images, pairs, strict=False)}  # no pairs: none is known
-    return {printable(image): people[image] for image in images if image in people and people[image].patient}
+    for image in images:
+        subject = subject_of(image)
+        if subject:
+            own = people.get(image, Person())
+            people[image] = Person(privacy.patient(subject.patient_id or own.patient), subject.eye or own.eye)
+    known = [image for image in images if image in people and people[image].patient]
+    return {shown_name(image, privacy): people[image] for image in known}
 
 
 def _people_of_list(file: Path) -> dict[Path, Person]:
@@ -134,7 +145,12 @@ class PatientsTable:
 
     @classmethod
     def beside(
-        cls, table: Path | None, given: Sequence[Path], images: Sequence[Path], style: CsvStyle = PLAIN
+        cls,
+        table: Path | None,
+        given: Sequence[Path],
+        images: Sequence[Path],
+        style: CsvStyle = PLAIN,
+        privacy: Privacy | None = None,
     ) -> "PatientsTable":
         """Return the table that belongs to a table of photographs.
 
@@ -143,10 +159,11 @@ class PatientsTable:
             given: as for `people_of`.
             images: as for `people_of`.
             style: the style of a CSV file.
+            privacy: as for `people_of`.
         """
         if table is None or table.suffix.lower() not in TABLE_FORMATS:
             return cls(Path(), {}, style)
-        return cls(table.with_name(PATIENTS + table.suffix), people_of(given, images), style)
+        return cls(table.with_name(PATIENTS + table.suffix), people_of(given, images, privacy), style)
 
     def check(self, inputs: Iterable[Path], overwrite: bool) -> None:
         """Check before the work that the table can be written and replaces only an earlier one.

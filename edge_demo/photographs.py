@@ -9,12 +9,19 @@ import cv2
 from edge_demo.grader import Grader, Grading
 from edge_demo.results import HEATMAP
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import split_frame, subject_of
 from keras_dr.core.image_files import printable
 from keras_dr.core.outputs import Known, check_apart, check_output, is_png
+from keras_dr.core.privacy import Privacy
 
 
-def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
+def heatmap_files(target: Path, images: Sequence[Path], privacy: Privacy | None = None) -> list[Path]:
     """Return the PNG file of each photograph's heat map: `target` itself, or a file in it named after the photograph.
+
+    Args:
+        target: the file or the folder.
+        images: the photographs.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
     Raises:
         KerasDrError: `target` is a .png file for several photographs, or a heat map would overwrite a photograph.
@@ -26,11 +33,12 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
     files = []
     taken: set[str] = set()
     for image in images:
-        name = image.stem
+        stem = _stem(image, privacy or Privacy())
+        name = stem
         number = 1
         while name.lower() in taken:
             number += 1
-            name = f"{image.stem}-{number}"
+            name = f"{stem}-{number}"
         taken.add(name.lower())
         files.append(target if single else target / f"{name}.png")
     photographs = {image.resolve() for image in images}
@@ -39,6 +47,14 @@ def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
             message = f"The heat map {file} would overwrite a photograph."
             raise KerasDrError(message, "Choose another --heatmap.")
     return files
+
+
+def _stem(image: Path, privacy: Privacy) -> str:
+    """Return the name of a photograph's heat map without its suffix; of a frame, the file's name stands before it."""
+    file, frame = split_frame(image)
+    subject = subject_of(file)
+    stem = privacy.mask(file.stem, subject.secrets) if subject else file.stem
+    return f"{stem}_frame-{frame}" if frame else stem
 
 
 def check_heatmaps_apart(files: Iterable[Path], given: Iterable[Path]) -> None:

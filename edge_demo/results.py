@@ -15,6 +15,8 @@ HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
 _TRAINED_ON = "trained_on"  # a further column if the bundle says it
+_SUBJECT = ("patient", "eye", "date", "device")  # further columns of tables with DICOM files
+_IDENTIFIERS = ("study_uid", "instance_uid")  # and those of --identified
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ def describe(grading: Grading) -> str:
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     lines = [f"{shown(grading.path)}: {grading.grade}; {grading.action_in_words}. {grading.reason}"]
     lines.append(f"  {probabilities}")
+    if grading.subject.get("burned_in"):
+        lines.append("  The file says that text is part of its pixels; it may name the patient, also in a heat map.")
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
@@ -81,25 +85,25 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
     }
 
 
-def table_columns(bundle: Bundle) -> list[str]:
-    """Return the columns: those of predictions.csv that need no true grade, and those that only a grader fills."""
+def table_columns(bundle: Bundle, further: Sequence[str] = ()) -> list[str]:
+    """Return the columns: those of predictions.csv that need no true grade, those that only a grader fills, others."""
     # A dictionary, because a class may itself be called "referable": then there is one column p_referable.
     columns = [*_BEFORE, *(f"p_{name}" for name in bundle.classes), *_AFTER]
     if bundle.trained_on:
         columns.append(_TRAINED_ON)
-    return list(dict.fromkeys(columns))
+    return list(dict.fromkeys([*columns, *further]))
 
 
-def column_types(bundle: Bundle) -> dict[str, str]:
-    """Return the type, in Arrow's words, of each of the `table_columns`."""
+def column_types(bundle: Bundle, further: Sequence[str] = ()) -> dict[str, str]:
+    """Return the type, in Arrow's words, of each of the `table_columns`; further ones hold text."""
     kinds = {f"p_{name}": "float32" for name in bundle.classes} | {"p_referable": "float64"}
     kinds |= {"referred": "int8", "fundus_found": "int8"}
-    return {name: kinds.get(name, "string") for name in table_columns(bundle)}
+    return {name: kinds.get(name, "string") for name in table_columns(bundle, further)}
 
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON), ("p_",))
+    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, *_SUBJECT, *_IDENTIFIERS), ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
@@ -112,7 +116,7 @@ def table_row(grading: Grading) -> dict[str, Any]:
     row["reason"] = grading.reason
     if grading.trained_on:
         row[_TRAINED_ON] = grading.trained_on
-    return row
+    return row | dict(grading.subject)
 
 
 def failed_row(path: str, error: str) -> dict[str, Any]:
@@ -129,7 +133,9 @@ def encode_outcomes(
     bundle: Bundle, outcomes: Iterable[Outcome], suffix: str = ".csv", style: CsvStyle = PLAIN
 ) -> bytes:
     """Return a table of `table_columns`, one row per photograph, in the format of a suffix."""
-    return encode_table(suffix, column_types(bundle), map(outcome_row, outcomes), style)
+    rows = [outcome_row(outcome) for outcome in outcomes]
+    further = [name for name in (*_SUBJECT, *_IDENTIFIERS) if any(name in row for row in rows)]
+    return encode_table(suffix, column_types(bundle, further), rows, style)
 
 
 def count_actions(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:

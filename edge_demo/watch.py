@@ -8,14 +8,18 @@ if the journal's disk is full, it waits; and if the bundle is replaced, it loads
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import sleep
+from time import gmtime, perf_counter, sleep, strftime
 from typing import Any
 
 from edge_demo.grader import Grader
 from edge_demo.journal import Journal, Stamp
 from edge_demo.photographs import one_of_many
+from edge_demo.trail import ROTATE_MIB
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import MANIFESTS, sha256_of
+from keras_dr.core.frames import expand_frames, split_frame
 from keras_dr.core.image_files import printable, walk_images
+from keras_dr.core.privacy import Privacy, shown_error, shown_name
 
 JOURNAL = "gradings.jsonl"
 
@@ -29,6 +33,7 @@ def watch(
     say: Callable[[dict[str, Any]], None] = lambda line: None,
     reload: Callable[[], Grader] | None = None,
     warn: Callable[[str], None] = lambda text: None,
+    rotate_mib: float = ROTATE_MIB,
 ) -> None:
     """Grade the photographs in a folder, and new ones when they appear.
 
@@ -42,10 +47,11 @@ def watch(
         journal: the file to append to.
         interval_s: seconds between two searches.
         rounds: number of searches; None searches without end, and waits when the journal cannot be written.
-        say: called with each line of the journal.
+        say: called with each line of the journal; and with {"note": text} if the journal had to be repaired.
         reload: returns the grader of a bundle that has changed since it was loaded; without it, the first grader
             stays.
         warn: called with a sentence when it begins to wait, and when it goes on.
+        rotate_mib: a journal of this size is renamed, and a new file continues it; see `journal.Journal`.
 
     Raises:
         KerasDrError: the folder does not exist, another process writes the journal, or, if the number of searches is
@@ -53,7 +59,9 @@ def watch(
     """
     if not folder.is_dir():
         raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
-    with Journal(journal) as kept:
+    with Journal(journal, grader.privacy, rotate_mib) as kept:
+        if kept.repaired:
+            say({"note": kept.repaired})
         watcher = _Watcher(grader, folder, kept, reload, warn)
         look = 0
         while rounds is None or look < rounds:
@@ -101,7 +109,7 @@ class _Watcher:
         Args:
             waits: whether it ends the search, instead of raising an error, if the journal cannot be written.
         """
-        self._files = dict(_stamps(self._folder))
+        self._files = dict(_stamps(self._folder, self._grader.privacy))
         stamps = sorted((self._files.keys() & self._before) - self._journal.done - self._unchanged)
         self._before = set(self._files)
         try:
@@ -129,7 +137,8 @@ class _Watcher:
 
     def _examine(self, stamp: Stamp) -> dict[str, Any] | None:
         """Return the line for a photograph; None if it needs none, or not yet."""
-        file = self._files[stamp]
+        path = self._files[stamp]
+        file, frame = split_frame(path)
         line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
         try:
             content = file.read_bytes()
@@ -137,7 +146,7 @@ class _Watcher:
             return None
         except OSError as error:
             reason = error.strerror or error
-            return line | {"error": f"The photograph {printable(file)} cannot be read: {reason}."}
+            return line | {"error": f"The photograph {stamp[0]} cannot be read: {reason}."}
         line["sha256"] = hashlib.sha256(content).hexdigest()
         if self._journal.contents.get(stamp[0]) == line["sha256"]:
             self._unchanged.add(stamp)
@@ -145,13 +154,15 @@ class _Watcher:
         earlier = self._journal.name_of(line["sha256"])
         if earlier is not None and all(name != earlier for name, _, _ in self._files):
             return line | {"renamed_from": earlier}
-        line["model_sha256"] = self._grader.bundle.models[self._grader.variant].sha256
+        line |= _graded_with(self._grader)
+        began = perf_counter()
         try:
             with one_of_many():
-                line |= self._grader.grade(content, printable(file)).to_dict()
+                line |= self._grader.grade(content, printable(path), frame).to_dict()
         except KerasDrError as error:
-            line["error"] = str(error)
-        if _stamp(self._folder, file) != stamp or self._bundle_has_changed():
+            line["error"] = shown_error(error, path, self._grader.privacy)
+        line |= {"seconds": round(perf_counter() - began, 3), "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())}
+        if _stamp(self._folder, path, self._grader.privacy) != stamp or self._bundle_has_changed():
             return None  # the photograph or the model changed meanwhile: it is graded in a later search
         return line
 
@@ -184,21 +195,33 @@ class _Watcher:
         self._waiting_for = ""
 
 
-def _stamps(folder: Path) -> Iterator[tuple[Stamp, Path]]:
+def _graded_with(grader: Grader) -> dict[str, Any]:
+    """Return what a photograph is graded with, as its line holds it."""
+    bundle = grader.bundle
+    return {
+        "model_sha256": bundle.models[grader.variant].sha256,
+        "bundle_sha256": sha256_of(bundle.folder / MANIFESTS["bundle"]),
+        "operating_point": bundle.point_name,
+        "threshold": bundle.threshold,
+    }
+
+
+def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
     """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
     for file in walk_images(folder, skip_unreadable=True):
-        stamp = _stamp(folder, file)
-        if stamp is not None:
-            yield stamp, file
+        for path in expand_frames(file):
+            stamp = _stamp(folder, path, privacy)
+            if stamp is not None:
+                yield stamp, path
 
 
-def _stamp(folder: Path, file: Path) -> Stamp | None:
+def _stamp(folder: Path, path: Path, privacy: Privacy) -> Stamp | None:
     """Return a photograph's stamp; None if it is gone."""
     try:
-        status = file.stat()
+        status = split_frame(path)[0].stat()
     except OSError:
         return None
-    return printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns
+    return shown_name(path, privacy, folder), status.st_size, status.st_mtime_ns
 
 
 def _bundle_stamp(grader: Grader) -> tuple[tuple[int, int, int], ...]:

@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: small photographs, prepared sets and one trained run."""
 
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -19,6 +20,10 @@ from keras_dr.preparation.prepare import prepare_records
 from keras_dr.synthetic.photographs import write_dataset
 
 pytest_plugins = ["edge_fixtures"]
+
+# The key of patients' hashes is made where it is missing; a test must not write it into the user's own settings.
+_SETTINGS = tempfile.TemporaryDirectory(prefix="keras_dr-settings-")
+os.environ["XDG_CONFIG_HOME"] = _SETTINGS.name
 
 
 @pytest.fixture(scope="session")

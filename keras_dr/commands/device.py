@@ -10,6 +10,8 @@ import typer
 from edge_demo.shipped import find_bundle
 from keras_dr.commands.shared import (
     Address,
+    Identified,
+    KeyFile,
     OperatingPointName,
     Overwrite,
     OwnThreshold,
@@ -92,6 +94,8 @@ def predict(
     engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
     address: Address = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of Ray workers; default: one per core.")] = None,
+    identified: Identified = False,
+    key: KeyFile = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Grade photographs with a run or a bundle.
@@ -107,10 +111,10 @@ def predict(
     from edge_demo.patients import PatientsTable
     from edge_demo.results import is_own_result
     from keras_dr.core.encoding import CsvStyle, check_format
-    from keras_dr.core.errors import KerasDrError
     from keras_dr.core.folders import check_writable, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
+    from keras_dr.core.privacy import Privacy
     from keras_dr.prediction.predict import ENGINES
     from keras_dr.prediction.predict import predict as grade
     from keras_dr.workers.ray_cluster import check_engine
@@ -119,8 +123,7 @@ def predict(
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
-        if heatmaps:
-            raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
+        _check_cluster(heatmaps, identified, key)
         target = out or Path("predictions.parquet")
         _predict_on_cluster(source, images, target, address, workers, operating_point, threshold, overwrite)
         return
@@ -130,7 +133,7 @@ def predict(
     check_output(file, (*TABLE_FORMATS, ".json"), inputs=inputs, known=is_own_result(), overwrite=overwrite)
     suffix = file.suffix.lower()
     check_format(suffix)
-    patients = PatientsTable.beside(file, images, photographs, style)
+    patients = PatientsTable.beside(file, images, photographs, style, Privacy(key, identified))
     patients.check(inputs, overwrite)
     check_writable(file)
     with bar("predict") as progress:
@@ -143,6 +146,7 @@ def predict(
             threshold=threshold,
             heatmaps=heatmaps,
             overwrite=overwrite,
+            privacy=Privacy(key, identified),
         )
     write_bytes(file, _encode(graded, suffix, style, skipped.counts))
     for line in patients.write(graded.outcomes, graded.bundle.classes):
@@ -153,6 +157,17 @@ def predict(
     if heatmaps:
         say(f"Pictures: {heatmaps}")
     _report(file, graded.counts, graded.failures, skipped.lines())
+
+
+def _check_cluster(heatmaps: Path | None, identified: bool, key: Path | None) -> None:
+    """Refuse options that the engine ray does not take."""
+    from keras_dr.core.errors import KerasDrError
+
+    if heatmaps:
+        raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
+    if identified or key:
+        message = "The engine ray writes no patients, so that it takes neither --identified nor --key."
+        raise KerasDrError(message, "Leave them or --engine out.")
 
 
 def _encode(graded: "GradedPhotographs", suffix: str, style: "CsvStyle", skipped: Mapping[str, int]) -> bytes:

@@ -22,6 +22,10 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Split = Annotated[str, typer.Option(help="train, val, test or all.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster as host:port; default: start one here.")]
+Identified = Annotated[bool, typer.Option("--identified", help="Keep the patients' ids of DICOM files.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="Key of the patients' hashes; default: ~/.config/keras_dr/key, made if missing.")
+]
 OperatingPointName = Annotated[
     str | None, typer.Option("--operating-point", help="Point to refer at; the command points lists them.")
 ]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from keras_dr.commands.shared import Identified, KeyFile
+
 if TYPE_CHECKING:
     from keras_dr.datasets.options import SourceOptions
 
@@ -25,8 +27,11 @@ def source_options(
         list[str] | None, typer.Option(help="LABEL=CLASS: the class that a label means; may be repeated.")
     ] = None,
     patients: Annotated[str, typer.Option(help="auto, names (file names such as 1000_OD), or none.")] = "auto",
+    identified: Identified = False,
+    key: KeyFile = None,
 ) -> "SourceOptions":
     """Return the options as one object."""
+    from keras_dr.core.privacy import Privacy
     from keras_dr.datasets.options import parse_options
 
     return parse_options(
@@ -40,6 +45,7 @@ def source_options(
         positive=positive,
         renamed=tuple(map or ()),
         patients=patients,
+        privacy=Privacy(key, identified),
     )
 
 

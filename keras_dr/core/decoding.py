@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import jpeg
+from keras_dr.core.dicom import unwrap
+from keras_dr.core.dicom_files import is_dicom
 from keras_dr.core.endings import check_end, read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import not_a_photograph
@@ -70,7 +72,7 @@ class Header:
 
 
 def read_header(data: bytes, page: str = "first") -> Header:
-    """Read the size from the header of a JPEG, PNG, TIFF (also BigTIFF), BMP, WebP or binary PGM or PPM file.
+    """Read the size from the header of a JPEG, PNG, TIFF (also BigTIFF), BMP, WebP, binary PGM or PPM, or DICOM file.
 
     Args:
         data: the bytes of the file.
@@ -80,6 +82,8 @@ def read_header(data: bytes, page: str = "first") -> Header:
         KerasDrError: the file has another format or a broken header, more than `MAX_PIXELS` pixels of three bytes, or
             more than `MAX_SCANS` scans.
     """
+    if is_dicom(data):
+        data = unwrap(data)[0]
     reader = next((read for magic, read in _READERS.items() if data.startswith(magic)), None)
     try:
         header = reader(data, page) if reader else None
@@ -118,6 +122,8 @@ def decode_rgb(data: bytes, reduction: int = 1, header: Header | None = None, bi
         KerasDrError: the file is empty, has another format, is truncated or damaged within its picture, has more than
             `MAX_PIXELS` pixels, or its samples do not fit `bits`.
     """
+    if is_dicom(data):
+        data = unwrap(data)[0]
     header = header or read_header(data)
     if reduction not in header.reductions:
         raise ValueError(f"reduction {reduction} is not one of {header.reductions}")
@@ -139,6 +145,7 @@ def decode_mask(data: bytes) -> NDArray[np.bool_]:
     Raises:
         KerasDrError: as for `decode_rgb`.
     """
+    data = unwrap(data)[0]
     header = read_header(data)
     if not data.startswith(_JPEG):
         samples = decode_samples(data, header)
@@ -161,6 +168,8 @@ def decode_samples(data: bytes, header: Header) -> NDArray[Any]:
     Raises:
         KerasDrError: the file is truncated within its picture, or cannot be decoded.
     """
+    if is_dicom(data):
+        data = unwrap(data)[0]
     check_end(data, header.page)
     return _decode(data, header)
 

@@ -7,7 +7,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.jpeg import MAGIC, rare_kind
 from keras_dr.core.tiff import read_directory
 
-READ = "JPEG, PNG, TIFF, BMP, WebP and binary PGM and PPM"
+READ = "JPEG, PNG, TIFF, BMP, WebP, binary PGM and PPM, and DICOM"
 _CONVERT = "Export the photograph as PNG or JPEG, with the program that wrote it."
 _EXPORT = "Export the photograph as PNG from the viewer or the archive that it came from."
 _TABLE = "Name the photographs themselves, or a CSV file that lists them."
@@ -16,7 +16,6 @@ _UNPACK = "Unpack it, and name the folder."
 _FRAME = "Save one frame of it as PNG."
 # (place of the mark, mark, kind of the file, what to do)
 _MARKS: tuple[tuple[int, bytes, str, str], ...] = (
-    (128, b"DICM", "a DICOM file", _EXPORT),
     (0, b"GIF87a", "a GIF picture", _CONVERT),
     (0, b"GIF89a", "a GIF picture", _CONVERT),
     (0, b"\0\0\0\x0cjP  ", "a JPEG 2000 picture", _CONVERT),

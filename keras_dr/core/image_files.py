@@ -11,7 +11,9 @@ from itertools import chain, islice
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from keras_dr.core.dicom_files import DICOM_SUFFIXES, is_dicom, read_start, why_no_photograph
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import expand_frames, split_frame
 
 if TYPE_CHECKING:  # tables are read only where a list is given: a device that grades starts without them
     from keras_dr.core.tables import Header, TableRow
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # tables are read only where a list is given: a device that g
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"),
     *(".jpe", ".jfif", ".ppm", ".pgm", ".pnm"),
+    *DICOM_SUFFIXES,
 )
 # names in published tables of the column of photographs; if a table has several, the column that names files counts
 IMAGE_COLUMNS = (
@@ -83,26 +86,27 @@ def is_list(path: Path) -> bool:
 def why_no_image(file: Path) -> str:
     """Return why a file is not an image, in words that follow a number ("with the suffix .gif"); "" if it is an image.
 
-    The suffix decides, or the first bytes of the content if there is no suffix.
+    The suffix decides, or the first bytes of the content if there is no suffix. A suffix of digits is none, because
+    DICOM files are often named by identifiers such as 1.2.840.113619. Of DICOM files, the class decides as well.
     """
-    suffix = file.suffix.lower()
+    suffix = "" if file.suffix[1:].isdigit() else file.suffix.lower()
     if file.name.startswith("._"):
         return APPLE_DOUBLE
     if file.name.startswith("."):
         return "hidden"
+    if suffix in DICOM_SUFFIXES:
+        return why_no_photograph(read_start(file))
     if suffix in IMAGE_SUFFIXES:
         return ""
     if suffix:
         return f"with the suffix {shown(suffix)}"
-    return "" if _begins_like_an_image(file) else "without a suffix or the content of an image"
+    start = read_start(file)
+    if is_dicom(start):
+        return why_no_photograph(start)
+    return "" if _begins_like_an_image(start) else "without a suffix or the content of an image"
 
 
-def _begins_like_an_image(file: Path) -> bool:
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(16)
-    except (OSError, ValueError):
-        return False
+def _begins_like_an_image(start: bytes) -> bool:
     return start.startswith(_SIGNATURES) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
 
 
@@ -111,7 +115,8 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
 
     A folder stands for the images in it and in the folders below it, sorted, without hidden files. A table (.csv, .tsv,
     .txt, .xlsx) is a list: its image column names images by paths that are absolute or relative to the table's folder
-    or to the current folder. The tables that predict and grade write are such lists.
+    or to the current folder. The tables that predict and grade write are such lists. A DICOM file with several frames
+    stands for all of them, each with a path such as eye.dcm/frame-2.
 
     Args:
         given: photographs, folders and lists.
@@ -130,12 +135,12 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             kind = "list"
             images = (image for image, _, _ in list_rows(path))
         else:
-            yield path
+            yield from expand_frames(path)
             continue
         empty = True
         for image in images:
             empty = False
-            yield image
+            yield from expand_frames(image)
         if empty:
             passed = [f"{count} {reason}" for reason, count in (skipped.counts - before).items()]
             message = f"The {kind} {path} has no images ({', '.join(IMAGE_SUFFIXES)})."
@@ -288,8 +293,8 @@ def _named_file(folder: Path, name: str) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file exists; False also for a name that no file can have."""
+    """Whether a file or a frame's file exists; False also for a name that no file can have."""
     try:
-        return path.is_file()
+        return split_frame(path)[0].is_file()
     except (OSError, ValueError):
         return False

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.decoding import PAGES, Header, Image, decode_rgb, read_header
+from keras_dr.core.dicom import unwrap
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.exact import equalise, shrink
 from keras_dr.core.fundus import THUMBNAIL, Finding, Fundus, examine, find_fundus
@@ -237,6 +238,7 @@ def read_photograph(data: bytes, spec: Preprocessing) -> Photograph:
     Raises:
         KerasDrError: the file is not a photograph, is truncated, or has samples that do not fit the settings.
     """
+    data = unwrap(data)[0]  # once, although the photograph may be decoded twice
     header = read_header(data, spec.page)
     size = max(spec.size, COPY_SIDE)
     crops = spec.fundus == "auto"

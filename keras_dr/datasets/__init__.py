@@ -26,6 +26,7 @@ from keras_dr.datasets import (
     messidor2,
     oia_ddr,
 )
+from keras_dr.datasets.dicom_records import complete_reading
 from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.patients import name_patients
 from keras_dr.datasets.photograph_index import image_stem
@@ -137,6 +138,7 @@ def read_source(source: Path, dataset: str = "auto", options: SourceOptions | No
     adapter = DATASETS[name]
     general = adapter in _GENERAL
     reading = adapter.understand(place, options) if general else _read_published(adapter, place, options)
+    reading = complete_reading(reading, options.privacy)
     _check_ids(reading.records, source, name)
     if place != source:
         reading = replace(reading, why=f"{reading.why}, in the folder {printable(place.relative_to(source))}")

@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_dr.core.decision import positive_words
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import split_frame
 from keras_dr.core.image_files import SkippedFiles, printable, walk_files, why_no_image
 from keras_dr.core.tables import TABLE_SUFFIXES
 from keras_dr.datasets import PUBLISHED, csv_file, read_source
@@ -178,7 +179,7 @@ def inspect(
     root = source if source.is_dir() else source.parent
     only_source = source.is_file() and name in PUBLISHED  # an .npz file; other files in its folder are other sets
     files = dict.fromkeys([source] if only_source else walk_files(root, _DEPTH))
-    used = {record.path for record in reading.records}
+    used = {split_frame(record.path)[0] for record in reading.records}
     missing = [path for path in used if path not in files and not is_file(path)]
     if len(missing) == len(used):
         example = printable(os.path.relpath(min(missing), root))

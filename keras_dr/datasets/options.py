@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.privacy import Privacy
 
 NONE = "none"
 PATIENTS = ("auto", "names", NONE)
@@ -25,7 +26,8 @@ class SourceOptions:
         positive: the classes whose patients are referred; (): none of them; None: those that the class names imply.
         renamed: label in the source -> its class, which may be a grade ("2", "moderate", "ungradable").
         patients: "auto": from the patient column, else from file names if they clearly name patients; "names": from
-            file names; "none": every photograph counts as a patient of its own.
+            file names; "none": every photograph counts as a patient of its own. DICOM files name their patients.
+        privacy: how the patients of DICOM files are named.
     """
 
     image_column: str = ""
@@ -38,6 +40,7 @@ class SourceOptions:
     positive: tuple[str, ...] | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     patients: str = "auto"
+    privacy: Privacy = field(default_factory=Privacy)
 
     def __post_init__(self) -> None:
         if self.patients not in PATIENTS:
@@ -63,6 +66,7 @@ def parse_options(
     classes: str | None = None,
     positive: str | None = None,
     renamed: tuple[str, ...] = (),
+    privacy: Privacy | None = None,
     **others: str | Path | None,
 ) -> SourceOptions:
     """Return the options that the texts of a command line mean.
@@ -71,6 +75,7 @@ def parse_options(
         classes: class names joined by commas; None: the default.
         positive: class names joined by commas, or "none"; None: the default.
         renamed: texts of the form LABEL=CLASS.
+        privacy: how the patients of DICOM files are named; None: by keyed hashes.
         others: the other attributes of `SourceOptions`; None stands for the default.
 
     Raises:
@@ -88,6 +93,8 @@ def parse_options(
         values["classes"] = _names(classes)
     if positive is not None:
         values["positive"] = () if positive.strip().lower() == NONE else _names(positive)
+    if privacy is not None:
+        values["privacy"] = privacy
     return SourceOptions(renamed=pairs, **values)  # type: ignore[arg-type] # checked by the dataclass's own annotations
 
 

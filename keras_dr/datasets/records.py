@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import read_file
 
 SPLITS = ("train", "val", "test")
 _SMALL = 64 << 20  # bytes; an array may always unpack to this size
@@ -25,7 +26,7 @@ class Record:
 
     Attributes:
         image_id: unique in its data set, and safe as a file name (letters, digits, ".", "_", "-").
-        path: the photograph's file, or the .npz file that holds it.
+        path: the photograph's file, or the .npz file that holds it, or a frame of a DICOM file (`core.frames`).
         grade: ICDR grade 0..4, 5 (`grades.UNGRADABLE`), or None if the data set gives no grade.
         patient_id: shared by the photographs of one patient; the image_id if the patient is unknown.
         eye: "left" or "right"; "" if unknown.
@@ -34,6 +35,8 @@ class Record:
         label: the class in the data set's own words; "" if it gives only a grade, or nothing.
         member: in an .npz file, the name of the array and the photograph's row in it; otherwise None.
         neighbours: photographs with the same text here may be of one patient, so they stay in one split; "": none.
+        shown_path: the path that results name instead of `path`, because that one would identify the patient; "": the
+            path itself.
         origin: the place of this record in the data set, such as "line 3 of labels.csv", for messages; it does not
             count when records are compared.
     """
@@ -48,6 +51,7 @@ class Record:
     label: str = ""
     member: tuple[str, int] | None = None
     neighbours: str = ""
+    shown_path: str = field(default="", repr=False)
     origin: str = field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +80,7 @@ def read_bytes(record: Record) -> bytes:
         KerasDrError: the .npz file or its array cannot be read.
     """
     if record.member is None:
-        return record.path.read_bytes()
+        return read_file(record.path)
     name, row = record.member
     image = read_array(record.path, name)[row]
     kind = "P5" if image.ndim == 2 else "P6"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core.decoding import Image, decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import read_file
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.metrics import measure
@@ -113,7 +114,7 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
 def _prepared(file: Path, change: Callable[[Image], Image], spec: Preprocessing) -> Image:
     """Return the prepared photograph uint8 RGB (S, S, 3), changed before its fundus is detected."""
     try:
-        data = file.read_bytes()
+        data = read_file(file)
     except OSError as error:
         raise KerasDrError(f"{file} cannot be read: {error.strerror}.", "Put the photograph back.") from error
     changed = change(decode_rgb(data, header=read_header(data, spec.page), bits=spec.bits))

@@ -10,7 +10,7 @@ because they ignore files whose names begin with "_".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
 from keras_dr.core.operating_point import DEFAULT
 from keras_dr.core.outputs import check_holds_no_input
+from keras_dr.core.privacy import shown_error
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
 from keras_dr.prediction.photograph_list import Part, read_part, split_list, write_list
@@ -197,9 +198,10 @@ class PartGrader:
         return Counts.from_rows(rows)
 
     def _grade(self, photograph: Path) -> Row:
-        name = printable(photograph)
         try:
-            return table_row(replace(grade_file(self._grader, photograph), path=name))
+            return table_row(grade_file(self._grader, photograph))
         except Exception as error:  # of any kind, because it must not stop the grading of the other photographs
-            reason = str(error) if isinstance(error, KerasDrError) else f"{type(error).__name__}: {error}"
-            return failed_row(name, reason)
+            reason = shown_error(error, photograph, self._grader.privacy)
+            if not isinstance(error, KerasDrError):
+                reason = f"{type(error).__name__}: {reason}"
+            return failed_row(self._grader.name_of(photograph), reason)

@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading, Prepared, read_bytes
+from edge_demo.grader import Grader, Grading, Prepared, read_photograph_file
 from edge_demo.photographs import grade_file, one_of_many
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import subject_of
 from keras_dr.core.image_files import printable
 from keras_dr.core.machine import usable_cores
+from keras_dr.core.privacy import Privacy
 from keras_dr.core.progress import Progress
 
 _BATCH = 16
@@ -27,12 +29,15 @@ Results = list[Grading | KerasDrError]  # for each photograph its grading, or th
 Engine = Callable[[Sequence[Path], Progress], Results]
 
 
-def litert_engine(bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyType({})) -> Engine:
+def litert_engine(
+    bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyType({}), privacy: Privacy | None = None
+) -> Engine:
     """Return an engine with one grader in one thread per core, so that no photograph waits until another is decoded.
 
     Args:
         bundle: the bundle, at the operating point to use.
         pictures: photograph -> the PNG file to which its picture is written, see `Grading.picture`.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
     """
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
@@ -41,7 +46,7 @@ def litert_engine(bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyTy
         cv2.setNumThreads(threads)
         free_graders: SimpleQueue[Grader] = SimpleQueue()
         for _ in range(workers):
-            free_graders.put(Grader(bundle, threads=threads))
+            free_graders.put(Grader(bundle, threads=threads, privacy=privacy))
         photographs_done = count(1)
 
         def grade_and_draw(grader: Grader, image: Path) -> Grading:
@@ -64,7 +69,7 @@ def litert_engine(bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyTy
     return grade
 
 
-def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
+def keras_engine(model: Any, temperature: float, bundle: Bundle, privacy: Privacy | None = None) -> Engine:
     """Return an engine that passes batches through the trained model.
 
     The photographs are prepared, and the grades decided, by the same `Grader` as on a device.
@@ -73,11 +78,12 @@ def keras_engine(model: Any, temperature: float, bundle: Bundle) -> Engine:
         model: the Keras model of the run.
         temperature: the temperature of the run, > 0.
         bundle: the bundle that was made from the run.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
     """
     from export.parity import float_grader
 
     outputs_of = float_grader(model, temperature)
-    grader = Grader(bundle)
+    grader = Grader(bundle, privacy=privacy)
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
         results: Results = []
@@ -115,12 +121,13 @@ def _attempt(step: Callable[[], Value]) -> Value | KerasDrError:
 
 
 def _prepare(grader: Grader, image: Path) -> Prepared:
-    return grader.prepare(grader.decode(read_bytes(image)))
+    return grader.prepare(grader.decode(read_photograph_file(image)[0]))
 
 
 def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row: int) -> Grading:
     probabilities_and_heatmaps = (outputs.probabilities[row].astype(np.float32), outputs.heatmaps[row])
-    return _without_arrays(grader.conclude(printable(image), prepared, probabilities_and_heatmaps))
+    grading = grader.conclude(printable(image), prepared, probabilities_and_heatmaps)
+    return _without_arrays(grader.identify(grading, subject_of(image)))
 
 
 def _without_arrays(grading: Grading) -> Grading:

@@ -15,8 +15,9 @@ from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
-from keras_dr.core.image_files import find_images, printable
+from keras_dr.core.image_files import find_images
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
+from keras_dr.core.privacy import Privacy, shown_error, shown_name
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
@@ -63,6 +64,7 @@ def predict(
     threshold: float | None = None,
     heatmaps: Path | str | None = None,
     overwrite: bool = False,
+    privacy: Privacy | None = None,
 ) -> GradedPhotographs:
     """Grade photographs.
 
@@ -77,6 +79,7 @@ def predict(
         heatmaps: the folder for a picture of each photograph with its heat map and its result, see `Grading.picture`;
             by default none is drawn.
         overwrite: whether other files in that folder are replaced; by default they are refused.
+        privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
     Returns:
         The gradings, and the photographs that could not be graded.
@@ -98,28 +101,31 @@ def predict(
     if engine == "keras" and not is_run:
         raise KerasDrError(f"Keras needs a run, but {source} is not one.", "Leave --engine out, or name the run.")
     bundle = Bundle.load(bundle_at(source)).at(operating_point, threshold)
-    pictures = _pictures(heatmaps, photographs, [source, *map(Path, images)], overwrite)
+    privacy = privacy or Privacy()
+    pictures = _pictures(heatmaps, photographs, [source, *map(Path, images)], overwrite, privacy)
     if pictures and engine == "keras":
         raise KerasDrError("The engine keras draws no heat maps.", "Leave --engine out, or use explain.")
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle, pictures)
+    grade = _with_keras(source, bundle, privacy) if engine == "keras" else litert_engine(bundle, pictures, privacy)
     results = grade(photographs, progress)
-    outcomes: list[Outcome] = [
-        Failure(printable(image), str(result)) if isinstance(result, KerasDrError) else result
-        for image, result in zip(photographs, results, strict=True)
-    ]
+    outcomes: list[Outcome] = []
+    for image, result in zip(photographs, results, strict=True):
+        if isinstance(result, KerasDrError):
+            outcomes.append(Failure(shown_name(image, privacy), shown_error(result, image, privacy)))
+        else:
+            outcomes.append(result)
     return GradedPhotographs(bundle, outcomes)
 
 
 def _pictures(
-    folder: Path | str | None, photographs: Sequence[Path], given: Sequence[Path], overwrite: bool
+    folder: Path | str | None, photographs: Sequence[Path], given: Sequence[Path], overwrite: bool, privacy: Privacy
 ) -> dict[Path, Path]:
     """Return photograph -> file of its picture, after a check that each can be written; empty without a folder."""
     if folder is None:
         return {}
     target = Path(folder)
-    files = heatmap_files(target, photographs)
+    files = heatmap_files(target, photographs, privacy)
     check_heatmaps(target, files, [*given, *photographs], overwrite)
     check_heatmaps_apart(files, given)
     files[0].parent.mkdir(parents=True, exist_ok=True)
@@ -179,11 +185,11 @@ def drawn(spec: Preprocessing) -> np.ndarray:
     return np.stack([image, image // 2])
 
 
-def _with_keras(run_folder: Path, bundle: Bundle) -> Engine:
+def _with_keras(run_folder: Path, bundle: Bundle, privacy: Privacy) -> Engine:
     from keras_dr.quiet import load_tensorflow
 
     load_tensorflow()
     from keras_dr.training.run import Run
 
     run = Run.load(run_folder)
-    return keras_engine(run.model(), run.temperature, bundle)
+    return keras_engine(run.model(), run.temperature, bundle, privacy)

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 import cv2
 
 from keras_dr.core.decoding import decode_samples, read_header
+from keras_dr.core.dicom import unwrap
+from keras_dr.core.dicom_files import is_dicom, read_start
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import split_frame
 from keras_dr.core.samples import UNDECIDED, used_bits
 from keras_dr.datasets.records import Record, read_bytes
 from keras_dr.preparation.journal import MapRecords
 from keras_dr.preparation.photograph import Row
 
-_HEAD = 32  # bytes of a PNG that hold the number of bits
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -19,7 +21,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 def choose_bits(records: Sequence[Record], spread: MapRecords) -> int:
     """Return the smallest of `samples.DEPTHS` that holds the largest sample of a set; the files' metadata counts too.
 
-    Only PNG files of sixteen bits and TIFF files are read. They are read again when they are prepared.
+    Only PNG files of sixteen bits, TIFF and DICOM files are read. They are read again when they are prepared.
 
     Args:
         records: the photographs.
@@ -44,7 +46,7 @@ def measure_bits(record: Record) -> Row:
     """
     bits = UNDECIDED
     try:
-        data = read_bytes(record)
+        data = unwrap(read_bytes(record))[0]
         header = read_header(data, "largest")
         if header.deep:
             bits = used_bits(decode_samples(data, header), header.sample_bits)
@@ -54,9 +56,5 @@ def measure_bits(record: Record) -> Row:
 
 
 def _may_be_deep(record: Record) -> bool:
-    try:
-        with record.path.open("rb") as stream:
-            head = stream.read(_HEAD)
-    except (OSError, ValueError):  # ValueError: a NUL byte in the name
-        return False
-    return head.startswith(_TIFF) or (head.startswith(_PNG) and head[24:25] == b"\x10")
+    head = read_start(split_frame(record.path)[0])
+    return is_dicom(head) or head.startswith(_TIFF) or (head.startswith(_PNG) and head[24:25] == b"\x10")

@@ -53,7 +53,7 @@ def prepare_images(
         stream.write("\n")  # ends a line that an earlier call did not complete
         for record, row in spread(work, missing):
             if row is None:
-                name = source_name(record.path, source)
+                name = source_name(record, source)
                 row = {"image_id": record.image_id, "source": name, "reason": DIED}
             rows[record.image_id] = _with_shared_names(row)
             if "reason" not in row:  # a photograph that cannot be used is tried again by the next call

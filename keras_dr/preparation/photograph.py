@@ -14,6 +14,7 @@ from keras_dr.core import folders, preprocessing, quality
 from keras_dr.core.decoding import decode_mask
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import split_frame
 from keras_dr.core.image_files import printable
 from keras_dr.core.preprocessing import Photograph, Preprocessing
 from keras_dr.datasets.records import Record, read_bytes
@@ -43,7 +44,7 @@ def write_photograph(record: Record, *, source: Path, folder: Path, spec: Prepro
     Raises:
         OSError: the result cannot be written.
     """
-    row: Row = {"image_id": record.image_id, "source": source_name(record.path, source)}
+    row: Row = {"image_id": record.image_id, "source": source_name(record, source)}
     stamp = source_stamp(record)
     try:
         if len(os.fsencode(record.image_id)) > _LONGEST_ID:
@@ -115,21 +116,23 @@ def source_stamp(record: Record) -> list[list[int]]:
 
 def _stamp(file: Path) -> list[int]:
     try:
-        status = file.stat()
+        status = split_frame(file)[0].stat()
     except (OSError, ValueError):
         return []
     return [status.st_size, status.st_mtime_ns]
 
 
-def source_name(path: Path, source: Path) -> str:
+def source_name(record: Record, source: Path) -> str:
     """Return a photograph's path relative to the data set's folder, or to the folder of its table, for the manifest.
 
-    A name that is not UTF-8 does not lead back to its file; only `show` opens it, and reports that.
+    A name that is not UTF-8 does not lead back to its file, nor does one that would identify a patient; only `show` and
+    the robustness figures open it, and report that.
 
     Args:
-        path: the photograph's file.
+        record: the photograph.
         source: the data set's folder or table.
     """
+    path = Path(record.shown_path) if record.shown_path else record.path
     return printable(Path(os.path.relpath(path, source if source.is_dir() else source.parent)).as_posix())
 
 

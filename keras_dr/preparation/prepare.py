@@ -247,7 +247,7 @@ def prepare_records(
         if not keep_leaks:
             rejected += leaks
         rejected += [
-            {"image_id": record.image_id, "source": source_name(record.path, source), "reason": reason}
+            {"image_id": record.image_id, "source": source_name(record, source), "reason": reason}
             for record, reason in left_out
         ]
         limits = _limits(rows, spec)
@@ -255,7 +255,7 @@ def prepare_records(
             row |= quality.judge(row, limits["quality_limits"])
         about: dict[str, Any] = {
             "dataset": dataset,
-            "source": _relative_source(source, target),
+            "source": _relative_source(source, target, records),
             "seed": seed,
             "preprocessing": spec.to_dict(),
             "leaks_kept": keep_leaks,
@@ -308,8 +308,15 @@ def _room_for(target: Path) -> Iterator[None]:
         raise KerasDrError(message, "Free some space; the same command then continues from here.") from error
 
 
-def _relative_source(source: Path, target: Path) -> str:
+def _relative_source(source: Path, target: Path, records: Sequence[Record]) -> str:
+    """Return the path of the source relative to the set; of a folder that identifies a patient, the path to show."""
     base = source if source.is_dir() else source.parent
+    hidden = next((record for record in records if record.shown_path and record.path.is_relative_to(base)), None)
+    if hidden:
+        depth = len(hidden.path.relative_to(base).parts)
+        shown_base = Path(hidden.shown_path).parents[depth - 1]
+        if shown_base != base:
+            return printable(Path(os.path.relpath(shown_base, target.resolve())).as_posix())
     return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core.decoding import decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.frames import read_file
 from keras_dr.core.preprocessing import stretch
 from keras_dr.preparation.prepared_set import PreparedSet
 
@@ -84,7 +85,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
 
 def _original(data: PreparedSet, row: Mapping[str, str], height: int) -> Image:
     """Return the original photograph, `height` pixels high, with the fundus circle."""
-    content = (data.source / row["source"]).read_bytes()
+    content = read_file(data.source / row["source"])
     spec = data.preprocessing
     photograph = decode_rgb(content, header=read_header(content, spec.page), bits=spec.bits)
     if row.get("stretched"):

@@ -25,7 +25,8 @@ def grader(bundle_folder: Path) -> Grader:
 
 
 def lines(journal: Path) -> list[dict]:
-    return [json.loads(line) for line in journal.read_text().splitlines() if line.startswith("{") and line[-1] == "}"]
+    texts = [line for line in journal.read_text().splitlines() if line.startswith("{") and line[-1] == "}"]
+    return [line for line in map(json.loads, texts) if "file" in line]
 
 
 def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path, tmp_path: Path) -> None:
@@ -127,10 +128,10 @@ def test_a_photograph_that_changes_while_it_is_graded_is_graded_later(
     (folder / "a.jpg").write_bytes(photograph[:3000])
     plainly = Grader.grade
 
-    def rewritten(self: Grader, content: bytes, name: str) -> Grading:
+    def rewritten(self: Grader, content: bytes, name: str, frame: int | None) -> Grading:
         if len(content) == 3000:
             (folder / "a.jpg").write_bytes(photograph)
-        return plainly(self, content, name)
+        return plainly(self, content, name, frame)
 
     monkeypatch.setattr(Grader, "grade", rewritten)
     watch(grader, folder, journal, 0.01, rounds=4)
@@ -160,9 +161,9 @@ def test_watch_waits_while_the_disk_is_full(
     graded: list[str] = []
     plainly = Grader.grade
 
-    def counted(self: Grader, content: bytes, name: str) -> Grading:
+    def counted(self: Grader, content: bytes, name: str, frame: int | None) -> Grading:
         graded.append(name)
-        return plainly(self, content, name)
+        return plainly(self, content, name, frame)
 
     monkeypatch.setattr(Grader, "grade", counted)
     monkeypatch.setattr("edge_demo.watch.sleep", wait)

@@ -56,6 +56,28 @@ def image(box: Path) -> None:
     assert prepared.shape == (64, 64, 3) and prepared.dtype == "uint8"
 
 
+def load_dicom() -> None:
+    """Import what reads DICOM files, and the decoders."""
+    load_pure()
+    for name in ("pydicom", "pydicom.pixels", "gdcm", "openjpeg", "keras_dr.core.privacy"):
+        importlib.import_module(name)
+
+
+def dicom(box: Path) -> None:
+    """Read each frame of a DICOM file, and name its patient as results do."""
+    from keras_dr.core.frames import expand_frames, read_file, subject_of
+    from keras_dr.core.preprocessing import Preprocessing, prepare_image
+    from keras_dr.core.privacy import Privacy
+
+    for path in list(expand_frames(box / "case.dcm"))[:3]:
+        subject = subject_of(path)
+        if subject:
+            about = Privacy(identified=True).about(subject)
+            assert all(text.isprintable() for text in about.values()), about
+        prepared = prepare_image(read_file(path), Preprocessing(64))
+        assert prepared.shape == (64, 64, 3) and prepared.dtype == "uint8"
+
+
 def tables(box: Path) -> None:
     """Read a table with every adapter that reads tables; it is refused if all adapters refuse it."""
     from seeds import LAYOUTS

@@ -44,6 +44,27 @@ def images(box: Path) -> list[bytes]:
     return found
 
 
+def dicoms(box: Path) -> list[bytes]:
+    """DICOM files of each transfer syntax, colours and number of frames."""
+    import dicom_fixtures as made
+    from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
+
+    folder = box / "seeds"
+    folder.mkdir(exist_ok=True)
+    kinds = {**made.LOSSLESS, **made.LOSSY}
+    files = [make(folder, 32).read_bytes() for make in kinds.values()]
+    small = made.colours(32)
+    deep = small.astype(np.uint16) * 16
+    several = made.dataset(np.stack([small, 255 - small]), made.TRUE_COLOUR)
+    files += [made.as_bytes(several), made.as_bytes(made.dataset(deep, made.OPHTHALMIC_16, stored=12))]
+    for syntax in (RLELossless, JPEGLSLossless, JPEG2000Lossless):
+        compressed = made.dataset(np.stack([small, 255 - small]), made.TRUE_COLOUR)
+        compressed.compress(syntax, generate_instance_uid=False)
+        files.append(made.as_bytes(compressed))
+    region = made.dataset(small, AnatomicRegionSequence=made.region("left"))
+    return [*files, made.as_bytes(region)]
+
+
 def _with_exif(jpeg: bytes) -> bytes:
     tag = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
     body = b"Exif\x00\x00MM\x00\x2a\x00\x00\x00\x08\x00\x01" + tag + b"\x00\x00\x00\x00"

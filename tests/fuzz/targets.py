@@ -91,6 +91,14 @@ _OPCODES = (  # parts of pickles: programs, calls and single steps, memo and siz
     *(b"q\xff", b"h\xff", b"r\xff\xff\xff\xff", b"X\xff\xff\xff\x7f", b"J\xff\xff\xff\xff", b"\x8b\xff\xff\xff\x7f"),
     *(b")" + b"q\x00h\x00\x86" * 200, b"]" * DEEP, b"(" * DEEP, b")" + b"\x85" * DEEP, b"\x8d" + b"\xff" * 8, b"L9L\n"),
 )
+_DICOM = (  # parts of data sets: sequences and items without an end, lengths, syntaxes, sizes
+    *(b"\xfe\xff\x00\xe0\xff\xff\xff\xff", b"\xfe\xff\xdd\xe0\0\0\0\0", b"\xfe\xff\x0d\xe0\0\0\0\0"),
+    *(b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * n for n in (1, 50, 3000)),
+    *(b"\xff\xff\xff\xff", b"\xfe\xff\xff\x7f", b"\xff\xff", b"\0\0", b"UN", b"SQ", b"OW", b"UI", b"IS", b"DS"),
+    *(b"\x28\x00\x10\x00US\x02\x00\xff\xff", b"\x28\x00\x08\x00IS\x0a\x002147483647", b"\xff\x4f\xff\x51", b"\xff\xf7"),
+    *(b"1.2.840.10008.1.2\0", b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.4.57", b"1.2.840.10008.1.2.4.90"),
+    *(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.2\0", b"PALETTE COLOR ", b"YBR_FULL_422", b"MONOCHROME1 "),
+)
 _KEYS = ("schema_version", "task", "classes", "preprocessing", "models", "data", "counts", "recipe")
 
 
@@ -151,6 +159,14 @@ _mutate_yaml = partial(mutate_bytes, tokens=_YAML)
 _mutate_pickle = partial(mutate_bytes, tokens=_OPCODES)
 TARGETS = {
     "image": Target("case.img", attempts.load_pure, seeds.images, mutate_bytes, attempts.image, _binary),
+    "dicom": Target(
+        "case.dcm",
+        attempts.load_dicom,
+        seeds.dicoms,
+        partial(mutate_bytes, tokens=_DICOM),
+        attempts.dicom,
+        _binary,
+    ),
     "csv": _guided("labels.csv", seeds.tables, _mutate_csv, attempts.tables, _csv_grammar),
     "list": _guided("list.csv", seeds.lists, _mutate_csv, attempts.photograph_list, _csv_grammar),
     "workbook": Target(
