@@ -4,6 +4,7 @@ import { DECISIONS } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import { readPreprocessing, type Preprocessing } from "./preprocessing.ts";
 import { COLOURS, MEASURES, type Limits } from "./quality.ts";
+import { sha256 } from "./siteFiles.ts";
 
 const AGAIN = "Load the page again; if that does not help, write the site again with keras-dr web.";
 const PREFERRED = ["float32", "int8", "float16", "dynamic", "int16x8"];
@@ -16,11 +17,12 @@ export interface ModelFile {
 
 /** What the page needs of bundle.json; see `Bundle` in Python. */
 export interface Bundle {
-  readonly name: string;
   readonly classes: readonly string[];
   readonly referable: readonly number[];
   readonly preprocessing: Preprocessing;
   readonly threshold: number;
+  /** Name -> threshold of the further operating points that the bundle offers. */
+  readonly operatingPoints: Readonly<Record<string, number>>;
   readonly models: Readonly<Record<string, ModelFile>>;
   readonly failed: readonly string[];
   readonly decision: string;
@@ -68,7 +70,7 @@ const isNumber = (value: unknown): value is number => typeof value === "number";
 
 /** Reads and checks a manifest. */
 export function readBundle(manifest: unknown): Bundle {
-  if (!isRecord(manifest) || manifest.kind !== "bundle" || manifest.schema_version !== 1) {
+  if (!isRecord(manifest) || manifest.schema_version !== 1) {
     throw new KerasDrError("The file bundle.json is not a manifest that this page reads.", AGAIN);
   }
   const models: Record<string, ModelFile> = {};
@@ -85,11 +87,11 @@ export function readBundle(manifest: unknown): Bundle {
   const decision = "decision" in manifest ? textAt(manifest, "decision") : "argmax";
   if (!(decision in DECISIONS)) throw wrong("decision");
   return {
-    name: typeof manifest.site_name === "string" ? manifest.site_name : "bundle",
     classes,
     referable,
     preprocessing: readPreprocessing(recordAt(manifest, "preprocessing")),
     threshold: numberAt(manifest, "threshold"),
+    operatingPoints: operatingPoints(manifest),
     models,
     failed: failedVariants(manifest),
     decision,
@@ -97,6 +99,15 @@ export function readBundle(manifest: unknown): Bundle {
     colourLimits: limitsAt(manifest, "colour_limits", COLOURS),
     trainedOn: trainedOn(manifest),
   };
+}
+
+function operatingPoints(manifest: Values): Record<string, number> {
+  const points: Record<string, number> = {};
+  if (!isRecord(manifest.operating_points)) return points;
+  for (const [name, point] of Object.entries(manifest.operating_points)) {
+    if (isRecord(point) && typeof point.value === "number") points[name] = point.value;
+  }
+  return points;
 }
 
 function failedVariants(manifest: Values): string[] {
@@ -141,12 +152,7 @@ export function usableVariants(bundle: Bundle, hasRelaxedSimd: boolean): string[
 
 /** Refuses a file whose SHA-256 is not the manifest's. */
 export async function verify(data: Uint8Array<ArrayBuffer>, model: ModelFile): Promise<void> {
-  if (!globalThis.crypto?.subtle) {
-    const problem = "The page was not loaded over HTTPS, so that the browser cannot check the model.";
-    throw new KerasDrError(problem, "Open it over HTTPS, or as http://localhost.");
-  }
-  const digest = await crypto.subtle.digest("SHA-256", data);
-  const digits = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const digits = await sha256(data);
   if (digits !== model.sha256.toLowerCase()) {
     const problem = `The file ${model.file} (${data.length} bytes) has the SHA-256 ${digits}`;
     throw new KerasDrError(`${problem}, but the manifest says ${model.sha256}.`, AGAIN);

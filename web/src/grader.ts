@@ -129,6 +129,7 @@ export class Grader {
     return referable.length > 0 && score > threshold - this.margin ? "refer: uncertain" : "none";
   }
 
+  /** Decodes, prepares and grades a photograph. */
   async grade(data: Uint8Array, name: string): Promise<Grading> {
     const prepared = this.prepare(await this.decode(data));
     return this.conclude(name, prepared, await this.invoke(prepared.image));
