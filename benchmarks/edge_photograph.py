@@ -26,13 +26,14 @@ GOAL = 1.2
 def write_untrained_bundle(folder: Path, backbone: str, size: int) -> Path:
     """Write a float32 bundle of an untrained grader, and return its folder."""
     from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
+    from keras_dr.core.operating_point import OperatingPoint
     from keras_dr.core.preprocessing import Preprocessing, prepare_image
     from keras_dr.datasets.grades import TASKS
     from keras_dr.models.grader import build_model
 
     spec = Preprocessing(size)
     image = prepare_image(synthetic_photograph(), spec)[None]
-    settings = GraderSettings(TASKS["icdr"], spec, 0.5, 1.0, "none", "")
+    settings = GraderSettings(TASKS["icdr"], spec, OperatingPoint(0.5), 1.0, "none", "")
     validation = Validation(image, np.zeros(1, np.int64))
     model = build_model(backbone, size, 5)
     export_bundle(model, folder, settings, Calibration(image, seed=0), validation, ("float32",), allow_drift=True)

@@ -21,6 +21,7 @@ import keras_dr as dr
 from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
 from keras_dr.core.image_files import find_images
 from keras_dr.core.machine import usable_cores
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS
 from keras_dr.models.grader import build_model
@@ -43,7 +44,7 @@ def engines_of_backbone(backbone: str, size: int, folder: Path) -> dict[str, Eng
     model = build_model(backbone, size, 5)
     spec = Preprocessing(size)
     images = drawn(spec)
-    settings = GraderSettings(TASKS["icdr"], spec, 0.5, 1.0, "none", "")
+    settings = GraderSettings(TASKS["icdr"], spec, OperatingPoint(0.5), 1.0, "none", "")
     validation = Validation(images, np.zeros(len(images), np.int64))
     export_bundle(model, folder, settings, Calibration(images, seed=0), validation, ("float32",))
     bundle = dr.Bundle.load(folder)

@@ -1,9 +1,9 @@
-"""The command line of a device: `keras-dr-edge grade | watch | profile`, or `python -m edge_demo` in a clone."""
+"""A device's command line: `keras-dr-edge grade | watch | profile | points`, or `python -m edge_demo` in a clone."""
 
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ import cv2
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
-from edge_demo.photographs import check_heatmaps_apart, grade_file, heatmap_files
+from edge_demo.patients import PatientsTable
+from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, check_results, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
-    HEATMAP,
     Failure,
     Outcome,
     closing_line,
@@ -34,41 +34,7 @@ from keras_dr.core.encoding import CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
-from keras_dr.core.outputs import TABLE_FORMATS, Known, check_apart, check_output, is_json, is_png
-
-
-def _check_results(
-    files: Iterable[tuple[Path, tuple[str, ...], Known]], inputs: Sequence[Path], overwrite: bool
-) -> None:
-    """Check before the work that every result can be written and replaces only an earlier result.
-
-    Args:
-        files: each file, the suffixes that it may have, and the function that recognises an earlier result.
-        inputs: the bundle, the photographs and the lists that name them.
-        overwrite: whether other files may be replaced.
-
-    Raises:
-        KerasDrError: see `check_output`; or two results have the same name.
-    """
-    taken: set[Path] = set()
-    for file, formats, known in files:
-        if file.resolve() in taken:
-            raise KerasDrError(
-                f"Two results would be written to {printable(file)}.", "Choose another name for one of them."
-            )
-        taken.add(file.resolve())
-        check_output(file, formats, inputs=inputs, known=known, overwrite=overwrite)
-
-
-def _check_heatmaps(folder: Path | None, heatmaps: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
-    """Check the heat maps as `_check_results` does; their folder need not exist yet."""
-    for file in heatmaps:
-        check_apart(file, inputs)
-    in_existing_folders = [file for file in heatmaps if file.parent.is_dir()]
-    _check_results([(file, (".png",), is_png(HEATMAP)) for file in in_existing_folders], inputs, overwrite)
-    if folder and folder.exists() and not folder.is_dir() and folder not in heatmaps:
-        message = f"The heat maps cannot be written to {printable(folder)}: a file has that name."
-        raise KerasDrError(message, "Choose the name of a folder.")
+from keras_dr.core.outputs import TABLE_FORMATS, check_apart, is_json
 
 
 @contextmanager
@@ -82,7 +48,7 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _load(arguments: argparse.Namespace) -> Grader:
-    bundle = Bundle.load(arguments.bundle)
+    bundle = Bundle.load(arguments.bundle).at(arguments.operating_point, arguments.threshold)
     try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
     return Grader(bundle, arguments.variant, arguments.threads, arguments.margin)
 
@@ -94,9 +60,11 @@ def _grade(arguments: argparse.Namespace) -> int:
     style = CsvStyle.choose(arguments.excel, arguments.separator)
     inputs = (arguments.bundle, *arguments.images, *images)
     own_result = is_own_result()
+    patients = PatientsTable.beside(arguments.csv, arguments.images, images, style)
     tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
-    _check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
-    _check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
+    check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
+    patients.check(inputs, arguments.overwrite)
+    check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
     check_heatmaps_apart(heatmaps, arguments.images)
     if arguments.csv:
         check_format(arguments.csv.suffix.lower())
@@ -108,23 +76,40 @@ def _grade(arguments: argparse.Namespace) -> int:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
+    if grader.bundle.referable:
+        print(grader.bundle.point_text(), flush=True)
     outcomes = _grade_each(grader, images, heatmaps, arguments.debug)
-    if arguments.json:
-        with _writing(arguments.json):
-            content = outcomes_json(grader.bundle, grader.variant, outcomes)
-            write_json(arguments.json, content | {"skipped": dict(skipped.counts)})
-    if arguments.csv:
-        with _writing(arguments.csv):
-            table = encode_outcomes(grader.bundle, outcomes, arguments.csv.suffix.lower(), style)
-            write_bytes(arguments.csv, table)
-    for result in filter(None, (arguments.heatmap, arguments.json, arguments.csv)):
-        print(f"Wrote {shown(result)}")
+    for line in _write_results(arguments, grader, outcomes, skipped, patients):
+        print(line)
     for line in skipped.lines():
         print(f"Skipped in folders: {line}.")
     counts = count_actions(map(outcome_row, outcomes))
     print(closing_line(counts))
     print(notice(grader.bundle))
     return 1 if counts["failed"] else 0
+
+
+def _write_results(
+    arguments: argparse.Namespace,
+    grader: Grader,
+    outcomes: Sequence[Outcome],
+    skipped: SkippedFiles,
+    patients: PatientsTable,
+) -> list[str]:
+    """Write the tables, and return the lines that name all results."""
+    lines = [f"Wrote {shown(arguments.heatmap)}"] if arguments.heatmap else []
+    if arguments.json:
+        with _writing(arguments.json):
+            content = outcomes_json(grader.bundle, grader.variant, outcomes)
+            write_json(arguments.json, content | {"skipped": dict(skipped.counts)})
+        lines.append(f"Wrote {shown(arguments.json)}")
+    if arguments.csv:
+        with _writing(arguments.csv):
+            table = encode_outcomes(grader.bundle, outcomes, arguments.csv.suffix.lower(), patients.style)
+            write_bytes(arguments.csv, table)
+            lines.append(f"Wrote {shown(arguments.csv)}")
+            lines += patients.write(outcomes, grader.bundle.classes)
+    return lines
 
 
 def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]) -> None:
@@ -143,9 +128,9 @@ def _grade_each(grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path]
         try:
             grading = grade_file(grader, image)
             if heatmaps:
-                grading.save_overlay(heatmaps[number])
+                grading.save_picture(heatmaps[number])
             outcomes.append(grading)
-            print(describe(grading, grader.bundle), flush=True)
+            print(describe(grading), flush=True)
         except KerasDrError as error:
             if debug:
                 import traceback
@@ -180,7 +165,7 @@ def _profile(arguments: argparse.Namespace) -> int:
 
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
-        _check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
+        check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
     image = read_bytes(arguments.image) if arguments.image else None
     bundle = arguments.bundle
     variants = arguments.variants
@@ -208,7 +193,13 @@ def _profile(arguments: argparse.Namespace) -> int:
     return 0 if fits else 1
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile}
+def _points(arguments: argparse.Namespace) -> int:
+    print(Bundle.load(arguments.bundle).points_text())
+    print(FOOTER)
+    return 0
+
+
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from edge_demo.grader import MARGIN
 from edge_demo.results import FOOTER
 from edge_demo.shipped import find_bundle, shipped_graders
 from edge_demo.watch import JOURNAL
 from keras_dr import __version__
+from keras_dr.core.decision import MARGIN
 from keras_dr.core.encoding import SEPARATORS
 from keras_dr.core.errors import KerasDrError
 
@@ -16,7 +16,7 @@ MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
 BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
 VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
 THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
-MARGIN_HELP = f"scores less than this below the threshold count as uncertain and are referred (default: {MARGIN})"
+MARGIN_HELP = f"scores at most this far below the threshold count as uncertain and are referred (default: {MARGIN})"
 
 
 def _positive(text: str) -> int:
@@ -38,14 +38,14 @@ def _thread_count(text: str) -> int:
     return _threads(str(_positive(text)))[0]
 
 
-def _margin(text: str) -> float:
+def _probability(text: str) -> float:
     try:
-        margin = float(text)
+        probability = float(text)
     except ValueError:
-        margin = -1.0
-    if not 0 <= margin <= 1:
+        probability = -1.0
+    if not 0 <= probability <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return margin
+    return probability
 
 
 def _seconds(text: str) -> float:
@@ -66,10 +66,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
     main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile")
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points")
     _add_grade(commands)
     _add_watch(commands)
     _add_profile(commands)
+    _add_command(commands, "points", "list the operating points of a grader in words")
     return main_parser
 
 
@@ -85,18 +86,29 @@ def _add_command(
     return command
 
 
+def _add_point(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--operating-point", metavar="NAME", help="the operating point to refer at; the command points lists them"
+    )
+    command.add_argument(
+        "--threshold", type=_probability, metavar="P", help="a threshold on the probability of referable DR instead"
+    )
+
+
 def _add_overwrite(command: argparse.ArgumentParser) -> None:
     command.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
 
 
 def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    grade = _add_command(commands, "grade", "grade photographs")
+    summary = "grade photographs, one after the other; keras-dr predict does so on all cores of a workstation"
+    grade = _add_command(commands, "grade", summary)
     grade.add_argument(
         "images", type=Path, nargs="+", metavar="IMAGE", help="a photograph, a folder, or a CSV list of photographs"
     )
     grade.add_argument("--variant", help=VARIANT_HELP)
     grade.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
-    grade.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
+    _add_point(grade)
+    grade.add_argument("--margin", type=_probability, default=MARGIN, metavar="P", help=MARGIN_HELP)
     grade.add_argument(
         "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
     )
@@ -121,7 +133,8 @@ def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     watcher.add_argument("--variant", help=VARIANT_HELP)
     watcher.add_argument("--threads", type=_thread_count, metavar="N", help=THREADS_HELP)
-    watcher.add_argument("--margin", type=_margin, default=MARGIN, metavar="P", help=MARGIN_HELP)
+    _add_point(watcher)
+    watcher.add_argument("--margin", type=_probability, default=MARGIN, metavar="P", help=MARGIN_HELP)
     watcher.add_argument(
         "--interval",
         type=_seconds,

@@ -1,14 +1,15 @@
 """The bundle on a device: reads and checks its manifest, and verifies its models."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edge_demo.shipped import find_bundle, shipped_graders
-from keras_dr.core.decision import DECISIONS, positive_words
+from keras_dr.core.decision import DECISIONS, condition_words, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
 from keras_dr.core.image_files import printable
+from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of, points_text
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.quality import COLOURS, MEASURES
 
@@ -47,7 +48,7 @@ class Bundle:
         classes: C class names in the order of the model's outputs.
         referable: indices of the classes that are sent to an ophthalmologist; empty if the task has no such class.
         preprocessing: how a photograph becomes the model's input.
-        threshold: a photograph is referred when its probability of a referable class, 0..1, is at least this.
+        threshold: of the operating point in use, on the probability of a referable class; see `ReferralRule`.
         heatmaps: description of the heat maps' values.
         models: variant name -> file.
         failed: variants that the bundle keeps although they differ too much from the float model on validation
@@ -56,6 +57,8 @@ class Bundle:
         quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
             if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
+        points: all operating points, by name: "default", and further ones.
+        point_name: the name of the operating point in use.
         trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
             camera in one clinic"; "" if the bundle does not say.
     """
@@ -72,6 +75,8 @@ class Bundle:
     decision: str = "argmax"
     quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     colour_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    points: dict[str, OperatingPoint] = field(default_factory=dict, repr=False)
+    point_name: str = DEFAULT
     trained_on: str = ""
 
     @classmethod
@@ -112,6 +117,7 @@ class Bundle:
             decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
             quality_limits=_limits(manifest, "quality_limits", MEASURES, where),
             colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
+            points=_points(manifest, where),
             trained_on=_trained_on(manifest, where),
         )
         bundle._check(where)
@@ -139,6 +145,42 @@ class Bundle:
             raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
+
+    def at(self, point: str | None = None, threshold: float | None = None) -> "Bundle":
+        """Return the bundle at another operating point.
+
+        Args:
+            point: its name; by default the default point.
+            threshold: a threshold on the probability of a referable class instead, 0..1; by default none.
+
+        Raises:
+            KerasDrError: see `find_point`; or the task refers nobody.
+        """
+        if point is None and threshold is None:
+            return self
+        if not self.referable:
+            raise KerasDrError(
+                f"The task of {printable(self.folder)} refers nobody, so it has no operating points.",
+                "Leave the option out.",
+            )
+        chosen = find_point(self.points, point, threshold)
+        return replace(self, threshold=chosen.value, point_name=OWN if point is None else point)
+
+    @property
+    def condition(self) -> str:
+        """What the referable classes have, in words, such as "referable DR"; "" if nobody is referred."""
+        return condition_words(self.task, self.classes, self.referable)
+
+    def points_text(self) -> str:
+        """Return all operating points in words, one per line."""
+        return points_text(self.points, self.condition, [self.classes[index] for index in self.referable])
+
+    def point_text(self) -> str:
+        """Return the operating point in use in words; "" if nobody is referred."""
+        if not self.referable:
+            return ""
+        point = self.points.get(self.point_name, OperatingPoint(self.threshold))
+        return f"Operating point {self.point_name}. {point.in_words(self.condition)}"
 
     @property
     def positive(self) -> str:
@@ -184,6 +226,15 @@ def _failed(manifest: dict[str, Any]) -> tuple[str, ...]:
     parity = manifest.get("parity")
     failures = parity.get("failures") if isinstance(parity, dict) else None
     return tuple(failures) if isinstance(failures, dict) else ()
+
+
+def _points(manifest: dict[str, Any], where: str) -> dict[str, OperatingPoint]:
+    """Return all operating points by name, the default first; older bundles may have only its threshold."""
+    threshold = float(_value(manifest, "threshold", (int, float), where))
+    try:
+        return points_of({"operating_point": {"value": threshold}} | manifest)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise KerasDrError(f"The operating points in {where} cannot be read: {error}.", EXPORT_AGAIN) from error
 
 
 def _trained_on(manifest: dict[str, Any], where: str) -> str:

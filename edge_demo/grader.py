@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.interpreter import load_runner
+from edge_demo.picture import draw_picture
 from keras_dr.core import overlay, quality
-from keras_dr.core.decision import decide
+from keras_dr.core.decision import ACTIONS, MARGIN, ReferralRule, decide
 from keras_dr.core.decoding import Image
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
@@ -26,8 +27,6 @@ from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
-
-MARGIN = 0.05  # a photograph whose score is less than this below the threshold is uncertain, and is referred
 
 
 class Prepared(NamedTuple):
@@ -55,18 +54,23 @@ class Grading:
         grade: name of the class that the bundle's decision picks.
         probabilities: class name -> probability 0..1, calibrated, in the order of the bundle's classes.
         p_referable: their sum over the referable classes.
-        referred: whether `p_referable` reaches the bundle's threshold.
+        referred: whether the action begins with "refer".
         fundus_found: False if no fundus circle was found and the whole photograph was graded.
         faults: the photograph's faults, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi"; empty if
             it is good enough to be graded.
-        action: "refer"; "refer: uncertain" if `p_referable` is below the threshold by less than the margin; "retake"
-            if the photograph has faults and would not be referred; "none".
+        action: "refer: by grade" if `grade` is referable; otherwise "refer: by threshold" if `p_referable` reaches the
+            threshold; otherwise "refer: uncertain" if it is less than the margin below; otherwise "retake" if the
+            photograph has faults; otherwise "none".
+        reason: why this is the action, a sentence.
         heatmap: float32 (h, w), evidence for `grade`, unnormalised; its spatial mean plus the bias is the logit.
         prepared: uint8 RGB (S, S, 3), the model's input.
         stretched: whether the photograph was squashed and has been stretched back.
         unfamiliar: differences of its colours from those of the training photographs, such as "redder", which may shift
             the grade; empty if there are none.
         trained_on: the photographs that the grader was trained on, in words; "" if its bundle does not say.
+        photograph: uint8 RGB (h, w, 3), as it was decoded, reduced if the model's input needs fewer pixels; None if it
+            was not kept.
+        circle: the fundus in the pixels of `photograph`; None if none was found.
     """
 
     path: str
@@ -77,11 +81,14 @@ class Grading:
     fundus_found: bool
     faults: tuple[str, ...]
     action: str
+    reason: str
     heatmap: NDArray[np.float32] = field(repr=False)
     prepared: Image = field(repr=False)
     stretched: bool = False
     unfamiliar: tuple[str, ...] = ()
     trained_on: str = ""
+    photograph: Image | None = field(default=None, repr=False)
+    circle: Fundus | None = None
 
     @property
     def image_id(self) -> str:
@@ -91,12 +98,36 @@ class Grading:
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary for JSON, without the arrays."""
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
-        names += ["faults", "action", "stretched", "unfamiliar", "trained_on"]
+        names += ["faults", "action", "reason", "stretched", "unfamiliar", "trained_on"]
         return {name: getattr(self, name) for name in names}
 
     def overlay(self) -> Image:
         """Return the heat map drawn over the prepared photograph, uint8 RGB (S, S, 3)."""
         return overlay.blend(self.prepared, self.heatmap)
+
+    def picture(self) -> Image:
+        """Return the photograph as it was taken, with its heat map and the result in words, uint8 RGB (H, W, 3).
+
+        Raises:
+            KerasDrError: the photograph was not kept.
+        """
+        if self.photograph is None:
+            raise KerasDrError("The photograph of this grading was not kept.", "Grade it again with Grader.grade.")
+        lines = [self.reason]
+        if self.faults and self.action != "retake":
+            lines.append(f"Faults of the photograph: {', '.join(self.faults)}.")
+        if self.unfamiliar:
+            lines.append(f"Colours unlike those of the training photographs: {', '.join(self.unfamiliar)}.")
+        if self.trained_on:
+            lines.append(f"Grader: {self.trained_on}.")
+        lines.append("Research use only, not a medical device.")
+        action = "no action" if self.action == "none" else self.action
+        headline = f"{self.grade.replace('_', ' ')}; {action}"
+        return draw_picture(self.photograph, self.circle, self.heatmap, headline, lines, self.probabilities, self.grade)
+
+    def save_picture(self, path: Path | str) -> None:
+        """Write `picture()` as a PNG file, whole or not at all; arguments and errors are those of `save_overlay`."""
+        self._save(path, self.picture())
 
     def save_overlay(self, path: Path | str) -> None:
         """Write `overlay()` as a PNG file, whole or not at all.
@@ -107,12 +138,15 @@ class Grading:
         Raises:
             KerasDrError: the name does not end in .png, or the file cannot be written.
         """
+        self._save(path, self.overlay())
+
+    def _save(self, path: Path | str, image: Image) -> None:
         path = Path(path)
         if path.suffix.lower() != ".png":
             message = f"The file name of a heat map must end in .png, but is {path.name}."
             raise KerasDrError(message, "Choose another name.")
         try:
-            write_bytes(path, mark_png(encode_png(self.overlay()), "heat map"))
+            write_bytes(path, mark_png(encode_png(image), "heat map"))
         except OSError as error:
             message = f"The heat map {path} cannot be written: {error.strerror or error}."
             raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
@@ -127,6 +161,8 @@ class Grader:
         variant: str | None = None,
         threads: int | None = None,
         margin: float = MARGIN,
+        operating_point: str | None = None,
+        threshold: float | None = None,
     ) -> None:
         """Verify and load a model.
 
@@ -134,15 +170,21 @@ class Grader:
             bundle: a Bundle, the folder that `export` wrote, or the name of a shipped grader such as "idrid-lite".
             variant: name of the model; by default `bundle.default_variant()`.
             threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
-            margin: a photograph whose p_referable is less than this below the threshold is uncertain, 0..1.
+            margin: a photograph whose p_referable is at most this far below the threshold is uncertain, 0..1.
+
+            operating_point: the name of the operating point at which photographs are referred; by default the default
+                one of the bundle.
+            threshold: a threshold on the probability of a referable class instead, 0..1; by default that of the
+                operating point.
 
         Raises:
-            KerasDrError: the variant is unknown, or its file is missing, changed or not as the bundle describes.
+            KerasDrError: the variant or the operating point is unknown, or the file of the variant is missing, changed
+                or not as the bundle describes.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
             raise KerasDrError(message, "Choose another number of threads.")
-        self.bundle = Bundle.load(bundle)
+        self.bundle = Bundle.load(bundle).at(operating_point, threshold)
         self.margin = margin
         self.variant = variant or self.bundle.default_variant()
         path = self.bundle.model_path(self.variant)
@@ -231,16 +273,21 @@ class Grader:
             message = f"The model's probabilities are not all finite numbers: {probabilities.tolist()}."
             raise KerasDrError(message, "Choose another variant.")
         best = int(decide(probabilities[None], self.bundle.decision)[0])
-        p_referable = float(probabilities[list(self.bundle.referable)].sum(dtype=np.float64))
+        rule = ReferralRule(self.bundle.referable, self.bundle.threshold, self.margin)
+        p_referable = float(rule.scores(probabilities[None])[0])
+        grade = self.bundle.classes[best]
+        reason = str(rule.reasons(probabilities[None], np.array([best]))[0])
+        action = ACTIONS.get(reason, "retake" if faults else "none")
         return Grading(
             path=name,
-            grade=self.bundle.classes[best],
+            grade=grade,
             probabilities=dict(zip(self.bundle.classes, probabilities.tolist(), strict=True)),
             p_referable=p_referable,
-            referred=p_referable >= self.bundle.threshold,
+            referred=bool(reason),
             fundus_found=fundus is not None or self.bundle.preprocessing.fundus == "none",
             faults=faults,
-            action=self._action(p_referable, faults),
+            action=action,
+            reason=self._explain(action, grade, p_referable, faults),
             heatmap=heatmaps[..., best],
             prepared=image,
             stretched=stretched,
@@ -248,13 +295,24 @@ class Grader:
             trained_on=self.bundle.trained_on,
         )
 
-    def _action(self, p_referable: float, faults: tuple[str, ...]) -> str:
-        if p_referable >= self.bundle.threshold:
-            return "refer"
+    def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
+        """Return the reason for an action as a sentence."""
+        threshold = self.bundle.threshold
+        grade = grade.replace("_", " ")
+        if action == ACTIONS["grade"]:
+            return f"The grade {grade} is referable."
+        if action == ACTIONS["threshold"]:
+            return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
+        if action == ACTIONS["uncertain"]:
+            below = f"{p_referable:.3f}, is at most {self.margin:g} below the threshold {threshold:.3f}"
+            return f"The probability of referable DR, {below}: uncertain."
         if faults:
-            return "retake"
-        uncertain = self.bundle.referable and p_referable > self.bundle.threshold - self.margin
-        return "refer: uncertain" if uncertain else "none"
+            return f"The photograph has faults: {', '.join(faults)}."
+        if not self.bundle.referable:
+            return "No class of this grader is referred."
+        if threshold > 1:  # referable grades alone are referred
+            return f"The grade {grade} is not referable."
+        return f"The grade {grade} is not referable, and the probability {p_referable:.3f} is below {threshold:.3f}."
 
     def grade(self, photograph: bytes | Path | str, name: str | None = None) -> Grading:
         """Grade one photograph.
@@ -277,8 +335,11 @@ class Grader:
         else:
             data = read_bytes(Path(photograph))
             name = name or printable(photograph)
-        prepared = self.prepare(self.decode(data))
-        return self.conclude(name, prepared, self.invoke(prepared[0]))
+        decoded = self.decode(data)
+        prepared = self.prepare(decoded)
+        grading = self.conclude(name, prepared, self.invoke(prepared.image))
+        circle = prepared.fundus.scaled(1 / decoded.reduction) if prepared.fundus else None
+        return replace(grading, photograph=decoded.pixels, circle=circle)
 
 
 def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

@@ -1,4 +1,4 @@
-"""Grades photographs from files, and names the files of their heat maps."""
+"""Grades photographs from files; names and checks the files of their heat maps."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,8 +7,10 @@ from pathlib import Path
 import cv2
 
 from edge_demo.grader import Grader, Grading
+from edge_demo.results import HEATMAP
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
+from keras_dr.core.outputs import Known, check_apart, check_output, is_png
 
 
 def heatmap_files(target: Path, images: Sequence[Path]) -> list[Path]:
@@ -56,6 +58,50 @@ def check_heatmaps_apart(files: Iterable[Path], given: Iterable[Path]) -> None:
             if not any(part.startswith(".") for part in inside):
                 message = f"The heat maps would lie in the folder of the photographs, {printable(folder)}, "
                 raise KerasDrError(f"{message}and be graded as photographs the next time.", "Choose another --heatmap.")
+
+
+def check_results(
+    files: Iterable[tuple[Path, tuple[str, ...], Known]], inputs: Sequence[Path], overwrite: bool
+) -> None:
+    """Check before the work that every result can be written and replaces only an earlier result.
+
+    Args:
+        files: each file, the suffixes that it may have, and the function that recognises an earlier result.
+        inputs: the bundle, the photographs and the lists that name them.
+        overwrite: whether other files may be replaced.
+
+    Raises:
+        KerasDrError: see `check_output`; or two results have the same name.
+    """
+    taken: set[Path] = set()
+    for file, formats, known in files:
+        if file.resolve() in taken:
+            raise KerasDrError(
+                f"Two results would be written to {printable(file)}.", "Choose another name for one of them."
+            )
+        taken.add(file.resolve())
+        check_output(file, formats, inputs=inputs, known=known, overwrite=overwrite)
+
+
+def check_heatmaps(folder: Path | None, heatmaps: Sequence[Path], inputs: Sequence[Path], overwrite: bool) -> None:
+    """Check the heat maps as `check_results` does; their folder need not exist yet.
+
+    Args:
+        folder: the folder or the file that the user named; None: none.
+        heatmaps: the file of each heat map.
+        inputs: the bundle, the photographs and the lists that name them.
+        overwrite: whether other files may be replaced.
+
+    Raises:
+        KerasDrError: as for `check_results`; or a file has the name of the folder.
+    """
+    for file in heatmaps:
+        check_apart(file, inputs)
+    in_existing_folders = [file for file in heatmaps if file.parent.is_dir()]
+    check_results([(file, (".png",), is_png(HEATMAP)) for file in in_existing_folders], inputs, overwrite)
+    if folder and folder.exists() and not folder.is_dir() and folder not in heatmaps:
+        message = f"The heat maps cannot be written to {printable(folder)}: a file has that name."
+        raise KerasDrError(message, "Choose the name of a folder.")
 
 
 def grade_file(grader: Grader, image: Path) -> Grading:

@@ -14,8 +14,8 @@ from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
 FOOTER = "Research use only, not a medical device."
 HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
-_AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "error")
-_TRAINED_ON = "trained_on"  # a last column, which tables of older versions lack
+_AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
+_TRAINED_ON = "trained_on"  # a further column if the bundle says it
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,16 @@ def notice(bundle: Bundle) -> str:
     return f"{bundle.trained_on[0].upper()}{bundle.trained_on[1:]}. {FOOTER}"
 
 
-def describe(grading: Grading, bundle: Bundle) -> str:
-    """Return two lines of text, and further ones if the photograph has faults or the result is uncertain."""
+def _in_words(action: str) -> str:
+    """Return an action for a line of text."""
+    return "no action" if action == "none" else action
+
+
+def describe(grading: Grading) -> str:
+    """Return two lines of text, and further ones if the photograph has faults or unusual colours."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
-    referable = f"{'yes' if grading.referred else 'no'} ({grading.p_referable:.3f}, threshold {bundle.threshold:.3f})"
-    said = f"{grading.grade}, referable: {referable}" if bundle.referable else grading.grade
-    lines = [f"{shown(grading.path)}: {said}", f"  {probabilities}"]
+    lines = [f"{shown(grading.path)}: {grading.grade}; {_in_words(grading.action)}. {grading.reason}"]
+    lines.append(f"  {probabilities}")
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
@@ -54,8 +58,6 @@ def describe(grading: Grading, bundle: Bundle) -> str:
         lines.append(f"  Its colours are unlike those of the training photographs ({words}): the grade may be shifted.")
     if grading.faults:
         lines.append(f"  Faults of the photograph: {', '.join(grading.faults)}. Check it, and better retake it.")
-    elif grading.action == "refer: uncertain":
-        lines.append("  The score is just below the threshold and therefore uncertain: refer.")
     return "\n".join(lines)
 
 
@@ -73,6 +75,7 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
         "bundle": printable(bundle.folder),
         "variant": variant,
         "model_sha256": bundle.models[variant].sha256,
+        "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
         "referable": [bundle.classes[index] for index in bundle.referable],
         "photographs": [outcome.to_dict() for outcome in outcomes if isinstance(outcome, Grading)],
@@ -102,7 +105,7 @@ def column_types(bundle: Bundle) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    table = is_table((*_BEFORE, *_AFTER), ("p_",))
+    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON), ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
@@ -112,6 +115,7 @@ def table_row(grading: Grading) -> dict[str, Any]:
     row |= {f"p_{name}": value for name, value in grading.probabilities.items()}
     row |= {"p_referable": grading.p_referable, "referred": int(grading.referred)}
     row |= {"fundus_found": int(grading.fundus_found), "faults": ";".join(grading.faults), "action": grading.action}
+    row["reason"] = grading.reason
     if grading.trained_on:
         row[_TRAINED_ON] = grading.trained_on
     return row

@@ -27,6 +27,8 @@ def export(
     variants: Sequence[str] = ("float32", "int8"),
     *,
     prepared: PreparedSet | Path | str | None = None,
+    operating_point: str | None = None,
+    threshold: float | None = None,
     allow_drift: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -42,6 +44,8 @@ def export(
         variants: names of `VARIANTS` ("float32", "float16", "dynamic", "int8", "int16x8"), or "onnx".
         prepared: the Prepared set that the run was trained on, if it has moved; by default the path that the run
             recorded.
+        operating_point: the name of the operating point that becomes the bundle's default; by default the run's.
+        threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
         allow_drift: whether variants that fail their gate are kept among the others, and whether a grader that learned
             nothing is exported. By default such variants are moved into failed/ with the reason, and an error is raised
             after everything else is written.
@@ -63,7 +67,7 @@ def export(
     target = Path(target)
     folders.check_target(target, "bundle", overwrite)
     names = check_variants(variants)
-    run = Run.load(run)
+    run = Run.load(run).at(operating_point, threshold)
     if run.learned_nothing and not allow_drift:
         raise KerasDrError(run.learned_nothing, "Train again; to export it anyway, pass --allow-drift.")
     moved_to = PreparedSet.load(prepared).folder if prepared is not None else None
@@ -92,12 +96,12 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
     return GraderSettings(
         task=run.task,
         preprocessing=run.preprocessing,
-        threshold=run.threshold,
+        point=run.point,
         temperature=run.temperature,
         weights=Path(run.recipe.weights).name,
         model_sha256=run.about["model_sha256"],
         decision=run.decision,
-        points=run.points,
+        points=run.further_points,
         quality_limits=about.get("quality_limits"),
         colour_limits=about.get("colour_limits"),
         limits=run.recipe.parity,

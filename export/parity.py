@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from edge_demo.interpreter import Outputs
 from keras_dr.core.decision import decide
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 from keras_dr.models.grader import class_evidence, feature_layer
 from keras_dr.models.heads import probabilities

@@ -19,9 +19,9 @@ from export.onnx_file import onnx_outputs, to_onnx
 from export.variants import ONNX, check_variants, convert, file_name
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.recipe import ParityLimits
 from keras_dr.reports.bundle import bundle_card
 from keras_dr.reports.model_card import MODEL_CARD
@@ -46,7 +46,7 @@ class GraderSettings:
     Attributes:
         task: label space with C classes.
         preprocessing: how photographs become the model's input of side S.
-        threshold: a photograph is referred if its probability of referable DR reaches this, 0..1; chosen on validation.
+        point: the default operating point, chosen on validation.
         temperature: > 0, chosen on validation.
         weights: the backbone's initial weights: "imagenet", "none" or a file's name.
         model_sha256: SHA-256 of the run's model.keras.
@@ -62,7 +62,7 @@ class GraderSettings:
 
     task: Task
     preprocessing: Preprocessing
-    threshold: float
+    point: OperatingPoint
     temperature: float
     weights: str
     model_sha256: str
@@ -165,7 +165,8 @@ def _manifest(
     about: dict[str, Any] = {
         **settings.task.to_dict(),
         "preprocessing": settings.preprocessing.to_dict(),
-        "threshold": float(settings.threshold),
+        "threshold": float(settings.point.value),
+        "operating_point": settings.point.to_dict(),
         "temperature": float(settings.temperature),
         "decision": settings.decision,
         "operating_points": {name: point.to_dict() for name, point in settings.points.items()},
@@ -265,7 +266,7 @@ def _measure(
         run_file = onnx_outputs if name == ONNX else interpreter.outputs_of_file
         outputs = run_file((folder / file_name(name)).read_bytes(), images)
         figures[name] = parity.compare(
-            reference, outputs, validation.labels, settings.task, settings.threshold, settings.decision
+            reference, outputs, validation.labels, settings.task, settings.point.value, settings.decision
         )
     return figures
 

@@ -44,6 +44,7 @@ _MODULES = {
     "predict": "keras_dr.prediction.predict",
     "prepare": "keras_dr.preparation.prepare",
     "profile": "export.profile_bundle",
+    "recalibrate": "keras_dr.training.recalibrate",
     "train": "keras_dr.training.train",
 }
 # the names that need TensorFlow, which is then imported first, without its start-up messages
@@ -57,6 +58,7 @@ _WITH_TENSORFLOW = {
     "evaluate",
     "explain",
     "export",
+    "recalibrate",
     "train",
 }
 __all__ = ["__version__", *sorted(_MODULES)]
@@ -112,5 +114,6 @@ if TYPE_CHECKING:  # for editors and mypy
     from keras_dr.training.ensemble import ensemble as ensemble
     from keras_dr.training.folds import CrossValidation as CrossValidation
     from keras_dr.training.folds import cross_validate as cross_validate
+    from keras_dr.training.recalibrate import recalibrate as recalibrate
     from keras_dr.training.run import Run as Run
     from keras_dr.training.train import train as train

@@ -94,8 +94,8 @@ class Distillation(_Section):
 class OperatingPointRule(_Section):
     """How the threshold on the probability of referable DR is chosen on validation photographs."""
 
-    rule: Literal["specificity", "sensitivity"] = "specificity"  # reach the target, then maximise the other one
-    target: float = Field(0.85, gt=0, le=1)
+    rule: Literal["specificity", "sensitivity"] = "sensitivity"  # reach the target, then maximise the other one
+    target: float = Field(0.9, gt=0, le=1)
 
 
 class VariantLimits(_Section):

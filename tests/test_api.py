@@ -27,6 +27,7 @@ FUNCTIONS: tuple[tuple[str, Any], ...] = (
     ("cross_validate", lambda: dr.cross_validate),
     ("ensemble", lambda: dr.ensemble),
     ("compare", lambda: dr.compare),
+    ("recalibrate", lambda: dr.recalibrate),
     ("audit", lambda: dr.audit),
 )
 SMALLER = {  # text of an example -> the text that the test runs instead

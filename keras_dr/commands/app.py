@@ -70,12 +70,14 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     data.audit,
     data.show,
     training.train,
+    training.recalibrate,
     training.ensemble,
     results.evaluate,
     results.compare,
     results.explain,
     device.export,
     device.predict,
+    device.points,
     device.profile,
 )
 for command in COMMANDS:

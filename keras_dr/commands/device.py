@@ -3,12 +3,26 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge_demo.shipped import find_bundle
-from keras_dr.commands.shared import Address, Overwrite, RunFolder, bar, command, done, say
+from keras_dr.commands.shared import (
+    Address,
+    OperatingPointName,
+    Overwrite,
+    OwnThreshold,
+    RunFolder,
+    bar,
+    command,
+    done,
+    say,
+)
+
+if TYPE_CHECKING:
+    from keras_dr.core.encoding import CsvStyle
+    from keras_dr.prediction.predict import GradedPhotographs
 
 
 def export(
@@ -18,6 +32,8 @@ def export(
         str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
+    operating_point: OperatingPointName = None,
+    threshold: OwnThreshold = None,
     allow_drift: Annotated[
         bool, typer.Option("--allow-drift", help="Export variants that fail the comparison, too.")
     ] = False,
@@ -48,6 +64,8 @@ def export(
             bundle,
             variants.split(","),
             prepared=prepared,
+            operating_point=operating_point,
+            threshold=threshold,
             allow_drift=allow_drift,
             overwrite=overwrite,
             progress=progress,
@@ -66,6 +84,11 @@ def predict(
     separator: Annotated[
         str | None, typer.Option(help="In CSV: comma, semicolon, tab, or locale (usual on this computer).")
     ] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Folder for a picture per photograph: heat map, grade, reason.")
+    ] = None,
+    operating_point: OperatingPointName = None,
+    threshold: OwnThreshold = None,
     engine: Annotated[str, typer.Option(help="litert, keras (for runs only), or ray (on a cluster).")] = "litert",
     address: Address = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of Ray workers; default: one per core.")] = None,
@@ -73,14 +96,19 @@ def predict(
 ) -> None:
     """Grade photographs with a run or a bundle.
 
+    This is for workstations: it grades on all cores, and also with runs. The command keras-dr-edge grade gives the
+    same results on a device, without TensorFlow.
+
     The photographs need not be prepared. A run is converted to a float32 TFLite file once.
 
     The result is predictions.csv, unless --out names another file. With --engine ray (docs/scaling.md) it is a folder
     of parts, by default predictions.parquet; after an interruption, the same command continues where it stopped.
     """
-    from edge_demo.results import encode_outcomes, is_own_result, outcomes_json
+    from edge_demo.patients import PatientsTable
+    from edge_demo.results import is_own_result
     from keras_dr.core.encoding import CsvStyle, check_format
-    from keras_dr.core.folders import check_writable, to_json, write_bytes
+    from keras_dr.core.errors import KerasDrError
+    from keras_dr.core.folders import check_writable, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
     from keras_dr.prediction.predict import ENGINES
@@ -91,7 +119,10 @@ def predict(
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
-        _predict_on_cluster(source, images, out or Path("predictions.parquet"), address, workers, overwrite)
+        if heatmaps:
+            raise KerasDrError("The engine ray draws no heat maps.", "Leave --engine or --heatmaps out.")
+        target = out or Path("predictions.parquet")
+        _predict_on_cluster(source, images, target, address, workers, operating_point, threshold, overwrite)
         return
     file = out or Path("predictions.csv")
     photographs = list(find_images(images, skipped))
@@ -99,21 +130,51 @@ def predict(
     check_output(file, (*TABLE_FORMATS, ".json"), inputs=inputs, known=is_own_result(), overwrite=overwrite)
     suffix = file.suffix.lower()
     check_format(suffix)
+    patients = PatientsTable.beside(file, images, photographs, style)
+    patients.check(inputs, overwrite)
     check_writable(file)
     with bar("predict") as progress:
-        graded = grade(source, photographs, engine, progress)
-    if suffix == ".json":
-        about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
-        content = to_json(about | {"skipped": dict(skipped.counts)})
-    else:
-        content = encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
-    write_bytes(file, content)
+        graded = grade(
+            source,
+            photographs,
+            engine,
+            progress,
+            operating_point=operating_point,
+            threshold=threshold,
+            heatmaps=heatmaps,
+            overwrite=overwrite,
+        )
+    write_bytes(file, _encode(graded, suffix, style, skipped.counts))
+    for line in patients.write(graded.outcomes, graded.bundle.classes):
+        say(line)
     say(f"Classes: {', '.join(graded.bundle.classes)}; {graded.bundle.positive}.")
+    if graded.bundle.referable:
+        say(graded.bundle.point_text())
+    if heatmaps:
+        say(f"Pictures: {heatmaps}")
     _report(file, graded.counts, graded.failures, skipped.lines())
 
 
+def _encode(graded: "GradedPhotographs", suffix: str, style: "CsvStyle", skipped: Mapping[str, int]) -> bytes:
+    """Return the content of the file of results in the format of its suffix."""
+    from edge_demo.results import encode_outcomes, outcomes_json
+    from keras_dr.core.folders import to_json
+
+    if suffix == ".json":
+        about = outcomes_json(graded.bundle, graded.bundle.default_variant(), graded.outcomes)
+        return to_json(about | {"skipped": dict(skipped)})
+    return encode_outcomes(graded.bundle, graded.outcomes, suffix, style)
+
+
 def _predict_on_cluster(
-    source: Path, images: list[Path], out: Path, address: str | None, workers: int | None, overwrite: bool
+    source: Path,
+    images: list[Path],
+    out: Path,
+    address: str | None,
+    workers: int | None,
+    operating_point: str | None,
+    threshold: float | None,
+    overwrite: bool,
 ) -> None:
     from keras_dr.core.image_files import SkippedFiles
     from keras_dr.core.outputs import check_apart
@@ -130,6 +191,8 @@ def _predict_on_cluster(
             out,
             address=address,
             workers=workers,
+            operating_point=operating_point,
+            threshold=threshold,
             overwrite=overwrite,
             progress=progress,
             skipped=skipped,
@@ -156,6 +219,26 @@ def _report(
     say(f"Result: {shown(result)}")
     if counts["failed"]:
         raise typer.Exit(1)
+
+
+def points(
+    source: Annotated[
+        Path, typer.Argument(parser=find_bundle, help="Folder that train or export wrote, or a shipped grader.")
+    ],
+) -> None:
+    """List the operating points of a run or a bundle in words."""
+    from keras_dr.core.decision import condition_words
+    from keras_dr.core.folders import MANIFESTS, read_manifest
+    from keras_dr.core.operating_point import points_of, points_text
+
+    if not (source / MANIFESTS["run"]).is_file():
+        from edge_demo.bundle import Bundle
+
+        say(Bundle.load(source).points_text())
+        return
+    about = read_manifest(source, "run")
+    referable = [about["classes"][index] for index in about["referable"]]
+    say(points_text(points_of(about), condition_words(about["task"], about["classes"], about["referable"]), referable))
 
 
 def profile(

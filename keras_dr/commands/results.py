@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from edge_demo.shipped import find_bundle
-from keras_dr.commands.shared import OtherPrepared, Overwrite, RunFolder, Split, bar, command, done, say
+from keras_dr.commands.shared import (
+    OperatingPointName,
+    OtherPrepared,
+    Overwrite,
+    OwnThreshold,
+    RunFolder,
+    Split,
+    bar,
+    command,
+    done,
+    say,
+)
 
 _METHOD_HELP = (
     "grad-cam, grad-cam++, layercam, score-cam; or, for finer maps, grad-cam-dilated, grad-cam-crops, layercam-2x, "
@@ -18,6 +29,8 @@ def evaluate(
     run: RunFolder,
     prepared: OtherPrepared = None,
     split: Split = "test",
+    operating_point: OperatingPointName = None,
+    threshold: OwnThreshold = None,
     tta: Annotated[bool, typer.Option("--tta", help="Average over flips and quarter turns.")] = False,
     prevalence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Also report PPV and NPV at this share of positives, 0 to 1.")
@@ -46,6 +59,8 @@ def evaluate(
             run,
             prepared,
             split,
+            operating_point=operating_point,
+            threshold=threshold,
             tta=tta,
             prevalence=prevalence,
             human=human,

@@ -22,6 +22,13 @@ RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
 Split = Annotated[str, typer.Option(help="train, val, test or all.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster as host:port; default: start one here.")]
+OperatingPointName = Annotated[
+    str | None, typer.Option("--operating-point", help="Point to refer at; the command points lists them.")
+]
+OwnThreshold = Annotated[
+    float | None,
+    typer.Option("--threshold", min=0, max=1, help="A threshold on the probability of referable DR."),
+]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of all random choices.")]
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from keras_dr.commands.shared import Overwrite, PreparedFolder, bar, command, done, say
+from keras_dr.commands.shared import Overwrite, PreparedFolder, RunFolder, bar, command, done, say
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import load_tensorflow
 
@@ -64,7 +64,7 @@ def train(
     rank: Annotated[int, typer.Option(min=0, help="Number of this process in --hosts, from 0.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train the head on a frozen backbone, then fine-tune the network.
+    """Train the head, then fine-tune the whole network.
 
     After an interruption, the same command continues where it stopped.
     """
@@ -118,6 +118,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
     reason = "better on validation" if recipe.keep == "best" else "its last epoch, as the recipe says"
     say(f"Kept: {run.about['kept']} ({reason}).")
     say(f"Curves: tensorboard --logdir {folder / 'logs'}")
+    if run.task.referable:
+        say(f"Operating point on validation: {run.point.in_words(run.task.positive)}")
     if run.learned_nothing:
         say(f"Warning: {run.learned_nothing}")
     for entry in (*run.about.get("started_from", ()), *run.about.get("taught_by", ())):
@@ -133,6 +135,28 @@ def _cross_validate(
     result = cross_validate(data, folder, recipe, folds=folds, save_every=save_every, overwrite=overwrite, stage=bar)
     say(str(result))
     done(folder, command("evaluate", folder / "fold-1"))
+
+
+def recalibrate(
+    run: RunFolder,
+    prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
+    rule: Annotated[str | None, typer.Option(help="sensitivity or specificity, of the default point.")] = None,
+    target: Annotated[float | None, typer.Option(min=0, max=1, help="The value that it has to reach.")] = None,
+) -> None:
+    """Choose the thresholds and the temperature of a run again.
+
+    They are chosen on validation photographs; the weights stay.
+
+    Evaluations and bundles of the run must then be made again.
+    """
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import recalibrate as recalibrate_run
+
+    chosen = recalibrate_run(run, prepared, rule=rule, target=target)
+    say(f"Temperature {chosen.temperature:.3f}.")
+    done(run, command("points", run))
 
 
 def ensemble(

@@ -1,6 +1,17 @@
-"""The rule that turns probabilities into one grade; the same on the workstation and on the device."""
+"""The rules that turn probabilities into a grade and into an action; the same on the workstation and on the device.
+
+A photograph is referred for the first of these reasons that applies:
+
+1. grade: the predicted grade is referable, whatever the threshold;
+2. threshold: the probability of referable DR reaches the threshold of the operating point;
+3. uncertain: it is less than a margin below the threshold.
+
+If none applies, a photograph with faults is to be retaken. Only otherwise is there nothing to do. So a referable grade
+never goes with the action "none".
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +33,21 @@ DECISIONS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.int64]]] = {
 }
 
 
+_DR_TASKS = ("icdr", "icdr-ungradable", "referable")  # the tasks of `datasets.grades`
+
+
+def condition_words(task: str, classes: Sequence[str], referable: Sequence[int]) -> str:
+    """Return what the referable classes of a task have, in words; "" if nobody is referred.
+
+    Example:
+        >>> condition_words("icdr", ("no_dr", "mild", "moderate", "severe", "proliferative"), (2, 3, 4))
+        'referable DR'
+        >>> condition_words("classes", ("normal", "pneumothorax"), (1,))
+        'pneumothorax'
+    """
+    return "referable DR" if task in _DR_TASKS else " or ".join(classes[index] for index in referable)
+
+
 def positive_words(classes: Sequence[str], referable: Sequence[int]) -> str:
     """Which classes send a patient on, for a line of text: "positive: moderate, severe, proliferative"."""
     names = ", ".join(classes[index] for index in referable)
@@ -37,3 +63,50 @@ def decide(probabilities: NDArray[np.floating], decision: str = "argmax") -> NDA
     if decision not in DECISIONS:
         raise KerasDrError(f"The decision {decision!r} is not one of {', '.join(DECISIONS)}.", "Export the run again.")
     return DECISIONS[decision](probabilities)
+
+
+MARGIN = 0.05  # probability below the threshold within which a photograph counts as uncertain, and is referred
+REASONS = ("", "grade", "threshold", "uncertain")  # why a photograph is referred; "": it is not
+# reason -> action; without a reason, the action is "retake" or "none"
+ACTIONS = {"grade": "refer: by grade", "threshold": "refer: by threshold", "uncertain": "refer: uncertain"}
+
+
+@dataclass(frozen=True)
+class ReferralRule:
+    """Which photographs are referred.
+
+    Attributes:
+        referable: indices of the classes that are sent to an ophthalmologist; if empty, nobody is referred.
+        threshold: probability of a referable class, 0..1, at which a photograph is referred; or one per photograph.
+        margin: probability below the threshold, 0..1, within which a photograph is uncertain and referred as well; or
+            one per photograph.
+    """
+
+    referable: Sequence[int]
+    threshold: float | NDArray[np.float64]
+    margin: float | NDArray[np.float64] = MARGIN
+
+    def scores(self, probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the probability of a referable class, float64 (n,), of probabilities float (n, C)."""
+        return probabilities[:, list(self.referable)].sum(axis=1, dtype=np.float64)
+
+    def reasons(self, probabilities: NDArray[np.floating], grades: NDArray[np.integer]) -> NDArray[np.str_]:
+        """Return the first reason that applies to each photograph, (n,), one of `REASONS`.
+
+        Args:
+            probabilities: float (n, C), 0..1.
+            grades: int (n,), the predicted classes, see `decide`.
+
+        Example:
+            >>> probabilities = np.array([[0.3, 0.3, 0.4], [0.6, 0.0, 0.4], [0.5, 0.0, 0.5]])
+            >>> ReferralRule(referable=(2,), threshold=0.5).reasons(probabilities, np.array([2, 0, 0])).tolist()
+            ['grade', '', 'threshold']
+        """
+        scores = self.scores(probabilities)
+        conditions = [np.isin(grades, self.referable), scores >= self.threshold, scores >= self.threshold - self.margin]
+        reasons = np.select(conditions, REASONS[1:], REASONS[0])
+        return reasons if len(self.referable) else np.full(len(grades), REASONS[0])
+
+    def referred(self, probabilities: NDArray[np.floating], grades: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Return whether each photograph is referred, bool (n,); the arguments are those of `reasons`."""
+        return self.reasons(probabilities, grades) != REASONS[0]

@@ -128,7 +128,7 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             images = walk_images(path, skipped=skipped)
         elif is_list(path):
             kind = "list"
-            images = _read_list(path)
+            images = (image for image, _, _ in list_rows(path))
         else:
             yield path
             continue
@@ -207,8 +207,15 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
             yield path
 
 
-def _read_list(file: Path) -> Iterator[Path]:
-    """Yield the photographs that a table names."""
+def list_rows(file: Path) -> Iterator[tuple[Path, "TableRow", "Header"]]:
+    """Yield each photograph that a table names, with its row and the header of the table.
+
+    Args:
+        file: the table, see `is_list`.
+
+    Raises:
+        KerasDrError: the table cannot be read, or has no column for the photographs.
+    """
     from keras_dr.core.tables import open_table
 
     with open_table(file) as (header, rows):
@@ -220,7 +227,7 @@ def _read_list(file: Path) -> Iterator[Path]:
         for row in chain(first, rows):
             if row.text(column):
                 with row.named():
-                    yield _named_file(file.parent, row[column])
+                    yield _named_file(file.parent, row[column]), row, header
 
 
 def first_line_is_data(header: "Header") -> bool:

@@ -5,8 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 OPACITY = 0.6  # at the hottest point
-# uint8 RGB (256, 1, 3); perceptually uniform, and distinct from the orange of a fundus
-_VIRIDIS = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_VIRIDIS)[..., ::-1].copy()
+# RGB at 0, 1/2 and 1: blues that grow lighter. They differ from an orange fundus also for the colour-blind, and from
+# exudates, which are yellow or white.
+STOPS = ((16, 16, 96), (0, 92, 230), (40, 225, 255))
+_CHANNELS = [np.interp(np.linspace(0, 2, 256), (0, 1, 2), channel) for channel in zip(*STOPS, strict=True)]
+_COLOURS = np.rint(np.stack(_CHANNELS, axis=1)).astype(np.uint8)[:, None]  # RGB (256, 1, 3)
 
 
 def normalise(heatmap: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -31,8 +34,20 @@ def blend(image: NDArray[np.uint8], heatmap: NDArray[np.floating]) -> NDArray[np
     Returns:
         uint8 RGB (S, S, 3).
     """
-    heat = enlarge(normalise(heatmap), image.shape[0])
-    colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255), _VIRIDIS)
+    return lay_over(image, enlarge(normalise(heatmap), image.shape[0]))
+
+
+def lay_over(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Draw heat over an image of the same size; black stays black.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        heat: float32 (H, W), 0..1.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255), _COLOURS)
     opacity = np.float32(OPACITY) * heat
     opacity[cv2.inRange(image, (0, 0, 0), (0, 0, 0)) > 0] = 0
     # OpenCV needs a tenth of NumPy's time. It adds 1e-5 to the sum of the weights, which changes few pixels, by 1.

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import IMAGE_COLUMNS, first_line_is_data, no_column
+from keras_dr.core.names import eye_of_value
 from keras_dr.core.tables import Header, TableRow, fold, is_unknown
 from keras_dr.datasets.grades import find_grade, named_grade
-from keras_dr.datasets.naming import eye_of_value, split_of_value
+from keras_dr.datasets.naming import split_of_value
 from keras_dr.datasets.options import NONE, SourceOptions
 
 LABELS = ("grade", "level", "diagnosis", "label", "class", "dr_grade", "adjudicated_dr_grade", "retinopathy grade")

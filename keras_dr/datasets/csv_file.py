@@ -13,6 +13,7 @@ from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import APPLE_DOUBLE
+from keras_dr.core.names import eye_of_value, patients_of_names
 from keras_dr.core.tables import (
     TABLE_SUFFIXES,
     TableRow,
@@ -23,9 +24,9 @@ from keras_dr.core.tables import (
 )
 from keras_dr.datasets.columns import Columns, choose_columns
 from keras_dr.datasets.grades import find_grade
-from keras_dr.datasets.naming import eye_of_value, split_of_value
+from keras_dr.datasets.naming import split_of_value
 from keras_dr.datasets.options import SourceOptions
-from keras_dr.datasets.patients import example_of_names, groups_of_folders, name_patients, patients_of_names
+from keras_dr.datasets.patients import example_of_names, groups_of_folders, name_patients
 from keras_dr.datasets.photograph_index import PhotographIndex, UnclearNameError, image_stem, is_file
 from keras_dr.datasets.reading import Reading
 from keras_dr.datasets.records import SPLITS, Record, safe_id

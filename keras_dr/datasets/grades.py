@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_dr.core.decision import condition_words
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.tables import fold
 from keras_dr.datasets.records import Record
@@ -48,7 +49,7 @@ class Task:
     @property
     def positive(self) -> str:
         """The positive classes in words, for tables and plots; "" if there are none."""
-        return "referable DR" if self.name in TASKS else " or ".join(self.classes[index] for index in self.referable)
+        return condition_words(self.name, self.classes, self.referable)
 
     @property
     def ordered(self) -> int:

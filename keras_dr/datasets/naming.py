@@ -1,7 +1,6 @@
-"""Splits and eyes from the names of folders and tables and from cells; and which folder names are not classes."""
+"""Splits from the names of folders and tables and from cells; and which folder names are not classes."""
 
-import re
-
+from keras_dr.core.names import EYES, words_of
 from keras_dr.core.tables import fold
 
 _SPLITS = {
@@ -9,10 +8,6 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
     # the two halves of a competition's test set, as Kaggle publishes them
     **dict.fromkeys(("test", "testing", "public", "private", "publictest", "privatetest"), "test"),
-}
-_EYES = {
-    **dict.fromkeys(("l", "os", "left", "le", "lefteye", "sinister", "oculussinister"), "left"),
-    **dict.fromkeys(("r", "od", "right", "re", "righteye", "dexter", "oculusdexter"), "right"),
 }
 # words of folder names that say what the files are, not which class they show
 _THINGS = {
@@ -55,17 +50,10 @@ def split_of_table(name: str) -> str:
     return splits.pop() if len(splits) == 1 else ""
 
 
-def eye_of_value(text: str) -> str:
-    """Return the eye that a cell names: "left" or "right"; "" if it names none."""
-    whole = _EYES.get(fold(text), "")
-    words = {_EYES[word] for word in _words(text) if word in _EYES}
-    return whole or (words.pop() if len(words) == 1 else "")
-
-
 def is_no_class(name: str) -> bool:
     """Whether a folder's name says only what its files are (images, masks, Base11, a split, an eye), not a class."""
     words = _words(name)
-    known = _THINGS | _MASKS | set(_SPLITS) | {word for word in _EYES if len(word) > 1}
+    known = _THINGS | _MASKS | set(_SPLITS) | {word for word in EYES if len(word) > 1}
     return bool(words) and set(words) <= known
 
 
@@ -77,8 +65,7 @@ def is_mask_folder(name: str) -> bool:
 def _words(name: str) -> list[str]:
     """Return the words of a name in lower case: "train" and "labels" for "trainLabels_2" and for "trainlabels"."""
     words = []
-    for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", name):
-        lower = word.lower()
-        head = next((key for key in _SPLITS if lower.startswith(key) and lower[len(key) :] in _THINGS), "")
-        words += [head, lower[len(head) :]] if head and lower != head else [lower]
+    for word in words_of(name):
+        head = next((key for key in _SPLITS if word.startswith(key) and word[len(key) :] in _THINGS), "")
+        words += [head, word[len(head) :]] if head and word != head else [word]
     return words

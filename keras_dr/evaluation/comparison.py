@@ -37,7 +37,7 @@ class EvaluatedRun:
         name: its name in tables.
         about: the content of run.json.
         history: the rows of history.csv.
-        threshold: a photograph is referred where p_referable >= threshold.
+        threshold: of the operating point, see `Predictions.referred`.
         predictions: its predictions, in the same order of photographs for all runs that are compared.
         cost: the result of `costs.measure_cost` for the run; empty in evaluations of an older version.
     """
@@ -230,7 +230,7 @@ def figures(run: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[n
     if ordered:
         run_figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])
     if predictions.task.referable:
-        referred = predictions.scores >= run.threshold
+        referred = predictions.referred(run.threshold)
         run_figures["auroc_referable"] = weighted.ranking(weights, predictions.positive, predictions.scores)[0]
         run_figures["sensitivity"] = weighted.share(weights, referred, predictions.positive)
         run_figures["specificity"] = weighted.share(weights, ~referred, ~predictions.positive)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from keras_dr.core import folders
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import DEFAULT
 from keras_dr.core.progress import Progress
 from keras_dr.evaluation.costs import measure_cost
 from keras_dr.evaluation.robustness import measure_robustness
@@ -77,6 +78,8 @@ def evaluate(
     data: PreparedSet | Path | str | None = None,
     split: str = "test",
     *,
+    operating_point: str | None = None,
+    threshold: float | None = None,
     tta: bool = False,
     prevalence: float | None = None,
     human: float | None = None,
@@ -91,6 +94,8 @@ def evaluate(
         run: the grader, or its folder.
         data: the Prepared set; by default the run's own. Another set makes this an external validation.
         split: the split to measure on: "train", "val", "test" or "all"; by default "test".
+        operating_point: the name of the operating point at which photographs are referred; by default its default.
+        threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
         tta: whether outputs are averaged over eight views of each photograph; thresholds are then chosen again on
             validation predictions averaged in the same way. By default they are not averaged.
         prevalence: share of positive photographs, 0..1, for which predictive values are given as well; by default they
@@ -121,6 +126,7 @@ def evaluate(
     photographs = run.prepared_set(data).split(split)
     if tta:
         run = with_tta(run, photographs.folder if run.is_own(photographs) else None)
+    run = run.at(operating_point, threshold)
     folder, figures = evaluate_photographs(
         run, photographs, run.result_name(photographs, split), overwrite, progress, options
     )
@@ -167,11 +173,13 @@ def evaluate_photographs(
             "set": data.name,
             "split": _split(data),
             "turned": run.uses_tta,
+            "point_name": run.point_name,
+            "point_doubts": run.point.doubts(run.task.positive) if run.task.referable else [],
             "learned_nothing": run.learned_nothing,
             "model_sha256": model_sha256,
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
-            **measure.measure(predictions, run.point, run.points, options.prevalence),
+            **measure.measure(predictions, run.point, run.further_points, options.prevalence),
             **_referral(run, predictions, options),
             "calibration": _calibration(run, predictions, unscaled),
             "subgroups": subgroups(predictions, data.rows, run.threshold, options.columns),
@@ -186,8 +194,9 @@ def evaluate_photographs(
         folders.write_json(folder / "cost.json", measure_cost(run, model))
         folders.write_json(folder / "metrics.json", figures)
         evaluation.write_report(folder, run.about, figures, data.folder)
-    # The model card describes the model without test-time augmentation.
-    if not figures["external"] and figures["split"] == "test" and not run.uses_tta:
+    # The model card describes the model without test-time augmentation, at its default operating point.
+    as_exported = not run.uses_tta and run.point_name == DEFAULT
+    if not figures["external"] and figures["split"] == "test" and as_exported:
         folders.write_bytes(run.folder / model_card.MODEL_CARD, model_card.model_card(run.about, figures).encode())
     return target, folders.read_json(target / "metrics.json")
 
@@ -238,7 +247,7 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
     if options.human is not None:
         shares.add(options.human)
     bands = []
-    if quantiles:
+    if quantiles and run.point_name == DEFAULT:  # the quantiles are those of the distance from the default threshold
         bands = [referral.band(predictions, run.threshold, quantiles, share) for share in sorted(shares)]
     return {
         "per_patient": referral.per_patient(predictions, run.threshold),
@@ -276,9 +285,8 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
 def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, Any]) -> None:
     plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
     if figures["auroc_referable"] is not None:
-        plots.plot_roc_pr(
-            folder / "roc-pr.png", predictions.positive, predictions.scores, figures["operating_point"], run.task
-        )
+        points = {run.point_name: figures["operating_point"], **figures["operating_points"]}
+        plots.plot_roc_pr(folder / "roc-pr.png", predictions.positive, predictions.scores, points, run.task)
     before = figures["calibration"]["before"]
     after = figures["calibration"]["after"]
     errors = (before["ece"], figures["ece"])
@@ -286,7 +294,7 @@ def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, A
     wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
     curves = {"wrong class; least probable predictions left out first": wrong_class}
     if run.task.referable:
-        wrong = predictions.positive != (predictions.scores >= run.threshold)
+        wrong = predictions.positive != predictions.referred(run.threshold)
         sure = referral.certainty(predictions, run.threshold)
         curves["wrong referral; scores nearest to the threshold left out first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"

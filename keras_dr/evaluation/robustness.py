@@ -145,7 +145,7 @@ def robustness_rows(graded: list[Graded], data: PreparedSet, run: Run) -> list[d
         as_taken = as_taken or predictions
         scores = measure.validation_scores(labels, probabilities, run.task, run.decision)
         low, high = measure.kappa_interval(predictions) or (None, None)
-        referral = (predictions.scores >= run.threshold) == (as_taken.scores >= run.threshold)
+        referral = predictions.referred(run.threshold) == as_taken.referred(run.threshold)
         shift = (predictions.predicted - as_taken.predicted).mean()
         rows.append(
             {

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure, operating_points, referral, weighted
 from keras_dr.metrics.predictions import Predictions
@@ -44,9 +45,10 @@ def calibrate(
     logits: NDArray[np.floating],
     decode: Decode,
     task: Task,
-    rule: str = "specificity",
-    target: float = 0.85,
+    rule: str = "sensitivity",
+    target: float = 0.9,
     decision: str = "argmax",
+    patients: NDArray[np.int64] | None = None,
 ) -> dict[str, Any]:
     """Return everything that a run chooses on its validation photographs, as keys of run.json.
 
@@ -59,27 +61,26 @@ def calibrate(
         rule: the figure, "sensitivity" or "specificity", that the threshold for referral has to reach.
         target: the value, 0..1, that this figure has to reach.
         decision: how a class is predicted, see `decision.decide`.
+        patients: int (n,), the patient of each photograph; None: each photograph is of a different patient.
 
     Returns:
         decision, temperature, operating_point, operating_points (name -> `OperatingPoint`), certainty_quantiles (see
         `referral.certainty`; 101 of them, 0 to 100 %) and calibration: log loss and calibration error before and after.
     """
     temperature = fit_temperature(labels, logits, decode)
-    before = Predictions(labels, decode(logits, 1.0), task, decision)
-    after = Predictions(labels, decode(logits, temperature), task, decision)
-    point: dict[str, Any] = {"value": 1.0, "rule": rule, "target": target, "sensitivity": None, "specificity": None}
+    codes = np.empty(0, np.int64) if patients is None else patients
+    before = Predictions(labels, decode(logits, 1.0), task, decision, codes)
+    after = Predictions(labels, decode(logits, temperature), task, decision, codes)
+    point = OperatingPoint(1.0)
     points = {}
     if task.referable:
-        point = operating_points.choose_threshold(after.positive, after.scores, rule, target).to_dict()
-        points = {
-            name: operating_points.choose(after.positive, after.scores, aim).to_dict()
-            for name, aim in operating_points.AIMS.items()
-        }
-    certainty = referral.certainty(after, point["value"])
+        point = operating_points.choose(after, operating_points.Aim({rule: target}))
+        points = {name: operating_points.choose(after, aim).to_dict() for name, aim in operating_points.AIMS.items()}
+    certainty = referral.certainty(after, point.value)
     return {
         "decision": decision,
         "temperature": temperature,
-        "operating_point": point,
+        "operating_point": point.to_dict() | {"rule": rule, "target": target},
         "operating_points": points,
         "certainty_quantiles": np.quantile(certainty, np.linspace(0, 1, 101)).tolist(),
         "calibration": {"before": _errors(before), "after": _errors(after)},

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import intervals, weighted
-from keras_dr.metrics.operating_points import OperatingPoint, predictive_values
+from keras_dr.metrics.operating_points import predictive_values
 from keras_dr.metrics.predictions import Labels, Predictions, Probabilities
 
 Path = tuple[str, ...]  # where a figure lies in a tree of dictionaries, such as ("classes", "mild", "f1")
@@ -131,7 +132,8 @@ def proportions(predictions: Predictions) -> dict[str, Any]:
 
 
 def _referral(predictions: Predictions, threshold: float) -> dict[str, Share]:
-    referred = predictions.scores >= threshold
+    """Return the shares that describe the final action at a threshold."""
+    referred = predictions.referred(threshold)
     positive = predictions.positive
     return {
         "sensitivity": Share(referred, positive),
@@ -202,7 +204,7 @@ def measure(
 
     Args:
         predictions: the predictions.
-        point: decides who is referred; chosen elsewhere.
+        point: decides who is referred; chosen elsewhere. Its figures are those of the final action.
         points: further operating points, by name.
         prevalence: share of positive photographs, 0..1, for which predictive values are given in addition.
         resamples: bootstrap resamples of patients; 0: no bootstrap.
@@ -257,7 +259,9 @@ def _values_and_limits(
 
 
 def measure_point(predictions: Predictions, point: OperatingPoint, prevalence: float | None = None) -> dict[str, Any]:
-    """Return sensitivity, specificity, PPV and NPV at an operating point with intervals, and whether its targets held.
+    """Return sensitivity, specificity, PPV and NPV of the final action at an operating point, with intervals.
+
+    It also says whether the point's targets held.
 
     PPV and NPV at another prevalence rise with sensitivity and with specificity. The lower limit of their intervals
     follows from the lower limits of these two, the upper limit from the upper limits; they are wide rather than narrow.

@@ -1,11 +1,16 @@
-"""Operating points: thresholds on the probability of referable DR, chosen on validation, measured on any set."""
+"""Chooses operating points on validation, such that the final action reaches their targets."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from keras_dr.core.decision import MARGIN
+from keras_dr.core.operating_point import OperatingPoint
+from keras_dr.metrics.intervals import proportion
+from keras_dr.metrics.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -27,58 +32,32 @@ class Aim:
 AIMS = {
     "specificity-95": Aim({"specificity": 0.95}),
     "sensitivity-90": Aim({"sensitivity": 0.90}),
+    "sensitivity-95": Aim({"sensitivity": 0.95}),
     "youden": Aim(),
     "screening": Aim({"sensitivity": 0.85, "specificity": 0.825}, strict=True),
 }
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """Refer where p_referable >= value.
+def choose(predictions: Predictions, aim: Aim) -> OperatingPoint:
+    """Return the threshold at which the final action reaches all targets, with the action's figures.
 
-    Attributes:
-        value: threshold on the probability of referable DR, 0..1; just above 1 if even a score of 1 is not referred.
-        targets: as in `Aim`.
-        strict: as in `Aim`.
-        sensitivity: measured on the photographs that the point was chosen on, 0..1; None if the task refers nobody.
-        specificity: measured on the same photographs, 0..1; None if the task refers nobody.
-    """
-
-    value: float
-    targets: Mapping[str, float] = field(default_factory=dict)
-    strict: bool = False
-    sensitivity: float | None = None
-    specificity: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary for JSON."""
-        return asdict(self)
-
-    def reached(self, figure: str, value: float | None) -> bool | None:
-        """Return whether a measured sensitivity or specificity reaches its target; None without a value or a target."""
-        if value is None or figure not in self.targets:
-            return None
-        return value > self.targets[figure] if self.strict else value >= self.targets[figure]
-
-
-def choose(positive: NDArray[np.bool_], scores: NDArray[np.float64], aim: Aim) -> OperatingPoint:
-    """Return the threshold that reaches all targets; if none does, the one whose largest shortfall is smallest.
-
-    Of several such thresholds, the one with the best figure among those without a target is taken, then the one with
-    the highest sum of sensitivity and specificity. Candidates lie halfway between neighbouring scores, so that rounding
-    a score changes no decision.
+    If no threshold reaches them all, it is the one whose largest shortfall is smallest. Of several such thresholds, the
+    one with the best figure among those without a target is taken, then the one with the highest sum of sensitivity and
+    specificity. Candidates lie halfway between neighbouring scores, so that rounding a score changes no decision. The
+    final action also refers referable grades and photographs within the margin; see `decision.ReferralRule`.
 
     Args:
-        positive: bool (n,), whether a photograph is truly referable.
-        scores: float (n,), p_referable.
+        predictions: of photographs whose classes are known.
         aim: what the threshold is for.
 
     Raises:
         ValueError: the photographs are all positive or all negative.
     """
+    positive = predictions.positive
     if not 0 < positive.sum() < len(positive):
         raise ValueError("A threshold needs referable and non-referable photographs.")
-    candidates, sensitivity, specificity = _curve(positive, scores)
+    by_grade = np.isin(predictions.predicted, predictions.task.referable)
+    candidates, sensitivity, specificity = _curve(positive, predictions.scores, by_grade)
     figures = {"sensitivity": sensitivity, "specificity": specificity}
     margin = 1e-9 if aim.strict else 0.0  # less than one photograph in a million
     shortfall = np.zeros(len(candidates))
@@ -89,54 +68,47 @@ def choose(positive: NDArray[np.bool_], scores: NDArray[np.float64], aim: Aim) -
         else:
             without_target = without_target + values
     best = np.lexsort((sensitivity + specificity, without_target, -shortfall))[-1]  # the last key counts first
-    return OperatingPoint(
-        float(candidates[best]), dict(aim.targets), aim.strict, float(sensitivity[best]), float(specificity[best])
+    # photographs are referred from the margin below the threshold upwards, so the threshold lies a margin higher
+    threshold = float(candidates[best]) + MARGIN
+    return measured(predictions, OperatingPoint(threshold, dict(aim.targets), aim.strict))
+
+
+def measured(predictions: Predictions, point: OperatingPoint) -> OperatingPoint:
+    """Return a point with the figures of the final action on these photographs, and with their intervals."""
+    referred = predictions.referred(point.value)
+    positive = predictions.positive
+    return replace(
+        point,
+        sensitivity=float(referred[positive].mean()),
+        specificity=float((~referred[~positive]).mean()),
+        sensitivity_interval=proportion(referred, positive, predictions.patients),
+        specificity_interval=proportion(~referred, ~positive, predictions.patients),
+        positive=int(positive.sum()),
+        negative=int((~positive).sum()),
     )
 
 
 def _curve(
-    positive: NDArray[np.bool_], scores: NDArray[np.float64]
+    positive: NDArray[np.bool_], scores: NDArray[np.float64], by_grade: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return candidate thresholds, ascending, and sensitivity and specificity at each."""
+    """Return candidate lowest scores to refer, ascending, and sensitivity and specificity at each.
+
+    Args:
+        positive: bool (n,), whether a photograph is truly referable.
+        scores: float (n,), the probability of referable DR.
+        by_grade: bool (n,), whether a photograph is referred by its grade, whatever its score.
+    """
     values, index = np.unique(scores, return_inverse=True)
     between = (values[:-1] + values[1:]) / 2
     between = np.where(between > values[:-1], between, values[1:])  # the mean of adjacent floats is the lower one
     candidates = np.concatenate([[0.0], between, [values[-1] + 1e-6]])
-    positive_at = np.bincount(index[positive], minlength=len(values))
-    negative_at = np.bincount(index[~positive], minlength=len(values))
-    positive_below = np.concatenate([[0], np.cumsum(positive_at)])
-    negative_below = np.concatenate([[0], np.cumsum(negative_at)])
-    sensitivity = (positive.sum() - positive_below) / positive.sum()
-    specificity = negative_below / (~positive).sum()
+    missed_at = np.bincount(index[positive & ~by_grade], minlength=len(values))
+    spared_at = np.bincount(index[~positive & ~by_grade], minlength=len(values))
+    missed_below = np.concatenate([[0], np.cumsum(missed_at)])
+    spared_below = np.concatenate([[0], np.cumsum(spared_at)])
+    sensitivity = (positive.sum() - missed_below) / positive.sum()
+    specificity = spared_below / (~positive).sum()
     return candidates, sensitivity, specificity
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """An operating point with one target: `rule` names the figure that has to reach `target`."""
-
-    value: float
-    rule: str
-    target: float
-    sensitivity: float
-    specificity: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dictionary for JSON."""
-        return asdict(self)
-
-
-def choose_threshold(positive: NDArray[np.bool_], scores: NDArray[np.float64], rule: str, target: float) -> Threshold:
-    """Return the threshold of `choose` for one target, in the form of run.json's "operating_point".
-
-    Args:
-        positive: bool (n,), as for `choose`.
-        scores: float (n,), as for `choose`.
-        rule: the figure, "sensitivity" or "specificity", that has to reach the target.
-        target: 0..1.
-    """
-    point = choose(positive, scores, Aim({rule: target}))
-    return Threshold(point.value, rule, target, float(point.sensitivity or 0), float(point.specificity or 0))
 
 
 def predictive_values(sensitivity: Any, specificity: Any, prevalence: float) -> tuple[Any, Any]:

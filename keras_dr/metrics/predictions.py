@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
-from keras_dr.core.decision import decide
+from keras_dr.core.decision import MARGIN, ReferralRule, decide
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import Task
@@ -80,6 +80,15 @@ class Predictions:
         """The probability of referable DR, float (n,)."""
         return p_referable(self.probabilities, self.task)
 
+    def referred(self, threshold: float | NDArray[np.float64], margin: float = MARGIN) -> NDArray[np.bool_]:
+        """Return whether the final action refers each photograph, bool (n,); see `decision.ReferralRule`.
+
+        Args:
+            threshold: on the probability of referable DR; one for all photographs, or float (n,), one for each.
+            margin: probability below the threshold within which a photograph is referred as uncertain.
+        """
+        return ReferralRule(self.task.referable, threshold, margin).referred(self.probabilities, self.predicted)
+
     def subset(self, chosen: NDArray[Any]) -> "Predictions":
         """Return the predictions for some of the photographs, chosen by bool (n,) or by indices."""
         return replace(
@@ -108,7 +117,7 @@ def write_predictions(
         file: the file to write.
         rows: the rows of manifest.csv for n photographs.
         predictions: the predictions for the same photographs.
-        threshold: refer where p_referable >= threshold; one threshold for all photographs, or float (n,), one for each.
+        threshold: as for `Predictions.referred`.
         further: columns of `rows` that are written after the usual ones.
     """
     classes = predictions.task.classes
@@ -117,7 +126,7 @@ def write_predictions(
     columns = dict.fromkeys(
         [*_MANIFEST_COLUMNS, "prediction", *(f"p_{name}" for name in classes), "p_referable", "referred", *further]
     )
-    referred = (predictions.scores >= threshold).astype(int)
+    referred = predictions.referred(threshold).astype(int)
     lines = []
     for row, predicted, probabilities, score, sent in zip(
         rows, predictions.predicted, predictions.probabilities, predictions.scores, referred, strict=True

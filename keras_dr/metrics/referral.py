@@ -36,7 +36,7 @@ def ungradable(predictions: Predictions, threshold: float) -> dict[str, Any] | N
 
     Args:
         predictions: the predictions; if their task has no class "ungradable" or refers nobody, the result is None.
-        threshold: refer where p_referable >= threshold.
+        threshold: as for `Predictions.referred`.
     """
     task = predictions.task
     if UNGRADABLE not in task.classes or not task.referable:
@@ -44,7 +44,7 @@ def ungradable(predictions: Predictions, threshold: float) -> dict[str, Any] | N
     index = task.classes.index(UNGRADABLE)
     truly_ungradable = predictions.labels == index
     called_ungradable = predictions.predicted == index
-    referred = predictions.scores >= threshold
+    referred = predictions.referred(threshold)
     positive = predictions.positive
     patients = predictions.patients
     kept = ~truly_ungradable & ~called_ungradable
@@ -75,7 +75,7 @@ def band(predictions: Predictions, threshold: float, quantiles: Sequence[float],
 
     Args:
         predictions: the predictions.
-        threshold: refer where p_referable >= threshold.
+        threshold: as for `Predictions.referred`.
         quantiles: evenly spaced quantiles of `certainty` on validation, 0 to 100 %.
         human: share of validation photographs that would go to a human, 0..1.
 
@@ -86,7 +86,7 @@ def band(predictions: Predictions, threshold: float, quantiles: Sequence[float],
     limit = float(np.interp(human, np.linspace(0, 1, len(quantiles)), quantiles))
     everyone = np.ones(len(predictions.labels), bool)
     sure = certainty(predictions, threshold) >= limit if human > 0 else everyone
-    wrongly_referred = predictions.positive != (predictions.scores >= threshold)
+    wrongly_referred = predictions.positive != predictions.referred(threshold)
     shares: dict[str, Share | None] = {
         "sent": Share(~sure, everyone),
         "grade_error": Share(~predictions.right, sure),
@@ -127,7 +127,7 @@ def per_patient(predictions: Predictions, threshold: float) -> dict[str, Any] | 
     referred = np.zeros(people, bool)
     score = np.zeros(people)
     np.logical_or.at(positive, predictions.patients, predictions.positive)
-    np.logical_or.at(referred, predictions.patients, predictions.scores >= threshold)
+    np.logical_or.at(referred, predictions.patients, predictions.referred(threshold))
     np.maximum.at(score, predictions.patients, predictions.scores)
     patients = np.arange(people)
     area = single(weighted.ranking(np.ones((1, people)), positive, score)[0])

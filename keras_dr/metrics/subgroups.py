@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.metrics import measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 
 USUAL = ("eye", "camera", "quality", "gradable")  # the columns that are analysed by default
@@ -24,7 +24,7 @@ def subgroups(
     Args:
         predictions: for n photographs.
         rows: of manifest.csv, for the same photographs.
-        threshold: refer where p_referable >= threshold.
+        threshold: as for `Predictions.referred`.
         columns: the columns; if empty, the columns of `USUAL` that divide the photographs.
 
     Returns:

@@ -18,11 +18,12 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
-from edge_demo.results import FOOTER, column_types, failed_row, table_row
+from edge_demo.results import column_types, failed_row, notice, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import SkippedFiles, find_images, is_list, printable
+from keras_dr.core.operating_point import DEFAULT
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.prediction.parts import Counts, Row, grade_with_journal, part_file, read_part_rows, write_part
@@ -41,11 +42,19 @@ class GradingJob:
         bundle: the absolute path of the bundle's folder.
         folder: the folder to write into.
         ending: the ending of the parts' files, .parquet or .csv.
+        operating_point: as for `Bundle.at`.
+        threshold: as for `Bundle.at`.
     """
 
     bundle: Path
     folder: Path
     ending: str
+    operating_point: str | None = None
+    threshold: float | None = None
+
+    def load_bundle(self) -> Bundle:
+        """Return the bundle at the operating point."""
+        return Bundle.load(self.bundle).at(self.operating_point, self.threshold)
 
 
 def grade_on_cluster(
@@ -56,6 +65,8 @@ def grade_on_cluster(
     address: str | None = None,
     workers: int | None = None,
     part_size: int | None = None,
+    operating_point: str | None = None,
+    threshold: float | None = None,
     overwrite: bool = False,
     progress: Progress = no_progress,
     skipped: SkippedFiles | None = None,
@@ -69,6 +80,8 @@ def grade_on_cluster(
         address: the address of a Ray cluster; by default a cluster is started on this machine.
         workers: the number of workers, each with one core and one loaded model; by default one per core of the cluster.
         part_size: the number of photographs per part; see `split_list`.
+        operating_point: the name of the operating point at which photographs are referred; by default the default one.
+        threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
         overwrite: whether an existing `target` is replaced; by default it is refused.
         progress: called with (photographs done, number of photographs).
         skipped: collects the files in folders that are not photographs, while the photographs are listed.
@@ -81,14 +94,14 @@ def grade_on_cluster(
             Ray is not installed, or the cluster fails.
     """
     check_holds_no_input(target, images)
-    plan = _plan(bundle_folder, images, part_size)
-    bundle = Bundle.load(bundle_folder)
+    bundle = Bundle.load(bundle_folder).at(operating_point, threshold)
+    plan = _plan(bundle, images, part_size)
     try_model(bundle.model_path(bundle.default_variant()))  # once here, so that a bad model does not kill the workers
     ending = ".csv" if target.suffix.lower() == ".csv" else ".parquet"
     with folders.growing_folder(target, "predictions", plan, overwrite, precious=True) as folder:
         write_list(find_images(images, skipped), folder / _LIST)
         parts = split_list(folder / _LIST, part_size)
-        job = GradingJob(bundle_folder.resolve(), folder, ending)
+        job = GradingJob(bundle_folder.resolve(), folder, ending, operating_point, threshold)
         counts = _grade_parts(job, parts, address, workers, progress)
         for journal in folder.glob(".part-*"):  # left by workers that did not answer any more
             journal.unlink()
@@ -107,11 +120,14 @@ def check_parts(target: Path) -> None:
         raise KerasDrError(message, "Choose a name with one of them, or without a suffix for Parquet.")
 
 
-def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
+def _plan(bundle: Bundle, images: Sequence[Path], part_size: int | None) -> dict[str, Any]:
     """Return everything that determines the result, except the content of the photographs."""
     lists = [path for path in images if is_list(path) and path.is_file()]
-    return {
-        "bundle_sha256": folders.sha256_of(bundle_folder / folders.MANIFESTS["bundle"]),
+    plan: dict[str, Any] = {}
+    if bundle.point_name != DEFAULT:
+        plan = {"operating_point": bundle.point_name, "threshold": bundle.threshold}
+    return plan | {
+        "bundle_sha256": folders.sha256_of(bundle.folder / folders.MANIFESTS["bundle"]),
         "images": [(str(path), str(path.absolute())) for path in images],
         "manifests_sha256": [folders.sha256_of(path) for path in lists],
         "part_size": part_size,
@@ -120,12 +136,13 @@ def _plan(bundle_folder: Path, images: Sequence[Path], part_size: int | None) ->
 
 def _describe(job: GradingJob, parts: int, counts: Counts) -> dict[str, Any]:
     """Return the content of _predictions.json."""
-    bundle = Bundle.load(job.bundle)
+    bundle = job.load_bundle()
     variant = bundle.default_variant()
     return {
         "bundle": printable(job.bundle),
         "variant": variant,
         "model_sha256": bundle.models[variant].sha256,
+        "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
         "photographs": counts.photographs,
         "referred": counts.referred,
@@ -133,7 +150,7 @@ def _describe(job: GradingJob, parts: int, counts: Counts) -> dict[str, Any]:
         "failed": counts.failed,
         "parts": parts,
         "columns": column_types(bundle),
-        "notice": FOOTER,
+        "notice": notice(bundle),
     }
 
 
@@ -168,7 +185,7 @@ class PartGrader:
     """Grades one part after another in one worker, with a model that is loaded once."""
 
     def __init__(self, job: GradingJob) -> None:
-        bundle = Bundle.load(job.bundle)
+        bundle = job.load_bundle()
         self._job = job
         self._grader = Grader(bundle, threads=1)
         self._columns = column_types(bundle)

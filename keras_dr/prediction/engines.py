@@ -1,12 +1,13 @@
 """The engines that grade photographs: LiteRT in threads, or Keras in batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import cv2
@@ -26,8 +27,13 @@ Results = list[Grading | KerasDrError]  # for each photograph its grading, or th
 Engine = Callable[[Sequence[Path], Progress], Results]
 
 
-def litert_engine(bundle: Bundle) -> Engine:
-    """Return an engine with one grader in one thread per core, so that no photograph waits until another is decoded."""
+def litert_engine(bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyType({})) -> Engine:
+    """Return an engine with one grader in one thread per core, so that no photograph waits until another is decoded.
+
+    Args:
+        bundle: the bundle, at the operating point to use.
+        pictures: photograph -> the PNG file to which its picture is written, see `Grading.picture`.
+    """
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
         workers = max(1, min(len(images), usable_cores()))
@@ -38,10 +44,16 @@ def litert_engine(bundle: Bundle) -> Engine:
             free_graders.put(Grader(bundle, threads=threads))
         photographs_done = count(1)
 
+        def grade_and_draw(grader: Grader, image: Path) -> Grading:
+            grading = grade_file(grader, image)
+            if image in pictures:
+                grading.save_picture(pictures[image])
+            return _without_arrays(grading)
+
         def grade_photograph(image: Path) -> Grading | KerasDrError:
             grader = free_graders.get()
             try:
-                return _attempt(lambda: _without_arrays(grade_file(grader, image)))
+                return _attempt(lambda: grade_and_draw(grader, image))
             finally:
                 free_graders.put(grader)
                 progress(next(photographs_done), len(images))
@@ -112,5 +124,10 @@ def _conclude(grader: Grader, image: Path, prepared: Prepared, outputs: Any, row
 
 
 def _without_arrays(grading: Grading) -> Grading:
-    """Return the grading without its heat map and prepared photograph, which take much memory."""
-    return replace(grading, heatmap=np.empty((0, 0), np.float32), prepared=np.empty((0, 0, 3), np.uint8))
+    """Return the grading without its heat map and photographs, which take much memory."""
+    return replace(
+        grading,
+        heatmap=np.empty((0, 0), np.float32),
+        prepared=np.empty((0, 0, 3), np.uint8),
+        photograph=None,
+    )

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
+from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.shipped import find_bundle
@@ -57,6 +58,11 @@ def predict(
     images: Sequence[Path | str],
     engine: str = "litert",
     progress: Progress = no_progress,
+    *,
+    operating_point: str | None = None,
+    threshold: float | None = None,
+    heatmaps: Path | str | None = None,
+    overwrite: bool = False,
 ) -> GradedPhotographs:
     """Grade photographs.
 
@@ -66,6 +72,11 @@ def predict(
         images: photographs that were not prepared, folders of them, or tables that list them.
         engine: "litert" grades with LiteRT, which is the default; "keras" grades with Keras, and needs a Run.
         progress: called with (photographs done, number of photographs); by default nothing is called.
+        operating_point: the name of the operating point at which photographs are referred; by default the default one.
+        threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
+        heatmaps: the folder for a picture of each photograph with its heat map and its result, see `Grading.picture`;
+            by default none is drawn.
+        overwrite: whether other files in that folder are replaced; by default they are refused.
 
     Returns:
         The gradings, and the photographs that could not be graded.
@@ -86,16 +97,33 @@ def predict(
     is_run = (source / MANIFESTS["run"]).is_file()
     if engine == "keras" and not is_run:
         raise KerasDrError(f"Keras needs a run, but {source} is not one.", "Leave --engine out, or name the run.")
-    bundle = Bundle.load(bundle_at(source))
+    bundle = Bundle.load(bundle_at(source)).at(operating_point, threshold)
+    pictures = _pictures(heatmaps, photographs, [source, *map(Path, images)], overwrite)
+    if pictures and engine == "keras":
+        raise KerasDrError("The engine keras draws no heat maps.", "Leave --engine out, or use explain.")
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle)
+    grade = _with_keras(source, bundle) if engine == "keras" else litert_engine(bundle, pictures)
     results = grade(photographs, progress)
     outcomes: list[Outcome] = [
         Failure(printable(image), str(result)) if isinstance(result, KerasDrError) else result
         for image, result in zip(photographs, results, strict=True)
     ]
     return GradedPhotographs(bundle, outcomes)
+
+
+def _pictures(
+    folder: Path | str | None, photographs: Sequence[Path], given: Sequence[Path], overwrite: bool
+) -> dict[Path, Path]:
+    """Return photograph -> file of its picture, after a check that each can be written; empty without a folder."""
+    if folder is None:
+        return {}
+    target = Path(folder)
+    files = heatmap_files(target, photographs)
+    check_heatmaps(target, files, [*given, *photographs], overwrite)
+    check_heatmaps_apart(files, given)
+    files[0].parent.mkdir(parents=True, exist_ok=True)
+    return dict(zip(photographs, files, strict=True))
 
 
 def bundle_at(source: Path) -> Path:
@@ -115,7 +143,7 @@ def bundle_of(run_folder: Path) -> Path:
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
         has_models = bool(about.get("models"))  # it has none if the file differed too much
-        return about.get("run") == current_model and has_models
+        return about.get("run") == current_model and has_models and "operating_point" in about
 
     if exists():
         return target

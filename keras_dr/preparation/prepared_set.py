@@ -50,7 +50,7 @@ class PreparedSet:
         preprocessing: the preprocessing of its photographs.
         rows: manifest.csv as one dictionary of texts per photograph.
         source: the folder of the original photographs when the set was prepared; the rows' `source` is relative to it.
-        fold: the fold of a cross validation that train and val are; None: they are the splits of the set.
+        fold: the fold of a cross-validation that train and val are; None: they are the splits of the set.
         about: the content of prepared.json.
     """
 
@@ -127,7 +127,7 @@ class PreparedSet:
         The test split stays.
 
         Args:
-            fold: the fold of a cross validation.
+            fold: the fold of a cross-validation.
 
         Raises:
             KerasDrError: there are too few patients for so many folds.

@@ -37,7 +37,7 @@ class SplitShares:
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of a cross validation, which is used for validation; the others are used for training.
+    """One fold of a cross-validation, which is used for validation; the others are used for training.
 
     Attributes:
         number: the number of the fold, 1 to `folds`.
@@ -49,7 +49,7 @@ class Fold:
 
     def __post_init__(self) -> None:
         if self.folds < 2:
-            message = f"A cross validation needs at least 2 folds, but --folds is {self.folds}."
+            message = f"A cross-validation needs at least 2 folds, but --folds is {self.folds}."
             raise KerasDrError(message, "Choose other --folds.")
         if not 1 <= self.number <= self.folds:
             message = f"There is no fold {self.number} of {self.folds}; folds are numbered from 1."

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from keras_dr.core.decision import positive_words
+from keras_dr.core.decision import MARGIN, condition_words, positive_words
+from keras_dr.core.operating_point import points_of
 from keras_dr.reports.tables import NOTICE, Table, counted, markdown, show, text_table
 
 
@@ -57,19 +58,15 @@ def _reading(about: dict[str, Any]) -> list[str]:
     ]
     if about["referable"]:
         names = ", ".join(about["classes"][index] for index in about["referable"])
-        parts.append(
-            f"Positive: {names}. Refer a photograph if their probabilities add up to {about['threshold']:.3f} or more."
-        )
+        rule = f"Positive: {names}. A photograph is referred if its grade is one of these"
+        if about["threshold"] <= 1:
+            rule += f", or if their probabilities add up to {about['threshold']:.3f} or at most {MARGIN:g} less"
+        parts.append(f"{rule}. The operating points:")
+        condition = condition_words(about["task"], about["classes"], about["referable"])
+        parts.append("\n".join(f"- {name}: {point.in_words(condition)}" for name, point in points_of(about).items()))
     else:
         parts.append("Positive: none, so that nobody is referred.")
-    if about["operating_points"]:
-        rows = [(name, point["value"], _targets(point)) for name, point in about["operating_points"].items()]
-        parts.append(markdown(Table(("other operating point", "threshold", "target on validation"), rows)))
     return [*parts, f"Heat maps: {about['heatmaps']}"]
-
-
-def _targets(point: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {show(float(value))}" for name, value in point["targets"].items()) or "-"
 
 
 def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:

@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from keras_dr.core.operating_point import hundred_words
 from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.reports.evaluation_tables import (
     LEVEL,
@@ -45,6 +46,7 @@ def warnings(figures: dict[str, Any]) -> list[str]:
             "Warning: some of these photographs were used for training or for the choice of the epoch and the "
             "thresholds, so the figures are too good."
         )
+    texts += [f"Operating point {figures['point_name']}: {doubt}" for doubt in figures.get("point_doubts", ())]
     if figures.get("turned"):
         texts.append(
             "Outputs are means over eight views of each photograph; the models of a bundle see each photograph once."
@@ -114,13 +116,11 @@ def in_words(figures: dict[str, Any]) -> list[str]:
     limits = point["intervals"]
     positive = figures["positive"]
     texts = []
-    if point["sensitivity"] is not None:
-        share = _percent(point["sensitivity"], limits["sensitivity"])
-        missed = _percent(1 - point["sensitivity"])
-        texts.append(f"Of 100 photographs with {positive}, the grader refers {share} and misses {missed}.")
-    if point["specificity"] is not None:
-        share = _percent(1 - point["specificity"], _complement(limits["specificity"]))
-        texts.append(f"Of 100 photographs without, it refers {share} unnecessarily.")
+    sentence = hundred_words(
+        positive, point["sensitivity"], point["specificity"], limits["sensitivity"], limits["specificity"]
+    )
+    if sentence:
+        texts += [sentence, *_other_points(figures)]
     if point["ppv"] is not None:
         texts.append(f"Of 100 photographs that it refers, {_percent(point['ppv'], limits['ppv'])} have {positive}.")
     if point["prevalence"] is not None and point.get("ppv_at_prevalence") is not None:
@@ -143,9 +143,15 @@ def in_words(figures: dict[str, Any]) -> list[str]:
     return [" ".join(texts), "Numbers in brackets are 95 % intervals."]
 
 
-def _complement(interval: Sequence[float] | None) -> Sequence[float] | None:
-    """Return the interval of 1 - value."""
-    return None if interval is None else (1 - interval[1], 1 - interval[0])
+def _other_points(figures: dict[str, Any]) -> list[str]:
+    """Return a sentence per further operating point, on what it would miss and refer."""
+    texts = []
+    for name, point in figures["operating_points"].items():
+        if point["sensitivity"] is not None and point["specificity"] is not None:
+            missed = _percent(1 - point["sensitivity"])
+            referred = _percent(1 - point["specificity"])
+            texts.append(f"The point {name} would miss {missed} and refer {referred}.")
+    return texts
 
 
 def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
@@ -163,7 +169,11 @@ def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
         ),
     ]
     if figures["positive"]:
-        parts: list[Any] = ["Thresholds were chosen on validation photographs; here they are only measured."]
+        parts: list[Any] = [
+            "Thresholds were chosen on validation photographs; here they are only measured. Sensitivity, specificity "
+            "and predictive values are those of the final action: a photograph is referred by its grade, by the "
+            "threshold, or because it is uncertain. The curves show the probability alone, without the grade."
+        ]
         parts += [
             points_table(figures),
             predictive_table(figures),

@@ -95,7 +95,8 @@ def predictive_table(figures: dict[str, Any]) -> Table:
 
 
 def _points(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {"referral": figures["operating_point"], **figures["operating_points"]}
+    in_use = figures.get("point_name", "referral")  # the name that older versions gave it
+    return {in_use: figures["operating_point"], **figures["operating_points"]}
 
 
 def subgroup_table(figures: dict[str, Any]) -> Table:

@@ -104,29 +104,38 @@ def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
 
 
 def plot_roc_pr(
-    file: Path, positive: NDArray[np.bool_], scores: NDArray[np.float64], point: dict[str, Any], task: Task
+    file: Path,
+    positive: NDArray[np.bool_],
+    scores: NDArray[np.float64],
+    points: Mapping[str, dict[str, Any]],
+    task: Task,
 ) -> None:
-    """Plot ROC and precision-recall curves of the positive classes with the operating point chosen on validation.
+    """Plot ROC and precision-recall curves of the positive classes, with the operating points chosen on validation.
+
+    The curves are those of the probability alone. The points are those of the final action, which also refers by the
+    grade, so that they need not lie on the curves.
 
     Args:
         file: PNG to write.
         positive: bool (n,), whether the true class is positive; there are positive and negative photographs.
         scores: float (n,), p_referable.
-        point: "threshold", and the "sensitivity" and "specificity" measured there.
+        points: name -> "sensitivity", "specificity" and "ppv" of the final action; the first is the one in use.
         task: the label space, for the title.
     """
     figure, (left, right) = _figure(10, 4.6, 2)
     false_alarms, sensitivity, _ = roc_curve(positive, scores)
     left.plot(false_alarms, sensitivity, color=_BLUE, lw=2)
     left.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
-    left.plot(1 - point["specificity"], point["sensitivity"], "o", color=_ORANGE, ms=8, label="operating point")
-    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=f"ROC, {task.positive} (n = {len(positive)})")
+    title = f"ROC of the probability, {task.positive} (n = {len(positive)})"
+    left.set(xlabel="1 - specificity", ylabel="sensitivity", title=title)
     precision, recall, _ = precision_recall_curve(positive, scores)
     right.plot(recall, precision, color=_BLUE, lw=2)
     right.axhline(positive.mean(), color=_GREY, ls=":", lw=1)
-    referred = scores >= point["threshold"]
-    if referred.any():
-        right.plot(point["sensitivity"], positive[referred].mean(), "o", color=_ORANGE, ms=8, label="operating point")
+    for (name, point), marker in zip(points.items(), "osD^vP*X", strict=False):
+        style = {"color": _BLUE, "mfc": "white"} if name in list(points)[1:] else {"color": _ORANGE, "zorder": 4}
+        left.plot(1 - point["specificity"], point["sensitivity"], marker, ms=8, ls="", label=name, **style)
+        if point["ppv"] is not None:  # somebody is referred
+            right.plot(point["sensitivity"], point["ppv"], marker, ms=8, ls="", label=name, **style)
     right.set(xlabel="recall (sensitivity)", ylabel="precision", title=f"Precision-recall, task {task.name}")
     for axes in (left, right):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))

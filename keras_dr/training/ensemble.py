@@ -23,6 +23,7 @@ from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.metrics import measure
+from keras_dr.metrics.predictions import patient_codes
 from keras_dr.models.grader import ENSEMBLE, ENSEMBLE_FEATURES, LOGITS, feature_layer, head_weights
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -202,17 +203,20 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
     decision = members[0].decision
     validation_sets = [member.own_set().split("val") for member in members]
     if all(data.rows == validation_sets[0].rows for data in validation_sets):
+        rows = validation_sets[0].rows
         labels = validation_sets[0].labels()
         logits = forward.forward(members[0], model, validation_sets[0])
     else:
         _check_disjoint(validation_sets)
+        rows = tuple(row for data in validation_sets for row in data.rows)
         labels = np.concatenate([data.labels() for data in validation_sets])
         parts = zip(members, models, validation_sets, strict=True)
         logits = np.concatenate(
             [forward.forward(run, member_model, data) / run.temperature for run, member_model, data in parts]
         )
     scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
-    return calibrated(labels, logits, task, members[0].recipe, decision) | {"validation": scores}
+    chosen = calibrated(labels, logits, task, members[0].recipe, decision, patient_codes(rows))
+    return chosen | {"validation": scores}
 
 
 def _check_disjoint(validation_sets: Sequence[PreparedSet]) -> None:

@@ -20,7 +20,12 @@ from keras_dr.training.loop import Training, save_model
 
 
 def calibrated(
-    labels: NDArray[np.int64], outputs: NDArray[np.floating], task: Task, recipe: Recipe, decision: str
+    labels: NDArray[np.int64],
+    outputs: NDArray[np.floating],
+    task: Task,
+    recipe: Recipe,
+    decision: str,
+    patients: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Return the choices of `calibration.calibrate`, as keys of run.json.
 
@@ -30,13 +35,14 @@ def calibrated(
         task: the label space.
         recipe: sets the rule and the target of the operating point.
         decision: see `decision.decide`.
+        patients: int (n,), the patient of each photograph.
     """
 
     def decode(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
         return probabilities(logits, len(task.classes), temperature)
 
     point = recipe.operating_point
-    return calibrate(labels, outputs, decode, task, point.rule, point.target, decision)
+    return calibrate(labels, outputs, decode, task, point.rule, point.target, decision, patients)
 
 
 def finished_head(recipe: Recipe, classes: int, head: layers.Layer, labels: NDArray[np.int64], outputs: Any) -> Any:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from keras_dr.core.progress import Progress
+from keras_dr.metrics.predictions import patient_codes
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training.finish import calibrated
@@ -75,7 +76,8 @@ def with_tta(run: Run, moved_to: Path | None = None) -> Run:
     validation = run.own_set(moved_to).split("val")
     run = replace(run, uses_tta=True)
     outputs = forward(run, run.model(), validation)
-    chosen = calibrated(validation.labels(), outputs, run.task, run.recipe, run.decision)
+    patients = patient_codes(validation.rows)
+    chosen = calibrated(validation.labels(), outputs, run.task, run.recipe, run.decision, patients)
     return recalibrated(run, chosen)
 
 

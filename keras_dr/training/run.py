@@ -11,9 +11,9 @@ import keras
 from keras_dr.core import folders
 from keras_dr.core.decision import DECISIONS
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task, task_of
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
@@ -32,10 +32,11 @@ class Run:
         task: its label space.
         preprocessing: how its photographs are prepared.
         recipe: the recipe that it was trained with.
-        threshold: photographs with p_referable >= threshold are referred; chosen on validation photographs.
+        threshold: of the operating point in use, on the probability of referable DR; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
         decision: how a class is predicted, see `decision.decide`.
-        points: further operating points, by name; empty in runs of older versions, which did not have them.
+        points: all operating points, by name: "default", and further ones; runs of older versions have only that one.
+        point_name: the name of the operating point in use.
         uses_tta: whether its outputs are means over eight views of each photograph.
     """
 
@@ -49,6 +50,7 @@ class Run:
     decision: str = "argmax"
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     uses_tta: bool = False
+    point_name: str = DEFAULT
 
     @classmethod
     def load(cls, source: "Run | Path | str") -> "Run":
@@ -86,7 +88,7 @@ class Run:
                 threshold=float(about["operating_point"]["value"]),
                 temperature=float(about["temperature"]),
                 decision=about.get("decision", "argmax"),
-                points={name: OperatingPoint(**point) for name, point in about.get("operating_points", {}).items()},
+                points=points_of(about),
             )
             valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -113,12 +115,30 @@ class Run:
 
     @property
     def point(self) -> OperatingPoint:
-        """The operating point at `threshold`."""
-        chosen = self.about["operating_point"]
-        targets = {}
-        if "rule" in chosen and self.task.referable:
-            targets = {chosen["rule"]: chosen["target"]}
-        return OperatingPoint(self.threshold, targets)
+        """The operating point in use."""
+        return self.points.get(self.point_name, OperatingPoint(self.threshold))
+
+    @property
+    def further_points(self) -> dict[str, OperatingPoint]:
+        """The operating points that are not in use, by name."""
+        return {name: point for name, point in self.points.items() if name != self.point_name}
+
+    def at(self, point: str | None = None, threshold: float | None = None) -> "Run":
+        """Return the run at another operating point.
+
+        Args:
+            point: its name; by default the default point.
+            threshold: a threshold on the probability of referable DR instead, 0..1; by default none.
+
+        Raises:
+            KerasDrError: see `find_point`; or the run refers nobody.
+        """
+        if point is None and threshold is None:
+            return self
+        if not self.task.referable:
+            raise KerasDrError(f"{self.folder} refers nobody, so it has no operating points.", "Leave the option out.")
+        chosen = find_point(self.points, point, threshold)
+        return replace(self, threshold=chosen.value, point_name=OWN if point is None else point)
 
     def model(self) -> keras.Model:
         """Return the grader: float32 RGB (n, S, S, 3) in 0..255 -> logits float32 (n, C).
@@ -151,13 +171,21 @@ class Run:
     def result_name(self, data: PreparedSet, split: str) -> str:
         """Return the name of results on a split: "<set>-<split>", with part of the hash of a set that is not the run's.
 
+        Results at another operating point than the default one have its name or threshold at the end.
         The run's own set keeps the name that it had in the training, so that results are found after it has moved.
         """
         if self.is_own(data):
             name = Path(self.about["data"]["prepared"]).name
         else:
             name = f"{data.name}-{folders.sha256_of(data.folder / 'manifest.csv')[:8]}"
-        return f"{name}-{split}{'-turned' if self.uses_tta else ''}"
+        name += f"-{split}"
+        if self.uses_tta:
+            name += "-turned"
+        if self.point_name == OWN:
+            name += f"-at-{self.threshold:g}"
+        elif self.point_name != DEFAULT:
+            name += f"-at-{self.point_name}"
+        return name
 
     def own_set(self, moved_to: Path | None = None) -> PreparedSet:
         """Return the Prepared set that the run was trained on, divided by the run's fold if it has one.
@@ -228,7 +256,7 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
         about=run.about | chosen,
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
-        points={name: OperatingPoint(**point) for name, point in chosen["operating_points"].items()},
+        points=points_of(chosen),
     )
 
 
@@ -246,7 +274,7 @@ def _is_valid(run: Run) -> bool:
         texts.append(fold["val_sha256"])
         if Fold(fold["number"], fold["of"]).folds >= _MOST_FOLDS:
             return False
-    figures = [run.point.value, run.temperature] + [point.value for point in run.points.values()]
+    figures = [run.temperature, *(point.value for point in run.points.values())]
     return (
         run.decision in DECISIONS
         and all(math.isfinite(figure) for figure in figures)

@@ -153,7 +153,7 @@ def _write_results(
         validation_kappa_interval=measure.kappa_interval(
             Predictions(training.val_labels, class_probabilities, task, decision, patients)
         ),
-        **calibrated(training.val_labels, logits, task, recipe, decision),
+        **calibrated(training.val_labels, logits, task, recipe, decision, patients),
         model_sha256=folders.sha256_of(folder / "model.keras"),
     )
 

@@ -59,7 +59,7 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
-        remedy = "Install it: pip install -r requirements-ray.txt"
+        remedy = "Install the extra [ray]: pip install keras_dr[ray]; in a clone, pip install -r requirements-ray.txt."
         raise KerasDrError(
             f"--engine ray needs the package ray, which cannot be imported ({error}).", remedy
         ) from error

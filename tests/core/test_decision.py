@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_dr.core.decision import decide
+from keras_dr.core.decision import ReferralRule, condition_words, decide
 from keras_dr.core.errors import KerasDrError
 
 PROBABILITIES = np.array([[0.4, 0.1, 0.2, 0.3], [0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
@@ -22,3 +22,42 @@ def test_float32_rows_that_sum_to_less_than_one_have_a_median() -> None:
 def test_unknown_decision() -> None:
     with pytest.raises(KerasDrError, match="argmax, median"):
         decide(PROBABILITIES, "mode")
+
+
+ROWS = np.array(
+    [
+        [0.1, 0.1, 0.1, 0.6, 0.1],  # severe
+        [0.5, 0.0, 0.5, 0.0, 0.0],  # at the threshold
+        [0.55, 0.0, 0.45, 0.0, 0.0],  # a margin below
+        [0.56, 0.0, 0.44, 0.0, 0.0],
+    ]
+)
+
+
+def test_the_first_reason_that_applies_refers() -> None:
+    rule = ReferralRule((2, 3, 4), threshold=0.5, margin=0.05)
+    assert rule.reasons(ROWS, decide(ROWS)).tolist() == ["grade", "threshold", "uncertain", ""]
+    assert rule.referred(ROWS, decide(ROWS)).tolist() == [True, True, True, False]
+
+
+def test_a_task_that_refers_nobody_has_no_reasons() -> None:
+    assert ReferralRule((), threshold=0.0).reasons(ROWS, decide(ROWS)).tolist() == [""] * 4
+
+
+@pytest.mark.parametrize("decision", ["argmax", "median"])
+def test_a_referable_grade_is_referred_at_any_threshold(decision: str) -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.full(5, 0.5), 10_000).astype(np.float32)
+    grades = decide(probabilities, decision)
+    thresholds = random.uniform(0, 1.1, 10_000)
+    margins = random.choice([0.0, 0.05, 1.0], 10_000)
+    reasons = ReferralRule((2, 3, 4), thresholds, margins).reasons(probabilities, grades)
+    assert (reasons[grades >= 2] == "grade").all()
+    scores = probabilities[:, 2:].sum(axis=1, dtype=np.float64)
+    assert (reasons[(grades < 2) & (scores >= thresholds)] == "threshold").all()
+    assert (reasons[(grades < 2) & (scores < thresholds - margins)] == "").all()
+
+
+def test_conditions_in_words() -> None:
+    assert condition_words("icdr", ("no_dr", "mild", "moderate"), (2,)) == "referable DR"
+    assert condition_words("classes", ("normal", "glaucoma", "cataract"), (1, 2)) == "glaucoma or cataract"

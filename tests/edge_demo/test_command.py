@@ -33,7 +33,7 @@ def test_cli_folder_with_an_unreadable_photograph(
     assert command.main(["grade", str(bundle_folder), str(camera), *map(str, words)]) == 1
     out, err = capsys.readouterr()
     assert err.startswith(f"error: {camera / 'broken.png'}: The file is a text file")
-    assert f"{camera / 'a.jpg'}: proliferative, referable: yes" in out
+    assert f"{camera / 'a.jpg'}: proliferative; refer: by grade. The grade proliferative is referable." in out
     assert "not a medical device" in out
 
     content = json.loads(outputs["out.json"].read_text())

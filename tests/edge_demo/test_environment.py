@@ -101,6 +101,10 @@ def test_the_wheel_is_a_device(scripts: Path, tmp_path: Path) -> None:
     code = "import keras_dr as dr; print(dr.Grader('bundle').grade('eye.jpg').grade, dr.__file__)"
     done = run(scripts / "python", "-c", code, cwd=device)
     assert done.stdout.startswith("referable") and str(tmp_path) in done.stdout, done.stderr
+    examples = next((scripts.parent / "lib").glob("python*/site-packages/edge_demo/examples"))
+    done = run(scripts / "keras-dr-edge", "grade", "idrid-lite", examples, "--heatmap", "maps", cwd=device)
+    assert done.returncode == 0, done.stderr
+    assert "3 photographs given" in done.stdout and len(list((device / "maps").iterdir())) == 3
     done = run(scripts / "keras-dr-edge", "profile", "bundle", "--threads", "1", "--repeats", "2", cwd=device)
     assert done.returncode == 0, done.stderr
     assert run(scripts / "keras-dr-edge", "--version", cwd=device).stdout.startswith("keras_dr ")

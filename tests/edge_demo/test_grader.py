@@ -34,10 +34,32 @@ def test_heat_map_is_of_the_predicted_class(bundle_folder: Path, photograph: byt
 
 
 def test_referred_from_the_threshold_on(bundle_folder: Path, photograph: bytes) -> None:
-    p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable
-    for threshold, referred in ((p_referable, True), (math.nextafter(p_referable, 2), False)):
+    change(bundle_folder, referable=[4])
+    grader = Grader(bundle_folder, "float32", margin=0)
+    first = grader.grade(photograph, "eye")
+    assert first.grade != "proliferative"
+    for threshold, action in (
+        (first.p_referable, "refer: by threshold"),
+        (math.nextafter(first.p_referable, 2), "none"),
+    ):
         change(bundle_folder, threshold=threshold)
-        assert Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").referred is referred
+        grading = Grader(bundle_folder, "float32", margin=0).grade(photograph, "eye")
+        assert (grading.action, grading.referred) == (action, action != "none")
+
+
+def test_a_referable_grade_is_referred_below_the_threshold(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, threshold=1.0)
+    grading = Grader(bundle_folder, threshold=1.0).grade(photograph, "eye")
+    assert grading.p_referable < 1 and grading.grade == "proliferative"
+    assert (grading.action, grading.reason) == ("refer: by grade", "The grade proliferative is referable.")
+
+
+def test_the_user_chooses_the_operating_point(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, referable=[4], operating_points={"screening": {"value": 0.001}, "strict": {"value": 0.99}})
+    for name, action in (("screening", "refer: by threshold"), ("strict", "none")):
+        grader = Grader(bundle_folder, "float32", operating_point=name)
+        assert grader.grade(photograph, "eye").action == action
+        assert grader.bundle.point_name == name
 
 
 def test_dictionary_is_json_without_arrays(bundle_folder: Path, photograph: bytes) -> None:
@@ -50,11 +72,11 @@ def test_dictionary_is_json_without_arrays(bundle_folder: Path, photograph: byte
 
 def test_a_photograph_without_fundus_says_so(bundle_folder: Path) -> None:
     grey = cv2.imencode(".png", np.full((80, 90, 3), 120, np.uint8))[1].tobytes()
-    bundle = Bundle.load(bundle_folder)
-    grading = Grader(bundle).grade(grey, "grey.png")
+    change(bundle_folder, referable=[1])
+    grading = Grader(bundle_folder).grade(grey, "grey.png")
     assert not grading.fundus_found
     assert grading.faults == ("no fundus",)
-    assert "Faults of the photograph: no fundus" in describe(grading, bundle)
+    assert "faults: no fundus" in describe(grading)
 
 
 def test_overlay_has_the_prepared_size_and_black_stays_black(
@@ -80,7 +102,7 @@ LIMITS = {"coverage": [0.1, 2], "illumination": [0.01, 1], "contrast": [0.01, 9]
 
 
 def test_quality_is_judged_by_the_limits_of_the_training_photographs(bundle_folder: Path, photograph: bytes) -> None:
-    change(bundle_folder, quality_limits=LIMITS, threshold=2)
+    change(bundle_folder, quality_limits=LIMITS, threshold=2, referable=[0])
     assert Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").faults == ()
     change(bundle_folder, quality_limits={**LIMITS, "illumination": [0.99, 1]})
     grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye")
@@ -96,16 +118,16 @@ def test_colours_beyond_those_of_the_training_photographs_are_reported(bundle_fo
     bundle = Bundle.load(bundle_folder)
     grading = Grader(bundle).grade(photograph, "eye")
     assert grading.unfamiliar == ("redder", "less blue") and grading.faults == ()
-    assert "(redder, less blue): the grade may be shifted." in describe(grading, bundle)
+    assert "(redder, less blue): the grade may be shifted." in describe(grading)
     assert grading.to_dict()["unfamiliar"] == ("redder", "less blue")
 
 
 @pytest.mark.parametrize(("margin", "action"), [(0.02, "refer: uncertain"), (0.005, "none")])
 def test_uncertain_photographs_are_referred(bundle_folder: Path, photograph: bytes, margin: float, action: str) -> None:
-    p_referable = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye").p_referable
-    change(bundle_folder, threshold=p_referable + 0.01)
-    grading = Grader(Bundle.load(bundle_folder), margin=margin).grade(photograph, "eye")
-    assert (grading.action, grading.referred) == (action, False)
+    change(bundle_folder, referable=[4])
+    p_referable = Grader(bundle_folder, "float32").grade(photograph, "eye").p_referable
+    grading = Grader(bundle_folder, "float32", margin=margin, threshold=p_referable + 0.01).grade(photograph, "eye")
+    assert (grading.action, grading.referred) == (action, action != "none")
 
 
 def test_the_bundle_may_decide_by_the_median(bundle_folder: Path, photograph: bytes) -> None:

@@ -21,7 +21,7 @@ from keras_dr.core.errors import KerasDrError
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = unpack(tmp_path_factory.mktemp("odd"), "bundle") / "bundle"
-    return change_bundle(folder, {"stretch": True, "page": "largest", "bits": 16}, threshold=0.9)
+    return change_bundle(folder, {"stretch": True, "page": "largest", "bits": 16}, threshold=0.9, referable=[1])
 
 
 def put(folder: Path, files: dict[str, bytes]) -> Path:

@@ -26,7 +26,7 @@ def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path,
     for _ in range(2):
         watch(grader, camera, journal, 0.01, rounds=3)
     assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
-    assert "error" in lines(journal)[1] and lines(journal)[0]["action"] == "refer"
+    assert "error" in lines(journal)[1] and lines(journal)[0]["action"] == "refer: by grade"
 
 
 def test_a_file_that_still_grows_waits(grader: Grader, tmp_path: Path, photograph: bytes) -> None:

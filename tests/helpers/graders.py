@@ -9,6 +9,7 @@ import numpy as np
 
 from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
 from keras_dr.core.folders import read_json
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS
 from keras_dr.models.grader import build_model, head_weights
@@ -39,7 +40,7 @@ def export(model: keras.Model, target: Path, **changes: Any) -> dict[str, Any]:
     settings = GraderSettings(
         task=TASKS["icdr"],
         preprocessing=Preprocessing(SIZE),
-        threshold=0.4,
+        point=OperatingPoint(0.4),
         temperature=TEMPERATURE,
         weights="none",
         model_sha256="00ff",

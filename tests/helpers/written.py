@@ -36,7 +36,7 @@ def read_json_rows(file: Path) -> list[dict[str, Any]]:
     for one in about["photographs"]:
         row = {"prediction": one["grade"], "faults": ";".join(one["faults"])}
         row |= {f"p_{name}": value for name, value in one["probabilities"].items()}
-        row |= {name: one[name] for name in ("image_id", "path", "p_referable", "action")}
+        row |= {name: one[name] for name in ("image_id", "path", "p_referable", "action", "reason")}
         rows.append(row | {name: int(one[name]) for name in ("referred", "fundus_found")})
     return [*rows, *about["failures"]]
 

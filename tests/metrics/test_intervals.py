@@ -3,9 +3,9 @@ from time import process_time
 import numpy as np
 import pytest
 
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics import intervals, measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 
 

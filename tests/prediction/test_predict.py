@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_fixtures import change
 
 from edge_demo.grader import Grader
 from edge_demo.profiler import synthetic_photograph
@@ -74,3 +75,19 @@ def test_a_bundle_needs_no_run(bundle_folder: Path, images: list[Path]) -> None:
         predict(bundle_folder, images, "keras")
     with pytest.raises(KerasDrError, match="The engine 'onnx' is not one of"):
         predict(bundle_folder, images, "onnx")
+
+
+def test_pictures_are_drawn_into_a_folder(bundle_folder: Path, images: list[Path], tmp_path: Path) -> None:
+    graded = predict(bundle_folder, images, heatmaps=tmp_path / "maps")
+    assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == ["a.png", "c.png"]
+    assert graded.gradings[0].photograph is None  # it takes too much memory to keep
+    with pytest.raises(KerasDrError, match="in the folder of the photographs"):
+        predict(bundle_folder, [images[0].parent], heatmaps=images[0].parent / "more")
+
+
+def test_the_operating_point_decides(bundle_folder: Path, images: list[Path]) -> None:
+    change(bundle_folder, referable=[0], operating_points={"all": {"value": 0.0}})
+    assert predict(bundle_folder, images[:1], operating_point="all").gradings[0].action == "refer: by threshold"
+    assert predict(bundle_folder, images[:1], threshold=1.0).gradings[0].action == "none"
+    with pytest.raises(KerasDrError, match="no operating point 'some'"):
+        predict(bundle_folder, images[:1], operating_point="some")

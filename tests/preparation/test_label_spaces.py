@@ -11,12 +11,12 @@ from places import SHARED
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
 from keras_dr.datasets.grades import TASKS, Task
 from keras_dr.datasets.records import SPLITS
 from keras_dr.metrics import measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 from keras_dr.preparation.prepare import prepare_records
 from keras_dr.preparation.prepared_set import PreparedSet

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics import measure
-from keras_dr.metrics.operating_points import OperatingPoint
 from keras_dr.metrics.predictions import Predictions
 from keras_dr.reports import evaluation, model_card
 
@@ -45,8 +45,7 @@ def test_terminal_text_has_figures_with_intervals_classes_and_points() -> None:
 
 def test_summary_for_a_clinician() -> None:
     text = evaluation.in_words(figures())[0]
-    assert "Of 100 photographs with referable DR, the grader refers 75 (30 to 95) and misses 25." in text
-    assert "Of 100 photographs without, it refers 0 (0 to 66) unnecessarily." in text
+    assert "Of 100 eyes with referable DR it misses 25 (5 to 70); of 100 without it refers 0 (0 to 66)." in text
 
 
 @pytest.mark.parametrize(

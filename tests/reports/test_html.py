@@ -30,6 +30,6 @@ def test_an_interval_follows_its_figure() -> None:
 
 
 def test_curves_are_drawn_even_if_nobody_is_referred(tmp_path: Path) -> None:
-    point = {"threshold": 0.9, "sensitivity": 0.0, "specificity": 1.0}
-    plot_roc_pr(tmp_path / "a.png", np.array([True, False, True]), np.array([0.3, 0.2, 0.1]), point, TASKS["icdr"])
+    points = {"default": {"sensitivity": 0.0, "specificity": 1.0, "ppv": None}}
+    plot_roc_pr(tmp_path / "a.png", np.array([True, False, True]), np.array([0.3, 0.2, 0.1]), points, TASKS["icdr"])
     assert (tmp_path / "a.png").stat().st_size > 1000

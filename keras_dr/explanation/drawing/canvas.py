@@ -7,9 +7,13 @@ import cv2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from keras_dr.core import overlay
+
+_HEAT = LinearSegmentedColormap.from_list("heat", [tuple(value / 255 for value in stop) for stop in overlay.STOPS])
 DPI = 128  # a power of two, so that inches times DPI give exact pixels
 # In pixels:
 MARGIN = 24
@@ -45,9 +49,9 @@ class Page:
         self.figure.figimage(image, x, self.height - y - image.shape[0], origin="upper")
 
     def colour_bar(self, x: float, y: float, width: float, label: str) -> None:
-        """Draw a colour bar, viridis from 0 to 1, with its upper left corner at (x, y)."""
+        """Draw a colour bar of the heat maps from 0 to 1, with its upper left corner at (x, y)."""
         axes = self.figure.add_axes((x / self.width, 1 - (y + 12) / self.height, width / self.width, 12 / self.height))
-        bar = self.figure.colorbar(ScalarMappable(cmap="viridis"), cax=axes, orientation="horizontal")
+        bar = self.figure.colorbar(ScalarMappable(cmap=_HEAT), cax=axes, orientation="horizontal")
         bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", ".25", ".5", ".75", "1"])
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=11 * 72 / DPI, length=3, colors=QUIET)

@@ -16,8 +16,9 @@ from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, INK, LINE, 
 SIDE = 320  # of a picture on a sheet, in pixels
 FOR = (64, 224, 255)  # RGB of positive values of a signed map
 AGAINST = (255, 64, 200)  # RGB of negative values of a signed map
-# RGB; distinguishable on the orange of a fundus and on viridis. Kinds of lesion take them in alphabetical order.
-_CONTOURS = ((255, 64, 200), (255, 255, 255), (255, 140, 0), (64, 224, 255), (255, 40, 40), (140, 255, 140))
+# RGB; distinguishable on the orange of a fundus and on the blue of a heat map. Kinds of lesion take them in
+# alphabetical order.
+_CONTOURS = ((255, 64, 200), (255, 255, 255), (255, 140, 0), (255, 235, 60), (255, 40, 40), (140, 255, 140))
 Image = NDArray[np.uint8]
 
 

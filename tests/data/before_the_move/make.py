@@ -14,7 +14,6 @@ numbers. The script is kept to show how they came about; it runs with that versi
         .exported.partial ...   `export` to exported/, stopped between two variants: to end as bundle/
         .graded.csv.partial ... `predict --engine ray` to graded.csv/, stopped in the second of two parts
     expected.json      what the commands said of them
-    heatmaps/          what the device drew
 
 What is not needed to go on was left out: TensorBoard's logs, curves, and the models of phases that were not kept.
 """
@@ -67,8 +66,7 @@ SHOWN = ("p0001_left", "p0007_right")
 
 def main() -> None:
     """Write everything anew."""
-    for old in (WORK, HERE / "heatmaps"):
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(WORK, ignore_errors=True)
     WORK.mkdir()
     os.chdir(WORK)
     write_dataset(Path("photographs"), PHOTOGRAPHS, seed=3, size=(96, 128), workers=1)
@@ -217,8 +215,8 @@ def expect() -> dict[str, Any]:
         expected["runs"][run] = {"split": split, "rows": read_rows(folder / "predictions.csv"), "figures": figures}
     photographs = [str(IMAGES / f"{name}.jpg") for name in SHOWN]
     for variant in ("float32", "int8"):
-        maps, out = HERE / "heatmaps" / variant, WORK / "out.csv"
-        words = ["grade", "bundle", *photographs, "--variant", variant, "--heatmap", str(maps), "--csv", str(out)]
+        out = WORK / "out.csv"
+        words = ["grade", "bundle", *photographs, "--variant", variant, "--csv", str(out)]
         assert device.main(words) == 0
         expected["device"][variant] = read_rows(out)
     command("predict", "bundle", IMAGES, "--out", out)

@@ -1,0 +1,123 @@
+"""Draws a grading for people: the photograph as it was taken, the heat map over it, and the result in words."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from keras_dr.core import overlay
+from keras_dr.core.decoding import Image
+from keras_dr.core.fundus import Fundus
+
+HEIGHT = 640  # of the photograph, pixels
+WIDTH = (900, 1280)  # of the whole picture, pixels
+PANEL = 214  # height of the part below the photograph
+COARSE = 7  # a map with fewer places in a direction is marked as coarse
+_PAPER = (22, 22, 26)
+_INK = (240, 240, 240)
+_QUIET = (176, 176, 182)
+_BAR = (120, 170, 255)
+_MARGIN = 24
+
+
+def draw_picture(
+    photograph: Image,
+    circle: Fundus | None,
+    heatmap: NDArray[np.floating],
+    headline: str,
+    lines: list[str],
+    probabilities: dict[str, float],
+    grade: str,
+) -> Image:
+    """Draw the photograph with its heat map, and the result below.
+
+    Args:
+        photograph: uint8 RGB (h, w, 3), as taken, or reduced.
+        circle: the fundus in its pixels; None: the heat map covers the whole photograph.
+        heatmap: float (h, w), evidence for `grade`, as in `Grading`.
+        headline: the grade and the action.
+        lines: further sentences, such as the reason.
+        probabilities: class name -> probability, 0..1.
+        grade: the grade that the heat map is evidence for.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    drawn = _with_heat(photograph, circle, heatmap)
+    width = max(WIDTH[0], drawn.shape[1])
+    page = np.full((drawn.shape[0] + PANEL, width, 3), _PAPER, np.uint8)
+    left = (width - drawn.shape[1]) // 2
+    page[: drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    top = drawn.shape[0]
+    bars = width - 330
+    _write(page, headline, (_MARGIN, top + 38), 26, _INK, 600, bars - 20)
+    y = top + 68
+    for line in lines:
+        y = _write(page, line, (_MARGIN, y), 16, _INK, 400, bars - 20) + 24
+    _draw_scale(page, heatmap, grade, top + PANEL - 22)
+    _draw_probabilities(page, probabilities, grade, bars, top + 32)
+    return page
+
+
+def _with_heat(photograph: Image, circle: Fundus | None, heatmap: NDArray[np.floating]) -> Image:
+    """Return the photograph at the size of the picture, with the heat map where the model saw it."""
+    height, width = photograph.shape[:2]
+    scale = min(HEIGHT / height, WIDTH[1] / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = cv2.resize(photograph, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if circle is None:  # the whole photograph was padded to a square
+        side = max(image.shape[:2])
+        left = (image.shape[1] - side) / 2
+        top = (image.shape[0] - side) / 2
+    else:
+        side = max(1, round(2 * circle.radius * scale))
+        left = (circle.x + 0.5) * scale - side / 2
+        top = (circle.y + 0.5) * scale - side / 2
+    shift = np.array([[1.0, 0.0, round(left)], [0.0, 1.0, round(top)]])
+    heat = overlay.enlarge(overlay.normalise(heatmap), side)
+    if circle is not None:
+        radius = round(0.49 * side)  # a little smaller, because the rim of the fundus is not quite black
+        inside = cv2.circle(np.zeros((side, side), np.uint8), (side // 2, side // 2), radius, 1, cv2.FILLED)
+        heat = heat * inside
+    placed = cv2.warpAffine(heat, shift, size, flags=cv2.INTER_NEAREST)
+    return overlay.lay_over(image, placed)
+
+
+def _draw_scale(page: Image, heatmap: NDArray[np.floating], grade: str, y: int) -> None:
+    """Draw the colour bar of the heat map, and say what it means."""
+    bar = overlay.lay_over(
+        np.full((12, 160, 3), 90, np.uint8), np.tile(np.linspace(0, 1, 160, dtype=np.float32), (12, 1))
+    )
+    page[y - 11 : y + 1, _MARGIN + 14 : _MARGIN + 174] = bar
+    _write(page, "0", (_MARGIN, y), 14, _QUIET, 400, _MARGIN + 14)
+    _write(page, "1", (_MARGIN + 180, y), 14, _QUIET, 400, _MARGIN + 194)
+    text = f"Glow: evidence for {grade.replace('_', ' ')}, share of its maximum."
+    rows, columns = heatmap.shape
+    if min(rows, columns) < COARSE:
+        text += f" Coarse: {rows} x {columns} places, which cannot show single lesions."
+    if not (np.asarray(heatmap) > 0).any():
+        text = f"No glow: no place speaks for {grade.replace('_', ' ')}."
+    _write(page, text, (_MARGIN + 204, y), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+
+
+def _draw_probabilities(page: Image, probabilities: dict[str, float], grade: str, x: int, y: int) -> None:
+    """Draw a bar per class, with its name and its probability."""
+    step = min(26, (PANEL - 70) // len(probabilities))
+    for index, (name, probability) in enumerate(probabilities.items()):
+        line = y + index * step
+        colour = _INK if name == grade else _QUIET
+        _write(page, name.replace("_", " ")[:18], (x, line), 15, colour, 600 if name == grade else 400, x + 128)
+        length = round(110 * probability)
+        cv2.rectangle(
+            page, (x + 130, line - 11), (x + 130 + length, line), _BAR if name == grade else _QUIET, cv2.FILLED
+        )
+        _write(page, f"{probability:.3f}", (x + 250, line), 15, colour, 400, x + 310)
+
+
+def _write(
+    page: Image, text: str, place: tuple[int, int], size: int, colour: tuple[int, int, int], weight: int, right: int
+) -> int:
+    """Write a text, wrapped at `right`, and return the y of its last line."""
+    font = cv2.FontFace("sans")
+    end, drawn = cv2.putText(page, text, place, colour, font, size, weight, cv2.PUT_TEXT_WRAP, (place[0], right))
+    page[:] = drawn
+    return int(end[1])

@@ -1,0 +1,203 @@
+"""An operating point: a threshold on the probability of referable DR, with the figures it was chosen for."""
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from keras_dr.core.errors import KerasDrError
+
+DEFAULT = "default"  # the name of the point that a run or a bundle uses if no other is chosen
+OWN = "own threshold"  # the name of a threshold that the user gave
+WIDE = 0.2  # a figure whose 95 % interval is wider than this rests on too few photographs
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold, and the figures of the final action on the photographs that it was chosen on.
+
+    The final action refers a photograph by its grade, by this threshold, or because it is uncertain; see
+    `decision.ReferralRule`.
+
+    Attributes:
+        value: threshold on the probability of referable DR; above 1 if only referable grades are referred.
+        targets: "sensitivity" or "specificity" -> the value, 0..1, that it had to reach.
+        strict: whether the targets had to be exceeded, not only reached.
+        sensitivity: of the final action, 0..1; None if the task refers nobody, or it was never measured.
+        specificity: of the final action, 0..1; None if the task refers nobody, or it was never measured.
+        sensitivity_interval: 95 % interval; None in results of older versions.
+        specificity_interval: 95 % interval; None in results of older versions.
+        positive: number of photographs with referable DR that it was chosen on; None in results of older versions.
+        negative: number of photographs without referable DR that it was chosen on.
+    """
+
+    value: float
+    targets: Mapping[str, float] = field(default_factory=dict)
+    strict: bool = False
+    sensitivity: float | None = None
+    specificity: float | None = None
+    sensitivity_interval: Sequence[float] | None = None
+    specificity_interval: Sequence[float] | None = None
+    positive: int | None = None
+    negative: int | None = None
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "OperatingPoint":
+        """Return the point that `to_dict` wrote; "rule" and "target" of a run's default point are read as well.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: the content is not that of a point.
+        """
+        values = dict(content)
+        rule = values.pop("rule", None)
+        target = values.pop("target", None)
+        if rule is not None and "targets" not in values:  # an older version wrote it
+            values["targets"] = {rule: target}
+        point = cls(**values)
+        numbers = [point.value, *point.targets.values(), *(point.sensitivity_interval or ())]
+        numbers += [*(point.specificity_interval or ()), point.sensitivity or 0, point.specificity or 0]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("a value is not a finite number")
+        return point
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dictionary for JSON."""
+        return asdict(self)
+
+    def reached(self, figure: str, value: float | None) -> bool | None:
+        """Return whether a measured sensitivity or specificity reaches its target; None without a value or a target."""
+        if value is None or figure not in self.targets:
+            return None
+        return value > self.targets[figure] if self.strict else value >= self.targets[figure]
+
+    def missed(self) -> list[str]:
+        """Return the names of the targets that it missed on the photographs that it was chosen on."""
+        return [name for name in self.targets if self.reached(name, getattr(self, name)) is False]
+
+    def doubts(self, positive: str) -> list[str]:
+        """Return a sentence for each reason not to rely on this point: missed targets, and too few photographs.
+
+        Args:
+            positive: the condition of the positive classes, such as "referable DR".
+        """
+        more = "above" if self.strict else "at least"
+        sentences = [
+            f"It misses its target: {name} {more} {self.targets[name]:g}, reached {getattr(self, name):.3f}."
+            for name in self.missed()
+        ]
+        cases = (("sensitivity", self.positive, "with"), ("specificity", self.negative, "without"))
+        for name, count, having in cases:
+            interval = getattr(self, f"{name}_interval")
+            if interval is not None and interval[1] - interval[0] > WIDE:
+                photographs = f"{count} photograph{'' if count == 1 else 's'} {having} {positive}"
+                sentences.append(
+                    f"Its {name} rests on only {photographs}: it may be anything from {interval[0]:.2f} to "
+                    f"{interval[1]:.2f} (95 %)."
+                )
+        return sentences
+
+    def in_words(self, positive: str) -> str:
+        """Return what the final action does at this point, in sentences; see `hundred_words`."""
+        sentence = hundred_words(
+            positive, self.sensitivity, self.specificity, self.sensitivity_interval, self.specificity_interval
+        )
+        first = (
+            f"Threshold {self.value:.3f}." if self.value <= 1 else "No threshold: referable grades alone are referred."
+        )
+        return " ".join([first, *filter(None, [sentence]), *self.doubts(positive)])
+
+
+def hundred_words(
+    positive: str,
+    sensitivity: float | None,
+    specificity: float | None,
+    sensitivity_interval: Sequence[float] | None = None,
+    specificity_interval: Sequence[float] | None = None,
+) -> str:
+    """Return sensitivity and specificity as counts per 100, in a sentence; intervals are in brackets.
+
+    Args:
+        positive: the condition of the positive classes, such as "referable DR".
+        sensitivity: 0..1; None if there are no positive photographs.
+        specificity: 0..1; None if there are no negative photographs.
+        sensitivity_interval: None: it is not shown.
+        specificity_interval: None: it is not shown.
+
+    Example:
+        >>> hundred_words("referable DR", 0.88, 0.92)
+        'Of 100 eyes with referable DR it misses 12; of 100 without it refers 8.'
+    """
+    unit = "eyes" if positive == "referable DR" else "photographs"
+    parts = []
+    if sensitivity is not None:
+        missed = _per_hundred(1 - sensitivity, _complement(sensitivity_interval))
+        parts.append(f"of 100 {unit} with {positive} it misses {missed}")
+    if specificity is not None:
+        referred = _per_hundred(1 - specificity, _complement(specificity_interval))
+        without = "without it" if parts else f"{unit} without {positive} it"
+        parts.append(f"of 100 {without} refers {referred}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _complement(interval: Sequence[float] | None) -> Sequence[float] | None:
+    """Return the interval of 1 - value."""
+    return None if interval is None else (1 - interval[1], 1 - interval[0])
+
+
+def _per_hundred(value: float, interval: Sequence[float] | None) -> str:
+    """Return a share per 100, such as "12 (5 to 24)"."""
+    text = f"{100 * value:.0f}"
+    return text if interval is None else f"{text} ({100 * interval[0]:.0f} to {100 * interval[1]:.0f})"
+
+
+def points_of(manifest: Mapping[str, Any]) -> dict[str, OperatingPoint]:
+    """Return all operating points of run.json or bundle.json by name, the default first.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: as for `OperatingPoint.from_dict`.
+    """
+    points = {DEFAULT: manifest["operating_point"], **manifest.get("operating_points", {})}
+    return {name: OperatingPoint.from_dict(point) for name, point in points.items()}
+
+
+def find_point(points: Mapping[str, OperatingPoint], name: str | None, threshold: float | None) -> OperatingPoint:
+    """Return the point that a user chose.
+
+    Args:
+        points: name -> point, with `DEFAULT`.
+        name: the name of a point; None: the default, or `threshold`.
+        threshold: the user's own threshold on the probability of referable DR, 0..1; None: the point of that name.
+
+    Raises:
+        KerasDrError: both are given, there is no such point, or the threshold is not from 0 to 1.
+    """
+    if name is not None and threshold is not None:
+        raise KerasDrError("An operating point and a threshold were both given.", "Leave one of them out.")
+    if threshold is not None:
+        if not 0 <= threshold <= 1:
+            raise KerasDrError(f"The threshold {threshold} is not a probability from 0 to 1.", "Correct it.")
+        return OperatingPoint(threshold)
+    if name is None:
+        return points[DEFAULT]
+    if name not in points:
+        similar = difflib.get_close_matches(name, points, 1)
+        remedy = f"Did you mean {similar[0]}?" if similar else "Choose one of these."
+        raise KerasDrError(f"There is no operating point {name!r}; there are {', '.join(points)}.", remedy)
+    return points[name]
+
+
+def points_text(points: Mapping[str, OperatingPoint], positive: str, referable: Sequence[str]) -> str:
+    """Return the points in words, one per line, for the terminal.
+
+    Args:
+        points: name -> point.
+        positive: the condition of the positive classes, such as "referable DR".
+        referable: the names of the referable classes.
+    """
+    if not referable:
+        return "This grader refers nobody, so it has no operating points."
+    lines = [f"Referable: {', '.join(referable)}. A photograph with such a grade is referred at every point."]
+    lines += [f"{name}: {point.in_words(positive)}" for name, point in points.items()]
+    return "\n".join(lines)

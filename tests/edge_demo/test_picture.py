@@ -1,0 +1,56 @@
+"""The picture of a grading shows the photograph as taken, with the heat where the model saw it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_demo.picture import HEIGHT, PANEL, draw_picture
+from keras_dr.core.fundus import Fundus
+
+PROBABILITIES = {"no_dr": 0.2, "moderate": 0.8}
+
+
+def draw(photograph: np.ndarray, circle: Fundus | None, heatmap: np.ndarray) -> np.ndarray:
+    return draw_picture(
+        photograph, circle, heatmap, "moderate; refer: by grade", ["A reason."], PROBABILITIES, "moderate"
+    )
+
+
+def test_the_heat_lies_where_the_model_saw_it() -> None:
+    # a grey photograph of 320 x 480, drawn at twice its size; its fundus has the radius 100 around (300, 150)
+    photograph = np.full((320, 480, 3), 120, np.uint8)
+    heatmap = np.zeros((8, 8), np.float32)
+    heatmap[4, 1] = 1.0  # the place at (1.5 / 8, 4.5 / 8) of the square around the fundus
+    picture = draw(photograph, Fundus(300.0, 150.0, 100.0), heatmap)
+    assert picture.shape == (HEIGHT + PANEL, 960, 3)
+    changed = np.abs(picture[:HEIGHT].astype(int) - 120).sum(axis=2)
+    y, x = np.unravel_index(changed.argmax(), changed.shape)
+    assert x == pytest.approx(2 * (200 + 200 * 1.5 / 8), abs=8)
+    assert y == pytest.approx(2 * (50 + 200 * 4.5 / 8), abs=8)
+    assert not changed[:, :380].any() and not changed[:, 820:].any()  # nothing outside the fundus
+
+
+def test_a_photograph_without_fundus_is_covered_whole() -> None:
+    picture = draw(np.full((640, 640, 3), 120, np.uint8), None, np.ones((8, 8), np.float32))
+    assert (picture[5:HEIGHT, 140:760] != 120).any(axis=2).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 2000), (2000, 3), (1, 1)])
+def test_odd_photographs_are_drawn(shape: tuple[int, int]) -> None:
+    picture = draw(np.full((*shape, 3), 90, np.uint8), None, np.zeros((2, 2), np.float32))
+    assert picture.dtype == np.uint8 and picture.shape[1] >= 900
+
+
+def test_texts_do_not_leave_their_place() -> None:
+    long_line = "The photograph has faults: " + ", ".join(["blurred"] * 12) + "."
+    picture = draw_picture(
+        np.zeros((640, 900, 3), np.uint8),
+        None,
+        np.zeros((16, 16)),
+        "g" * 60,
+        [long_line] * 2,
+        PROBABILITIES,
+        "moderate",
+    )
+    panel = cv2.cvtColor(picture[HEIGHT:], cv2.COLOR_RGB2GRAY)
+    assert not (panel[:, 880:] > 60).any()  # a margin stays free
