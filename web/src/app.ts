@@ -16,8 +16,6 @@ interface Entry {
   readonly file: File;
   outcome: Outcome | null;
   view: View | null;
-  /** The threshold with which it was graded. */
-  threshold: number;
 }
 
 function byId<Kind extends HTMLElement = HTMLElement>(id: string): Kind {
@@ -28,6 +26,7 @@ const entries: Entry[] = [];
 let client = new GraderClient();
 let started: Started;
 let threshold = 0;
+let pointWords: Readonly<Record<string, string>> = {};
 let current: Entry | null = null;
 let firstResultMs: number | null = null;
 let work: Promise<void> = Promise.resolve();
@@ -63,15 +62,20 @@ function setReady(isReady: boolean): void {
 function fillSettings(): void {
   const points = byId<HTMLSelectElement>("point");
   if (points.options.length === 0) {
-    const { bundle } = started;
-    threshold = bundle.threshold;
-    const all = { [strings.DEFAULT_POINT]: bundle.threshold, ...bundle.operatingPoints };
-    for (const [name, value] of Object.entries(all)) points.add(new Option(strings.thresholdText(name, value), String(value)));
+    for (const name of Object.keys(started.bundle.operatingPoints)) points.add(new Option(name, name));
+    usePoint();
   }
   const variants = byId<HTMLSelectElement>("variant");
   variants.replaceChildren(...started.variants.map((name) => new Option(name, name)));
   variants.value = started.variant;
   byId("build").textContent = strings.buildText(started.variant, started.build, started.loadMs / 1000);
+}
+
+/** Takes over the chosen operating point and shows what it does. */
+function usePoint(): void {
+  const name = byId<HTMLSelectElement>("point").value;
+  threshold = started.bundle.operatingPoints[name];
+  byId("point-words").textContent = pointWords[name] ?? "";
 }
 
 /** Grades files one after the other; a broken one stops only itself. */
@@ -82,7 +86,7 @@ async function gradeAll(files: readonly File[]): Promise<void> {
   for (const [number, file] of files.entries()) {
     say(strings.progressText(number, files.length, file.name));
     progress.value = number / files.length;
-    const entry: Entry = { file, outcome: null, view: null, threshold };
+    const entry: Entry = { file, outcome: null, view: null };
     await gradeEntry(entry);
     entries.push(entry);
     if ("error" in entry.outcome!) failed++;
@@ -100,7 +104,6 @@ async function gradeEntry(entry: Entry): Promise<void> {
       throw new Error(`The file has ${(entry.file.size / 2 ** 20).toFixed(0)} MiB; it may have at most 200. Reduce it first.`);
     }
     const bytes = await entry.file.arrayBuffer();
-    entry.threshold = threshold;
     entry.view = await client.grade(bytes, path, threshold);
     entry.outcome = { path, grading: entry.view.grading };
     firstResultMs ??= performance.now();
@@ -145,16 +148,16 @@ function show(entry: Entry): void {
     byId("reason").textContent = entry.outcome.error;
     byId("remarks").replaceChildren();
   } else if (entry.view) {
-    showView(entry.view, entry.threshold);
+    showView(entry.view);
   }
   showList();
 }
 
-function showView({ grading, photo, circle }: View, usedThreshold: number): void {
+function showView({ grading, photo, circle }: View): void {
   const action = byId("action");
   action.textContent = strings.actionText(grading.action);
   action.className = `action ${grading.action.split(":")[0]}`;
-  byId("reason").textContent = strings.reasonText(grading, usedThreshold);
+  byId("reason").textContent = strings.reasonText(grading);
   const remarks = strings.remarksOn(grading).map((text) => {
     const item = document.createElement("li");
     item.textContent = text;
@@ -284,12 +287,13 @@ function listen(): void {
   applyOpacity();
   byId("save-csv").onclick = (): void => save("gradings.csv", "text/csv", toCsv(started.bundle, outcomes()));
   byId("save-json").onclick = (): void => {
-    const value = toJson({ ...started.bundle, threshold }, started.variant, outcomes());
+    const point = byId<HTMLSelectElement>("point").value;
+    const value = toJson({ ...started.bundle, threshold }, started.variant, point, outcomes());
     save("gradings.json", "application/json", `${JSON.stringify(value, null, 1)}\n`);
   };
   byId("clear").onclick = clearList;
   byId("point").onchange = (): void => {
-    threshold = Number(byId<HTMLSelectElement>("point").value);
+    usePoint();
     enqueue(gradeAgain);
   };
   byId("variant").onchange = (): void => enqueue(changeVariant);
@@ -337,7 +341,11 @@ async function keepOffline(): Promise<void> {
   offer();
 }
 
+/** Loads what the operating points do, in words, and the model card. */
 async function showModelCard(): Promise<void> {
+  const points = await fetch("bundle/points.json").catch(() => null);
+  if (points?.ok) pointWords = (await points.json()) as Record<string, string>;
+  if (started) usePoint();
   const response = await fetch("bundle/MODEL_CARD.md").catch(() => null);
   if (response?.ok) byId("card").textContent = await response.text();
   else byId("card-details").hidden = true;

@@ -21,7 +21,7 @@ export interface Bundle {
   readonly referable: readonly number[];
   readonly preprocessing: Preprocessing;
   readonly threshold: number;
-  /** Name -> threshold of the further operating points that the bundle offers. */
+  /** Name -> threshold of the operating points, the default first. */
   readonly operatingPoints: Readonly<Record<string, number>>;
   readonly models: Readonly<Record<string, ModelFile>>;
   readonly failed: readonly string[];
@@ -102,7 +102,7 @@ export function readBundle(manifest: unknown): Bundle {
 }
 
 function operatingPoints(manifest: Values): Record<string, number> {
-  const points: Record<string, number> = {};
+  const points: Record<string, number> = { default: numberAt(manifest, "threshold") };
   if (!isRecord(manifest.operating_points)) return points;
   for (const [name, point] of Object.entries(manifest.operating_points)) {
     if (isRecord(point) && typeof point.value === "number") points[name] = point.value;

@@ -24,7 +24,7 @@ export interface Outputs {
 /** Runs a model on RGB of the bundle's size squared. */
 export type Model = (image: Uint8Array) => Promise<Outputs>;
 
-export type Action = "refer" | "refer: uncertain" | "retake" | "none";
+export type Action = "refer: by grade" | "refer: by threshold" | "refer: uncertain" | "retake" | "none";
 
 /** The result for one photograph; see `Grading` in Python. */
 export interface Grading {
@@ -36,6 +36,7 @@ export interface Grading {
   readonly fundus_found: boolean;
   readonly faults: readonly string[];
   readonly action: Action;
+  readonly reason: string;
   readonly stretched: boolean;
   readonly unfamiliar: readonly string[];
   readonly trained_on: string;
@@ -104,15 +105,17 @@ export class Grader {
     const score = bundle.referable.reduce((sum, index) => sum + probabilities[index], 0);
     const values = new Float32Array(width * height);
     for (let place = 0; place < values.length; place++) values[place] = heatmaps[place * bundle.classes.length + best];
+    const action = this.actionFor(best, score, prepared.faults);
     return {
       path: name,
       grade: bundle.classes[best],
       probabilities: Object.fromEntries(bundle.classes.map((label, index) => [label, probabilities[index]])),
       p_referable: score,
-      referred: score >= bundle.threshold,
+      referred: action.startsWith("refer"),
       fundus_found: prepared.fundus !== null || bundle.preprocessing.fundus === "none",
       faults: prepared.faults,
-      action: this.actionFor(score, prepared.faults),
+      action,
+      reason: this.explain(action, bundle.classes[best], score, prepared.faults),
       stretched: prepared.stretched,
       unfamiliar: prepared.unfamiliar,
       trained_on: bundle.trainedOn,
@@ -122,11 +125,32 @@ export class Grader {
     };
   }
 
-  private actionFor(score: number, faults: readonly string[]): Action {
+  /** Returns the first action that applies; see `ReferralRule` in Python. */
+  private actionFor(best: number, score: number, faults: readonly string[]): Action {
     const { threshold, referable } = this.bundle;
-    if (score >= threshold) return "refer";
-    if (faults.length > 0) return "retake";
-    return referable.length > 0 && score > threshold - this.margin ? "refer: uncertain" : "none";
+    if (referable.includes(best)) return "refer: by grade";
+    if (referable.length > 0 && score >= threshold) return "refer: by threshold";
+    if (referable.length > 0 && score >= threshold - this.margin) return "refer: uncertain";
+    return faults.length > 0 ? "retake" : "none";
+  }
+
+  /** Returns the reason for an action as a sentence. */
+  private explain(action: Action, label: string, score: number, faults: readonly string[]): string {
+    const { threshold, referable } = this.bundle;
+    const grade = label.replaceAll("_", " ");
+    const condition = "The probability of referable DR";
+    if (action === "refer: by grade") return `The grade ${grade} is referable.`;
+    if (action === "refer: by threshold") {
+      return `${condition}, ${score.toFixed(3)}, reaches the threshold ${threshold.toFixed(3)}.`;
+    }
+    if (action === "refer: uncertain") {
+      const below = `${score.toFixed(3)}, is at most ${this.margin} below the threshold ${threshold.toFixed(3)}`;
+      return `${condition}, ${below}: uncertain.`;
+    }
+    if (faults.length > 0) return `The photograph has faults: ${faults.join(", ")}.`;
+    if (referable.length === 0) return "No class of this grader is referred.";
+    if (threshold > 1) return `The grade ${grade} is not referable.`;
+    return `The grade ${grade} is not referable, and the probability ${score.toFixed(3)} is below ${threshold.toFixed(3)}.`;
   }
 
   /** Decodes, prepares and grades a photograph. */

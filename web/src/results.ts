@@ -27,7 +27,7 @@ type Cell = string | number | undefined;
 /** Returns a table with a row for each photograph, in the given order. */
 export function toCsv(bundle: Bundle, outcomes: readonly Outcome[]): string {
   const columns = ["image_id", "path", "prediction", ...bundle.classes.map((name) => `p_${name}`), "p_referable"];
-  columns.push("referred", "fundus_found", "faults", "action", "error");
+  columns.push("referred", "fundus_found", "faults", "action", "reason", "error");
   if (bundle.trainedOn) columns.push("trained_on");
   const unique = [...new Set(columns)];
   const lines = [unique.map(quoted).join(",")];
@@ -53,6 +53,7 @@ function rowOf(outcome: Outcome): Record<string, Cell> {
     fundus_found: Number(grading.fundus_found),
     faults: grading.faults.join(";"),
     action: grading.action,
+    reason: grading.reason,
     ...(grading.trained_on ? { trained_on: grading.trained_on } : {}),
   };
 }
@@ -76,7 +77,7 @@ export function pythonFloat(value: number): string {
 }
 
 /** Returns the value that `edge_demo grade --json` writes. */
-export function toJson(bundle: Bundle, variant: string, outcomes: readonly Outcome[]): unknown {
+export function toJson(bundle: Bundle, variant: string, point: string, outcomes: readonly Outcome[]): unknown {
   const graded = outcomes.flatMap((outcome) => ("grading" in outcome ? [outcome.grading] : []));
   const failures = outcomes.flatMap((outcome) => ("error" in outcome ? [{ path: outcome.path, error: outcome.error }] : []));
   const isReferral = ({ action }: Grading): boolean => action.startsWith("refer");
@@ -89,6 +90,7 @@ export function toJson(bundle: Bundle, variant: string, outcomes: readonly Outco
     bundle: "bundle",
     variant,
     model_sha256: bundle.models[variant].sha256,
+    operating_point: point,
     threshold: bundle.threshold,
     referable: bundle.referable.map((index) => bundle.classes[index]),
     photographs: graded.map(photographJson),
@@ -105,8 +107,8 @@ export function toJson(bundle: Bundle, variant: string, outcomes: readonly Outco
 }
 
 function photographJson(grading: Grading): unknown {
-  const { path, grade, probabilities, p_referable, referred, fundus_found, faults, action } = grading;
+  const { path, grade, probabilities, p_referable, referred, fundus_found, faults, action, reason } = grading;
   const { stretched, unfamiliar, trained_on } = grading;
   const first = { image_id: imageId(path), path, grade, probabilities, p_referable, referred, fundus_found };
-  return { ...first, faults, action, stretched, unfamiliar, trained_on };
+  return { ...first, faults, action, reason, stretched, unfamiliar, trained_on };
 }

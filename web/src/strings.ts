@@ -29,11 +29,11 @@ export const TEXTS: Readonly<Record<string, string>> = {
 export const LOADING = "Loading the grader …";
 export const READY = "Ready. Choose a photograph.";
 export const NOT_KEPT = "Ready, but this browser cannot keep the page for use without a network.";
-export const DEFAULT_POINT = "the bundle's own";
 export const MEASURE_FIRST = "Grade a photograph first: it is the one that is measured.";
 
 const ACTIONS: Readonly<Record<Grading["action"], string>> = {
-  refer: "Refer",
+  "refer: by grade": "Refer",
+  "refer: by threshold": "Refer",
   "refer: uncertain": "Refer: uncertain",
   retake: "Take it again",
   none: "No referral",
@@ -66,14 +66,10 @@ export function gradeText(grade: string): string {
   return GRADES[grade] ?? grade;
 }
 
-/** Why the action follows, in a sentence. */
-export function reasonText(grading: Grading, threshold: number): string {
-  const score = `The probability of a grade to be referred is ${grading.p_referable.toFixed(3)}`;
-  const grade = `Grade: ${gradeText(grading.grade)}.`;
-  if (grading.action === "refer") return `${grade} ${score}, at or above the threshold ${threshold.toFixed(3)}.`;
-  if (grading.action === "retake") return `${grade} The photograph has faults, so that its grade is not reliable.`;
-  if (grading.action === "refer: uncertain") return `${grade} ${score}, just below the threshold ${threshold.toFixed(3)}.`;
-  return `${grade} ${score}, below the threshold ${threshold.toFixed(3)}.`;
+/** The grade and why the action follows, in sentences. */
+export function reasonText(grading: Grading): string {
+  const grade = gradeText(grading.grade);
+  return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason}`;
 }
 
 /** Remarks on the photograph, each a sentence. */
@@ -110,8 +106,4 @@ export function countsText(refer: number, retake: number, none: number, failed: 
 
 export function buildText(variant: string, build: string, seconds: number): string {
   return `Running ${variant}, ${build} build, one thread; loaded in ${seconds.toFixed(1)} s.`;
-}
-
-export function thresholdText(name: string, threshold: number): string {
-  return `${name} (threshold ${threshold.toFixed(3)})`;
 }
