@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel demo test test-all cover check faults fuzz bench docs clean
+.PHONY: help wheel web web-demo demo test test-all cover check faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -11,6 +11,8 @@ help:
 	@echo "make test-all  run all tests"
 	@echo "make cover     report the lines that no test runs"
 	@echo "make wheel     build the wheel and the source distribution in dist/"
+	@echo "make web       build the web page again from web/ (Node 20, npm and a network)"
+	@echo "make web-demo  grade photographs in the browser with the shipped grader"
 	@echo "make check     run ruff, ruff format and mypy"
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs      build the documentation as a site in site/"
@@ -32,6 +34,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onn
 # Write keras_dr-VERSION-py3-none-any.whl and the source distribution to dist/.
 wheel: $(VENV)/.installed-dev
 	$(PY) -m build --quiet --outdir dist .
+
+# The page's scripts, the JPEG decoder and the runtime, which are in the repository because users have no Node.
+web:
+	cd web && npm ci --no-audit --no-fund && npx tsc --noEmit && bash jpeg/build.sh && node build.mjs
+
+web-demo: $(VENV)/.installed
+	$(PY) cli.py web idrid-lite build/web-demo --overwrite
+	$(PY) -m edge_demo serve build/web-demo --open
 
 demo: $(VENV)/.installed
 	$(PY) cli.py demo demo

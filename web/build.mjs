@@ -2,8 +2,8 @@
 
 import { build } from "esbuild";
 import { createHash } from "node:crypto";
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 const LITERT = "node_modules/@litertjs/core/wasm";
 // The runtime is the npm package's, byte for byte; the digests are of its files. Two builds: with and without relaxed SIMD.
@@ -16,22 +16,29 @@ const RUNTIME = {
 const shared = { bundle: true, charset: "utf8", legalComments: "inline", logLevel: "warning", target: "es2022" };
 
 async function buildTests() {
-  await build({ ...shared, entryPoints: ["test/prepare.ts"], outdir: "build", format: "esm", platform: "node", outExtension: { ".js": ".mjs" } });
+  const program = { ...shared, format: "esm", platform: "node", outExtension: { ".js": ".mjs" } };
+  await build({ ...program, entryPoints: ["test/prepare.ts"], outdir: "build" });
 }
 
 async function buildPage() {
   mkdirSync("dist/litert", { recursive: true });
   const page = { ...shared, outdir: "dist", format: "iife", minify: true };
   await build({ ...page, entryPoints: ["src/app.ts", "src/worker.ts", "src/sw.ts"] });
-  for (const file of ["index.html", "style.css", "icon.svg", "app.webmanifest", "icon-192.png", "icon-512.png"]) copyFileSync(`static/${file}`, `dist/${file}`);
+  for (const file of readdirSync("static")) copyFileSync(`static/${file}`, `dist/${file}`);
   for (const [file, digest] of Object.entries(RUNTIME)) {
     const content = readFileSync(`${LITERT}/${file}`);
     const found = createHash("sha256").update(content).digest("hex");
     if (found !== digest) throw new Error(`${file} has the SHA-256 ${found}, not ${digest}.`);
     // compressed in the repository; `keras-dr web` writes it as it was
-    if (file.endsWith(".wasm")) writeFileSync(`dist/litert/${file}.gz`, gzipSync(content, { level: 9 }));
-    else copyFileSync(`${LITERT}/${file}`, `dist/litert/${file}`);
+    if (file.endsWith(".wasm")) compress(content, `dist/litert/${file}.gz`);
+    else writeFileSync(`dist/litert/${file}`, content);
   }
+}
+
+/** Writes content compressed, unless the file holds it already: other versions of zlib compress in another way. */
+function compress(content, file) {
+  if (existsSync(file) && gunzipSync(readFileSync(file)).equals(content)) return;
+  writeFileSync(file, gzipSync(content, { level: 9 }));
 }
 
 await (process.argv[2] === "tests" ? buildTests() : buildPage());

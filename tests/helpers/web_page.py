@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_demo.serve import make_server
 from keras_dr.core.preprocessing import Preprocessing
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -63,3 +65,36 @@ def prepare_in_node(
             decoded = np.fromfile(folder / f"{number}.decoded", np.uint8).reshape(*answer["decoded"], 3)
         results[name] = (answer, image, decoded)
     return results
+
+
+def write_small_bundle(folder: Path) -> Path:
+    """Write a bundle whose models are no models: enough for a site that is not opened."""
+    from edge_fixtures import write_bundle
+
+    return write_bundle(folder, {"float32": b"not a model", "int8": b"no model either"})
+
+
+def chromium() -> str:
+    """Return the path of Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.fail("The tests of the web page need Chromium: apt-get install chromium")
+    return found
+
+
+def use_page(site: Path, folder: Path, steps: list[list[Any]], **settings: Any) -> dict[str, Any]:
+    """Serve a site, take steps on its page in Chromium (see `web/test/browser.mjs`), and return what happened."""
+    build_programs()
+    with make_server(site, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://localhost:{server.server_address[1]}/"
+        about = {"address": address, "chromium": chromium(), "steps": steps, **settings}
+        (folder / "settings.json").write_text(json.dumps(about))
+        program = WEB / "test" / "browser.mjs"
+        run(["node", str(program), str(folder / "settings.json"), str(folder / "result.json")])
+        server.shutdown()
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    assert "error" not in result, result["error"]
+    elsewhere = [url for url in result["requests"] if not url.startswith((address, f"blob:{address}"))]
+    assert not elsewhere, f"requests leave the page's origin: {elsewhere}"
+    return result

@@ -30,6 +30,7 @@ let pointWords: Readonly<Record<string, string>> = {};
 let current: Entry | null = null;
 let firstResultMs: number | null = null;
 let work: Promise<void> = Promise.resolve();
+let pending = 0; // tasks that are not done yet
 
 function say(text: string): void {
   byId("status").textContent = text;
@@ -226,7 +227,16 @@ function showList(): void {
 
 /** Does one thing after the other, so that results keep their order. */
 function enqueue(task: () => Promise<void>): void {
-  work = work.then(task).catch((error: unknown) => say(String(error)));
+  const main = document.querySelector("main")!;
+  pending++;
+  main.setAttribute("aria-busy", "true");
+  work = work
+    .then(task)
+    .catch((error: unknown) => say(String(error)))
+    .finally(() => {
+      pending--;
+      if (pending === 0) main.setAttribute("aria-busy", "false");
+    });
 }
 
 function take(files: Iterable<File> | null | undefined): void {

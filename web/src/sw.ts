@@ -26,7 +26,7 @@ const isLarge = (path: string): boolean => path.startsWith("litert/") || path.en
 
 worker.addEventListener("install", (event) => {
   const paths = Object.keys(site.files).filter((path) => !isLarge(path));
-  const requests = ["./", ...paths].map((path) => new Request(path, { cache: "reload" }));
+  const requests = ["./", "files.js", ...paths].map((path) => new Request(path, { cache: "reload" }));
   event.waitUntil(caches.open(cacheName(site)).then((cache) => cache.addAll(requests)));
 });
 

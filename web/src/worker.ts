@@ -122,7 +122,7 @@ function answerTo(request: Request): Promise<Started | View | StageTimes> {
 /** Returns an error in words for the user. */
 function explain(error: unknown): string {
   if (error instanceof KerasDrError) return error.message;
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
   const lacksMemory = error instanceof RangeError || /memory|allocat|out of bounds/i.test(reason);
   if (lacksMemory) return `This browser has too little memory: ${reason}. Close other pages and programs, and load this page again.`;
   return `The photograph cannot be graded here: ${reason}. Load the page again; if that does not help, use another browser.`;

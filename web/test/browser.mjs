@@ -21,9 +21,10 @@ const wait = { timeout: settings.timeout ?? 180_000 };
 const status = page.locator("#status");
 const result = { shown: {} };
 
-/** Waits until the page says something that fits. */
-async function statusMatches(pattern) {
-  await page.waitForFunction((source) => new RegExp(source).test(document.getElementById("status").textContent), pattern, wait);
+/** Waits until the page has done what it was asked to do. */
+async function settled() {
+  await page.waitForTimeout(100);
+  await page.waitForSelector("main[aria-busy=false]", wait);
 }
 
 async function saved(button) {
@@ -34,24 +35,24 @@ async function saved(button) {
 const steps = {
   open: async () => {
     await page.goto(address);
-    await statusMatches("^(?!Loading)(?!$)");
+    await settled();
     result.ready = await status.textContent();
     result.build = await page.locator("#build").textContent();
   },
   variant: async (name) => {
     await page.locator("details").first().evaluate((details) => (details.open = true));
     await page.selectOption("#variant", name);
-    await statusMatches("^Loading");
-    await statusMatches("^(?!Loading)(?!$)");
+    await settled();
     result.build = await page.locator("#build").textContent();
   },
   point: async (name) => {
     await page.locator("details").first().evaluate((details) => (details.open = true));
     await page.selectOption("#point", name);
+    await settled();
   },
   grade: async (files) => {
     await page.setInputFiles("#files", files);
-    await statusMatches("done");
+    await settled();
     result.status = await status.textContent();
   },
   save: async (name) => {
@@ -83,7 +84,7 @@ const steps = {
     await page.evaluate("navigator.serviceWorker.ready.then(() => true)");
     await context.setOffline(true);
     await page.goto(address);
-    await statusMatches("^(?!Loading)(?!$)");
+    await settled();
     result.offline = await status.textContent();
   },
   axe: async (file) => {
