@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel web web-demo demo test test-all cover check faults fuzz bench docs clean
+.PHONY: help wheel web web-demo demo test test-all cover check arm arm-short faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -14,6 +14,7 @@ help:
 	@echo "make web       build the web page again from web/ (Node 20, npm and a network)"
 	@echo "make web-demo  grade photographs in the browser with the shipped grader"
 	@echo "make check     run ruff, ruff format and mypy"
+	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (Debian or Ubuntu): IDRID=... ARM_CACHE=..."
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs      build the documentation as a site in site/"
 	@echo "make faults    kill commands, fill disks and change clocks, and check that nothing is lost (minutes; Linux)"
@@ -66,6 +67,14 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# The emulation is set up in a folder that is kept; it needs apt-get, dpkg-deb and the keyring of Debian's archive.
+ARM_CACHE ?= .arm
+arm: $(VENV)/.installed-dev
+	$(PY) tests/arm/parity.py --cache $(ARM_CACHE) $(if $(IDRID),--idrid "$(IDRID)")
+
+arm-short: $(VENV)/.installed-dev
+	$(PY) tests/arm/parity.py --cache $(ARM_CACHE) --short
+
 # The data are named on make's command line, which sets them as environment variables.
 bench: $(VENV)/.installed
 	$(PY) benchmarks/run.py
@@ -80,4 +89,4 @@ fuzz: $(VENV)/.installed-dev
 	$(PY) tests/fuzz/hunt.py --out fuzz
 
 clean:
-	rm -rf $(VENV) build dist keras_dr.egg-info coverage demo fuzz site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist keras_dr.egg-info coverage demo fuzz site .arm .pytest_cache .mypy_cache .ruff_cache

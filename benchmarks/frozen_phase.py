@@ -6,7 +6,6 @@ Both train the same head on the same photographs without augmentation, in the sa
 photographs after each epoch. The peer is `keras.Model.fit` on the whole network with its backbone frozen.
 """
 
-import os
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 import keras_dr as dr
+from keras_dr.core.machine import usable_cores
 from keras_dr.models.grader import freeze
 from keras_dr.training.loop import Training
 
@@ -65,7 +65,7 @@ def main() -> None:
     data = dr.PreparedSet.load(arguments.prepared)
     count = len(data.split("train").rows)
     size = data.preprocessing.size
-    print(f"{arguments.backbone} at {size}, {count} photographs, {epochs} epochs, {os.cpu_count()} cores", flush=True)
+    print(f"{arguments.backbone} at {size}, {count} photographs, {epochs} epochs, {usable_cores()} cores", flush=True)
     cached_s, cached_model = train_on_cached_features(data, recipe)
     print(f"features once: {cached_s:.1f} s", flush=True)
     fit_s, fit_model = train_with_fit(data, recipe)

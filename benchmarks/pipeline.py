@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_dr as dr
+from keras_dr.core.machine import usable_cores
 from keras_dr.models.grader import build_model
 from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
 
@@ -118,7 +119,7 @@ def main() -> None:
     steps = arguments.steps
     recipe = dr.Recipe.load(backbone=backbone, weights="none", batch_size=batch, augmentation=EVERY_AUGMENTATION)
     photographs = load_photographs(arguments.prepared, arguments.size, batch * steps)
-    print(f"{backbone} at {photographs.size}, {steps} steps of {batch}, {os.cpu_count()} cores")
+    print(f"{backbone} at {photographs.size}, {steps} steps of {batch}, {usable_cores()} cores")
     shortest_ms = min(pipeline_ms(photographs, recipe) for _ in range(3))
     print(f"pipeline alone: {shortest_ms:.2f} ms per photograph")
     seconds = compare(photographs, recipe, steps, arguments.repeats)

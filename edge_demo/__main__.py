@@ -1,4 +1,4 @@
-"""A device's command line: `keras-dr-edge grade | watch | profile | points | serve`, or `python -m edge_demo` in a clone."""
+"""A device's command line, `keras-dr-edge`, or `python -m edge_demo` in a clone: `arguments` lists its commands."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ import cv2
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
+from edge_demo.journal import check_journal
 from edge_demo.patients import PatientsTable
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, check_results, grade_file, heatmap_files
 from edge_demo.results import (
@@ -29,7 +30,7 @@ from edge_demo.results import (
     outcomes_json,
 )
 from edge_demo.trial import try_model
-from edge_demo.watch import JOURNAL, check_journal, watch
+from edge_demo.watch import JOURNAL, watch
 from keras_dr.core.encoding import CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
@@ -148,7 +149,12 @@ def _watch(arguments: argparse.Namespace) -> int:
     check_journal(journal)
 
     def say(line: dict[str, Any]) -> None:
-        said = f"error: {line['error']}" if "error" in line else f"{line['grade']}, action: {line['action']}"
+        if "renamed_from" in line:
+            said = f"graded before, as {shown(line['renamed_from'])}"
+        elif "error" in line:
+            said = f"error: {line['error']}"
+        else:
+            said = f"{line['grade']}, action: {line['action']}"
         print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
@@ -156,12 +162,21 @@ def _watch(arguments: argparse.Namespace) -> int:
         f"{notice(grader.bundle)}",
         flush=True,
     )
-    watch(grader, arguments.folder, journal, arguments.interval, 2 if arguments.once else None, say)
+    watch(
+        grader,
+        arguments.folder,
+        journal,
+        arguments.interval,
+        rounds=2 if arguments.once else None,
+        say=say,
+        reload=lambda: _load(arguments),
+        warn=lambda text: print(text, file=sys.stderr, flush=True),
+    )
     return 0
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from edge_demo import operators, profiler
+    from edge_demo import operators, profiler, sustained
 
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
@@ -176,18 +191,25 @@ def _profile(arguments: argparse.Namespace) -> int:
         if sys.stderr.isatty():
             print(f"measuring {text}", file=sys.stderr)
 
-    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs)
+    cpus = arguments.cpus
+    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
     print(profiler.table(measurements))
     profiles: list[operators.OperatorProfile] = []
     if arguments.operators:
         profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
         print(operators.table(profiles))
+    long_runs: list[sustained.Sustained] = []
+    if arguments.sustained:
+        photograph = image or profiler.synthetic_photograph()
+        minutes = arguments.sustained
+        long_runs = sustained.measure_sustained(bundle, variants, threads, minutes, photograph, cpus, report)
+        print("\n".join(map(str, long_runs)))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         text, fits = profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib)
         print(text)
     if arguments.json:
-        profiler.write_json(arguments.json, measurements, operators=profiles)
+        profiler.write_json(arguments.json, measurements, operators=profiles, sustained=long_runs)
         print(f"Wrote {shown(arguments.json)}")
     print(FOOTER)
     return 0 if fits else 1

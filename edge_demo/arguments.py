@@ -12,6 +12,7 @@ from keras_dr.core.encoding import SEPARATORS
 from keras_dr.core.errors import KerasDrError
 
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
+MOST_MINUTES = 1440  # a day
 MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
 BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
 VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
@@ -32,6 +33,25 @@ def _threads(text: str) -> list[int]:
         return profiler.parse_threads(text)
     except KerasDrError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _cpus(text: str) -> list[int]:
+    from edge_demo import profiler
+
+    try:
+        return profiler.parse_cpus(text)
+    except KerasDrError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0 < minutes <= MOST_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0 and up to {MOST_MINUTES}")
+    return minutes
 
 
 def _thread_count(text: str) -> int:
@@ -175,6 +195,15 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         type=float,
         metavar="MIB",
         help="report which models meet this peak memory; exit with 1 if none does",
+    )
+    profile.add_argument(
+        "--cpus", type=_cpus, metavar="N,N", help="the cores to measure on, such as 0,1 or 0-3 (default: all)"
+    )
+    profile.add_argument(
+        "--sustained",
+        type=_minutes,
+        metavar="MINUTES",
+        help="also grade without a pause for so long, and report slowing, temperature, clock and throttling",
     )
     profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")

@@ -3,7 +3,7 @@
 import os
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +102,13 @@ def _frequency_mhz(cpuinfo: str) -> float | None:
     return sum(frequencies) / len(frequencies) if frequencies else None
 
 
-def expectations(int8: tuple[str, ...], architecture: str, variants: Collection[str]) -> str:
-    """Return the expected size and latency of variants on a processor: a line on int8 instructions, one per variant.
+def expectations(int8: tuple[str, ...], architecture: str, sizes_mib: Mapping[str, float]) -> str:
+    """Return the sizes of variants and their expected latency: a line on int8 instructions, one line per variant.
+
+    Args:
+        int8: from `int8_instructions`.
+        architecture: such as "x86_64" or "aarch64".
+        sizes_mib: variant -> size of its file.
 
     Measured: MobileNetV2 at 512 pixels with AVX-512 VNNI and AMX, two threads, float32 12.5 ms, float16 11.7, int8 8.4,
     dynamic 37, int16x8 711; at 224 pixels with only AVX2 float32 7.4 ms, int8 7.1, dynamic 15. Not yet measured on Arm.
@@ -116,12 +121,16 @@ def expectations(int8: tuple[str, ...], architecture: str, variants: Collection[
     ]
     words = {
         "float32": "the reference",
-        "float16": "half the size, the same time: its weights become float32 when it is loaded",
-        "int8": f"a quarter to a third of the size, {_time_of_int8(int8, known)}",
-        "dynamic": "a quarter of the size, 2 to 3 times the time (x86): it measures the activations of each photograph",
-        "int16x8": "the size of int8, 57 times the time (x86): the runtime has no fast kernels for it",
+        "float16": "the same time: its weights become float32 when it is loaded",
+        "int8": _time_of_int8(int8, known),
+        "dynamic": "2 to 3 times the time (x86): it measures the activations of each photograph",
+        "int16x8": "57 times the time (x86): the runtime has no fast kernels for it",
     }
-    lines += [f"  {name:8} {words[name]}" for name in variants if name in words]
+    reference = sizes_mib.get("float32")
+    for name, size_mib in sizes_mib.items():
+        if name in words:
+            share = f" ({size_mib / reference:.0%} of float32)" if reference and name != "float32" else ""
+            lines.append(f"  {name:8} {size_mib:.2f} MiB{share}; {words[name]}")
     return "\n".join(lines)
 
 

@@ -1,13 +1,13 @@
 """One measurement in a process of its own: `profiler.profile` starts `python -m edge_demo.measurement REQUEST`.
 
-REQUEST is JSON (bundle, variant, threads, repeats, started); the photograph is read from the standard input (see
+REQUEST is JSON (bundle, variant, threads, cpus, repeats, started); the photograph is read from the standard input (see
 `fresh_process`).
 """
 
 import os
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from time import perf_counter, time
@@ -17,11 +17,19 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
+from edge_demo.compiled import Compiled
 from edge_demo.fresh_process import answer
 from edge_demo.grader import Grader
+from edge_demo.sensors import EnergyMeter
 
 STAGES = ("decode", "prepare", "invoke", "overlay")
 WARM_UP = 5  # rounds that are not counted; first_result_ms is the time until the end of the first
+
+
+def pin(cpus: Sequence[int] | None) -> None:
+    """Let this process, with all its threads, run only on these cores; None changes nothing."""
+    if cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
 
 
 def measure(
@@ -46,19 +54,32 @@ def measure(
     cv2.setNumThreads(threads)
     before_mib = _rss_mib()
     start = perf_counter()
+    import ai_edge_litert.interpreter  # noqa: F401  so that the runtime's memory is not counted as the model's
+
+    runtime_mib = _rss_mib()
     grader = Grader(Bundle.load(bundle_folder), variant, threads)
     loaded = perf_counter()
-    grader.grade(image, "first")
+    loaded_mib = _rss_mib()
+    prepared = grader.prepare(grader.decode(image))
+    ready_mib = _rss_mib()
+    outputs = grader.invoke(prepared.image)
+    invoked_mib = _rss_mib()
+    grader.conclude("first", prepared, outputs)
     first = perf_counter()
     cold_start_ms = (time() - started) * 1000
     for _ in range(WARM_UP - 1):
         time_stages(grader, image)
-    energy_before_uj = _energy_uj()
+    meter = EnergyMeter()
     rounds_start = perf_counter()
-    rounds = [time_stages(grader, image) for _ in range(repeats)]
+    rounds = []
+    for _ in range(repeats):
+        rounds.append(time_stages(grader, image))
+        meter.sample()
     rounds_s = perf_counter() - rounds_start
-    energy_after_uj = _energy_uj()
+    energy_mj, energy_source = meter.per_round_mj(repeats)
     times_ms = np.array(rounds) * 1000
+    steady_mib = _rss_mib()
+    peak_mib = peak_rss_mib()
     return {
         "variant": variant,
         "threads": threads,
@@ -69,13 +90,35 @@ def measure(
         "stages": {name: timing(times_ms[:, column]) for column, name in enumerate(STAGES)},
         "total": timing(times_ms[:, -1]),
         "baseline_rss_mib": before_mib,
-        "steady_rss_mib": _rss_mib(),
-        "peak_rss_mib": peak_rss_mib(),
-        "energy_mj": _energy_mj(energy_before_uj, energy_after_uj, repeats),
+        "runtime_rss_mib": runtime_mib - before_mib,
+        "model_rss_mib": loaded_mib - runtime_mib,
+        "arena_rss_mib": invoked_mib - ready_mib,
+        "steady_rss_mib": steady_mib,
+        "peak_rss_mib": peak_mib,
+        "energy_mj": energy_mj,
+        "energy_source": energy_source,
+        "warm_up": WARM_UP,
+        **_compare_with_compiled(grader, threads, prepared.image, repeats),
         "photographs_per_s": repeats / rounds_s,
         "repeats": repeats,
         "pid": os.getpid(),
     }
+
+
+def _compare_with_compiled(grader: Grader, threads: int, image: np.ndarray, repeats: int) -> dict[str, Any]:
+    """Return the times of LiteRT's CompiledModel and the largest difference of its outputs; None if it does not run."""
+    try:
+        compiled = Compiled(grader.bundle.folder / grader.bundle.models[grader.variant].file, threads)
+        outputs = compiled.invoke(image)
+        times_s = compiled.time_invokes(image, repeats, WARM_UP)
+    except (ImportError, RuntimeError, ValueError, AttributeError, TypeError):
+        return {"compiled_invoke": None, "compiled_difference": None}
+    probabilities, heatmaps = grader.invoke(image)
+    difference = max(
+        float(np.abs(outputs["probabilities"][0] - probabilities).max()),
+        float(np.abs(outputs["heatmaps"][0] - heatmaps).max()),
+    )
+    return {"compiled_invoke": timing(np.array(times_s) * 1000), "compiled_difference": difference}
 
 
 def time_stages(grader: Grader, image: bytes) -> list[float]:
@@ -96,23 +139,8 @@ def time_stages(grader: Grader, image: bytes) -> list[float]:
 
 def timing(times_ms: np.ndarray) -> dict[str, float]:
     """Return percentiles of float (N,) milliseconds, interpolated; with few rounds p99 is nearly the maximum."""
-    p25, p50, p75, p90, p99 = (float(value) for value in np.percentile(times_ms, (25, 50, 75, 90, 99)))
-    return {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "iqr_ms": p75 - p25}
-
-
-def _energy_uj() -> int | None:
-    """Return Linux's counter of the processor package's energy (powercap, RAPL), which usually only root may read."""
-    try:
-        return int(Path("/sys/class/powercap/intel-rapl:0/energy_uj").read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _energy_mj(before_uj: int | None, after_uj: int | None, repeats: int) -> float | None:
-    """Return the millijoules per round; None if unknown, or if the counter wrapped, as it does after some hours."""
-    if before_uj is None or after_uj is None or after_uj < before_uj:
-        return None
-    return (after_uj - before_uj) / 1000 / repeats
+    p25, p50, p75, p90, p95, p99 = (float(value) for value in np.percentile(times_ms, (25, 50, 75, 90, 95, 99)))
+    return {"p50_ms": p50, "p90_ms": p90, "p95_ms": p95, "p99_ms": p99, "iqr_ms": p75 - p25}
 
 
 def _status_mib(key: str) -> float | None:
@@ -145,6 +173,7 @@ def _rss_mib() -> float:
 
 
 def _answer(request: dict[str, Any], image: bytes) -> dict[str, Any]:
+    pin(request["cpus"])
     return measure(
         Path(request["bundle"]),
         request["variant"],

@@ -1,5 +1,6 @@
 """Measures latency, memory and size of a bundle's models on this machine, each in a fresh process."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +18,10 @@ from edge_demo.machine import Machine, expectations, machine
 from edge_demo.measurement import STAGES
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_json as _write_json
+from keras_dr.core.machine import usable_cores
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
-MAX_THREADS = 4 * (os.cpu_count() or 1)  # more threads only wait for one another; many thousands crash the runtime
+MAX_THREADS = 4 * usable_cores()  # more threads only wait for one another; many thousands crash the runtime
 LOOK = "Grade one photograph with this variant to see whether it runs, and check the free memory."
 
 
@@ -30,12 +32,14 @@ class Timing:
     Attributes:
         p50_ms: median.
         p90_ms: 90th percentile.
+        p95_ms: 95th percentile.
         p99_ms: 99th percentile.
         iqr_ms: third minus first quartile.
     """
 
     p50_ms: float
     p90_ms: float
+    p95_ms: float
     p99_ms: float
     iqr_ms: float
 
@@ -56,10 +60,17 @@ class Measurement:
             model), overlay (the result and the picture of the heat map, in memory).
         total: time of all four stages together.
         baseline_rss_mib: resident memory before loading: Python, NumPy, OpenCV.
+        runtime_rss_mib: growth when the runtime, LiteRT, is imported.
+        model_rss_mib: growth when the model is loaded: its file, and its weights as the runtime packs them.
+        arena_rss_mib: growth at the first invoke: the memory of the tensors between operators.
         steady_rss_mib: resident memory after the last round.
         peak_rss_mib: the process's largest resident memory, baseline included.
-        energy_mj: energy of the processor package during one grading, in millijoules, other processes included; None
-            if RAPL cannot be read.
+        energy_mj: energy of one grading, in millijoules, other processes included; None if there is no sensor.
+        energy_source: "RAPL" (the processor package), "hwmon" (the first power sensor) or None.
+        warm_up: number of gradings before the first counted round.
+        compiled_invoke: times of an invoke by LiteRT's CompiledModel; None if it does not run here.
+        compiled_difference: its outputs' largest difference from those of the Interpreter.
+        cpus: numbers of the cores to which the process was pinned; None if it was not.
         photographs_per_s: number of counted rounds divided by their time.
         repeats: number of counted rounds.
         pid: number of the process that measured.
@@ -79,9 +90,17 @@ class Measurement:
     stages: dict[str, Timing]
     total: Timing
     baseline_rss_mib: float
+    runtime_rss_mib: float
+    model_rss_mib: float
+    arena_rss_mib: float
     steady_rss_mib: float
     peak_rss_mib: float
     energy_mj: float | None
+    energy_source: str | None
+    warm_up: int
+    compiled_invoke: Timing | None
+    compiled_difference: float | None
+    cpus: tuple[int, ...] | None
     photographs_per_s: float
     repeats: int
     pid: int
@@ -113,6 +132,39 @@ def _check_threads(counts: Sequence[int]) -> None:
         raise KerasDrError(message, "Choose another number of threads.")
 
 
+def parse_cpus(text: str) -> list[int]:
+    """Return the numbers of cores in a text such as "0,1" or "0-3".
+
+    Raises:
+        KerasDrError: the text is no such list, or names a core that this process may not use.
+    """
+    cpus: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            cpus += range(int(first), int(last or first) + 1)
+    except ValueError as error:
+        message = f"The numbers of cores must be whole numbers joined by commas, but are {repr(text)[:80]}."
+        raise KerasDrError(message, "Write, for example, 0,1 or 0-3.") from error
+    check_cpus(cpus)
+    return sorted(set(cpus))
+
+
+def check_cpus(cpus: Sequence[int]) -> None:
+    """Refuse cores that this process may not use, and systems on which a process cannot be pinned.
+
+    Raises:
+        KerasDrError: see above.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        raise KerasDrError("A process cannot be pinned to cores on this system.", "Leave out --cpus.")
+    usable = os.sched_getaffinity(0)
+    wrong = [cpu for cpu in cpus if cpu not in usable]
+    if wrong or not cpus:
+        named = f"There is no core {wrong[0]} that this process may use" if wrong else "No core is named"
+        raise KerasDrError(f"{named}.", f"Choose from {', '.join(map(str, sorted(usable)))}.")
+
+
 def profile(
     bundle_folder: Path,
     variants: Sequence[str] | None = None,
@@ -121,6 +173,7 @@ def profile(
     repeats: int = 50,
     progress: Callable[[str], None] = lambda text: None,
     runs: int = 1,
+    cpus: Sequence[int] | None = None,
 ) -> list[Measurement]:
     """Measure every variant with every number of threads, one after the other, each in a fresh process.
 
@@ -132,6 +185,7 @@ def profile(
         repeats: number of counted rounds per measurement, 1 or more; a few warm-up rounds come before them.
         progress: called with the name of the next measurement.
         runs: how often everything is measured, to show the variation.
+        cpus: numbers of the cores that the measuring processes may use; None: all that this process may use.
 
     Raises:
         KerasDrError: there is no bundle or no photograph, there are too many threads, a variant is unknown, a model has
@@ -145,6 +199,8 @@ def profile(
         raise KerasDrError(message, "Choose another number.")
     for name in names:
         bundle.model_path(name)
+    if cpus:
+        check_cpus(cpus)
     this_machine = machine()
     description = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
     photograph = synthetic_photograph() if image is None else image
@@ -153,10 +209,14 @@ def profile(
         progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
         load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
+        request["cpus"] = list(cpus) if cpus else None
         _drop_from_cache(bundle_folder / bundle.models[name].file)
         result = _measure({**request, "started": time()}, photograph)
         result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
         result["total"] = Timing(**result["total"])
+        if result["compiled_invoke"]:
+            result["compiled_invoke"] = Timing(**result["compiled_invoke"])
+        result["cpus"] = tuple(cpus) if cpus else None
         measurements.append(
             Measurement(**result, image=description, run=run, load_average=load_average, machine=this_machine)
         )
@@ -198,39 +258,78 @@ def synthetic_photograph() -> bytes:
 
 def table(measurements: Sequence[Measurement]) -> str:
     """Return the measurements as lines of text: times, sizes and memory, then the conditions of the measurement."""
-    headings = ("variant", "threads", "MiB", "cold", "load", *STAGES, "total", "p90", "p99", "IQR", "peak MiB")
+    headings: tuple[str, ...] = (
+        "variant",
+        "threads",
+        "MiB",
+        "cold",
+        "load",
+        *STAGES,
+        "total",
+        "p90",
+        "p95",
+        "p99",
+        "IQR",
+        "compiled",
+    )
+    headings += ("model", "arena", "peak MiB")
     rows: list[tuple[str, ...]] = [headings]
     for measurement in measurements:
         times_ms = [measurement.cold_start_ms, measurement.load_ms]
         times_ms += [measurement.stages[name].p50_ms for name in STAGES]
         times_ms += asdict(measurement.total).values()
+        compiled = measurement.compiled_invoke
         rows.append(
             (
                 measurement.variant,
                 str(measurement.threads),
                 f"{measurement.size_mib:.2f}",
                 *(f"{time_ms:.1f}" for time_ms in times_ms),
+                f"{compiled.p50_ms:.1f}" if compiled else "-",
+                f"{measurement.model_rss_mib:.0f}",
+                f"{measurement.arena_rss_mib:.0f}",
                 f"{measurement.peak_rss_mib:.0f}",
             )
         )
     lines = _aligned(rows)
     lines.append(
         "Times in milliseconds. cold: from the start of the process to the first grade. decode to total: medians. "
-        "p90, p99 and IQR: of the total."
+        "p90 to IQR: of the total. compiled: median invoke by LiteRT's CompiledModel, to compare with invoke. "
+        "Memory in MiB: model and arena: growth when the model is loaded and first invoked; peak: of the whole process."
     )
     if measurements:
         last = measurements[-1]
         loads = [row.load_average for row in measurements if row.load_average is not None]
         load = max(loads, default=float("nan"))
         place = last.machine
-        lines.append(f"{last.repeats} repeats per row; each row is measured in a fresh process. Image: {last.image}.")
+        lines.append(
+            f"{last.repeats} repeats per row after {last.warm_up} of warm-up; each row is measured in a fresh process"
+            f"{_pinned(last.cpus)}. Image: {last.image}."
+        )
+        lines.append(_compiled_words(measurements))
         lines.append(
             f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
             f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row: {load:.2f}."
         )
-        variants = dict.fromkeys(measurement.variant for measurement in measurements)
-        lines.append(expectations(place.int8, place.architecture, variants))
+        sizes_mib = {measurement.variant: measurement.size_mib for measurement in measurements}
+        lines.append(expectations(place.int8, place.architecture, sizes_mib))
     return "\n".join(lines)
+
+
+def _pinned(cpus: Sequence[int] | None) -> str:
+    if not cpus:
+        return ""
+    return f" on core{'s' if len(cpus) > 1 else ''} {', '.join(map(str, cpus))}"
+
+
+def _compiled_words(measurements: Sequence[Measurement]) -> str:
+    """Say whether LiteRT's CompiledModel gives the same numbers, which is why `grade` can use the Interpreter."""
+    differences = [row.compiled_difference for row in measurements if row.compiled_difference is not None]
+    if not differences:
+        return "LiteRT's CompiledModel does not run here; grade uses the Interpreter."
+    if max(differences) == 0:
+        return "CompiledModel gives the same outputs to the last bit; grade uses the Interpreter."
+    return f"The outputs of CompiledModel differ by up to {max(differences):.2g}; grade uses the Interpreter."
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
@@ -264,9 +363,20 @@ def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget
         any_fits = any_fits or not exceeded
         plural = "s" if measurement.threads > 1 else ""
         lines.append(f"{measurement.variant}, {measurement.threads} thread{plural}: {verdict}")
-    if not any_fits:
-        lines.append("No variant meets the budget.")
+    if measurements and not any_fits:
+        nearest = min(measurements, key=lambda row: _excess(row, budget_ms, budget_mib))
+        plural = "s" if nearest.threads > 1 else ""
+        excess = _excess(nearest, budget_ms, budget_mib)
+        by = f"by a factor of {excess:.2f}" if math.isfinite(excess) else "whose limit is 0"
+        name = f"{nearest.variant} with {nearest.threads} thread{plural}"
+        lines.append(f"No variant meets the budget. {name} misses it least, {by}.")
     return "\n".join(lines), any_fits
+
+
+def _excess(measurement: Measurement, budget_ms: float | None, budget_mib: float | None) -> float:
+    """Return the larger of the two factors by which a measurement exceeds the budget."""
+    pairs = [(measurement.total.p90_ms, budget_ms), (measurement.peak_rss_mib, budget_mib)]
+    return max(value / limit if limit else math.inf for value, limit in pairs if limit is not None)
 
 
 def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence[Any]) -> None:

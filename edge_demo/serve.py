@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from os import PathLike
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
@@ -32,7 +33,8 @@ _TYPES = {
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    extensions_map = {**SimpleHTTPRequestHandler.extensions_map, **_TYPES}
+    def guess_type(self, path: "str | PathLike[str]") -> str:
+        return _TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def end_headers(self) -> None:
         for name, value in HEADERS.items():

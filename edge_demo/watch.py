@@ -1,25 +1,23 @@
 """Grades the photographs that a camera writes into a folder: each once, when it is complete, also across restarts.
 
-The journal holds one line of JSON per photograph. A file that the journal lists with the same size and time of change
-is not graded again. Each line is flushed to disk before the next photograph; a line that a power failure cut short is
-ignored.
+The journal holds one line of JSON per photograph (see `journal`). A file that it lists with the same size and time of
+change is not graded again, nor one with the same content whose name or time of change is another. It runs unattended:
+if the journal's disk is full, it waits; and if the bundle is replaced, it loads the new one.
 """
 
-import json
-import os
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
 from typing import Any
 
 from edge_demo.grader import Grader
-from edge_demo.photographs import grade_file
+from edge_demo.journal import Journal, Stamp
+from edge_demo.photographs import one_of_many
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable, walk_images
 
 JOURNAL = "gradings.jsonl"
-_BEGIN = b'{"file": '
-Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
 def watch(
@@ -29,98 +27,188 @@ def watch(
     interval_s: float = 1.0,
     rounds: int | None = None,
     say: Callable[[dict[str, Any]], None] = lambda line: None,
+    reload: Callable[[], Grader] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Grade the photographs in a folder, and new ones when they appear.
 
     The folder is searched again and again. A file counts as complete when its size and time of change are the same in
-    two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file that changes later is
-    graded again.
+    two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file whose content changes
+    later is graded again. A file that was renamed gets a line that names its earlier name.
 
     Args:
         grader: the grader.
         folder: the folder that the camera writes to; subfolders are searched as well.
         journal: the file to append to.
         interval_s: seconds between two searches.
-        rounds: number of searches; None searches without end.
+        rounds: number of searches; None searches without end, and waits when the journal cannot be written.
         say: called with each line of the journal.
+        reload: returns the grader of a bundle that has changed since it was loaded; without it, the first grader
+            stays.
+        warn: called with a sentence when it begins to wait, and when it goes on.
 
     Raises:
-        KerasDrError: the folder does not exist, or the journal cannot be written.
+        KerasDrError: the folder does not exist, another process writes the journal, or, if the number of searches is
+            limited, the journal cannot be written.
     """
     if not folder.is_dir():
         raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
-    done = set(_read_journal(journal))
-    before: set[Stamp] = set()
-    look = 0
-    while rounds is None or look < rounds:
-        if look:
-            sleep(interval_s)
-        look += 1
-        now = dict(_stamps(folder))
-        for stamp in sorted((now.keys() & before) - done):
-            line = _grade(grader, now[stamp], stamp)
-            _append(journal, line)
-            done.add(stamp)
-            say(line)
-        before = set(now)
+    with Journal(journal) as kept:
+        watcher = _Watcher(grader, folder, kept, reload, warn)
+        look = 0
+        while rounds is None or look < rounds:
+            if look:
+                sleep(interval_s)
+            look += 1
+            for line in watcher.search(waits=rounds is None):
+                say(line)
+
+
+class _Watcher:
+    """One search after the other.
+
+    Args:
+        grader: the grader.
+        folder: the folder that is watched.
+        journal: the journal.
+        reload: see `watch`.
+        warn: see `watch`.
+    """
+
+    def __init__(
+        self,
+        grader: Grader,
+        folder: Path,
+        journal: Journal,
+        reload: Callable[[], Grader] | None,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._grader = grader
+        self._folder = folder
+        self._journal = journal
+        self._reload = reload
+        self._warn = warn
+        self._before: set[Stamp] = set()
+        self._unchanged: set[Stamp] = set()  # rewritten with the content that the journal has under this name
+        self._files: dict[Stamp, Path] = {}
+        self._pending: dict[str, Any] | None = None  # graded, but not yet written to the journal
+        self._waiting_for = ""
+        self._bundle_stamp = _bundle_stamp(grader)
+
+    def search(self, waits: bool) -> Iterator[dict[str, Any]]:
+        """Search once; yield each line that was written to the journal.
+
+        Args:
+            waits: whether it ends the search, instead of raising an error, if the journal cannot be written.
+        """
+        self._files = dict(_stamps(self._folder))
+        stamps = sorted((self._files.keys() & self._before) - self._journal.done - self._unchanged)
+        self._before = set(self._files)
+        try:
+            if self._pending is not None:
+                yield self._write(self._pending)
+            for stamp in stamps:
+                if stamp in self._journal.done:  # it was pending
+                    continue
+                if not self._bundle_is_ready():
+                    return
+                line = self._examine(stamp)
+                if line is not None:
+                    self._pending = line
+                    yield self._write(line)
+            self._go_on()
+        except KerasDrError as error:
+            if not waits:
+                raise
+            self._wait_for(str(error))
+
+    def _write(self, line: dict[str, Any]) -> dict[str, Any]:
+        self._journal.append(line)
+        self._pending = None
+        return line
+
+    def _examine(self, stamp: Stamp) -> dict[str, Any] | None:
+        """Return the line for a photograph; None if it needs none, or not yet."""
+        file = self._files[stamp]
+        line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
+        try:
+            content = file.read_bytes()
+        except FileNotFoundError:  # renamed or removed since the search
+            return None
+        except OSError as error:
+            reason = error.strerror or error
+            return line | {"error": f"The photograph {printable(file)} cannot be read: {reason}."}
+        line["sha256"] = hashlib.sha256(content).hexdigest()
+        if self._journal.contents.get(stamp[0]) == line["sha256"]:
+            self._unchanged.add(stamp)
+            return None
+        earlier = self._journal.name_of(line["sha256"])
+        if earlier is not None and all(name != earlier for name, _, _ in self._files):
+            return line | {"renamed_from": earlier}
+        line["model_sha256"] = self._grader.bundle.models[self._grader.variant].sha256
+        try:
+            with one_of_many():
+                line |= self._grader.grade(content, printable(file)).to_dict()
+        except KerasDrError as error:
+            line["error"] = str(error)
+        if _stamp(self._folder, file) != stamp or self._bundle_has_changed():
+            return None  # the photograph or the model changed meanwhile: it is graded in a later search
+        return line
+
+    def _bundle_is_ready(self) -> bool:
+        """Whether the grader is that of the bundle as it is now; a bundle that has changed is loaded again."""
+        if self._reload is None or not self._bundle_has_changed():
+            return True
+        try:
+            now = _bundle_stamp(self._grader)
+            grader = self._reload()
+        except (KerasDrError, OSError) as error:  # such as a bundle of which only a part has been copied
+            self._wait_for(f"The bundle has changed and cannot be loaded: {error}")
+            return False
+        self._grader = grader
+        self._bundle_stamp = now
+        self._warn("The bundle has changed and was loaded again.")
+        return True
+
+    def _bundle_has_changed(self) -> bool:
+        return self._reload is not None and _bundle_stamp(self._grader) != self._bundle_stamp
+
+    def _wait_for(self, reason: str) -> None:
+        if reason != self._waiting_for:
+            self._warn(f"{reason} Waiting.")
+        self._waiting_for = reason
+
+    def _go_on(self) -> None:
+        if self._waiting_for:
+            self._warn("Going on.")
+        self._waiting_for = ""
 
 
 def _stamps(folder: Path) -> Iterator[tuple[Stamp, Path]]:
     """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
     for file in walk_images(folder, skip_unreadable=True):
-        try:
-            status = file.stat()
-        except OSError:  # gone since it was listed
-            continue
-        yield (printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns), file
+        stamp = _stamp(folder, file)
+        if stamp is not None:
+            yield stamp, file
 
 
-def _grade(grader: Grader, file: Path, stamp: Stamp) -> dict[str, Any]:
-    line: dict[str, Any] = dict(zip(("file", "bytes", "changed_ns"), stamp, strict=True))
+def _stamp(folder: Path, file: Path) -> Stamp | None:
+    """Return a photograph's stamp; None if it is gone."""
     try:
-        return line | grade_file(grader, file).to_dict()
-    except KerasDrError as error:
-        return line | {"error": str(error)}
+        status = file.stat()
+    except OSError:
+        return None
+    return printable(file.relative_to(folder)), status.st_size, status.st_mtime_ns
 
 
-def check_journal(journal: Path) -> None:
-    """Refuse to append to an existing file that is not a journal, such as a photograph or a table.
-
-    Raises:
-        KerasDrError: the file is not a journal.
-    """
-    content = journal.read_bytes() if journal.is_file() else b""
-    begins_like_a_journal = _BEGIN.startswith(content[: len(_BEGIN)])  # empty, or its first line was cut short
-    if not begins_like_a_journal and next(_stamps_of(content), None) is None:
-        message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
-        raise KerasDrError(message, "Choose another --journal.")
-
-
-def _append(journal: Path, line: dict[str, Any]) -> None:
-    try:
-        with journal.open("ab") as stream:
-            stream.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
-
-
-def _read_journal(journal: Path) -> Iterator[Stamp]:
-    if not journal.exists():
-        return
-    content = journal.read_bytes()
-    if content and not content.endswith(b"\n"):  # the last line was cut short: begin a new one
-        with journal.open("ab") as stream:
-            stream.write(b"\n")
-    yield from _stamps_of(content)
-
-
-def _stamps_of(content: bytes) -> Iterator[Stamp]:
-    for text in content.splitlines():
+def _bundle_stamp(grader: Grader) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when the bundle's manifest or the model is replaced: number, size and time of each file."""
+    stamps = []
+    for name in ("bundle.json", grader.bundle.models[grader.variant].file):
         try:
-            line = json.loads(text)
-            yield str(line["file"]), int(line["bytes"]), int(line["changed_ns"])
-        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            status = (grader.bundle.folder / name).stat()
+        except OSError:
+            stamps.append((0, 0, 0))
             continue
+        stamps.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return tuple(stamps)

@@ -1,7 +1,7 @@
 """Profiles a Bundle on this machine: latency, memory, size, times of operators, other engines, and a chart."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ from edge_demo.bundle import Bundle
 from edge_demo.operators import OperatorProfile
 from edge_demo.profiler import Measurement
 from edge_demo.shipped import is_shipped
+from edge_demo.sustained import Sustained, measure_sustained
 from export import engines
 from export.engines import EngineTime
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_output, is_json
 from keras_dr.reports import plots
+
+SUSTAINED = "sustained.png"
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Profile:
         measurements: one per variant, number of threads and run.
         operators: time of each kind of operator, per model; empty unless requested.
         engines: times of LiteRT and other engines on the same weights; empty unless requested.
+        sustained: grading without a pause; empty unless requested. Its chart is sustained.png.
     """
 
     file: Path
@@ -36,6 +40,7 @@ class Profile:
     measurements: Sequence[Measurement]
     operators: Sequence[OperatorProfile] = ()
     engines: Sequence[EngineTime] = ()
+    sustained: Sequence[Sustained] = ()
 
     def __str__(self) -> str:
         """Return the tables as text."""
@@ -44,6 +49,7 @@ class Profile:
             parts.append(operator_profiles.table(self.operators))
         if self.engines:
             parts.append(engines.table(self.engines))
+        parts += map(str, self.sustained)
         return "\n".join(parts)
 
 
@@ -58,6 +64,8 @@ def profile(
     runs: int = 1,
     operators: bool = False,
     compare: Sequence[str] = (),
+    cpus: Sequence[int] | None = None,
+    sustained_minutes: float = 0.0,
     overwrite: bool = False,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Profile:
@@ -73,6 +81,8 @@ def profile(
         runs: how often the whole measurement is repeated, to show the variation.
         operators: whether the time of each operator is measured as well.
         compare: other engines for the float32 model: "onnxruntime", "openvino".
+        cpus: numbers of the cores to measure on; by default all that this process may use.
+        sustained_minutes: for how many minutes it also grades without a pause; 0 leaves that out.
         overwrite: whether files of these names are replaced even if no profile wrote them; by default this is an error.
         progress: called with the name of the next measurement.
 
@@ -98,22 +108,28 @@ def profile(
     file = folder / "profile.json"
     _check_files(file, [] if image is None else [Path(image)], overwrite)
     photograph = Path(image).read_bytes() if image is not None else None
-    measurements = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs)
+    measurements = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs, cpus)
     by_operator: list[OperatorProfile] = []
     if operators:
         by_operator = operator_profiles.profile_operators(bundle.folder, variants, threads, repeats, progress)
     by_engine: list[EngineTime] = []
     if files:
         by_engine = engines.compare_engines(files, bundle.preprocessing, threads, repeats, runs, photograph)
-    profiler.write_json(file, measurements, operators=by_operator, engines=by_engine)
+    long_runs: list[Sustained] = []
+    if sustained_minutes:
+        content = photograph or profiler.synthetic_photograph()
+        long_runs = measure_sustained(bundle.folder, variants, threads, sustained_minutes, content, cpus, progress)
+        plots.plot_sustained(folder / SUSTAINED, [asdict(run) for run in long_runs])
+    profiler.write_json(file, measurements, operators=by_operator, engines=by_engine, sustained=long_runs)
     chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measurements)
-    return Profile(file, chart, measurements, by_operator, by_engine)
+    return Profile(file, chart, measurements, by_operator, by_engine, long_runs)
 
 
 def _check_files(file: Path, inputs: Sequence[Path], overwrite: bool) -> None:
     """Refuse to replace files that no profile wrote; the chart belongs to the JSON file next to it."""
     check_output(file, (".json",), inputs=inputs, known=is_json("profile"), overwrite=overwrite)
-    check_output(file.with_suffix(".png"), (".png",), inputs=inputs, overwrite=overwrite or file.is_file())
+    for chart in (file.with_suffix(".png"), file.with_name(SUSTAINED)):
+        check_output(chart, (".png",), inputs=inputs, overwrite=overwrite or file.is_file())
 
 
 def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) -> Path | None:
@@ -130,6 +146,7 @@ def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) 
                     "latency_ms": measurement.total.p50_ms,
                     "quality": kappa,
                     "size_mib": measurement.size_mib,
+                    "threads": measurement.threads,
                 }
             )
     if not rows:

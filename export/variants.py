@@ -53,14 +53,18 @@ VARIANTS: dict[str, Variant] = {
 
 ONNX = "onnx"  # not a key of VARIANTS: the float32 file for engines other than LiteRT, which devices do not need
 
+MEDIAPIPE = "mediapipe"  # nor this: int8, or else float32, for MediaPipe's Image Classifier, with one output
+
 
 def check_variants(names: Sequence[str]) -> list[str]:
-    """Return the variants to write: each name once, and float32 before onnx, because onnx is made from it.
+    """Return the variants to write: each name once, and float32 before onnx and mediapipe, which are made from it.
+
+    The file for MediaPipe is made from int8 instead if int8 is written and passes its gate.
 
     Raises:
         KerasDrError: there is no name, a name is unknown, or the packages for ONNX are missing.
     """
-    known = (*VARIANTS, ONNX)
+    known = (*VARIANTS, ONNX, MEDIAPIPE)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         message = f"There is no variant {unknown[0]!r}." if unknown else "No variant is given."
@@ -70,6 +74,8 @@ def check_variants(names: Sequence[str]) -> list[str]:
     distinct = list(dict.fromkeys(names))
     if ONNX in distinct and "float32" not in distinct:
         distinct.insert(distinct.index(ONNX), "float32")
+    if MEDIAPIPE in distinct and not {"float32", "int8"} & set(distinct):
+        distinct.insert(0, "float32")
     return distinct
 
 

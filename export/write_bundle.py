@@ -15,8 +15,9 @@ from export import parity
 from export.activation_statistics import observe
 from export.float_layers import quantise_within
 from export.graph import build_graph
+from export.mediapipe_file import to_mediapipe
 from export.onnx_file import onnx_outputs, to_onnx
-from export.variants import ONNX, check_variants, convert, file_name
+from export.variants import MEDIAPIPE, ONNX, check_variants, convert, file_name
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import OperatingPoint
@@ -110,7 +111,8 @@ def export_bundle(
         settings: the settings that a device needs to read the model's outputs.
         calibration: training photographs, see `activation_statistics.pick_calibration`.
         validation: photographs for the comparison.
-        variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`), which bundle.json lists separately from the models.
+        variants: keys of `VARIANTS`, or "onnx" (see `onnx_file`) and "mediapipe" (see `mediapipe_file`), which
+            bundle.json lists separately from the models.
         overwrite: whether an existing `target` is replaced.
         allow_drift: whether variants that fail their gate are kept among the others; bundle.json names the failure.
         progress: called with a line of text before each step.
@@ -119,7 +121,8 @@ def export_bundle(
         KerasDrError: a variant is unknown, the photographs do not have the model's size, or `target` exists; or, after
             the bundle is written, a variant failed its gate and was moved to failed/ with the reason.
     """
-    names = check_variants(variants)
+    asked = check_variants(variants)
+    names = [name for name in asked if name != MEDIAPIPE]
     _check_photographs(model, settings.preprocessing, calibration.images, validation.images)
     limits = parity.limits_of(settings.limits)
     plan = {
@@ -136,13 +139,18 @@ def export_bundle(
         checked = _gate(figures, limits)
         measured = {name: figure.to_dict() for name, figure in figures.items()}
         failed = {} if allow_drift else checked["failures"]
+        others: dict[str, Any] = {}
         for name, reasons in failed.items():
             _move_to_failed(folder, name, reasons, measured[name])
+        sources = [name for name in ("int8", "float32") if name in names and name not in failed]
+        if MEDIAPIPE in asked and sources:
+            others = {MEDIAPIPE: _write_mediapipe(folder, sources[0], settings.task.classes)}
         files = {name: _describe(folder / file_name(name), kept[name]) for name in names if name not in failed}
         about = _manifest(model.name, settings, files, calibration, checked)
         folders.write_json(folder / "parity.json", {**checked, "figures": measured})
         folders.write_bytes(folder / MODEL_CARD, bundle_card(about, measured, settings.card).encode())
         (folder / _NOTE).unlink()
+        about |= others
         about["files"] = {name: folders.sha256_of(folder / name) for name in ("parity.json", MODEL_CARD)}
         folders.write_manifest(folder, "bundle", **about)
     if failed:
@@ -288,6 +296,14 @@ def _move_to_failed(folder: Path, name: str, reasons: list[str], figures: dict[s
     (folder / FAILED).mkdir(exist_ok=True)
     (folder / file_name(name)).replace(folder / FAILED / file_name(name))
     folders.write_json(folder / FAILED / f"{name}.json", {"reasons": reasons, "figures": figures})
+
+
+def _write_mediapipe(folder: Path, source: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Write the file for MediaPipe from a variant that passed its gate, and return its entry in bundle.json."""
+    file = folder / file_name(MEDIAPIPE)
+    folders.write_bytes(file, to_mediapipe((folder / file_name(source)).read_bytes(), classes))
+    size = file.stat().st_size
+    return {"file": file.name, "sha256": folders.sha256_of(file), "size_bytes": size, "from": source}
 
 
 def _describe(file: Path, kept: list[str]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def export(
     run: RunFolder,
     bundle: Annotated[Path, typer.Argument(help="Folder to write.")],
     variants: Annotated[
-        str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx.")
+        str, typer.Option(help="Separated by commas: float32, float16, dynamic, int8, int16x8, onnx, mediapipe.")
     ] = "float32,int8",
     prepared: Annotated[Path | None, typer.Option(help="The run's prepared set, if it was moved.")] = None,
     operating_point: OperatingPointName = None,
@@ -49,7 +49,7 @@ def export(
 
     read_manifest(run, "run")  # a missing run and an existing bundle are reported before TensorFlow starts
     check_target(bundle, "bundle", overwrite)
-    known_variants = list(ParityLimits.model_fields)
+    known_variants = [*ParityLimits.model_fields, "mediapipe"]
     unknown = [name for name in variants.split(",") if name not in known_variants]
     if unknown:
         raise KerasDrError(
@@ -270,6 +270,10 @@ def profile(
     compare: Annotated[
         str | None, typer.Option(help="Other engines for float32, separated by commas: onnxruntime, openvino.")
     ] = None,
+    cpus: Annotated[str | None, typer.Option(help="Cores to measure on, such as 0,1 or 0-3; default: all.")] = None,
+    sustained: Annotated[
+        float, typer.Option(min=0, help="Also grade without a pause for so many minutes, and draw a chart.")
+    ] = 0,
     budget_ms: Annotated[
         float | None, typer.Option(help="Report which variants meet this latency; exit 1 if none.")
     ] = None,
@@ -294,6 +298,8 @@ def profile(
         runs=runs,
         operators=operators,
         compare=compare.split(",") if compare else (),
+        cpus=profiler.parse_cpus(cpus) if cpus else None,
+        sustained_minutes=sustained,
         overwrite=overwrite,
     )
     say(str(result))

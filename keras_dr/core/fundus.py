@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.decoding import Image
+from keras_dr.core.exact import shrink
 
 THUMBNAIL = 256  # longest side in pixels of the copy in which the fundus is searched for
 _THIN = 40  # if the length exceeds this many widths, the thumbnail has too few rows for a circle, or none
@@ -140,7 +141,7 @@ def _thumbnail(image: Image) -> tuple[Image, float]:
         height, width = small.shape[0] // 2, small.shape[1] // 2
         small = cv2.resize(small[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     height, width = (max(1, round(side / factor)) for side in image.shape[:2])
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_AREA), factor
+    return shrink(small, width, height), factor
 
 
 def _foreground(small: Image) -> tuple[Image, list[NDArray[np.float64]]] | None:

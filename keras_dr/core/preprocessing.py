@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core.decoding import PAGES, Header, Image, decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.exact import equalise, shrink
 from keras_dr.core.fundus import THUMBNAIL, Finding, Fundus, examine, find_fundus
 from keras_dr.core.samples import DEPTHS, UNDECIDED
 
@@ -169,7 +170,9 @@ def crop_square(image: NDArray[np.uint8], fundus: Fundus | None, size: int) -> N
     top = round(fundus.y + 0.5 - side / 2)
     cut = image[max(top, 0) : top + side, max(left, 0) : left + side]
     cut = _pad(cut, side, max(-top, 0), max(-left, 0))
-    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR)
+    if side >= size:
+        return shrink(cut, size, size)
+    return cv2.resize(cut, (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def _letterbox(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -179,7 +182,10 @@ def _letterbox(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """
     scale = size / max(image.shape[:2])
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    strip = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale <= 1 else cv2.INTER_LINEAR)
+    if scale <= 1:
+        strip = shrink(image, width, height)
+    else:
+        strip = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return _pad(strip, size, (size - height) // 2, (size - width) // 2)
 
 
@@ -200,12 +206,9 @@ def circle_mask(size: int) -> NDArray[np.bool_]:
 
 
 def _clahe(image: Image) -> Image:
-    """Apply contrast-limited adaptive histogram equalisation to L in CIE Lab (Zuiderveld 1994).
-
-    The clip limit is 2.0, and there are 8x8 tiles.
-    """
+    """Apply contrast-limited adaptive histogram equalisation to L in CIE Lab."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lab[..., 0] = cv2.createCLAHE(clipLimit=2.0, tileGridSize=(8, 8)).apply(np.ascontiguousarray(lab[..., 0]))
+    lab[..., 0] = equalise(np.ascontiguousarray(lab[..., 0]))
     return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
+from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -252,6 +253,11 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
     return {
         "per_patient": referral.per_patient(predictions, run.threshold),
         "ungradable": referral.ungradable(predictions, run.threshold),
+        "promises": {
+            name: kept_on(predictions, point.value) | {"promise": asdict(point.promise)}
+            for name, point in run.points.items()
+            if point.promise
+        },
         "left_to_human": 0.2 if options.human is None else options.human,
         "bands": bands,
     }
@@ -292,11 +298,11 @@ def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, A
     errors = (before["ece"], figures["ece"])
     plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
     wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
-    curves = {"wrong class; least probable predictions left out first": wrong_class}
+    curves = {"wrong class; the least probable first": wrong_class}
     if run.task.referable:
         wrong = predictions.positive != predictions.referred(run.threshold)
         sure = referral.certainty(predictions, run.threshold)
-        curves["wrong referral; scores nearest to the threshold left out first"] = referral.coverage_curve(wrong, sure)
+        curves["wrong referral; the least certain first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"
     shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
     plots.plot_coverage(folder / "coverage.png", curves, shares)

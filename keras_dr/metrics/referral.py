@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.decision import MARGIN
 from keras_dr.metrics import weighted
 from keras_dr.metrics.intervals import bootstrap, delong_interval
 from keras_dr.metrics.measure import Share, single
@@ -60,14 +61,15 @@ def ungradable(predictions: Predictions, threshold: float) -> dict[str, Any] | N
 def certainty(predictions: Predictions, threshold: float) -> NDArray[np.float64]:
     """Return how far each decision is from being reversed, float (n,), >= 0.
 
-    It is the distance of p_referable from the threshold in log odds; if the task refers nobody, it is the probability
-    of the predicted class.
+    It is the distance of p_referable, in log odds, from the probability at which the final action turns: a margin below
+    the threshold, or one half if that is lower, because then the grade refers. If the task refers nobody, it is the
+    probability of the predicted class.
     """
     if not predictions.task.referable:
         return predictions.confidence
+    turn = np.clip(min(threshold - MARGIN, 0.5), 1e-6, 1 - 1e-6)
     p = np.clip(predictions.scores, 1e-6, 1 - 1e-6)
-    t = np.clip(threshold, 1e-6, 1 - 1e-6)
-    return np.abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
+    return np.abs(np.log(p / (1 - p)) - np.log(turn / (1 - turn)))
 
 
 def band(predictions: Predictions, threshold: float, quantiles: Sequence[float], human: float) -> dict[str, Any]:

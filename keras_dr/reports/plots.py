@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -180,26 +181,26 @@ def plot_reliability(
 def plot_coverage(
     file: Path, curves: Mapping[str, tuple[NDArray[Any], NDArray[Any]]], shares: Sequence[tuple[float, float]]
 ) -> None:
-    """Plot the share of errors against the share of photographs that the grader decides without a human.
+    """Plot how many decisions are wrong if the least certain photographs are left to a human.
 
     Args:
         file: PNG to write.
-        curves: kind of error -> coverage and error, float (n,) each, from `referral.coverage_curve`.
+        curves: kind of error -> coverage (share graded without a human) and error, float (n,) each, from
+            `referral.coverage_curve`.
         shares: (coverage, error) at each limit that was fixed on validation; marked on the last curve.
     """
-    figure, (axes,) = _figure(6.4, 4.4)
+    figure, (axes,) = _figure(6.4, 4.8)
     for colour, (name, (coverage, error)) in zip((_BLUE, _ORANGE), curves.items(), strict=False):
         shown = coverage >= 0.05  # the error of a few photographs is erratic
-        axes.plot(coverage[shown], error[shown], color=colour, lw=2, label=name)
+        axes.plot(100 * (1 - coverage[shown]), 100 * error[shown], color=colour, lw=2, label=name)
     if shares:
-        label = "limits fixed on validation"
-        coverages = [coverage for coverage, _ in shares]
-        errors = [error for _, error in shares]
-        axes.plot(coverages, errors, "o", color=_INK, ms=5, label=label)
-    axes.set(
-        xlim=(0, 1.01), ylim=(0, None), xlabel="share graded without a human", ylabel="share of errors among these"
-    )
-    axes.legend(frameon=False)
+        left = [100 * (1 - coverage) for coverage, _ in shares]
+        errors = [100 * error for _, error in shares]
+        axes.plot(left, errors, "o", color=_INK, ms=5, label="limits fixed on validation")
+    axes.set(xlim=(-1, 100), ylim=(0, None))
+    axes.set(xlabel="photographs left to a human, of 100", ylabel="wrong decisions, of 100 that the grader makes")
+    axes.set_title("The least certain photographs are left to a human first", size=11)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     _save(figure, file)
 
 
@@ -293,7 +294,7 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
 
     Args:
         file: PNG to write.
-        rows: "variant", "latency_ms", "quality" (the kappa) and "size_mib" of each variant, at one number of threads.
+        rows: "variant", "latency_ms", "quality" (the kappa), "size_mib" and "threads" of each variant.
     """
     figure, (axes,) = _figure(7.2, 4.8)
     largest = max(row["size_mib"] for row in rows)
@@ -316,7 +317,47 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     axes.set(
         xlabel="median time per photograph, ms",
         ylabel="quadratic kappa on validation",
-        title="Area of each disc: size of the file",
+        title=f"On {_threads_words(rows)}. Area of each disc: size of the file",
     )
     axes.legend(frameon=False, loc="lower left")
+    _save(figure, file)
+
+
+def _threads_words(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return "1 thread" or "2 threads", or both numbers if the rows have several."""
+    counts = sorted({row["threads"] for row in rows})
+    return f"{' or '.join(map(str, counts))} thread{'' if counts == [1] else 's'}"
+
+
+def plot_sustained(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Plot time per photograph, temperature and clock over the minutes that a device graded without a pause.
+
+    Args:
+        file: PNG to write.
+        rows: one per model: "variant", "threads", "warm_up", "simulated", and "samples" with the fields of
+            `edge_demo.sustained.Sample`.
+    """
+    panels = (
+        ("p50_ms", "median time per photograph, ms"),
+        ("temperature_c", "temperature, °C"),
+        ("clock_mhz", "clock, MHz"),
+    )
+    figure, axes = _figure(13, 4, len(panels))
+    for (key, label), panel in zip(panels, axes, strict=True):
+        for row, colour in zip(rows, cycle(_COLOURS)):
+            samples = [sample for sample in row["samples"] if sample[key] is not None]
+            minutes = [sample["at_s"] / 60 for sample in samples]
+            name = f"{row['variant']}, {_threads_words([row])}"
+            panel.plot(minutes, [sample[key] for sample in samples], color=colour, label=name)
+            slow = [sample for sample in samples if sample["throttled"]]
+            panel.plot([sample["at_s"] / 60 for sample in slow], [sample[key] for sample in slow], "x", color=_RED)
+        if not panel.lines or not any(len(line.get_xdata()) for line in panel.lines):
+            panel.text(0.5, 0.5, "not reported here", transform=panel.transAxes, ha="center", color=_GREY)
+        panel.set(xlabel="minutes", ylabel=label)
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(frameon=False, loc="lower right")
+    simulated = "SIMULATED sensors. " if any(row["simulated"] for row in rows) else ""
+    figure.suptitle(
+        f"{simulated}Grading without a pause, after {rows[0]['warm_up']} gradings of warm-up. Red crosses: throttled"
+    )
     _save(figure, file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_dr.core.machine import usable_cores
 from keras_dr.training.spread import DeviceSpread
 
 
@@ -49,7 +50,7 @@ def describe(precision: str) -> str:
     backend = keras.backend.backend()
     counts = Counter(names())
     device_list = ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
-    text = f"Training on {device_list} ({os.cpu_count()} cores), {backend}, {precision}."
+    text = f"Training on {device_list} ({usable_cores()} cores), {backend}, {precision}."
     if machine_has_gpu() and all(name.lower() == "cpu" for name in counts):
         text += (
             f" Warning: this machine has a GPU that {backend} does not see. "

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from drawn import encode
 
-from edge_demo.watch import _read_journal
+from edge_demo.journal import Journal
 from keras_dr.core import folders
 from keras_dr.core.decoding import MAX_SCANS, decode_rgb, read_header
 from keras_dr.core.errors import KerasDrError, brief
@@ -272,7 +272,8 @@ def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a", "bytes": 1e999, "changed_ns": 0}', "[]", "\xff"])
 def test_a_broken_line_of_the_journal_is_passed_over(tmp_path: Path, line: str) -> None:
     sound = '{"file": "a.png", "bytes": 1, "changed_ns": 2}'
-    assert list(_read_journal(put(tmp_path / "gradings.jsonl", f"{line}\n{sound}\n"))) == [("a.png", 1, 2)]
+    with Journal(put(tmp_path / "gradings.jsonl", f"{line}\n{sound}\n")) as journal:
+        assert journal.done == {("a.png", 1, 2)}
 
 
 def test_a_message_stays_short_and_cannot_command_a_terminal() -> None:

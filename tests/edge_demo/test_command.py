@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_fixtures import CLASSES, SIZE, by_hand, change
+from edge_fixtures import CLASSES, by_hand, change
 from places import ROOT
 
 from edge_demo import __main__ as command
@@ -52,7 +52,7 @@ def test_cli_folder_with_an_unreadable_photograph(
 def test_cli_one_photograph_one_heat_map_file(bundle_folder: Path, camera: Path, tmp_path: Path) -> None:
     words = [str(bundle_folder), str(camera / "a.jpg"), "--variant", "float32", "--threads", "1"]
     assert command.main(["grade", *words, "--heatmap", str(tmp_path / "map.png")]) == 0
-    assert cv2.imread(str(tmp_path / "map.png")).shape == (SIZE, SIZE, 3)
+    assert cv2.imread(str(tmp_path / "map.png")).shape[1] >= 900  # the photograph and the result in words
 
 
 def test_cli_never_draws_over_a_photograph(bundle_folder: Path, camera: Path) -> None:

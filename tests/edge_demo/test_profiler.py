@@ -4,15 +4,37 @@ import json
 import os
 import re
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from edge_demo import __main__ as command
 from edge_demo import profiler
-from edge_demo.machine import expectations, int8_instructions
+from edge_demo.machine import Machine, expectations, int8_instructions
+from edge_demo.operators import Kind, OperatorProfile
+from edge_demo.sustained import Sample, Sustained
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.machine import usable_cores
+
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "profile.schema.json"
+
+
+def test_the_published_schema_has_every_field_of_a_profile() -> None:
+    schema = json.loads(SCHEMA.read_text())
+    kinds = {
+        "measurement": profiler.Measurement,
+        "timing": profiler.Timing,
+        "machine": Machine,
+        "operatorProfile": OperatorProfile,
+        "operatorKind": Kind,
+        "sustained": Sustained,
+        "sample": Sample,
+    }
+    for name, kind in kinds.items():
+        names = {field.name for field in fields(kind)} - ({"machine"} if name == "measurement" else set())
+        assert set(schema["$defs"][name]["properties"]) == names, name
 
 
 @pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1,", "100000", "9" * 5000])
@@ -64,11 +86,16 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
         # Half of the memory of a process that has imported TensorFlow, such as this one: nothing was inherited.
         assert 20 < row.baseline_rss_mib <= row.peak_rss_mib < 250
         assert "synthetic" in row.image
+        assert row.total.p90_ms <= row.total.p95_ms <= row.total.p99_ms
+        assert row.compiled_invoke is not None and row.compiled_difference == 0
+        memory = (row.baseline_rss_mib, row.runtime_rss_mib, row.model_rss_mib, row.arena_rss_mib)
+        assert min(memory) >= 0 and sum(memory) <= row.peak_rss_mib
     text = profiler.table(rows)
     assert "float32" in text and "synthetic" in text and rows[0].machine.cpu in text
     profiler.write_json(tmp_path / "profile.json", rows)
     content = json.loads((tmp_path / "profile.json").read_text())
     assert content["machine"]["cores"] >= 1
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
     assert content["measurements"][3]["stages"]["invoke"]["p50_ms"] == rows[3].stages["invoke"].p50_ms
 
 
@@ -77,7 +104,7 @@ def test_cli_profile(bundle_folder: Path, camera: Path, tmp_path: Path, capsys: 
     words += ["--repeats", "2", "--budget-ms", "0", "--budget-mib", "9999", "--json", str(tmp_path / "p.json")]
     assert command.main(words) == 1
     out = capsys.readouterr().out
-    assert "No variant meets the budget." in out
+    assert "No variant meets the budget. int8 with 1 thread misses it least, whose limit is 0." in out
     assert "variant" in out and "photograph," in out and "not a medical device" in out
     assert "int8, 1 thread: too much: " in out
     assert len(json.loads((tmp_path / "p.json").read_text())["measurements"]) == 1
@@ -117,9 +144,36 @@ def test_int8_instructions_are_named(cpuinfo: str, names: tuple[str, ...]) -> No
     ],
 )
 def test_expectations_of_int8(int8: tuple[str, ...], architecture: str, words: str) -> None:
-    assert re.search(words, expectations(int8, architecture, ["int8"]), re.DOTALL)
+    assert re.search(words, expectations(int8, architecture, {"int8": 2.0}), re.DOTALL)
 
 
 def test_expectations_name_the_variants_asked_for() -> None:
-    lines = expectations((), "x86_64", ["float32", "dynamic", "mine"]).splitlines()[1:]
-    assert [line.split()[0] for line in lines] == ["float32", "dynamic"]
+    lines = expectations((), "x86_64", {"float32": 8.49, "int8": 5.66, "mine": 1.0}).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == ["float32", "int8"]
+    assert lines[1].split(";")[0] == "  int8     5.66 MiB (67% of float32)"
+
+
+def test_the_variant_that_misses_the_budget_least_is_named(bundle_folder: Path) -> None:
+    (row,) = profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
+    total = profiler.Timing(10, 20, 20, 20, 1)
+    slow = replace(row, variant="slow", total=replace(total, p90_ms=30.0), peak_rss_mib=100.0)
+    large = replace(row, variant="large", total=total, peak_rss_mib=400.0)
+    text, fits = profiler.fitting([slow, large], budget_ms=10, budget_mib=100)
+    assert not fits
+    assert (
+        text.splitlines()[-1] == "No variant meets the budget. slow with 1 thread misses it least, by a factor of 3.00."
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only on Linux")
+def test_a_measurement_is_pinned_to_cores(bundle_folder: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    (row,) = profiler.profile(bundle_folder, ["int8"], [1], repeats=1, cpus=[core])
+    assert row.cpus == (core,)
+    assert f"in a fresh process on core {core}." in profiler.table([row])
+
+
+@pytest.mark.parametrize(("text", "message"), [("x", "whole numbers"), ("4096", "no core 4096"), ("1-0", "No core is")])
+def test_cores_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(KerasDrError, match=message):
+        profiler.parse_cpus(text)

@@ -1,13 +1,20 @@
 """edge_demo.watch: each photograph once, when it is complete, also across restarts."""
 
+import errno
+import hashlib
 import json
+import os
+import random
+import signal
 from pathlib import Path
+from time import perf_counter, sleep
 
 import pytest
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader
+from edge_demo.grader import Grader, Grading
+from edge_demo.journal import Journal
 from edge_demo.watch import watch
 from keras_dr.core.errors import KerasDrError
 
@@ -74,3 +81,193 @@ def test_cli_watch_checks_its_interval(interval: str, capsys: pytest.CaptureFixt
 def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"There is no folder .* to watch"):
         watch(grader, tmp_path / "none", tmp_path / "journal.jsonl", rounds=1)
+
+
+def test_a_renamed_photograph_is_not_graded_again(grader: Grader, tmp_path: Path, photograph: bytes) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photograph)
+    watch(grader, folder, journal, 0.01, rounds=2)
+    (folder / "a.jpg").rename(folder / "b.jpg")
+    for _ in range(2):
+        watch(grader, folder, journal, 0.01, rounds=2)
+    first, second = lines(journal)
+    assert "grade" in first and "grade" not in second
+    assert (second["file"], second["renamed_from"]) == ("b.jpg", "a.jpg")
+
+
+def test_a_file_rewritten_with_the_same_content_is_not_graded_again(
+    grader: Grader, tmp_path: Path, photograph: bytes
+) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    file = folder / "a.jpg"
+    file.write_bytes(photograph)
+    watch(grader, folder, journal, 0.01, rounds=2)
+    for year in (1971, 2100):  # the camera's clock may be anywhere
+        os.utime(file, (3e7 * (year - 1970), 3e7 * (year - 1970)))
+        watch(grader, folder, journal, 0.01, rounds=3)
+    assert len(lines(journal)) == 1
+    file.write_bytes(photograph[:2000])
+    watch(grader, folder, journal, 0.01, rounds=2)
+    assert "error" in lines(journal)[1]
+    file.write_bytes(photograph)
+    watch(grader, folder, journal, 0.01, rounds=2)
+    assert "grade" in lines(journal)[2]
+
+
+def test_a_photograph_that_changes_while_it_is_graded_is_graded_later(
+    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photograph[:3000])
+    plainly = Grader.grade
+
+    def rewritten(self: Grader, content: bytes, name: str) -> Grading:
+        if len(content) == 3000:
+            (folder / "a.jpg").write_bytes(photograph)
+        return plainly(self, content, name)
+
+    monkeypatch.setattr(Grader, "grade", rewritten)
+    watch(grader, folder, journal, 0.01, rounds=4)
+    (line,) = lines(journal)
+    assert line["bytes"] == len(photograph) and "grade" in line
+
+
+def test_watch_waits_while_the_disk_is_full(
+    grader: Grader, camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = tmp_path / "journal.jsonl"
+    full = True
+    warnings: list[str] = []
+
+    def synchronise(number: int) -> None:
+        if full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def wait(seconds: float) -> None:
+        nonlocal full
+        looks.append(seconds)
+        full = len(looks) < 5
+        if len(looks) > 8:
+            raise KeyboardInterrupt
+
+    looks: list[float] = []
+    graded: list[str] = []
+    plainly = Grader.grade
+
+    def counted(self: Grader, content: bytes, name: str) -> Grading:
+        graded.append(name)
+        return plainly(self, content, name)
+
+    monkeypatch.setattr(Grader, "grade", counted)
+    monkeypatch.setattr("edge_demo.watch.sleep", wait)
+    monkeypatch.setattr("edge_demo.journal.os.fsync", synchronise)
+    with pytest.raises(KeyboardInterrupt):
+        watch(grader, camera, journal, warn=warnings.append)
+    assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
+    assert len(graded) == 3
+    assert len(warnings) == 2 and "No space left" in warnings[0] and warnings[1] == "Going on."
+
+
+def test_two_processes_do_not_write_one_journal(grader: Grader, camera: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.jsonl"
+    with Journal(journal), pytest.raises(KerasDrError, match="Another process already writes the journal"):
+        watch(grader, camera, journal, rounds=1)
+
+
+def test_a_journal_that_is_removed_or_emptied_goes_on(grader: Grader, tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    line = {"file": "a.jpg", "bytes": 1, "changed_ns": 2}
+    with Journal(file) as journal:
+        journal.append(line)
+        file.write_bytes(b"")
+        journal.append({**line, "file": "b.jpg"})
+        assert [entry["file"] for entry in lines(file)] == ["b.jpg"]
+        file.unlink()
+        journal.append({**line, "file": "c.jpg"})
+    assert [entry["file"] for entry in lines(file)] == ["c.jpg"]
+
+
+def test_a_bundle_that_is_replaced_is_loaded_again(
+    bundle_folder: Path, tmp_path: Path, photograph: bytes, models: dict[str, bytes]
+) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photograph)
+    warnings: list[str] = []
+    steps: list[str] = []
+
+    def next_step(seconds: float) -> None:
+        steps.append("")
+        if len(steps) == 3:  # a model was copied, but its manifest not yet
+            (bundle_folder / "int8.tflite").write_bytes(models["float32"])
+            (folder / "b.jpg").write_bytes(photograph + b"\0")
+        if len(steps) == 6:
+            (bundle_folder / "float32.tflite").write_bytes(models["float32"])
+            manifest = json.loads((bundle_folder / "bundle.json").read_text())
+            manifest["models"]["int8"] |= {
+                "sha256": hashlib.sha256(models["float32"]).hexdigest(),
+                "size_bytes": len(models["float32"]),
+            }
+            (bundle_folder / "bundle.json").write_text(json.dumps(manifest))
+
+    def load() -> Grader:
+        return Grader(Bundle.load(bundle_folder))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_demo.watch.sleep", next_step)
+        watch(load(), folder, journal, rounds=10, reload=load, warn=warnings.append)
+    first, second = lines(journal)
+    assert (first["file"], second["file"]) == ("a.jpg", "b.jpg")
+    assert first["model_sha256"] == hashlib.sha256(models["int8"]).hexdigest()
+    assert second["model_sha256"] == hashlib.sha256(models["float32"]).hexdigest()
+    assert first["grade"] != second["grade"]
+    assert "cannot be loaded" in warnings[0] and warnings[1] == "The bundle has changed and was loaded again."
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
+def test_none_is_lost_or_graded_twice_when_the_process_is_killed_at_random(
+    grader: Grader, tmp_path: Path, photograph: bytes
+) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    names = [f"{number:03}.jpg" for number in range(120)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(photograph + bytes([number]))
+    rng = random.Random(1)
+    kills = 0
+    while len(lines(journal) if journal.exists() else []) < len(names) and kills < 200:
+        child = os.fork()
+        if child == 0:
+            watch(grader, folder, journal, 0, rounds=2)
+            os._exit(0)
+        sleep(rng.uniform(0.02, 0.5))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills += 1
+    watch(grader, folder, journal, 0, rounds=2)
+    assert kills > 3
+    assert [line["file"] for line in lines(journal)] == names
+
+
+@pytest.mark.slow
+def test_ten_thousand_photographs(grader: Grader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"{number:05}.jpg").write_bytes(b"no photograph %d" % number)
+    monkeypatch.setattr("edge_demo.journal.os.fsync", lambda number: None)  # ten thousand take minutes on some disks
+    watch(grader, folder, journal, 0, rounds=2)
+    start = perf_counter()
+    watch(grader, folder, journal, 0, rounds=3)
+    assert [line["file"] for line in lines(journal)] == [f"{number:05}.jpg" for number in range(10_000)]
+    assert perf_counter() - start < 30  # only searches: nothing is read again

@@ -14,6 +14,7 @@ from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
 from keras_dr.evaluation import evaluate
 from keras_dr.metrics.calibration import calibrate
+from keras_dr.metrics.operating_points import AIMS
 from keras_dr.metrics.predictions import read_predictions
 from keras_dr.models.heads import softmax
 from keras_dr.preparation.prepare import prepare_records
@@ -103,11 +104,24 @@ def test_values_chosen_on_validation_are_measured_on_test(run) -> None:
     assert calibrated.decision == "median" and calibrated.point.targets == {"sensitivity": 0.9}
     folder, figures = evaluate.evaluate_photographs(calibrated, run.prepared_set().split("test"), "small-test")
     assert figures["calibration"]["temperature"] == calibrated.temperature == chosen["temperature"]
-    assert list(figures["operating_points"]) == ["specificity-95", "sensitivity-90", "youden", "screening"]
+    assert list(figures["operating_points"]) == list(AIMS)
     assert figures["operating_points"]["youden"]["threshold"] == chosen["operating_points"]["youden"]["value"]
     assert [band["aimed"] for band in figures["bands"]] == list(evaluate.SHARES)
     _, read = read_predictions(folder / "predictions.csv", figures["predictions_sha256"], run.task, "median")
     assert figures["accuracy"] == read.right.mean()
+
+
+def test_another_operating_point_has_a_result_of_its_own(run) -> None:
+    result = evaluate.evaluate(run, split="val", operating_point="screening")
+    assert result.folder.name == "small-val-at-screening"
+    assert result.figures["point_name"] == "screening"
+    assert result.figures["operating_point"]["threshold"] == run.points["screening"].value
+    assert "default" in result.figures["operating_points"] and result.figures["bands"] == []
+    own = evaluate.evaluate(run, split="val", threshold=0.25)
+    assert own.folder.name == "small-val-at-0.25"
+    assert own.figures["operating_point"]["threshold"] == 0.25
+    with pytest.raises(KerasDrError, match="no operating point 'other'"):
+        evaluate.evaluate(run, split="val", operating_point="other")
 
 
 def test_a_class_that_the_test_set_lacks_has_no_figures(run) -> None:

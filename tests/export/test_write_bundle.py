@@ -129,3 +129,12 @@ def test_interrupted_export_goes_on(model: keras.Model, tmp_path: Path, monkeypa
     monkeypatch.setattr(write_bundle, "observe", interrupt)
     export(model, tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_the_file_for_mediapipe_is_made_from_a_variant_that_passed(model: keras.Model, tmp_path: Path) -> None:
+    export(model, tmp_path / "bundle", variants=("mediapipe",))
+    manifest = read_manifest(tmp_path / "bundle", "bundle")
+    entry = manifest["mediapipe"]
+    file = tmp_path / "bundle" / entry["file"]
+    assert (entry["from"], list(manifest["models"])) == ("float32", ["float32"])
+    assert (entry["sha256"], entry["size_bytes"]) == (sha256_of(file), file.stat().st_size)

@@ -42,8 +42,8 @@ def prepare_in_node(
     """Prepare photographs by the page's code.
 
     Returns:
-        name -> its answer, the prepared image uint8 RGB (S, S, 3) and the decoded one; None for both if the answer is an
-        error.
+        name -> its answer, the prepared image uint8 RGB (S, S, 3) and the decoded one; if the answer is an error, None
+        for both.
     """
     folder.mkdir()
     jobs = []

@@ -36,6 +36,14 @@ def test_errors_of_the_most_certain_photographs_by_hand() -> None:
     assert error == pytest.approx([0, 1 / 3, 1 / 3, 1 / 2])
 
 
+def test_a_sure_referral_by_grade_is_certain_at_a_high_threshold() -> None:
+    probabilities = np.array([[0.01, 0.0, 0.3, 0.4, 0.29], [0.55, 0.0, 0.2, 0.2, 0.05], [0.98, 0.0, 0.02, 0.0, 0.0]])
+    sure, near, healthy = referral.certainty(Predictions(np.array([3, 0, 0]), probabilities, TASKS["icdr"]), 1.05)
+    assert sure == pytest.approx(np.log(0.99 / 0.01))  # from one half, where the grade turns
+    assert near == pytest.approx(np.log(0.55 / 0.45))
+    assert healthy == pytest.approx(np.log(0.98 / 0.02))
+
+
 def test_photographs_below_the_limit_from_validation_go_to_a_human() -> None:
     task = Task("classes", ("no", "yes"), (1,))
     p = np.array([0.02, 0.4, 0.6, 0.99])

@@ -1,0 +1,166 @@
+"""The journal of `watch`: one line of JSON per photograph, flushed to disk before the next photograph.
+
+A line that a power failure or a full disk cut short is ignored, and the next line replaces it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_dr.core.errors import KerasDrError
+from keras_dr.core.image_files import printable
+
+_BEGIN = b'{"file": '
+Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
+
+
+class Journal:
+    """A journal that this process alone appends to, until `close`.
+
+    Attributes:
+        file: the journal's file.
+        done: the stamps of the photographs in it.
+        contents: name of a photograph -> SHA-256 of the content that was last noted; older journals hold none.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Read a journal, or begin one.
+
+        Args:
+            file: the journal.
+
+        Raises:
+            KerasDrError: another process appends to it, or it cannot be read or written.
+        """
+        self.file = file
+        self.done: set[Stamp] = set()
+        self.contents: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        try:
+            is_new = not file.exists()
+            self._stream = file.open("a+b", buffering=0)
+            if is_new:
+                _flush_folder(file.parent)
+            self._lock()
+            self._stream.seek(0)
+            content = self._stream.read()
+        except OSError as error:
+            raise _unwritable(file, error) from error
+        self._end = content.rfind(b"\n") + 1  # what follows was cut short
+        for line in _lines_of(content):
+            self._take(line)
+
+    def _lock(self) -> None:
+        """Refuse a journal that another process holds; the system frees it when that process ends, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            return
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._stream.close()
+            message = f"Another process already writes the journal {printable(self.file)}."
+            raise KerasDrError(message, "Stop it first, or choose another --journal.") from error
+        except OSError:  # a file system without locks
+            return
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        self.done.add((line["file"], line["bytes"], line["changed_ns"]))
+        if isinstance(line.get("sha256"), str):
+            self.contents[line["file"]] = line["sha256"]
+            self._names[line["sha256"]] = line["file"]
+
+    def name_of(self, sha256: str) -> str | None:
+        """Return the name under which a content was last noted; None if it is new, or something else is there now."""
+        name = self._names.get(sha256)
+        return name if name is not None and self.contents[name] == sha256 else None
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        """Append a line and flush it to disk; if that fails, the next line replaces what was written of this one.
+
+        Args:
+            line: JSON values, among them the stamp as "file", "bytes" and "changed_ns".
+
+        Raises:
+            KerasDrError: the line cannot be written.
+        """
+        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        try:
+            if not self.file.exists():  # removed, or its disk was taken out
+                self._reopen()
+            self._end = min(self._end, os.fstat(self._stream.fileno()).st_size)  # another program may have emptied it
+            self._stream.truncate(self._end)
+            written = self._stream.write(data)
+            if written != len(data):
+                raise OSError(f"only {written} of {len(data)} bytes fitted")
+            os.fsync(self._stream.fileno())
+        except OSError as error:
+            raise _unwritable(self.file, error) from error
+        self._end += len(data)
+        self._take(line)
+
+    def _reopen(self) -> None:
+        self._stream.close()
+        self._stream = self.file.open("a+b", buffering=0)
+        self._end = 0
+        self._lock()
+
+    def close(self) -> None:
+        """Let other processes append."""
+        self._stream.close()
+
+    def __enter__(self) -> "Journal":
+        """Return the journal."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the journal."""
+        self.close()
+
+
+def check_journal(journal: Path) -> None:
+    """Refuse to append to an existing file that is not a journal, such as a photograph or a table.
+
+    Raises:
+        KerasDrError: the file is not a journal.
+    """
+    content = journal.read_bytes() if journal.is_file() else b""
+    begins_like_a_journal = _BEGIN.startswith(content[: len(_BEGIN)])  # empty, or its first line was cut short
+    if not begins_like_a_journal and next(_lines_of(content), None) is None:
+        message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
+        raise KerasDrError(message, "Choose another --journal.")
+
+
+def _unwritable(journal: Path, error: OSError) -> KerasDrError:
+    message = f"The journal {printable(journal)} cannot be written: {error.strerror or error}."
+    return KerasDrError(message, "Choose a folder that exists, is writable and has free space.")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder to disk, so that a new file in it also survives a power failure."""
+    try:
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    except OSError:  # Windows, and file systems that cannot
+        return
+
+
+def _lines_of(content: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the lines that name a photograph."""
+    for text in content.splitlines():
+        try:
+            line = json.loads(text)
+            yield {
+                **line,
+                "file": str(line["file"]),
+                "bytes": int(line["bytes"]),
+                "changed_ns": int(line["changed_ns"]),
+            }
+        except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+            continue

@@ -1,0 +1,41 @@
+"""Temperature and operating points are chosen again without training."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import keras_dr as dr
+from keras_dr.core.folders import sha256_of
+
+
+@pytest.fixture
+def copied_run(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run; its Prepared set is no longer where run.json says."""
+    return Path(shutil.copytree(run_folder, tmp_path / "elsewhere" / "run"))
+
+
+def test_another_target_changes_the_default_point_but_no_weights(copied_run: Path, prepared_folder: Path) -> None:
+    before = dr.Run.load(copied_run)
+    weights = sha256_of(copied_run / "model.keras")
+    after = dr.recalibrate(copied_run, prepared_folder, rule="specificity", target=0.7)
+    assert after.point.targets == {"specificity": 0.7}
+    assert after.recipe.operating_point.target == 0.7
+    assert sha256_of(copied_run / "model.keras") == weights == after.about["model_sha256"]
+    assert after.temperature == pytest.approx(before.temperature, rel=1e-3)
+    again = dr.recalibrate(copied_run, prepared_folder)
+    assert again.point == after.point
+
+
+def test_an_ensemble_of_folds_is_refused(copied_run: Path, prepared_folder: Path) -> None:
+    about = json.loads((copied_run / "run.json").read_text("utf-8"))
+    about["data"]["folds"] = True
+    (copied_run / "run.json").write_text(json.dumps(about))
+    with pytest.raises(dr.KerasDrError, match="ensemble of folds"):
+        dr.recalibrate(copied_run, prepared_folder)
+
+
+def test_an_impossible_rule_is_refused(copied_run: Path, prepared_folder: Path) -> None:
+    with pytest.raises(dr.KerasDrError, match=r"operating_point\.rule"):
+        dr.recalibrate(copied_run, prepared_folder, rule="accuracy")
