@@ -83,7 +83,7 @@ def export_web(
 def _chosen(bundle: Bundle, variants: Sequence[str] | None) -> list[str]:
     """Return the variants to include, after a check."""
     if variants is None:
-        found = [name for name in ("float32", "int8") if name in bundle.models and name not in bundle.failed]
+        found: list[str] = [name for name in ("float32", "int8") if name in bundle.models and name not in bundle.failed]
         if found:
             return found
         message = f"The bundle {bundle.folder} has neither float32 nor int8 as a model that passed its comparison."
