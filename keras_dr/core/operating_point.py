@@ -99,10 +99,7 @@ class OperatingPoint:
         if values.get("promise") is not None:
             values["promise"] = Promise(**values["promise"])
         point = cls(**values)
-        numbers = [point.value, *point.targets.values(), *(point.sensitivity_interval or ())]
-        numbers += [*(point.specificity_interval or ()), point.sensitivity or 0, point.specificity or 0]
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("a value is not a finite number")
+        _check(point)
         return point
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,6 +148,32 @@ class OperatingPoint:
         )
         promise = [self.promise.in_words(positive)] if self.promise else []
         return " ".join([first, *filter(None, [sentence]), *promise, *self.doubts(positive)])
+
+
+def _check(point: OperatingPoint) -> None:
+    """Refuse a point that nobody wrote like this.
+
+    Raises:
+        TypeError, ValueError, AttributeError: a value is missing, of another type, or not a finite number.
+    """
+    if not set(point.targets) <= {"sensitivity", "specificity"}:
+        raise ValueError("a target is neither sensitivity nor specificity")
+    numbers = [point.value, *point.targets.values()]
+    numbers += [
+        number
+        for number in (point.sensitivity, point.specificity, point.positive, point.negative)
+        if number is not None
+    ]
+    for interval in (point.sensitivity_interval, point.specificity_interval):
+        if interval is not None and len(interval) != 2:
+            raise ValueError("an interval has not two limits")
+        numbers += interval or ()
+    if point.promise is not None:
+        numbers += [point.promise.risk, point.promise.confidence, point.promise.count, point.promise.missed]
+        if not isinstance(point.promise.unit, str) or not isinstance(point.promise.data, str):
+            raise TypeError("the promise names no unit or no data")
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        raise ValueError("a value is not a finite number")
 
 
 def hundred_words(

@@ -10,6 +10,7 @@ import numpy as np
 
 from export.variants import VARIANTS
 from export.write_bundle import Calibration, GraderSettings, Validation, export_bundle
+from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS
 from keras_dr.models.grader import build_model, head_weights
@@ -48,7 +49,7 @@ def write(folder: Path, backbone: str, size: int) -> None:
     settings = GraderSettings(
         task=TASKS["icdr"],
         preprocessing=spec,
-        threshold=0.4,
+        point=OperatingPoint(0.4),
         temperature=1.5,
         weights="none",
         model_sha256="00ff",

@@ -60,7 +60,19 @@ def test_a_point_of_an_older_version_is_read() -> None:
     assert OperatingPoint.from_dict(older) == OperatingPoint(0.5, {"specificity": 0.85}, False, 0.6, 0.96)
 
 
-@pytest.mark.parametrize("damaged", [{}, {"value": float("nan")}, {"value": 0.5, "other": 1}, {"value": "high"}])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {},
+        {"value": float("nan")},
+        {"value": 0.5, "other": 1},
+        {"value": "high"},
+        {"value": 0.5, "targets": {"kappa": 0.9}},
+        {"value": 0.5, "sensitivity_interval": [0.1]},
+        {"value": 0.5, "positive": "many"},
+        {"value": 0.5, "promise": {"risk": "low", "confidence": 1, "unit": "", "count": 1, "missed": 0, "data": ""}},
+    ],
+)
 def test_a_damaged_point_is_refused(damaged: dict[str, object]) -> None:
     with pytest.raises((TypeError, ValueError, KeyError)):
         OperatingPoint.from_dict(damaged)

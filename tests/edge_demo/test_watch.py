@@ -249,7 +249,7 @@ def test_none_is_lost_or_graded_twice_when_the_process_is_killed_at_random(
         if child == 0:
             watch(grader, folder, journal, 0, rounds=2)
             os._exit(0)
-        sleep(rng.uniform(0.02, 0.5))
+        sleep(rng.uniform(0.01, 0.15))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         kills += 1

@@ -186,10 +186,13 @@ def bundle(box: Path) -> None:
         fundus_found=True,
         faults=(),
         action="none",
+        reason="",
         heatmap=np.zeros((1, 1), np.float32),
         prepared=image,
     )
-    describe(grading, accepted).encode()
+    describe(grading).encode()
+    accepted.points_text().encode()
+    accepted.point_text().encode()
     encode_outcomes(accepted, [grading])
     json.dumps(grading.to_dict(), allow_nan=False, ensure_ascii=False).encode()
 
