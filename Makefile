@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help wheel sbom demo test test-all cover check arm arm-short faults fuzz bench docs clean
+.PHONY: help wheel sbom web web-demo demo test test-all cover check arm arm-short faults fuzz bench docs clean
 
 help:
 	@echo "make demo      run every step on synthetic photographs and write demo/"
@@ -12,6 +12,8 @@ help:
 	@echo "make cover     report the lines that no test runs"
 	@echo "make wheel     build the wheel and the source distribution in dist/"
 	@echo "make sbom      list the packages of the device and of the workstation as CycloneDX in dist/"
+	@echo "make web       build the web page again from web/ (Node 20, npm and a network)"
+	@echo "make web-demo  grade photographs in the browser with the shipped grader"
 	@echo "make check     run ruff, ruff format and mypy"
 	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (Debian or Ubuntu): IDRID=... ARM_CACHE=..."
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
@@ -34,6 +36,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt requirements-onn
 # Write keras_dr-VERSION-py3-none-any.whl and the source distribution to dist/.
 wheel: $(VENV)/.installed-dev
 	$(PY) -m build --quiet --outdir dist .
+
+# The page's scripts, the JPEG decoder and the runtime, which are in the repository because users have no Node.
+web:
+	cd web && npm ci --no-audit --no-fund && npx tsc --noEmit && bash jpeg/build.sh && node build.mjs
+
+web-demo: $(VENV)/.installed
+	$(PY) cli.py web idrid-lite build/web-demo --overwrite
+	$(PY) -m edge_demo serve build/web-demo --open
 
 demo: $(VENV)/.installed
 	$(PY) cli.py demo demo

@@ -1,4 +1,4 @@
-"""A device's command line: `keras-dr-edge grade | watch | profile | points`, or `python -m edge_demo` in a clone."""
+"""A device's command line, `keras-dr-edge`, or `python -m edge_demo` in a clone: `arguments` lists its commands."""
 
 import argparse
 import os
@@ -256,7 +256,21 @@ def _points(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail}
+def _serve(arguments: argparse.Namespace) -> int:
+    from edge_demo.serve import serve
+
+    def opened(address: str) -> None:
+        print(f"Serving {shown(arguments.site)} at {address}; Ctrl-C ends it. {FOOTER}", flush=True)
+        if arguments.open:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    serve(arguments.site, arguments.port, opened)
+    return 0
+
+
+COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail, "serve": _serve}
 
 
 def main(words: Sequence[str] | None = None) -> int:

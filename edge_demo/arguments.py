@@ -88,12 +88,15 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     main_parser = argparse.ArgumentParser("keras-dr-edge", description=DESCRIPTION, epilog=FOOTER)
     main_parser.add_argument("--version", action="version", version=f"keras_dr {__version__}")
-    commands = main_parser.add_subparsers(dest="command", required=True, metavar="grade|watch|profile|points|trail")
+    commands = main_parser.add_subparsers(
+        dest="command", required=True, metavar="grade|watch|profile|points|trail|serve"
+    )
     _add_grade(commands)
     _add_watch(commands)
     _add_profile(commands)
     _add_trail(commands)
     _add_command(commands, "points", "list the operating points of a grader in words")
+    _add_serve(commands)
     return main_parser
 
 
@@ -242,3 +245,18 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     profile.add_argument("--operators", action="store_true", help="report the time of each kind of operator")
     profile.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
     _add_overwrite(profile)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, a whole number from 0 to 65535")
+    return int(text)
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "serve a site that keras-dr web wrote to the browsers of this machine"
+    serve = commands.add_parser("serve", help=summary, description=f"{summary.capitalize()}.", epilog=FOOTER)
+    serve.add_argument("site", type=Path, help="the folder of the site")
+    serve.add_argument("--port", type=_port, default=8000, metavar="N", help="the port (default: 8000; 0: a free one)")
+    serve.add_argument("--open", action="store_true", help="open the page in the browser")
+    serve.add_argument("--debug", action="store_true", help="show the traceback of an error")

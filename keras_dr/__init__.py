@@ -40,6 +40,7 @@ _MODULES = {
     "evaluate": "keras_dr.evaluation.evaluate",
     "explain": "keras_dr.explanation.explain_run",
     "export": "export.export_run",
+    "export_web": "edge_demo.site",
     "inspect": "keras_dr.datasets.inspection",
     "predict": "keras_dr.prediction.predict",
     "prepare": "keras_dr.preparation.prepare",
@@ -94,6 +95,7 @@ if TYPE_CHECKING:  # for editors and mypy
     from edge_demo.bundle import Bundle as Bundle
     from edge_demo.grader import Grader as Grader
     from edge_demo.grader import Grading as Grading
+    from edge_demo.site import export_web as export_web
     from export.export_run import export as export
     from export.profile_bundle import Profile as Profile
     from export.profile_bundle import profile as profile

@@ -42,7 +42,7 @@ def sandbox(
     """A folder like the repository, and drawn photographs for every name that the pages use."""
     folder = tmp_path / "repository"
     folder.mkdir()
-    for name in ("cli.py", "export", "recipes"):
+    for name in ("cli.py", "export", "recipes", "web"):
         (folder / name).symlink_to(ROOT / name)
     for name in ("edge_demo", "keras_dr"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))

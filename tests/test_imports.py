@@ -182,4 +182,4 @@ def test_every_package_is_in_the_wheel() -> None:
     tomllib = pytest.importorskip("tomllib")
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
     packages = [module for module, file in MODULES.items() if file.name == "__init__.py"]
-    assert sorted(listed) == sorted([*packages, "keras_dr.recipes"])
+    assert sorted(listed) == sorted([*packages, "edge_demo.web", "keras_dr.recipes"])

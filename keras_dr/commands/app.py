@@ -77,6 +77,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     results.compare,
     results.explain,
     device.export,
+    device.web,
     device.predict,
     device.points,
     device.profile,

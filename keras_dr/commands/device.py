@@ -76,6 +76,24 @@ def export(
     done(bundle, command("profile", bundle))
 
 
+def web(
+    bundle: Annotated[Path, typer.Argument(parser=find_bundle, help="Folder that export wrote, or a shipped grader.")],
+    site: Annotated[Path, typer.Argument(help="Folder to write.")],
+    variants: Annotated[
+        str | None, typer.Option(help="Models to include, separated by commas; default: float32 and int8.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a static site that grades photographs in a browser.
+
+    Nothing leaves the device, and the page works without a network after it has been loaded once.
+    """
+    from edge_demo.site import export_web
+
+    export_web(bundle, site, variants.split(",") if variants else None, overwrite)
+    done(site, shlex.join(["python", "-m", "edge_demo", "serve", str(site), "--open"]))
+
+
 def predict(
     source: Annotated[
         Path, typer.Argument(parser=find_bundle, help="Folder that train or export wrote, or a shipped grader.")

@@ -32,6 +32,7 @@ MANIFESTS = {
     "explanation": "scores.json",
     "cross-validation": "cross_validation.json",
     "predictions": "_predictions.json",
+    "site": "site.json",
 }
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
@@ -39,6 +40,7 @@ _MADE_BY = {
     "run": "cli.py train",
     "bundle": "cli.py export",
     "cross-validation": "cli.py train --folds",
+    "site": "cli.py web",
 }
 _BACKENDS = ("tensorflow", "jax")
 _PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "simplejpeg", "scikit-learn", "numpy")

@@ -1,0 +1,161 @@
+// Grades a photograph with a model of a bundle, after edge_demo/grader.py. The model is given as a function, so that the
+// same code runs in the page's worker and in tests.
+
+import type { Bundle } from "./bundle.ts";
+import { DECISIONS } from "./decision.ts";
+import { KerasDrError } from "./errors.ts";
+import type { Fundus } from "./fundus.ts";
+import type { JpegDecoder } from "./jpeg.ts";
+import type { HeatMap } from "./overlay.ts";
+import type { Picture } from "./picture.ts";
+import { circleMask, preparePhotograph, readPhotograph, type Photograph } from "./preprocessing.ts";
+import { judge, measure, unfamiliar } from "./quality.ts";
+
+export const MARGIN = 0.05;
+
+/** What a model returns: probabilities (C) and heat maps (h, w, C), both float32. */
+export interface Outputs {
+  readonly probabilities: Float32Array;
+  readonly heatmaps: Float32Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Runs a model on RGB of the bundle's size squared. */
+export type Model = (image: Uint8Array) => Promise<Outputs>;
+
+export type Action = "refer: by grade" | "refer: by threshold" | "refer: uncertain" | "retake" | "none";
+
+/** The result for one photograph; see `Grading` in Python. */
+export interface Grading {
+  readonly path: string;
+  readonly grade: string;
+  readonly probabilities: Readonly<Record<string, number>>;
+  readonly p_referable: number;
+  readonly referred: boolean;
+  readonly fundus_found: boolean;
+  readonly faults: readonly string[];
+  readonly action: Action;
+  readonly reason: string;
+  readonly stretched: boolean;
+  readonly unfamiliar: readonly string[];
+  readonly trained_on: string;
+  readonly heatmap: HeatMap;
+  readonly prepared: Picture;
+  readonly fundus: Fundus | null;
+}
+
+interface Prepared {
+  readonly image: Picture;
+  readonly fundus: Fundus | null;
+  readonly faults: readonly string[];
+  readonly stretched: boolean;
+  readonly unfamiliar: readonly string[];
+}
+
+export class Grader {
+  readonly bundle: Bundle;
+  private readonly decoder: JpegDecoder;
+  private readonly model: Model;
+  private readonly margin: number;
+
+  constructor(bundle: Bundle, decoder: JpegDecoder, model: Model, margin = MARGIN) {
+    this.bundle = bundle;
+    this.decoder = decoder;
+    this.model = model;
+    this.margin = margin;
+  }
+
+  /** Returns a photograph's pixels at the scale that the model's input needs, and the fundus circle in them. */
+  decode(data: Uint8Array): Promise<Photograph> {
+    return readPhotograph(this.decoder, data, this.bundle.preprocessing);
+  }
+
+  /** Returns the model's input, the fundus circle and the faults of a decoded photograph. */
+  prepare(photograph: Photograph): Prepared {
+    const { preprocessing: spec, qualityLimits, colourLimits } = this.bundle;
+    const image = preparePhotograph(photograph, spec);
+    const { fundus, stretched } = photograph;
+    const prepared = { image, fundus, faults: [], stretched: false, unfamiliar: [] };
+    if (photograph.several) return { ...prepared, faults: ["two fundi"] };
+    if (!fundus && spec.fundus !== "none") return { ...prepared, faults: ["no fundus"] };
+    if (!fundus || !qualityLimits) return { ...prepared, stretched };
+    const plain = spec.enhance === "none" ? image : preparePhotograph(photograph, { ...spec, enhance: "none" });
+    const measures = measure(plain, circleMask(spec.size));
+    return {
+      ...prepared,
+      stretched,
+      faults: judge(measures, qualityLimits),
+      unfamiliar: colourLimits ? unfamiliar(measures, colourLimits) : [],
+    };
+  }
+
+  invoke(image: Picture): Promise<Outputs> {
+    return this.model(image.pixels);
+  }
+
+  /** Returns the result for one photograph. */
+  conclude(name: string, prepared: Prepared, outputs: Outputs): Grading {
+    const { bundle } = this;
+    const { probabilities, heatmaps, width, height } = outputs;
+    if (!probabilities.every(Number.isFinite)) {
+      throw new KerasDrError("The model's probabilities are not all finite numbers.", "Choose another model.");
+    }
+    const best = DECISIONS[bundle.decision](probabilities);
+    const score = bundle.referable.reduce((sum, index) => sum + probabilities[index], 0);
+    const values = new Float32Array(width * height);
+    for (let place = 0; place < values.length; place++) values[place] = heatmaps[place * bundle.classes.length + best];
+    const action = this.actionFor(best, score, prepared.faults);
+    return {
+      path: name,
+      grade: bundle.classes[best],
+      probabilities: Object.fromEntries(bundle.classes.map((label, index) => [label, probabilities[index]])),
+      p_referable: score,
+      referred: action.startsWith("refer"),
+      fundus_found: prepared.fundus !== null || bundle.preprocessing.fundus === "none",
+      faults: prepared.faults,
+      action,
+      reason: this.explain(action, bundle.classes[best], score, prepared.faults),
+      stretched: prepared.stretched,
+      unfamiliar: prepared.unfamiliar,
+      trained_on: bundle.trainedOn,
+      heatmap: { values, width, height },
+      prepared: prepared.image,
+      fundus: prepared.fundus,
+    };
+  }
+
+  /** Returns the first action that applies; see `ReferralRule` in Python. */
+  private actionFor(best: number, score: number, faults: readonly string[]): Action {
+    const { threshold, referable } = this.bundle;
+    if (referable.includes(best)) return "refer: by grade";
+    if (referable.length > 0 && score >= threshold) return "refer: by threshold";
+    if (referable.length > 0 && score >= threshold - this.margin) return "refer: uncertain";
+    return faults.length > 0 ? "retake" : "none";
+  }
+
+  /** Returns the reason for an action as a sentence. */
+  private explain(action: Action, label: string, score: number, faults: readonly string[]): string {
+    const { threshold, referable } = this.bundle;
+    const grade = label.replaceAll("_", " ");
+    const condition = "The probability of referable DR";
+    if (action === "refer: by grade") return `The grade ${grade} is referable.`;
+    if (action === "refer: by threshold") {
+      return `${condition}, ${score.toFixed(3)}, reaches the threshold ${threshold.toFixed(3)}.`;
+    }
+    if (action === "refer: uncertain") {
+      const below = `${score.toFixed(3)}, is at most ${this.margin} below the threshold ${threshold.toFixed(3)}`;
+      return `${condition}, ${below}: uncertain.`;
+    }
+    if (faults.length > 0) return `The photograph has faults: ${faults.join(", ")}.`;
+    if (referable.length === 0) return "No class of this grader is referred.";
+    if (threshold > 1) return `The grade ${grade} is not referable.`;
+    return `The grade ${grade} is not referable, and the probability ${score.toFixed(3)} is below ${threshold.toFixed(3)}.`;
+  }
+
+  /** Decodes, prepares and grades a photograph. */
+  async grade(data: Uint8Array, name: string): Promise<Grading> {
+    const prepared = this.prepare(await this.decode(data));
+    return this.conclude(name, prepared, await this.invoke(prepared.image));
+  }
+}

@@ -1,0 +1,109 @@
+// Every text of the page, so that a translation changes this file alone.
+
+import type { Grading } from "./grader.ts";
+
+export const TEXTS: Readonly<Record<string, string>> = {
+  title: "Fundus grader",
+  notice: "For research, not a medical device. The photographs stay on this device.",
+  chooseTitle: "Photographs",
+  choose: "Choose photographs",
+  take: "Take a photo",
+  dropHint: "JPEG or PNG. You can also drop files here.",
+  updateReady: "A new version of this page is ready.",
+  loadUpdate: "Use it now",
+  photoCaption: "The photograph, with the circle of its fundus",
+  heatSlider: "Strength of the heat map",
+  probabilities: "Probability of each grade",
+  listTitle: "Graded so far",
+  saveCsv: "Save as CSV",
+  saveJson: "Save as JSON",
+  clear: "Clear the list",
+  settings: "Settings and speed",
+  operatingPoint: "Operating point",
+  model: "Model",
+  measure: "Measure the speed",
+  modelCard: "Model card",
+  footer: "For research, not a medical device. Nothing is sent anywhere: this page works without a network.",
+};
+
+export const LOADING = "Loading the grader …";
+export const READY = "Ready. Choose a photograph.";
+export const NOT_KEPT = "Ready, but this browser cannot keep the page for use without a network.";
+export const MEASURE_FIRST = "Grade a photograph first: it is the one that is measured.";
+
+const ACTIONS: Readonly<Record<Grading["action"], string>> = {
+  "refer: by grade": "Refer",
+  "refer: by threshold": "Refer",
+  "refer: uncertain": "Refer: uncertain",
+  retake: "Take it again",
+  none: "No referral",
+};
+
+/** Words of the classes of the ICDR scale; other classes keep their names. */
+const GRADES: Readonly<Record<string, string>> = {
+  no_dr: "no retinopathy",
+  mild: "mild retinopathy",
+  moderate: "moderate retinopathy",
+  severe: "severe retinopathy",
+  proliferative: "proliferative retinopathy",
+};
+
+const FAULTS: Readonly<Record<string, string>> = {
+  "cut off": "It is cut off: move the camera so that the whole circle is in the picture.",
+  dark: "It is too dark: use more light.",
+  bright: "It is too bright: use less light.",
+  flat: "It lacks contrast: clean the lens, and look for a clouded lens of the eye.",
+  blurred: "It is blurred: focus, and take it again.",
+  "no fundus": "No fundus was found in it: take it again, with the fundus as a bright disc on black.",
+  "two fundi": "It shows two fundi: give each as a photograph of its own.",
+};
+
+export function actionText(action: Grading["action"]): string {
+  return ACTIONS[action];
+}
+
+export function gradeText(grade: string): string {
+  return GRADES[grade] ?? grade;
+}
+
+/** The grade and why the action follows, in sentences. */
+export function reasonText(grading: Grading): string {
+  const grade = gradeText(grading.grade);
+  return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason}`;
+}
+
+/** Remarks on the photograph, each a sentence. */
+export function remarksOn(grading: Grading): string[] {
+  const remarks = grading.faults.map((fault) => FAULTS[fault] ?? `Fault: ${fault}.`);
+  if (grading.stretched) remarks.push("It was squashed, and was stretched so that its fundus is a circle.");
+  if (grading.unfamiliar.length > 0) {
+    const words = grading.unfamiliar.join(", ");
+    remarks.push(`Its colours are unlike those of the training photographs (${words}): the grade may be shifted.`);
+  }
+  return remarks;
+}
+
+export function photoText(name: string, hasCircle: boolean): string {
+  return `${name}: the photograph${hasCircle ? ", with the circle of its fundus" : "; no fundus was found"}`;
+}
+
+export function heatCaption(grade: string): string {
+  return `Where the evidence for “${gradeText(grade)}” lies`;
+}
+
+export function progressText(done: number, all: number, name: string): string {
+  return `Grading ${name} (${done + 1} of ${all}) …`;
+}
+
+export function doneText(count: number, failed: number): string {
+  const graded = `${count} photograph${count === 1 ? "" : "s"} done`;
+  return failed > 0 ? `${graded}, ${failed} of them could not be graded.` : `${graded}.`;
+}
+
+export function countsText(refer: number, retake: number, none: number, failed: number): string {
+  return `${refer} to refer, ${retake} to take again, ${none} without referral, ${failed} not graded.`;
+}
+
+export function buildText(variant: string, build: string, seconds: number): string {
+  return `Running ${variant}, ${build} build, one thread; loaded in ${seconds.toFixed(1)} s.`;
+}
