@@ -44,6 +44,7 @@ _MODULES = {
     "predict": "keras_dr.prediction.predict",
     "prepare": "keras_dr.preparation.prepare",
     "profile": "export.profile_bundle",
+    "promise": "keras_dr.evaluation.promise",
     "recalibrate": "keras_dr.training.recalibrate",
     "train": "keras_dr.training.train",
 }
@@ -58,6 +59,7 @@ _WITH_TENSORFLOW = {
     "evaluate",
     "explain",
     "export",
+    "promise",
     "recalibrate",
     "train",
 }
@@ -103,6 +105,7 @@ if TYPE_CHECKING:  # for editors and mypy
     from keras_dr.evaluation.comparison import Comparison as Comparison
     from keras_dr.evaluation.evaluate import Evaluation as Evaluation
     from keras_dr.evaluation.evaluate import evaluate as evaluate
+    from keras_dr.evaluation.promise import promise as promise
     from keras_dr.explanation.explain_run import Explanation as Explanation
     from keras_dr.explanation.explain_run import explain as explain
     from keras_dr.prediction.predict import GradedPhotographs as GradedPhotographs

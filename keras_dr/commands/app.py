@@ -73,6 +73,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     training.recalibrate,
     training.ensemble,
     results.evaluate,
+    results.promise,
     results.compare,
     results.explain,
     device.export,

@@ -73,6 +73,28 @@ def evaluate(
     done(result.folder / "report.html", command("explain", run))
 
 
+def promise(
+    run: RunFolder,
+    prepared: Annotated[Path, typer.Argument(help="Prepared set of patients that chose nothing for the run.")],
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "all",
+    risk: Annotated[float, typer.Option(help="Share of patients with the condition that may be missed.")] = 0.1,
+    confidence: Annotated[float, typer.Option(help="Probability that the promise holds.")] = 0.95,
+) -> None:
+    """Add a threshold at which few patients are missed.
+
+    It is calibrated on patients of another prepared set, and holds for patients like these.
+    """
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import Run
+    from keras_dr import promise as add_promise
+
+    point = add_promise(run, prepared, split, risk=risk, confidence=confidence)
+    say(f"promise-{100 * risk:g}: {point.in_words(Run.load(run).task.positive)}")
+    done(run, command("points", run))
+
+
 def compare(
     run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),

@@ -14,6 +14,43 @@ WIDE = 0.2  # a figure whose 95 % interval is wider than this rests on too few p
 
 
 @dataclass(frozen=True)
+class Promise:
+    """What is promised about the patients with referable DR that are missed.
+
+    Attributes:
+        risk: share of these patients that are missed at most, 0..1.
+        confidence: probability that this holds, 0..1, over draws of the calibration patients.
+        unit: "patients", or "blocks" of photographs where patients are not known.
+        count: number of calibration patients with referable DR.
+        missed: number of them that are missed.
+        data: name of the set that it was calibrated on.
+    """
+
+    risk: float
+    confidence: float
+    unit: str
+    count: int
+    missed: int
+    data: str
+
+    def in_words(self, condition: str) -> str:
+        """Return the promise as sentences, with what voids it.
+
+        Args:
+            condition: what the patients have, such as "referable DR".
+
+        Example:
+            >>> Promise(0.1, 0.95, "patients", 120, 4, "clinic").in_words("referable DR").split(". ")[0]
+            'With 95 % confidence at most 10 % of patients with referable DR are missed'
+        """
+        share = f"{100 * self.confidence:g} % confidence at most {100 * self.risk:g} % of {self.unit}"
+        return (
+            f"With {share} with {condition} are missed. This was calibrated on {self.count} such {self.unit} of "
+            f"{self.data}, of which {self.missed} are missed. Another camera or population voids it."
+        )
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """A threshold, and the figures of the final action on the photographs that it was chosen on.
 
@@ -30,6 +67,7 @@ class OperatingPoint:
         specificity_interval: 95 % interval; None in results of older versions.
         positive: number of photographs with referable DR that it was chosen on; None in results of older versions.
         negative: number of photographs without referable DR that it was chosen on.
+        promise: what is promised at this threshold; None: nothing.
     """
 
     value: float
@@ -41,6 +79,7 @@ class OperatingPoint:
     specificity_interval: Sequence[float] | None = None
     positive: int | None = None
     negative: int | None = None
+    promise: Promise | None = None
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "OperatingPoint":
@@ -54,6 +93,11 @@ class OperatingPoint:
         target = values.pop("target", None)
         if rule is not None and "targets" not in values:  # an older version wrote it
             values["targets"] = {rule: target}
+        for name in ("sensitivity_interval", "specificity_interval"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        if values.get("promise") is not None:
+            values["promise"] = Promise(**values["promise"])
         point = cls(**values)
         numbers = [point.value, *point.targets.values(), *(point.sensitivity_interval or ())]
         numbers += [*(point.specificity_interval or ()), point.sensitivity or 0, point.specificity or 0]
@@ -105,7 +149,8 @@ class OperatingPoint:
         first = (
             f"Threshold {self.value:.3f}." if self.value <= 1 else "No threshold: referable grades alone are referred."
         )
-        return " ".join([first, *filter(None, [sentence]), *self.doubts(positive)])
+        promise = [self.promise.in_words(positive)] if self.promise else []
+        return " ".join([first, *filter(None, [sentence]), *promise, *self.doubts(positive)])
 
 
 def hundred_words(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
+from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -252,6 +253,11 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
     return {
         "per_patient": referral.per_patient(predictions, run.threshold),
         "ungradable": referral.ungradable(predictions, run.threshold),
+        "promises": {
+            name: kept_on(predictions, point.value) | {"promise": asdict(point.promise)}
+            for name, point in run.points.items()
+            if point.promise
+        },
         "left_to_human": 0.2 if options.human is None else options.human,
         "bands": bands,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from keras_dr.core.operating_point import hundred_words
+from keras_dr.core.operating_point import Promise, hundred_words
 from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.reports.evaluation_tables import (
     LEVEL,
@@ -180,7 +180,22 @@ def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
             Picture(folder / "roc-pr.png", f"ROC and precision-recall curves: {figures['positive']}"),
         ]
         sections.append(Section("Referral", parts))
+    if figures.get("promises"):
+        sections.append(_promises(figures))
     return sections + [_patients(figures), _calibration(folder, figures), _uncertain(folder, figures)]
+
+
+def _promises(figures: dict[str, Any]) -> Section:
+    """Return what was promised, and how many patients are missed here."""
+    parts: list[Any] = []
+    rows = []
+    for name, measured in figures["promises"].items():
+        parts.append(Promise(**measured["promise"]).in_words(figures["positive"]))
+        promised = f"at most {measured['promise']['risk']:g}"
+        missed = f"{measured['missed']} of {measured['patients']}"
+        rows.append((name, promised, missed, with_interval(measured["share"], measured["interval"])))
+    table = Table(("point", "share missed, promised", "patients missed here", f"share, {LEVEL}"), rows)
+    return Section("Promises", [*parts, table])
 
 
 def _patients(figures: dict[str, Any]) -> Section:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader
+from edge_demo.grader import Grader, Prepared
 from edge_demo.results import describe
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
@@ -52,6 +53,23 @@ def test_a_referable_grade_is_referred_below_the_threshold(bundle_folder: Path, 
     grading = Grader(bundle_folder, threshold=1.0).grade(photograph, "eye")
     assert grading.p_referable < 1 and grading.grade == "proliferative"
     assert (grading.action, grading.reason) == ("refer: by grade", "The grade proliferative is referable.")
+
+
+@pytest.mark.parametrize("decision", ["argmax", "median"])
+def test_a_referable_grade_never_goes_without_action(bundle_folder: Path, decision: str) -> None:
+    change(bundle_folder, decision=decision)
+    bundle = Bundle.load(bundle_folder)
+    random = np.random.default_rng(7)
+    prepared = Prepared(np.zeros((SIZE, SIZE, 3), np.uint8), None, ())
+    heatmaps = np.zeros((2, 2, 5), np.float32)
+    grader = Grader(bundle)
+    for probabilities in random.dirichlet(np.full(5, 0.5), 10_000).astype(np.float32):
+        grader.bundle = replace(bundle, threshold=random.uniform(0, 1.1))
+        grader.margin = random.choice([0.0, 0.05, 0.3])
+        grading = grader.conclude("eye", prepared, (probabilities, heatmaps))
+        if grading.grade in CLASSES[2:]:
+            assert (grading.action, grading.referred) == ("refer: by grade", True)
+        assert grading.referred == grading.action.startswith("refer")
 
 
 def test_the_user_chooses_the_operating_point(bundle_folder: Path, photograph: bytes) -> None:

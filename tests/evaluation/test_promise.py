@@ -1,0 +1,71 @@
+"""A promise is calibrated on other patients, travels with the run, and is measured on further sets."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from drawn import SIZE
+
+import keras_dr as dr
+from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.datasets import read_records
+from keras_dr.preparation.prepare import prepare_records
+from keras_dr.synthetic.photographs import write_dataset
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prepared set of 90 patients that the run has not met."""
+    folder = tmp_path_factory.mktemp("clinic")
+    write_dataset(folder / "photographs", count=180, seed=11, size=(96, 128), workers=1)
+    name, records = read_records(folder / "photographs")
+    prepare_records(records, folder / "photographs", folder / "clinic", Preprocessing(SIZE), dataset=name, workers=0)
+    return folder / "clinic"
+
+
+@pytest.fixture
+def run(run_folder: Path, tmp_path: Path) -> dr.Run:
+    """A copy of the run, next to its Prepared set."""
+    run = dr.Run.load(Path(shutil.copytree(run_folder, tmp_path / "run")))
+    data = dr.Run.load(run_folder).own_set().folder
+    about = run.about | {"data": run.about["data"] | {"prepared": str(data)}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(about))
+    return dr.Run.load(tmp_path / "run")
+
+
+def test_a_promise_becomes_a_point_of_the_run(run: dr.Run, clinic: Path) -> None:
+    point = dr.promise(run, clinic, risk=0.15)
+    assert point.promise is not None
+    assert (point.promise.unit, point.promise.data, point.promise.risk) == ("patients", "clinic", 0.15)
+    assert point.promise.count >= 19  # .85 ** 19 = .0456
+    assert point.promise.missed <= 0.15 * point.promise.count
+    assert dr.Run.load(run.folder).points["promise-15"] == point
+    figures = dr.evaluate(run.folder, clinic, split="all", operating_point="promise-15").figures
+    assert figures["promises"]["promise-15"]["missed"] == point.promise.missed
+    text = next((run.folder / "evaluation").glob("clinic-*/report.html")).read_text("utf-8")
+    assert "at most 15 % of patients with referable DR are missed" in text
+
+
+def test_the_own_set_and_few_patients_are_refused(run: dr.Run, clinic: Path) -> None:
+    with pytest.raises(dr.KerasDrError, match="the run's own set"):
+        dr.promise(run, run.own_set(), "test")
+    data = dr.PreparedSet.load(clinic)
+    few = dataclasses.replace(data, rows=data.rows[:20])
+    with pytest.raises(dr.KerasDrError, match="needs 29 of which none is missed"):
+        dr.promise(run, few)
+    with pytest.raises(dr.KerasDrError, match="must be above 0 and below 1"):
+        dr.promise(run, clinic, risk=0)
+
+
+def test_where_patients_are_unknown_blocks_take_their_place(run: dr.Run, clinic: Path) -> None:
+    data = dr.PreparedSet.load(clinic)
+    unknown = {**data.about, "inspection": {"patients_from": "unknown"}}
+    singles = tuple({**row, "group_id": row["image_id"]} for row in data.rows)
+    alone = dataclasses.replace(data, rows=singles, about=unknown)
+    with pytest.raises(dr.KerasDrError, match="not known"):
+        dr.promise(run, alone)
+    blocks = tuple({**row, "group_id": str(index // 3)} for index, row in enumerate(data.rows))
+    point = dr.promise(run, dataclasses.replace(data, rows=blocks, about=unknown), risk=0.2)
+    assert point.promise is not None and point.promise.unit == "blocks"
