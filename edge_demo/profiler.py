@@ -136,7 +136,7 @@ def parse_cpus(text: str) -> list[int]:
     """Return the numbers of cores in a text such as "0,1" or "0-3".
 
     Raises:
-        KerasDrError: the text is no such list, or names a core that this process may not use.
+        KerasDrError: the text is no such list. Whether the cores can be used, `check_cpus` checks.
     """
     cpus: list[int] = []
     try:
@@ -146,7 +146,8 @@ def parse_cpus(text: str) -> list[int]:
     except ValueError as error:
         message = f"The numbers of cores must be whole numbers joined by commas, but are {repr(text)[:80]}."
         raise KerasDrError(message, "Write, for example, 0,1 or 0-3.") from error
-    check_cpus(cpus)
+    if not cpus:
+        raise KerasDrError(f"The list of cores {repr(text)[:80]} is empty.", "Write, for example, 0,1 or 0-3.")
     return sorted(set(cpus))
 
 
@@ -160,9 +161,9 @@ def check_cpus(cpus: Sequence[int]) -> None:
         raise KerasDrError("A process cannot be pinned to cores on this system.", "Leave out --cpus.")
     usable = os.sched_getaffinity(0)
     wrong = [cpu for cpu in cpus if cpu not in usable]
-    if wrong or not cpus:
-        named = f"There is no core {wrong[0]} that this process may use" if wrong else "No core is named"
-        raise KerasDrError(f"{named}.", f"Choose from {', '.join(map(str, sorted(usable)))}.")
+    if wrong:
+        message = f"There is no core {wrong[0]} that this process may use."
+        raise KerasDrError(message, f"Choose from {', '.join(map(str, sorted(usable)))}.")
 
 
 def profile(

@@ -173,7 +173,10 @@ def test_a_measurement_is_pinned_to_cores(bundle_folder: Path) -> None:
     assert f"in a fresh process on core {core}." in profiler.table([row])
 
 
-@pytest.mark.parametrize(("text", "message"), [("x", "whole numbers"), ("4096", "no core 4096"), ("1-0", "No core is")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("x", "whole numbers"), ("4096", "no core 4096"), ("1-0", "is empty"), ("-1", "whole numbers")],
+)
 def test_cores_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(KerasDrError, match=message):
-        profiler.parse_cpus(text)
+        profiler.check_cpus(profiler.parse_cpus(text))
