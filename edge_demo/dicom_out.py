@@ -252,39 +252,39 @@ def _overlay(grading: Grading, source: Any, subject: Subject, bundle: Bundle, va
     for keyword in _STUDY:
         setattr(made, keyword, source.get(keyword))
     now = datetime.now()
-    made.update(
-        {
-            "SpecificCharacterSet": source.get("SpecificCharacterSet") or "ISO_IR 192",
-            "SOPClassUID": meta.MediaStorageSOPClassUID,
-            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
-            "StudyInstanceUID": subject.study_uid,
-            "SeriesInstanceUID": _series_uid(subject, "overlay"),
-            "SeriesNumber": _SERIES["overlay"],
-            "InstanceNumber": _instance_number(source, subject),
-            "SeriesDescription": "Heat map by an algorithm: research use only",
-            "Modality": "OT",
-            "Laterality": {"left": "L", "right": "R"}.get(subject.eye, ""),
-            "ConversionType": "WSD",
-            "Manufacturer": PRODUCER,
-            "SecondaryCaptureDeviceManufacturer": PRODUCER,
-            "SoftwareVersions": __version__,
-            "ImageType": ["DERIVED", "SECONDARY"],
-            "ContentDate": now.strftime("%Y%m%d"),
-            "ContentTime": now.strftime("%H%M%S"),
-            "BurnedInAnnotation": "YES" if subject.burned_in else "NO",
-            "PatientOrientation": "",
-            "SamplesPerPixel": 3,
-            "PhotometricInterpretation": "RGB",
-            "PlanarConfiguration": 0,
-            "Rows": pixels.shape[0],
-            "Columns": pixels.shape[1],
-            "BitsAllocated": 8,
-            "BitsStored": 8,
-            "HighBit": 7,
-            "PixelRepresentation": 0,
-            "SourceImageSequence": [_reference(subject)],
-        }
-    )
+    values = {
+        "SpecificCharacterSet": source.get("SpecificCharacterSet") or "ISO_IR 192",
+        "SOPClassUID": meta.MediaStorageSOPClassUID,
+        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "StudyInstanceUID": subject.study_uid,
+        "SeriesInstanceUID": _series_uid(subject, "overlay"),
+        "SeriesNumber": _SERIES["overlay"],
+        "InstanceNumber": _instance_number(source, subject),
+        "SeriesDescription": "Heat map by an algorithm: research use only",
+        "Modality": "OT",
+        "Laterality": {"left": "L", "right": "R"}.get(subject.eye, ""),
+        "ConversionType": "WSD",
+        "Manufacturer": PRODUCER,
+        "SecondaryCaptureDeviceManufacturer": PRODUCER,
+        "SoftwareVersions": __version__,
+        "ImageType": ["DERIVED", "SECONDARY"],
+        "ContentDate": now.strftime("%Y%m%d"),
+        "ContentTime": now.strftime("%H%M%S"),
+        "BurnedInAnnotation": "YES" if subject.burned_in else "NO",
+        "PatientOrientation": "",
+        "SamplesPerPixel": 3,
+        "PhotometricInterpretation": "RGB",
+        "PlanarConfiguration": 0,
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+        "SourceImageSequence": [_reference(subject)],
+    }
+    for keyword, value in values.items():
+        setattr(made, keyword, value)
     content = pixels.tobytes()
     made.PixelData = content + bytes(len(content) % 2)
     made["PixelData"].VR = "OB"

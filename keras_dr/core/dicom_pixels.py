@@ -109,11 +109,10 @@ def _stream(dataset: Any, index: int, frames: int) -> bytes:
     """Return the compressed picture of a frame, from its fragments (PS3.5, annex A.4)."""
     from pydicom.encaps import get_frame
 
-    offsets = {}
+    tables = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         tables = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-        offsets = {"extended_offsets": tables}
-    return bytes(get_frame(dataset.PixelData, index, number_of_frames=frames, **offsets))
+    return bytes(get_frame(dataset.PixelData, index, number_of_frames=frames, extended_offsets=tables))
 
 
 def _check_stream(stream: bytes, dataset: Any) -> int:
