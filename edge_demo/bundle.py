@@ -161,6 +161,17 @@ class Bundle:
         name, chosen = find_point(self.points if self.referable else {}, point, threshold)
         return replace(self, threshold=chosen.value, point_name=name)
 
+    def check_margin(self, margin: float) -> None:
+        """Refuse a margin that breaks the promise of the operating point in use; see `OperatingPoint.check_margin`.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+
+        Raises:
+            KerasDrError: the margin is smaller than that of the promise.
+        """
+        self.points.get(self.point_name, OperatingPoint(self.threshold)).check_margin(margin)
+
     @property
     def condition(self) -> str:
         """What the referable classes have, in words, such as "referable DR"; "" if nobody is referred."""

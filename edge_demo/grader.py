@@ -194,13 +194,14 @@ class Grader:
             privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
         Raises:
-            KerasDrError: the variant or the operating point is unknown, or the file of the variant is missing, changed
-                or not as the bundle describes.
+            KerasDrError: the variant or the operating point is unknown, the file of the variant is missing, changed
+                or not as the bundle describes, or the margin breaks the promise of the operating point.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
             raise KerasDrError(message, "Choose another number of threads.")
         self.bundle = Bundle.load(bundle).at(operating_point, threshold)
+        self.bundle.check_margin(margin)
         self.margin = margin
         self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()

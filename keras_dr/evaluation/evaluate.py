@@ -94,7 +94,7 @@ def evaluate(
     Args:
         run: the grader, or its folder.
         data: the Prepared set; by default the run's own. Another set makes this an external validation.
-        split: the split to measure on: "train", "val", "test" or "all"; by default "test".
+        split: the split to measure on: "train", "val", "test", "calibration" or "all"; by default "test".
         operating_point: the name of the operating point at which photographs are referred; by default its default.
         threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
         tta: whether outputs are averaged over eight views of each photograph; thresholds are then chosen again on

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_dr.core.operating_point import Promise, hundred_words, per_hundred
 from keras_dr.metrics.intervals import RESAMPLES
+from keras_dr.preparation.splits import CALIBRATION
 from keras_dr.reports.evaluation_tables import (
     LEVEL,
     class_table,
@@ -30,22 +31,7 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     texts = []
     if figures.get("learned_nothing"):
         texts.append(f"Warning: {figures['learned_nothing'][0].lower()}{figures['learned_nothing'][1:]}")
-    if figures["external"]:
-        seen_in_training = figures["seen_in_training"]
-        if seen_in_training is None:
-            texts.append(
-                "Warning: it is unknown whether the run was trained on these photographs, because its set is missing."
-            )
-        elif sum(seen_in_training.values()):
-            texts.append(
-                f"Warning: {_of_all(sum(seen_in_training.values()), figures['photographs'])} in the run's own train or "
-                "validation split, so the figures are too good."
-            )
-    elif figures["split"] != "test":
-        texts.append(
-            "Warning: some of these photographs were used for training or for the choice of the epoch and the "
-            "thresholds, so the figures are too good."
-        )
+    texts += _about_photographs(figures)
     texts += [f"Operating point {figures['point_name']}: {doubt}" for doubt in figures.get("point_doubts", ())]
     if figures.get("turned"):
         texts.append(
@@ -65,6 +51,31 @@ def warnings(figures: dict[str, Any]) -> list[str]:
         patients = counted(figures["patients"], "patient", "patients")
         texts.append(f"The set has only {patients}; intervals from so few are too narrow to be relied on.")
     return texts
+
+
+def _about_photographs(figures: dict[str, Any]) -> list[str]:
+    """Return what it means that the run learned from the photographs, or that they are of the calibration split."""
+    if figures["external"]:
+        seen_in_training = figures["seen_in_training"]
+        if seen_in_training is None:
+            return ["Warning: it is unknown whether the run was trained on these photographs: its set is missing."]
+        if sum(seen_in_training.values()):
+            return [
+                f"Warning: {_of_all(sum(seen_in_training.values()), figures['photographs'])} in the run's own train or "
+                "validation split, so the figures are too good."
+            ]
+    elif figures["split"] == CALIBRATION:
+        return [
+            "The calibration split chose nothing but promises and sets of grades, which hold here by construction. "
+            "Measuring on it spends nothing, unless a run, a threshold or a setting is then chosen by these figures: "
+            "the promises of that run would no longer hold."
+        ]
+    elif figures["split"] != "test":
+        return [
+            "Warning: some of these photographs were used for training or for the choice of the epoch and the "
+            "thresholds, so the figures are too good."
+        ]
+    return []
 
 
 def _of_all(count: int, total: int) -> str:

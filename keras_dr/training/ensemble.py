@@ -86,6 +86,8 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
             data=_data(members, target),
             members=[{"run": member.folder.name, "model_sha256": member.about["model_sha256"]} for member in members],
             weights_sha256=None,
+            started_from=_earlier(members, target, "started_from"),
+            taught_by=_earlier(members, target, "taught_by"),
             parameters=model.count_params(),
             phases={"members": {"epoch": 0, "epochs": 0, "seconds": round(seconds, 1)}},
             kept="members",
@@ -190,6 +192,17 @@ def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
     data = {key: value for key, value in first.about["data"].items() if key != "fold"}
     prepared_folder = (first.folder.resolve() / data["prepared"]).resolve()
     return data | {"prepared": os.path.relpath(prepared_folder, target.resolve()), "folds": _are_folds(members)}
+
+
+def _earlier(members: Sequence[Run], target: Path, key: str) -> list[dict[str, Any]]:
+    """Return the entries of all members on the runs that they started or learned from, each once."""
+    entries: dict[str, dict[str, Any]] = {}
+    for member in members:
+        for entry in member.about.get(key) or ():
+            folder = (member.folder.resolve() / entry["run"]).resolve()
+            run = os.path.relpath(folder, target.resolve())
+            entries[run] = entry | {"run": run}
+    return list(entries.values())
 
 
 def _are_folds(members: Sequence[Run]) -> bool:
