@@ -8,6 +8,7 @@ from edge_demo.shipped import find_bundle, shipped_graders
 from keras_dr.core.decision import DECISIONS, condition_words, positive_words
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.core.grade_sets import GradeSets, sets_text
 from keras_dr.core.image_files import printable
 from keras_dr.core.operating_point import DEFAULT, OperatingPoint, find_point, points_of, points_text
 from keras_dr.core.preprocessing import Preprocessing
@@ -61,6 +62,7 @@ class Bundle:
         point_name: the name of the operating point in use.
         trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
             camera in one clinic"; "" if the bundle does not say.
+        grade_sets: the sets of grades that gradings state; None: they state none.
     """
 
     folder: Path
@@ -78,6 +80,7 @@ class Bundle:
     points: dict[str, OperatingPoint] = field(default_factory=dict, repr=False)
     point_name: str = DEFAULT
     trained_on: str = ""
+    grade_sets: GradeSets | None = None
 
     @classmethod
     def load(cls, source: "Bundle | Path | str") -> "Bundle":
@@ -119,6 +122,7 @@ class Bundle:
             colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
             points=_points(manifest, where),
             trained_on=_trained_on(manifest, where),
+            grade_sets=_grade_sets(manifest, where),
         )
         bundle._check(where)
         return bundle
@@ -178,8 +182,12 @@ class Bundle:
         return condition_words(self.task, self.classes, self.referable)
 
     def points_text(self) -> str:
-        """Return all operating points in words, one per line."""
-        return points_text(self.points, self.condition, [self.classes[index] for index in self.referable])
+        """Return all operating points in words, one per line, and what is said of sets of grades."""
+        referable = [self.classes[index] for index in self.referable]
+        lines = [points_text(self.points, self.condition, referable)]
+        if len(self.classes) > 2:
+            lines.append(sets_text(self.grade_sets, self.condition))
+        return "\n".join(lines)
 
     def point_text(self) -> str:
         """Return the operating point in use in words; "" if nobody is referred."""
@@ -241,6 +249,16 @@ def _points(manifest: dict[str, Any], where: str) -> dict[str, OperatingPoint]:
         return points_of({"operating_point": {"value": threshold}} | manifest)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise KerasDrError(f"The operating points in {where} cannot be read: {error}.", EXPORT_AGAIN) from error
+
+
+def _grade_sets(manifest: dict[str, Any], where: str) -> GradeSets | None:
+    """Return the sets of grades; None if the manifest has no such key."""
+    if manifest.get("grade_sets") is None:
+        return None
+    try:
+        return GradeSets.from_dict(_value(manifest, "grade_sets", dict, where))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise KerasDrError(f"The key 'grade_sets' in {where} cannot be read: {error}.", EXPORT_AGAIN) from error
 
 
 def _trained_on(manifest: dict[str, Any], where: str) -> str:

@@ -43,6 +43,7 @@ _NAMES = {
     "referable": "Referable diabetic retinopathy by an algorithm",
     "action": "Action proposed by an algorithm",
     "gradability": "Gradability of the photograph by an algorithm",
+    "grade_set": "Prediction set of grades by an algorithm",
     "p_referable": "Probability of referable diabetic retinopathy",
 }
 
@@ -109,6 +110,8 @@ def object_uid(subject: Subject, bundle: Bundle, variant: str, kind: str) -> str
     """
     model = bundle.models[variant].sha256
     point = f"{bundle.point_name}:{bundle.threshold!r}"
+    if bundle.grade_sets:
+        point += f":{bundle.grade_sets.limit!r}"
     text = f"{subject.instance_uid}:{subject.frame}:{model}:{point}:{__version__}:{kind}"
     return f"2.25.{uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=5).int}"
 
@@ -193,7 +196,9 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
         ],
         source_images=[sr.SourceImageForMeasurementGroup(subject.sop_class, subject.instance_uid, frames)],
     )
-    for text in filter(None, (grading.reason, _faults(grading), grading.trained_on, FOOTER)):
+    for text in filter(
+        None, (grading.reason, grading.grade_set_sentence, _faults(grading), grading.trained_on, FOOTER)
+    ):
         contains = sr.RelationshipTypeValues.CONTAINS
         group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, text, contains))
     return group
@@ -204,12 +209,17 @@ def _evaluations(grading: Grading) -> dict[str, Any]:
     referable = "yes" if grading.referred else "no"
     gradable = "no" if grading.faults else "yes"
     action = grading.action
-    return {
-        "grade": _own(f"grade_{list(grading.probabilities).index(grading.grade)}", grading.grade),
+    classes = list(grading.probabilities)
+    found = {
+        "grade": _own(f"grade_{classes.index(grading.grade)}", grading.grade),
         "referable": _own(f"referable_{referable}", referable),
         "action": _own(action.replace(": by ", "_").replace(": ", "_"), action),
         "gradability": _own(f"gradable_{gradable}", "gradable" if gradable == "yes" else "faults"),
     }
+    if grading.grade_set:
+        first, last = (classes.index(name) for name in (grading.grade_set[0], grading.grade_set[-1]))
+        found["grade_set"] = _own(f"grades_{first}_{last}", grading.grade_set_in_words)
+    return found
 
 
 def _faults(grading: Grading) -> str:
@@ -323,8 +333,8 @@ def read_report(file: Path | str) -> dict[str, Any]:
         file: the report.
 
     Returns:
-        grade, referable, action and gradability as text; probabilities by class; p_referable; comments;
-        algorithm; source: the identifier of the photograph.
+        grade, referable, action, gradability and, if stated, grade_set as text; probabilities by class; p_referable;
+        comments; algorithm; source: the identifier of the photograph.
 
     Raises:
         KerasDrError: the file is no report of this program.

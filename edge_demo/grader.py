@@ -27,6 +27,7 @@ from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.frames import FRAME, split_frame
+from keras_dr.core.grade_sets import set_words
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
@@ -80,6 +81,9 @@ class Grading:
             was not kept.
         circle: the fundus in the pixels of `photograph`; None if none was found.
         subject: of a DICOM file, what the result says of its patient, eye, date and device; see `Privacy.about`.
+        grade_set: neighbouring grades, of which one is the true one with the coverage `grade_set_coverage`; empty if
+            the bundle has no calibrated sets.
+        grade_set_coverage: 0..1; 0 without a set.
     """
 
     path: str
@@ -99,6 +103,21 @@ class Grading:
     photograph: Image | None = field(default=None, repr=False)
     circle: Fundus | None = None
     subject: Mapping[str, str] = field(default_factory=dict)
+    grade_set: tuple[str, ...] = ()
+    grade_set_coverage: float = 0.0
+
+    @property
+    def grade_set_in_words(self) -> str:
+        """The set of grades, such as "moderate or severe"; "" if none is stated."""
+        return set_words(self.grade_set) if self.grade_set else ""
+
+    @property
+    def grade_set_sentence(self) -> str:
+        """What is said of the set of grades, a sentence; "" if none is stated."""
+        if not self.grade_set:
+            return ""
+        share = f"{100 * self.grade_set_coverage:g} %"
+        return f"With {share} coverage the grade is {self.grade_set_in_words}."
 
     @property
     def action_in_words(self) -> str:
@@ -115,6 +134,12 @@ class Grading:
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
         names += ["faults", "action", "reason", "stretched", "unfamiliar", "trained_on"]
         about = {name: getattr(self, name) for name in names}
+        if self.grade_set:
+            about["grade_set"] = {
+                "grades": self.grade_set,
+                "words": self.grade_set_in_words,
+                "coverage": self.grade_set_coverage,
+            }
         return about | {"subject": dict(self.subject)} if self.subject else about
 
     def overlay(self) -> Image:
@@ -129,7 +154,7 @@ class Grading:
         """
         if self.photograph is None:
             raise KerasDrError("The photograph of this grading was not kept.", "Grade it again with Grader.grade.")
-        lines = [self.reason]
+        lines = [self.reason, *filter(None, [self.grade_set_sentence])]
         if self.faults and self.action != "retake":
             lines.append(f"Faults of the photograph: {', '.join(self.faults)}.")
         if self.unfamiliar:
@@ -311,7 +336,16 @@ class Grader:
             stretched=stretched,
             unfamiliar=unfamiliar,
             trained_on=self.bundle.trained_on,
+            grade_set=self._grade_set(probabilities, best),
+            grade_set_coverage=self.bundle.grade_sets.coverage if self.bundle.grade_sets else 0.0,
         )
+
+    def _grade_set(self, probabilities: NDArray[np.float32], best: int) -> tuple[str, ...]:
+        """Return the names of the grades in the set of float (C,) and the predicted class; empty without sets."""
+        if self.bundle.grade_sets is None:
+            return ()
+        inside = self.bundle.grade_sets.contains(probabilities[None], np.array([best]))[0]
+        return tuple(name for name, belongs in zip(self.bundle.classes, inside, strict=True) if belongs)
 
     def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
         """Return the reason for an action as a sentence."""

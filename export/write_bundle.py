@@ -20,6 +20,7 @@ from export.onnx_file import onnx_outputs, to_onnx
 from export.variants import MEDIAPIPE, ONNX, check_variants, convert, file_name
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task
@@ -58,6 +59,7 @@ class GraderSettings:
         limits: the limits of each variant's gate.
         trained_on: what the grader was trained on: number of "photographs"; their "origin" in words, if it is known;
             and whether it learned from "other_graders".
+        grade_sets: sets of grades, calibrated on patients who chose nothing; None: none are stated.
         card: MODEL_CARD.md of the run; None if it has not been evaluated.
     """
 
@@ -73,6 +75,7 @@ class GraderSettings:
     colour_limits: Mapping[str, Sequence[float]] | None = None
     limits: ParityLimits = field(default_factory=ParityLimits)
     trained_on: Mapping[str, Any] | None = None
+    grade_sets: GradeSets | None = None
     card: str | None = None
 
 
@@ -185,6 +188,8 @@ def _manifest(
         about["colour_limits"] = settings.colour_limits
     if settings.trained_on:
         about["trained_on"] = dict(settings.trained_on)
+    if settings.grade_sets:
+        about["grade_sets"] = settings.grade_sets.to_dict()
     about |= {
         "heatmaps": HEATMAPS,
         "backbone": backbone,

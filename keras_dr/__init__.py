@@ -43,6 +43,7 @@ _MODULES = {
     "export_web": "edge_demo.site",
     "inspect": "keras_dr.datasets.inspection",
     "predict": "keras_dr.prediction.predict",
+    "prediction_sets": "keras_dr.evaluation.prediction_sets",
     "prepare": "keras_dr.preparation.prepare",
     "profile": "export.profile_bundle",
     "promise": "keras_dr.evaluation.promise",
@@ -60,6 +61,7 @@ _WITH_TENSORFLOW = {
     "evaluate",
     "explain",
     "export",
+    "prediction_sets",
     "promise",
     "recalibrate",
     "train",
@@ -107,6 +109,7 @@ if TYPE_CHECKING:  # for editors and mypy
     from keras_dr.evaluation.comparison import Comparison as Comparison
     from keras_dr.evaluation.evaluate import Evaluation as Evaluation
     from keras_dr.evaluation.evaluate import evaluate as evaluate
+    from keras_dr.evaluation.prediction_sets import prediction_sets as prediction_sets
     from keras_dr.evaluation.promise import promise as promise
     from keras_dr.explanation.explain_run import Explanation as Explanation
     from keras_dr.explanation.explain_run import explain as explain

@@ -103,6 +103,27 @@ def promise(
     done(run, command("points", run))
 
 
+def prediction_sets(
+    run: RunFolder,
+    prepared: Untouched = None,
+    split: UntouchedSplit = None,
+    coverage: Annotated[float, typer.Option(help="Share of photographs whose true grade is in its set.")] = 0.9,
+) -> None:
+    """Add sets of grades, such as "moderate or severe".
+
+    They are calibrated on patients who chose nothing, and hold for patients like these.
+    """
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import Run
+    from keras_dr import prediction_sets as add_sets
+
+    sets = add_sets(run, prepared, split, coverage=coverage)
+    say(sets.in_words(Run.load(run).task.positive))
+    done(run, command("export", run, "BUNDLE"))
+
+
 def compare(
     run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),

@@ -21,6 +21,7 @@ from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
+from keras_dr.metrics.conformal import measured_sets
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
 from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
@@ -258,6 +259,8 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
             for name, point in run.points.items()
             if point.promise
         },
+        "states_sets": run.states_sets,
+        "grade_sets": measured_sets(run.grade_sets, predictions, run.threshold) if run.grade_sets else None,
         "left_to_human": 0.2 if options.human is None else options.human,
         "bands": bands,
     }

@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from keras_dr.core.grade_sets import NO_SETS, GradeSets
 from keras_dr.core.operating_point import Promise, hundred_words, per_hundred
 from keras_dr.metrics.intervals import RESAMPLES
 from keras_dr.preparation.splits import CALIBRATION
@@ -93,6 +94,7 @@ def positive_lines(figures: dict[str, Any]) -> list[str]:
 def metrics_text(figures: dict[str, Any]) -> str:
     """Return the figures of metrics.json as text for the terminal."""
     parts = [_size(figures) + ".", *positive_lines(figures), *warnings(figures)]
+    parts += grade_sets_words(figures)
     parts += ["", text_table(summary_table(figures))]
     parts += ["", text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
@@ -188,6 +190,8 @@ def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
         sections.append(Section("Referral", parts))
     if figures.get("promises"):
         sections.append(_promises(figures))
+    if figures.get("states_sets"):
+        sections.append(_grade_sets(figures))
     return sections + [_patients(figures), _calibration(folder, figures), _uncertain(folder, figures)]
 
 
@@ -202,6 +206,37 @@ def _promises(figures: dict[str, Any]) -> Section:
         rows.append((name, promised, missed, with_interval(measured["share"], measured["interval"])))
     table = Table(("point", "share missed, promised", "patients missed here", f"share, {LEVEL}"), rows)
     return Section("Promises", [*parts, table])
+
+
+def _grade_sets(figures: dict[str, Any]) -> Section:
+    """Return what sets of grades promise, and their coverage here; or why none are stated."""
+    measured = figures["grade_sets"]
+    if not measured:
+        return Section("Sets of grades", [NO_SETS])
+    sets = GradeSets.from_dict(measured["sets"])
+    rows: list[tuple[Any, ...]] = [
+        ("coverage, promised", f"{sets.coverage:g} on the mean", ""),
+        ("coverage here", measured["coverage"], show_interval(measured["coverage_interval"])),
+        ("grades in a set, mean", measured["size"], ""),
+        ("sets with one grade", measured["single"], ""),
+    ]
+    if measured["added"] is not None:
+        name = "referred in addition, if every set with a referable grade were"
+        rows.append((name, measured["added"], show_interval(measured["added_interval"])))
+    return Section("Sets of grades", [sets.in_words(figures["positive"]), Table(("figure", "value", LEVEL), rows)])
+
+
+def grade_sets_words(figures: dict[str, Any]) -> list[str]:
+    """Return the coverage of sets of grades here and the referrals that they add, in words; empty without sets."""
+    measured = figures.get("grade_sets")
+    if not measured:
+        return []
+    coverage = per_hundred(measured["coverage"], measured["coverage_interval"])
+    text = f"Its sets of grades hold the true grade of {coverage} of 100 photographs"
+    if measured["added"] is None:
+        return [f"{text}."]
+    added = per_hundred(measured["added"], measured["added_interval"])
+    return [f"{text}; if every set with a referable grade were referred, {added} of 100 would be in addition."]
 
 
 def _patients(figures: dict[str, Any]) -> Section:
@@ -300,7 +335,10 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
         prepared: folder of the Prepared set that the run was measured on.
     """
     recipe = about["recipe"]
-    sections = [Section("Summary", [*warnings(figures), *in_words(figures)]), *evaluation_sections(folder, figures)]
+    sections = [
+        Section("Summary", [*warnings(figures), *in_words(figures), *grade_sets_words(figures)]),
+        *evaluation_sections(folder, figures),
+    ]
     if figures["subgroups"]:
         note = "“Differs” means that the two intervals do not overlap."
         sections.append(Section("Subgroups", [note, subgroup_table(figures)]))

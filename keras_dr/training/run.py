@@ -11,6 +11,7 @@ import keras
 from keras_dr.core import folders
 from keras_dr.core.decision import DECISIONS
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task, task_of
@@ -38,6 +39,7 @@ class Run:
         points: all operating points, by name: "default", and further ones; runs of older versions have only that one.
         point_name: the name of the operating point in use.
         uses_tta: whether its outputs are means over eight views of each photograph.
+        grade_sets: the sets of grades that it states; None: it states none.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Run:
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     uses_tta: bool = False
     point_name: str = DEFAULT
+    grade_sets: GradeSets | None = None
 
     @classmethod
     def load(cls, source: "Run | Path | str") -> "Run":
@@ -89,6 +92,7 @@ class Run:
                 temperature=float(about["temperature"]),
                 decision=about.get("decision", "argmax"),
                 points=points_of(about),
+                grade_sets=GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None,
             )
             valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -112,6 +116,11 @@ class Run:
             f"This grader learned nothing: the 95 % interval of its validation kappa, {interval[0]:.3f} to "
             f"{interval[1]:.3f}, includes 0."
         )
+
+    @property
+    def states_sets(self) -> bool:
+        """Whether sets of neighbouring grades can be stated: there are three or more classes, and all are ordered."""
+        return self.task.ordered == len(self.task.classes) >= 3
 
     @property
     def point(self) -> OperatingPoint:
@@ -267,6 +276,7 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
         points=points_of(chosen),
+        grade_sets=None,  # they were calibrated at another temperature
     )
 
 

@@ -96,7 +96,7 @@ def test_an_earlier_run_that_met_the_calibration_split_voids_it(with_calibration
 
 
 def test_without_a_calibration_split_the_remedy_is_named(run: dr.Run) -> None:
-    with pytest.raises(dr.KerasDrError, match="--calibration 0.15"):
+    with pytest.raises(dr.KerasDrError, match=r"--calibration 0\.15"):
         dr.promise(run)
 
 
