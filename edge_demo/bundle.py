@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_demo.shipped import find_bundle, shipped_graders
-from keras_dr.core.decision import DECISIONS, condition_words, positive_words
+from keras_dr.core.decision import (
+    DECISION_NAMES,
+    THRESHOLD,
+    Decision,
+    condition_words,
+    name_of_rule,
+    positive_words,
+    rule_of,
+)
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
 from keras_dr.core.grade_sets import GradeSets, sets_text
@@ -54,7 +62,7 @@ class Bundle:
         models: variant name -> file.
         failed: variants that the bundle keeps although they differ too much from the float model on validation
             photographs.
-        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        decision: the key of the rule by which probabilities become a grade, see `decision.rule_of`.
         quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
             if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
@@ -144,8 +152,11 @@ class Bundle:
             if len(set(values)) < len(values):
                 message = f"The list {key!r} in {where} holds a value twice: {repr(list(values))[:80]}."
                 raise KerasDrError(message, EXPORT_AGAIN)
-        if self.decision not in DECISIONS:
-            message = f"The decision in {where} is {self.decision!r}, which is none of {', '.join(DECISIONS)}."
+        if self.decision not in DECISION_NAMES:
+            message = f"The decision in {where} is {self.decision!r}, which is none of {', '.join(DECISION_NAMES)}."
+            raise KerasDrError(message, EXPORT_AGAIN)
+        if self.decision == THRESHOLD and name_of_rule("", self.classes, self.referable) != THRESHOLD:
+            message = f"The decision in {where} is {THRESHOLD!r}, which needs two classes, one of them referable."
             raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
@@ -175,6 +186,11 @@ class Bundle:
             KerasDrError: the margin is smaller than that of the promise.
         """
         self.points.get(self.point_name, OperatingPoint(self.threshold)).check_margin(margin)
+
+    @property
+    def rule(self) -> Decision:
+        """How probabilities become a grade at the operating point in use, see `decision.decide`."""
+        return rule_of(self.decision, self.referable, self.threshold)
 
     @property
     def condition(self) -> str:

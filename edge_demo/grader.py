@@ -20,7 +20,7 @@ from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.interpreter import load_runner
 from edge_demo.picture import draw_picture
 from keras_dr.core import overlay, quality
-from keras_dr.core.decision import ACTIONS, MARGIN, ReferralRule, decide
+from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide
 from keras_dr.core.decoding import Image
 from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.encoding import encode_png
@@ -315,7 +315,7 @@ class Grader:
         if not np.isfinite(probabilities).all():
             message = f"The model's probabilities are not all finite numbers: {probabilities.tolist()}."
             raise KerasDrError(message, "Choose another variant.")
-        best = int(decide(probabilities[None], self.bundle.decision)[0])
+        best = int(decide(probabilities[None], self.bundle.rule)[0])
         rule = ReferralRule(self.bundle.referable, self.bundle.threshold, self.margin)
         p_referable = float(rule.scores(probabilities[None])[0])
         grade = self.bundle.classes[best]
@@ -351,9 +351,9 @@ class Grader:
         """Return the reason for an action as a sentence."""
         threshold = self.bundle.threshold
         grade = grade.replace("_", " ")
-        if action == ACTIONS["grade"]:
+        if action == ACTIONS["grade"] and self.bundle.decision != THRESHOLD:
             return f"The grade {grade} is referable."
-        if action == ACTIONS["threshold"]:
+        if action in (ACTIONS["grade"], ACTIONS["threshold"]):
             return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
         if action == ACTIONS["uncertain"]:
             below = f"{p_referable:.3f}, is at most {self.margin:g} below the threshold {threshold:.3f}"

@@ -205,7 +205,7 @@ def evaluate_photographs(
 
 def _predictions(run: Run, data: PreparedSet, outputs: NDArray[np.floating]) -> Predictions:
     """Return the predictions from the network's outputs for these photographs."""
-    return Predictions(data.labels(), decode(run, outputs), run.task, run.decision, patient_codes(data.rows))
+    return Predictions(data.labels(), decode(run, outputs), run.task, run.rule, patient_codes(data.rows))
 
 
 def _split(data: PreparedSet) -> str:

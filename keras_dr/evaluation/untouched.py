@@ -36,7 +36,7 @@ def untouched_predictions(
     photographs = _photographs(run, data, split)
     patients, unit = units(photographs)
     probabilities = decode(run, forward(run, run.model(), photographs))
-    return photographs, Predictions(photographs.labels(), probabilities, run.task, run.decision, patients), unit
+    return photographs, Predictions(photographs.labels(), probabilities, run.task, run.rule, patients), unit
 
 
 def units(data: PreparedSet) -> tuple[NDArray[np.int64], str]:

@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers
 
 from keras_dr.core import folders
+from keras_dr.core.decision import rule_of
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
@@ -227,7 +228,8 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
         logits = np.concatenate(
             [forward.forward(run, member_model, data) / run.temperature for run, member_model, data in parts]
         )
-    scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
+    rule = rule_of(decision, task.referable, 0.5)
+    scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, rule)
     chosen = calibrated(labels, logits, task, members[0].recipe, decision, patient_codes(rows))
     return chosen | {"validation": scores}
 

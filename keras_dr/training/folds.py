@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
+from keras_dr.core.decision import rule_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Stage, no_progress
@@ -147,7 +148,8 @@ def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.fl
     """
 
     def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
-        return measure.validation_scores(labels, probabilities, run.task, run.decision)
+        rule = rule_of(run.decision, run.task.referable, 0.5)  # each fold has a threshold of its own
+        return measure.validation_scores(labels, probabilities, run.task, rule)
 
     folds = [scores(*fold) for fold in zip(labels, probabilities, strict=True)]
     mean: dict[str, float | None] = {}
@@ -175,7 +177,8 @@ def _write_out_of_fold(file: Path, graded_folds: list[_GradedFold]) -> None:
     probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
     thresholds = np.concatenate([np.full(len(fold.probabilities), fold.run.threshold) for fold in graded_folds])
     run = graded_folds[0].run
-    write_predictions(file, rows, Predictions(labels, probabilities, run.task, run.decision), thresholds, ["fold"])
+    rule = rule_of(run.decision, run.task.referable, thresholds)
+    write_predictions(file, rows, Predictions(labels, probabilities, run.task, rule), thresholds, ["fold"])
 
 
 def _check(folded_sets: list[PreparedSet], folds: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_dr.core import folders
-from keras_dr.core.decision import DECISIONS
+from keras_dr.core.decision import DECISION_NAMES, THRESHOLD, Decision, name_of_rule, rule_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of
@@ -35,7 +35,7 @@ class Run:
         recipe: the recipe that it was trained with.
         threshold: of the operating point in use, on the probability of referable DR; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
-        decision: how a class is predicted, see `decision.decide`.
+        decision: the key of the rule by which a class is predicted, see `decision.rule_of`.
         points: all operating points, by name: "default", and further ones; runs of older versions have only that one.
         point_name: the name of the operating point in use.
         uses_tta: whether its outputs are means over eight views of each photograph.
@@ -116,6 +116,11 @@ class Run:
             f"This grader learned nothing: the 95 % interval of its validation kappa, {interval[0]:.3f} to "
             f"{interval[1]:.3f}, includes 0."
         )
+
+    @property
+    def rule(self) -> Decision:
+        """How a class is predicted at the operating point in use, see `decision.decide`."""
+        return rule_of(self.decision, self.task.referable, self.threshold)
 
     @property
     def states_sets(self) -> bool:
@@ -275,6 +280,7 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
         about=run.about | chosen,
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
+        decision=chosen["decision"],
         points=points_of(chosen),
         grade_sets=None,  # they were calibrated at another temperature
     )
@@ -296,7 +302,8 @@ def _is_valid(run: Run) -> bool:
             return False
     figures = [run.temperature, *(point.value for point in run.points.values())]
     return (
-        run.decision in DECISIONS
+        run.decision in DECISION_NAMES
+        and (run.decision != THRESHOLD or name_of_rule("", run.task.classes, run.task.referable) == THRESHOLD)
         and all(math.isfinite(figure) for figure in figures)
         and run.temperature > 0
         and all(isinstance(text, str) and "\0" not in text for text in texts)

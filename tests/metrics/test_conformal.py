@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keras_dr.core.grade_sets import GradeSets
+from keras_dr.core.grade_sets import GradeSets, probability_before
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics.conformal import calibrate_sets, conformal_limit, measured_sets, patients_needed
 from keras_dr.metrics.predictions import Predictions
@@ -35,12 +35,11 @@ def covered(sets: GradeSets, predictions: Predictions) -> float:
 @pytest.mark.parametrize("patients", [20, 99])
 def test_the_coverage_holds_on_the_mean_over_draws(patients: int) -> None:
     random = np.random.default_rng(1)
-    fresh = draw(random, 20_000, random.integers(1, 3, 20_000))
     rates = []
     for _ in range(DRAWS):
         sets = calibrate_sets(draw(random, patients, random.integers(1, 3, patients)), 0.9, 0.5, "patients", "clinic")
         assert sets is not None
-        rates.append(covered(sets, fresh))
+        rates.append(covered(sets, draw(random, 200, random.integers(1, 3, 200))))
     error = np.std(rates) / math.sqrt(DRAWS)
     assert np.mean(rates) >= 0.9 - 3 * error
     assert np.mean(rates) <= 0.97  # all grades would cover as well, and say nothing
@@ -75,3 +74,39 @@ def test_measured_sets_count_coverage_and_added_referrals() -> None:
     assert (measured["size"], measured["single"]) == (pytest.approx(4 / 3), pytest.approx(2 / 3))
     assert measured["added"] == pytest.approx(1 / 3)  # the second is mild, and its set holds moderate
     assert measured["added_interval"][0] < 1 / 3 < measured["added_interval"][1]
+
+
+def unimodal(count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and probabilities that fall on both sides of the mode, so that neighbours enter in their order."""
+    random = np.random.default_rng(7)
+    labels = random.integers(0, 5, count)
+    seen = labels + random.normal(size=count)
+    weights = np.exp(-((seen[:, None] - STEPS) ** 2))
+    return labels, weights / weights.sum(axis=1, keepdims=True)
+
+
+# Made on 26 November 2026 with MAPIE 1.6.0: SplitConformalClassifier(given, confidence_level=[0.9, 0.8], prefit=True,
+# conformity_score=...) and conformalize(probabilities, labels) on `unimodal(count)`; `given` returns its input as
+# probabilities. The numbers are its quantiles_ of "lac" (1 - probability of the label) and of "aps" (probability down
+# to the label, with it).
+MAPIE = {
+    19: ((0.9071613200435819, 0.829887890400378), (0.9488027567910997, 0.9224283686697399)),
+    50: ((0.9073786959345185, 0.799481013307166), (0.9481679776655842, 0.8892471214483095)),
+    200: ((0.9467743626232952, 0.8312233648448679), (0.9771468247655813, 0.9088971957434013)),
+}
+# its predict_set with "aps", include_last_label=True and the level 0.9, of the first six of 200
+MAPIE_SETS = ["01110", "01111", "01110", "00011", "00011", "01111"]
+
+
+@pytest.mark.parametrize("count", [19, 50, 200])
+def test_quantiles_and_sets_are_those_of_mapie(count: int) -> None:
+    labels, probabilities = unimodal(count)
+    of_label = probabilities[np.arange(count), labels]
+    before = probability_before(probabilities, probabilities.argmax(axis=1))
+    for scores, expected in zip((1 - of_label, before[np.arange(count), labels] + of_label), MAPIE[count], strict=True):
+        limits = [conformal_limit(scores, np.arange(count), coverage) for coverage in (0.9, 0.8)]
+        assert limits == pytest.approx(list(expected), abs=1e-9)
+    if count == 200:
+        sets = GradeSets(MAPIE[200][1][0], 0.9, "patients", 200, "clinic")
+        inside = sets.contains(probabilities[:6], probabilities[:6].argmax(axis=1))
+        assert ["".join(map(str, row)) for row in inside.astype(int)] == MAPIE_SETS
