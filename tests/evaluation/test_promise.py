@@ -110,3 +110,32 @@ def test_where_patients_are_unknown_blocks_take_their_place(run: dr.Run, clinic:
     blocks = tuple({**row, "group_id": str(index // 3)} for index, row in enumerate(data.rows))
     point = dr.promise(run, dataclasses.replace(data, rows=blocks, about=unknown), risk=0.2)
     assert point.promise is not None and point.promise.unit == "blocks"
+
+
+def test_sets_of_grades_travel_with_the_run_and_are_measured(run: dr.Run, clinic: Path, tmp_path: Path) -> None:
+    sets = dr.prediction_sets(run, clinic, coverage=0.9)
+    assert (sets.unit, sets.count, sets.data) == ("patients", 90, "clinic")
+    assert dr.Run.load(run.folder).grade_sets == sets
+    figures = dr.evaluate(run.folder, clinic, split="all").figures["grade_sets"]
+    assert figures["coverage"] >= 0.89  # the same photographs: 0.9 up to the weights of patients
+    assert figures["added"] == pytest.approx(sets.added) and figures["coverage_interval"] is not None
+    text = next((run.folder / "evaluation").glob("clinic-*/report.html")).read_text("utf-8")
+    assert "Sets of grades" in text and "Another camera or population voids it." in text
+    with pytest.raises(dr.KerasDrError, match="has no calibration split"):
+        dr.prediction_sets(run)
+    data = dr.PreparedSet.load(clinic)
+    with pytest.raises(dr.KerasDrError, match="need 9"):
+        dr.prediction_sets(run, dataclasses.replace(data, rows=data.rows[:8]))
+
+
+def test_a_report_without_sets_says_why(run: dr.Run) -> None:
+    dr.evaluate(run, overwrite=True)
+    text = next((run.folder / "evaluation").glob("*-test/report.html")).read_text("utf-8")
+    assert "No sets of grades are stated" in text
+
+
+def test_a_new_calibration_drops_promises_and_sets(run: dr.Run, clinic: Path) -> None:
+    dr.prediction_sets(run, clinic)
+    dr.promise(run.folder, clinic, risk=0.2)
+    again = dr.recalibrate(run.folder)
+    assert again.grade_sets is None and "promise-20" not in again.points
