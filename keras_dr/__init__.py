@@ -14,7 +14,7 @@ Each name is imported when it is first used, so that devices and `--help` load o
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> the module that defines it
 _MODULES = {
