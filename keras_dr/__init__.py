@@ -80,7 +80,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(
             f"keras_dr.{name} needs the package {error.name}, which is not installed. "
-            "Install the packages for a workstation: pip install 'keras_dr[train]'."
+            "Install the packages for a workstation: pip install 'keras_dr[train]', or '.[train]' in a clone."
         ) from error
     globals()[name] = value
     return value

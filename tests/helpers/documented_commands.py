@@ -19,6 +19,7 @@ SHELL = ("", "sh")  # languages of a fence that holds commands
 NOT_RUN = {
     "make": "makes an environment of its own and installs into it",
     "pip": "installs packages",
+    "python3": "makes an environment",
     ".": "activates an environment",
 }
 # Smaller, and without a download: a tiny network, one epoch a phase, small photographs, few rounds.
@@ -34,7 +35,7 @@ SMALLER = (
     (r"(cli\.py profile .*|edge_demo profile .*)", r"\1 --repeats 2"),
 )
 SMALLER_PYTHON = (
-    (r"size=\d+", "size=32"),
+    ("size=512", "size=32"),
     (r"recipe=\"recipes/best.yaml\"", 'recipe="tiny.yaml"'),
     (r"(dr\.export\(.*)\)", r"\1, allow_drift=True)"),
 )
