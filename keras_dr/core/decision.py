@@ -45,7 +45,7 @@ class Cut:
 
     Attributes:
         positive: index of the positive class, 0 or 1.
-        threshold: probability, 0..1; or one per photograph.
+        threshold: probability, 0..1; or float (n,), one per photograph.
     """
 
     positive: int
@@ -76,7 +76,8 @@ def rule_of(name: str, referable: Sequence[int], threshold: float | NDArray[np.f
     Args:
         name: one of `DECISION_NAMES`, as run.json and bundle.json hold it.
         referable: indices of the positive classes.
-        threshold: of the operating point, on the probability of the positive classes.
+        threshold: of the operating point, on the probability of the positive classes; or float (n,), one per
+            photograph.
 
     Example:
         >>> rule_of("threshold", (1,), 0.7), rule_of("median", (2, 3, 4), 0.7)

@@ -50,7 +50,10 @@ class GradeSets:
         Raises:
             TypeError, ValueError, AttributeError: the content is not that of sets of grades.
         """
-        sets = cls(**content)
+        values = dict(content)
+        if values.get("added_interval") is not None:
+            values["added_interval"] = tuple(values["added_interval"])
+        sets = cls(**values)
         numbers = [sets.limit, sets.coverage, sets.count, *([] if sets.added is None else [sets.added])]
         interval = sets.added_interval
         if interval is not None:

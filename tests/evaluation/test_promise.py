@@ -64,7 +64,11 @@ def with_calibration(run: dr.Run, tmp_path: Path, clinic: Path) -> dr.Run:
     """The run, as if it had been trained on a set with a calibration split."""
     source = clinic.parent / "photographs"
     data = dr.prepare(source, tmp_path / "own", size=SIZE, calibration=0.4, val=0.1, test=0.1, workers=0)
-    about = {"prepared": "../own", "manifest_sha256": data.about["manifest_sha256"], "photographs": {}}
+    about = {
+        "prepared": "../own",
+        "manifest_sha256": data.about["manifest_sha256"],
+        "photographs": {"train": 1, "val": 1},
+    }
     (run.folder / "run.json").write_text(json.dumps(run.about | {"data": about}))
     return dr.Run.load(run.folder)
 
