@@ -1,7 +1,7 @@
 """Keeps the figures of the texts in one file, docs/results.json, and writes them into the texts.
 
     python benchmarks/record.py add NAME --evaluation RUN/evaluation/idrid-val [--bundle BUNDLE] \\
-        [--figures FILE.json] --command "..." --data "..." --machine "..." [--date 2026-11-26]
+        [--folds FOLDS] [--figures FILE.json] --command "..." --data "..." --machine "..." [--date 2026-11-26]
     python benchmarks/record.py write    # put the figures of docs/results.json into all texts
     python benchmarks/record.py check    # exit with 1 if a text and the file disagree
 
@@ -189,6 +189,20 @@ def robustness_figures(folder: Path) -> dict[str, list[float]]:
     return figures | {"mean over the changes": [mean["quadratic_kappa"], mean["auroc"]]}
 
 
+def folds_figures(folder: Path) -> dict[str, list[float]]:
+    """Return photographs, kappa and AUROC of each fold, and of all photographs together, there with their intervals."""
+    about = json.loads((folder / "cross_validation.json").read_bytes())
+    keys = ("val_quadratic_kappa", "val_auroc")
+    figures = {
+        f"fold {number}": [fold["photographs"], *(fold[key] for key in keys)]
+        for number, fold in enumerate(about["folds"], 1)
+    }
+    kappa, auroc = ([about["pooled"][key], *about["intervals"][key]] for key in keys)
+    photographs = sum(fold["photographs"] for fold in about["folds"])
+    figures["all folds together"] = [photographs, *kappa, *auroc]
+    return figures | {"photographs": [photographs], "quadratic kappa": kappa, "AUROC, referable DR": auroc}
+
+
 def bundle_figures(folder: Path) -> dict[str, list[float]]:
     """Return size and fidelity of each variant of a bundle."""
     parity = json.loads((folder / "parity.json").read_bytes())["figures"]
@@ -212,6 +226,8 @@ def add(arguments: argparse.Namespace) -> None:
             results[f"{arguments.name}-robustness"] = {**about, "figures": robustness_figures(arguments.evaluation)}
     if arguments.bundle:
         figures |= bundle_figures(arguments.bundle)
+    if arguments.folds:
+        figures |= folds_figures(arguments.folds)
     if arguments.figures:
         more = json.loads(arguments.figures.read_bytes())
         figures |= {name: value if isinstance(value, list) else [value] for name, value in more.items()}
@@ -235,6 +251,7 @@ def main() -> None:
     adding.add_argument("name")
     adding.add_argument("--evaluation", type=Path)
     adding.add_argument("--bundle", type=Path)
+    adding.add_argument("--folds", type=Path, help="a cross-validation")
     adding.add_argument("--figures", type=Path, help="JSON: name -> value, or value and interval")
     for name in ("command", "data", "machine"):
         adding.add_argument(f"--{name}", required=True)
