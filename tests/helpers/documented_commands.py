@@ -148,15 +148,16 @@ class Sandbox:
 
 
 def listing() -> str:
-    """What is not run and why, and how many are run."""
-    told, run = [], 0
+    """What is not run and why, and how many are run; those that install packages are counted apart."""
+    told, run, installing = [], 0, 0
     for page in PAGES:
         for block in blocks(page):
             for line in lines(block) if block.language in SHELL else ["(Python)"]:
                 reason = why_not(block, line)
                 run += not reason
+                installing += bool(reason) and not block.reason
                 told += [f"{page.name}: {line}\n    {reason}"] if reason else []
-    return "\n".join([*told, f"{len(told)} not run, {run} run"])
+    return "\n".join([*told, f"{installing} install, {len(told) - installing} not run, {run} run"])
 
 
 if __name__ == "__main__":
