@@ -13,6 +13,8 @@ _MAX_BYTES = 300_000_000  # as for other photographs: 100 megapixels of three by
 _EXPORT = "Export the photograph uncompressed, or as PNG, from the viewer or the archive that it came from."
 _JPEG = "1.2.840.10008.1.2.4."
 _BASELINE = (_JPEG + "50", _JPEG + "51")  # JPEG of eight bits, and of eight or twelve
+_JPEG_LS = (_JPEG + "80", _JPEG + "81")
+_END = b"\xff\xd9"  # ends a JPEG picture (T.81, B.1.1.3), and does not occur in compressed samples
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 # transfer syntax -> the plug-in of pydicom that decodes it
 _PLUGINS = {
@@ -47,7 +49,7 @@ def frame_bytes(dataset: Any, index: int, frames: int) -> bytes:
     """
     syntax = _syntax(dataset)
     _check_kind(dataset, syntax)
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise KerasDrError("The DICOM file has no pixel data.", _EXPORT)
     stream = b""
     if syntax not in _NATIVE:
@@ -127,6 +129,9 @@ def _check_stream(stream: bytes, dataset: Any) -> int:
             f"picture in it has {width} x {height}."
         )
         raise KerasDrError(message, "Copy the file again from its source.")
+    if dataset.file_meta.TransferSyntaxUID in _JPEG_LS and _END not in stream:  # CharLS takes 7 s to find that out
+        message = f"The picture in the DICOM file of {len(stream)} bytes is truncated: it has no end marker."
+        raise KerasDrError(message, "Copy the file again from its source.")
     return precision
 
 
@@ -175,8 +180,8 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
         message += f"{_PACKAGES.get(plugin, plugin)}, is not installed."
         raise KerasDrError(message, "Install it with: pip install 'keras_dr[dicom]'")
     colours = str(dataset.PhotometricInterpretation)
-    if plugin == "gdcm":
-        pixels = decode_apart(stream, dataset, syntax)
+    if plugin in _PACKAGES:
+        pixels, colours = decode_apart(stream, dataset, syntax, plugin)
     else:
         pixels, about = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
         colours = str(about["photometric_interpretation"])
@@ -184,6 +189,7 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
     if stored < 8 * pixels.itemsize:
         pixels = pixels & pixels.dtype.type((1 << stored) - 1)  # the bits above may hold overlays
     if colours == "PALETTE COLOR":
+        _check_palette(dataset)
         pixels = apply_color_lut(pixels, dataset)
         return (pixels >> 8 * (pixels.itemsize - 1)).astype(np.uint8), 8  # entries of 16 bits use all of them
     if colours == "MONOCHROME1":
@@ -191,6 +197,20 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
     if colours in ("YBR_FULL", "YBR_FULL_422"):
         pixels = _from_ybr(pixels, stored)
     return pixels, stored
+
+
+def _check_palette(dataset: Any) -> None:
+    """Refuse a palette whose tables are missing or have another length than their descriptors say."""
+    for colour in ("Red", "Green", "Blue"):
+        descriptor = dataset.get(f"{colour}PaletteColorLookupTableDescriptor")
+        table = dataset.get(f"{colour}PaletteColorLookupTableData")
+        if not isinstance(table, bytes) or descriptor is None or len(descriptor) != 3:
+            raise KerasDrError(f"The DICOM file's palette has no table for {colour.lower()}.", _EXPORT)
+        entries = int(descriptor[0]) or 1 << 16  # 0 stands for 65536 (PS3.3, C.7.6.3.1.5)
+        bits = int(descriptor[2])
+        if bits not in (8, 16) or len(table) not in (entries, entries + entries % 2, 2 * entries):
+            message = f"The DICOM file's palette has {len(table)} bytes for {entries} entries of {bits} bits."
+            raise KerasDrError(message, _EXPORT)
 
 
 def _from_ybr(pixels: NDArray[Any], stored: int) -> NDArray[Any]:
