@@ -1,5 +1,6 @@
 """DICOM files of each kind decode to the pixels that other decoders give; files without a photograph are refused."""
 
+import struct
 import subprocess
 import zlib
 from pathlib import Path
@@ -77,6 +78,17 @@ def test_jpeg_2000_has_the_pixels_of_ffmpeg(syntax: Any, levels: int, tmp_path: 
     assert np.abs(ours.astype(int) - theirs).max() <= levels
     if not levels:
         np.testing.assert_array_equal(ours, made.colours())
+
+
+@pytest.mark.parametrize(("tile", "lacking"), [((64, 20), 1), ((24, 16), 3), ((1, 1), 48 * 32 - 1)])
+def test_jpeg_2000_without_all_its_tiles_is_refused(tile: tuple[int, int], lacking: int) -> None:
+    dataset = made.dataset(made.colours(32))
+    dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+    stream = bytearray(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    stream[24:32] = struct.pack(">II", *tile)  # the header says that there are more tiles than the one that follows
+    wrapped = made.encapsulate(dataset, [bytes(stream)], str(JPEG2000Lossless), dataset.PhotometricInterpretation)
+    with pytest.raises(KerasDrError, match=f" {lacking} of its tiles are missing"):
+        decode_rgb(as_bytes(wrapped))
 
 
 def ffmpeg(stream: bytes, folder: Path) -> NDArray[np.uint8]:
