@@ -59,7 +59,8 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
         folder: an existing folder.
 
     Returns:
-        The two files, NAME_report.dcm and NAME_overlay.dcm.
+        The two files, NAME_report.dcm and NAME_overlay.dcm; NAME-2 and so on if the folder holds those of another
+        photograph under this name, because archives number the files of each series anew.
 
     Raises:
         KerasDrError: the photograph is no DICOM file, lacks an identifier, or highdicom is not installed.
@@ -76,14 +77,38 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
     source = _source(file)
     stem = f"{file.stem}_frame-{frame}" if frame else file.stem
     made = {
-        folder / f"{stem}_report.dcm": _report(grading, source, subject, bundle, variant),
-        folder / f"{stem}_overlay.dcm": _overlay(grading, source, subject, bundle, variant),
+        "report": _report(grading, source, subject, bundle, variant),
+        "overlay": _overlay(grading, source, subject, bundle, variant),
     }
-    for target, dataset in made.items():
+    files = _free_names(folder, stem, made)
+    for target, dataset in zip(files, made.values(), strict=True):
         stream = io.BytesIO()
         dataset.save_as(stream, enforce_file_format=True)
         write_bytes(target, stream.getvalue())
-    return list(made)
+    return files
+
+
+def _free_names(folder: Path, stem: str, made: dict[str, Any]) -> list[Path]:
+    """Return the first names under which the folder holds nothing, or the same objects from an earlier run."""
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        files = [folder / f"{name}_{kind}.dcm" for kind in made]
+        if all(_is_free(file, dataset) for file, dataset in zip(files, made.values(), strict=True)):
+            return files
+        number += 1
+
+
+def _is_free(file: Path, dataset: Any) -> bool:
+    import pydicom
+
+    if not file.exists():
+        return True
+    try:
+        held = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+    except (OSError, pydicom.errors.InvalidDicomError):
+        return False
+    return held.get("SOPInstanceUID") == dataset.SOPInstanceUID
 
 
 def _source(file: Path) -> Any:
