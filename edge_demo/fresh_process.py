@@ -52,7 +52,7 @@ def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: f
     answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not answers:
         lines = [line.strip() for line in done.stderr.decode(errors="replace").strip().splitlines()]
-        own_lines = [line for line in lines if not line.startswith("qemu:")]  # it only repeats the signal
+        own_lines = [line for line in lines if "qemu: uncaught target signal" not in line]  # it repeats the signal
         reason = own_lines[-1].rstrip(".") if own_lines else "no message"
         raise ProcessEnded(f"The process for {what} {describe_status(done.returncode)}: {reason}.", remedy)
     reply = json.loads(answers[-1][len(_MARK) :])
