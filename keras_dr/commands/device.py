@@ -305,29 +305,29 @@ def profile(
 
     Each model is measured in a new process without TensorFlow.
     """
-    from edge_demo import profiler
+    from edge_demo import budgets, cores
     from keras_dr import profile as profile_bundle
 
     result = profile_bundle(
         bundle,
         out,
         image=image,
-        threads=profiler.parse_threads(threads),
+        threads=cores.parse_threads(threads),
         repeats=repeats,
         runs=runs,
         operators=operators,
         compare=compare.split(",") if compare else (),
-        cpus=profiler.parse_cpus(cpus) if cpus else None,
+        cpus=cores.parse_cpus(cpus) if cpus else None,
         sustained_minutes=sustained,
         overwrite=overwrite,
     )
     say(str(result))
     some_fit = True
     if budget_ms is not None or budget_mib is not None:
-        text, some_fit = profiler.fitting(result.measurements, budget_ms, budget_mib)
+        text, some_fit = budgets.fitting(result.measurements, budget_ms, budget_mib)
         say(text)
     if result.chart:
         say(f"Chart: {result.chart}")
     done(result.file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
-    if not some_fit:
+    if not some_fit or result.failures:
         raise typer.Exit(1)
