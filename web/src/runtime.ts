@@ -5,6 +5,7 @@ import { loadLiteRt, supportsFeature } from "@litertjs/core";
 import { fetchSiteFile } from "./siteFiles.ts";
 
 const THREADS = 2; // more gain little, and a phone gets hot
+const CORES = 4; // with fewer, two threads wait for each other and for the page
 
 export type Build = "threads" | "relaxed SIMD" | "compatible";
 
@@ -20,19 +21,21 @@ const FILES: Readonly<Record<Build, string>> = {
   compatible: "litert_wasm_compat_internal",
 };
 
-/** Returns the builds that this browser can run, the fastest first. */
+/** Returns the builds that this browser can run, the preferred one first. */
 async function possibleBuilds(): Promise<Build[]> {
   if (!(await supportsFeature("relaxedSimd"))) return ["compatible"];
   // memory is shared among threads only where the server sends the headers that isolate the page
-  const hasThreads = self.crossOriginIsolated && navigator.hardwareConcurrency >= THREADS && (await supportsFeature("threads"));
-  return hasThreads ? ["threads", "relaxed SIMD", "compatible"] : ["relaxed SIMD", "compatible"];
+  const hasThreads = self.crossOriginIsolated && (await supportsFeature("threads"));
+  if (!hasThreads) return ["relaxed SIMD", "compatible"];
+  const isLarge = navigator.hardwareConcurrency >= CORES;
+  return isLarge ? ["threads", "relaxed SIMD", "compatible"] : ["relaxed SIMD", "threads", "compatible"];
 }
 
 /**
  * Loads the runtime.
  *
  * @param base the address of the site's folder
- * @param wanted a build to use instead of the fastest, for tests and comparisons; it is ignored if it cannot run here
+ * @param wanted a build to use instead of the preferred one, for tests and comparisons; it is ignored if it cannot run here
  */
 export async function loadRuntime(base: string, wanted: string): Promise<Runtime> {
   const possible = await possibleBuilds();
