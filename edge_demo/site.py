@@ -14,8 +14,6 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import growing_folder, sha256_of, write_bytes, write_json, write_manifest
 from keras_dr.core.outputs import check_apart
 
-# the enhancements whose pixels the page reproduces
-ENHANCEMENTS = ("none", "green", "ben-graham")
 VARIANTS = ("float32", "int8", "float16", "dynamic")  # that the page's runtime can run
 _UNLISTED = ("site.json", "files.js", "sw.js")  # they hold the list of files, or are never kept for offline use
 
@@ -50,8 +48,8 @@ def export_web(
         The folder. Any static server can serve it over HTTPS; `python -m edge_demo serve SITE` does so on this machine.
 
     Raises:
-        KerasDrError: the bundle cannot be read, has been altered, or has an enhancement or a variant that the page does
-            not support; or the folder exists.
+        KerasDrError: the bundle cannot be read, has been altered, or has a variant that a browser cannot run; or the
+            folder exists.
 
     Example:
         >>> dr.export_web("idrid-lite", "site")
@@ -61,7 +59,6 @@ def export_web(
     target = Path(site)
     check_apart(target, [source.folder])
     names = _chosen(source, variants)
-    _check_enhancements(source)
     models = {name: source.models[name] for name in names}
     assets = assets_folder()
     plan = {"bundle": sha256_of(source.folder / "bundle.json"), "variants": names}
@@ -94,13 +91,6 @@ def _chosen(bundle: Bundle, variants: Sequence[str] | None) -> list[str]:
             message = f"The variant {name!r} is not one that the bundle has and a browser can run: {possible}."
             raise KerasDrError(message, "Choose one of these.")
     return list(dict.fromkeys(variants))
-
-
-def _check_enhancements(bundle: Bundle) -> None:
-    unknown = [name for name in bundle.preprocessing.enhance.split("+") if name not in ENHANCEMENTS]
-    if unknown:
-        message = f"The grader needs the enhancement {unknown[0]}, which the web page does not reproduce bit for bit."
-        raise KerasDrError(message, "Use it with keras-dr-edge, or train a grader with --enhance none.")
 
 
 def _copy_assets(assets: Path, folder: Path) -> None:

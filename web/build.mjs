@@ -6,8 +6,11 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { gunzipSync, gzipSync } from "node:zlib";
 
 const LITERT = "node_modules/@litertjs/core/wasm";
-// The runtime is the npm package's, byte for byte; the digests are of its files. Two builds: with and without relaxed SIMD.
+// The runtime is the npm package's, byte for byte; the digests are of its files. Three builds: with relaxed SIMD and
+// threads, with relaxed SIMD alone, with neither.
 const RUNTIME = {
+  "litert_wasm_threaded_internal.js": "92fe7a720c6deedaa1194c011c79a005ea4f6fc98f533b661cf7900760ab4849",
+  "litert_wasm_threaded_internal.wasm": "b5e54eca10f043497edf9a02186332707cae260c550d7ea22b2cae55669596cf",
   "litert_wasm_internal.js": "68efb69f770e3f76aff36a377de629ca496c131b86ac0f0f4b592a1543a898eb",
   "litert_wasm_internal.wasm": "7280cf4471774867e385e6c3cd53e2b45e2975b80fea338fff4ef359b0865614",
   "litert_wasm_compat_internal.js": "4d8f894b7883654fd6e8439730aa41e79ceaab7d19184fc4f1f0b0f1a2a2c8a5",

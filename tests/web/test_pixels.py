@@ -153,6 +153,9 @@ def test_drawn_photographs(size: int, tmp_path: Path) -> None:
     "spec",
     [
         Preprocessing(224, "green"),
+        Preprocessing(512, "clahe"),
+        Preprocessing(225, "clahe+green"),
+        Preprocessing(224, "ben-graham+clahe"),
         Preprocessing(224, "ben-graham"),
         Preprocessing(512, "ben-graham"),
         Preprocessing(224, "ben-graham+green"),
@@ -166,6 +169,12 @@ def test_drawn_photographs(size: int, tmp_path: Path) -> None:
 def test_every_setting(spec: Preprocessing, tmp_path: Path) -> None:
     files = drawn() | {"16 bits": deep(16, ".png"), "12 bits": deep(12, ".png")}
     check({name: (data, spec) for name, data in files.items()}, tmp_path / "work")
+
+
+def test_all_colours_keep_their_value_in_lab(tmp_path: Path) -> None:
+    """CLAHE converts to CIE Lab and back: a quarter of a million random colours, and colours beyond sRGB."""
+    colours = np.random.default_rng(3).integers(0, 256, (512, 512, 3)).astype(np.uint8)
+    check({"colours.png": (encode(colours), Preprocessing(512, "clahe", "none"))}, tmp_path / "work")
 
 
 def test_png_files(tmp_path: Path) -> None:

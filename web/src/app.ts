@@ -69,7 +69,7 @@ function fillSettings(): void {
   const variants = byId<HTMLSelectElement>("variant");
   variants.replaceChildren(...started.variants.map((name) => new Option(name, name)));
   variants.value = started.variant;
-  byId("build").textContent = strings.buildText(started.variant, started.build, started.loadMs / 1000);
+  byId("build").textContent = strings.buildText(started.variant, started.build, started.threads, started.loadMs / 1000);
 }
 
 /** Takes over the chosen operating point and shows what it does. */

@@ -142,12 +142,11 @@ function trainedOn(manifest: Values): string {
  * Returns the variants that this browser can run exactly, the preferred one first.
  *
  * Without relaxed SIMD, the runtime computes int8 models differently, by up to .02 of a probability; so they are left
- * out there if the bundle has another variant.
+ * out there.
  */
 export function usableVariants(bundle: Bundle, hasRelaxedSimd: boolean): string[] {
   const names = PREFERRED.filter((name) => name in bundle.models && !bundle.failed.includes(name));
-  const exact = hasRelaxedSimd ? names : names.filter((name) => name !== "int8");
-  return exact.length > 0 ? exact : names;
+  return hasRelaxedSimd ? names : names.filter((name) => name !== "int8");
 }
 
 /** Refuses a file whose SHA-256 is not the manifest's. */

@@ -13,7 +13,9 @@ function put(context: CanvasRenderingContext2D, picture: Picture): void {
   const { pixels, width, height } = picture;
   const colours = new Uint8ClampedArray(4 * width * height).fill(255);
   for (let pixel = 0; pixel < width * height; pixel++) {
-    colours.set(pixels.subarray(3 * pixel, 3 * pixel + 3), 4 * pixel);
+    colours[4 * pixel] = pixels[3 * pixel];
+    colours[4 * pixel + 1] = pixels[3 * pixel + 1];
+    colours[4 * pixel + 2] = pixels[3 * pixel + 2];
   }
   context.putImageData(new ImageData(colours, width, height), 0, 0);
 }

@@ -1,7 +1,9 @@
 // The enhancements of keras_dr/core/preprocessing.py, in OpenCV's arithmetic.
 
+import { equalise } from "./clahe.ts";
+import { fromLab, toLab } from "./lab.ts";
 import { roundHalfEven, toByte } from "./numbers.ts";
-import type { Picture } from "./picture.ts";
+import { reflected, type Picture } from "./picture.ts";
 
 const { fround } = Math;
 
@@ -28,7 +30,7 @@ function benGraham(image: Picture): Picture {
 }
 
 /** The weights of a Gaussian in 256ths, which add up to 256: OpenCV's getGaussianKernelFixedPoint_ED. */
-function gaussianWeights(sigma: number): number[] {
+function gaussianWeights(sigma: number): Int32Array {
   const size = roundHalfEven(sigma * 3 * 2 + 1) | 1;
   const half = size >> 1;
   const plain = Array.from({ length: size }, (_, index) => Math.exp((-0.5 / sigma ** 2) * (index - half) ** 2));
@@ -45,15 +47,7 @@ function gaussianWeights(sigma: number): number[] {
     used += 2 * rounded;
   }
   weights[half] = 256 - used;
-  return weights;
-}
-
-/** Mirrors a place beyond the border about the first or last pixel (BORDER_REFLECT_101). */
-function reflected(place: number, size: number): number {
-  if (size === 1) return 0;
-  let inside = place;
-  while (inside < 0 || inside >= size) inside = inside < 0 ? -inside : 2 * size - 2 - inside;
-  return inside;
+  return Int32Array.from(weights);
 }
 
 /** Returns the pixels after cv2.GaussianBlur, which adds whole numbers of 1/256 along rows, then along columns. */
@@ -61,13 +55,20 @@ function gaussianBlur({ pixels, width, height }: Picture, sigma: number): Uint8A
   const weights = gaussianWeights(sigma);
   const half = weights.length >> 1;
   const rows = new Int32Array(pixels.length);
+  const columns = Int32Array.from({ length: width + 2 * half }, (_, index) => 3 * reflected(index - half, width));
   for (let y = 0; y < height; y++) {
+    const start = 3 * y * width;
     for (let x = 0; x < width; x++) {
-      const place = (y * width + x) * 3;
+      let red = 0;
+      let green = 0;
+      let blue = 0;
       for (let index = 0; index < weights.length; index++) {
-        const from = (y * width + reflected(x + index - half, width)) * 3;
-        for (let channel = 0; channel < 3; channel++) rows[place + channel] += weights[index] * pixels[from + channel];
+        const from = start + columns[x + index];
+        red += weights[index] * pixels[from];
+        green += weights[index] * pixels[from + 1];
+        blue += weights[index] * pixels[from + 2];
       }
+      rows.set([red, green, blue], start + 3 * x);
     }
   }
   const result = new Uint8Array(pixels.length);
@@ -83,5 +84,20 @@ function gaussianBlur({ pixels, width, height }: Picture, sigma: number): Uint8A
   return result;
 }
 
-/** Name -> enhancement. CLAHE is not here: its colour conversion is not yet reproduced bit for bit. */
-export const ENHANCEMENTS: Readonly<Record<string, (image: Picture) => Picture>> = { green, "ben-graham": benGraham };
+/** Applies contrast-limited adaptive histogram equalisation to L in CIE Lab. */
+function clahe(image: Picture): Picture {
+  const lab = toLab(image);
+  const light = new Uint8Array(image.width * image.height);
+  for (let pixel = 0; pixel < light.length; pixel++) light[pixel] = lab[3 * pixel];
+  equalise(light, image.width, image.height).forEach((level, pixel) => {
+    lab[3 * pixel] = level;
+  });
+  return { ...image, pixels: fromLab(lab) };
+}
+
+/** Name -> enhancement. */
+export const ENHANCEMENTS: Readonly<Record<string, (image: Picture) => Picture>> = {
+  clahe,
+  green,
+  "ben-graham": benGraham,
+};

@@ -92,8 +92,7 @@ export function contours({ on, width, height }: Mask): Part[] {
   const parts: Part[] = [];
   for (let place = 0; place < on.length; place++) {
     if (!on[place] || seen[place]) continue;
-    const part = connected(on, width, height, place);
-    for (let index = 0; index < on.length; index++) if (part[index]) seen[index] = 1;
+    const part = connected(on, width, height, place, seen);
     const x = place % width;
     if (x > 0 && !background[place - 1]) continue; // it lies in a hole
     const outline = trace(part, width, height, { x, y: (place - x) / width });
@@ -102,10 +101,11 @@ export function contours({ on, width, height }: Mask): Part[] {
   return parts;
 }
 
-/** Returns 1 for each pixel that is connected with `start`, also over corners. */
-function connected(on: Uint8Array, width: number, height: number, start: number): Uint8Array {
+/** Returns 1 for each pixel that is connected with `start`, also over corners; they are marked in `seen` as well. */
+function connected(on: Uint8Array, width: number, height: number, start: number, seen: Uint8Array): Uint8Array {
   const part = new Uint8Array(on.length);
   part[start] = 1;
+  seen[start] = 1;
   const waiting = [start];
   while (waiting.length > 0) {
     const place = waiting.pop()!;
@@ -117,6 +117,7 @@ function connected(on: Uint8Array, width: number, height: number, start: number)
       const next = row * width + column;
       if (column < 0 || row < 0 || column >= width || row >= height || !on[next] || part[next]) continue;
       part[next] = 1;
+      seen[next] = 1;
       waiting.push(next);
     }
   }

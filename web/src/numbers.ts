@@ -9,8 +9,10 @@ export function roundHalfEven(value: number): number {
 
 /** Rounds and limits to 0..255, as OpenCV's saturate_cast<uchar> does. */
 export function toByte(value: number): number {
-  const rounded = roundHalfEven(value);
-  return rounded < 0 ? 0 : rounded > 255 ? 255 : rounded;
+  if (value <= 0) return 0;
+  if (value >= 255) return 255;
+  const rounded = (value + 0.5) | 0;
+  return rounded - value === 0.5 && (rounded & 1) === 1 ? rounded - 1 : rounded;
 }
 
 /** Solves a system of linear equations by Gaussian elimination with partial pivoting; null if it is singular. */

@@ -11,6 +11,14 @@ export interface Picture {
   readonly height: number;
 }
 
+/** Mirrors a place beyond the border about the first or last pixel (BORDER_REFLECT_101). */
+export function reflected(place: number, size: number): number {
+  if (size === 1) return 0;
+  let inside = place;
+  while (inside < 0 || inside >= size) inside = inside < 0 ? -inside : 2 * size - 2 - inside;
+  return inside;
+}
+
 /** Which source pixels make up the target pixels along one axis, and with which weights (float32). */
 interface AreaTable {
   readonly target: Int32Array;
@@ -73,26 +81,19 @@ export function resizeArea(picture: Picture, width: number, height: number): Pic
   if (picture.width % width === 0 && picture.height % height === 0) return resizeByBlocks(picture, width, height);
   const columns = areaTable(picture.width, width);
   const rows = areaTable(picture.height, height);
-  const from = columns.source.map((column) => column * 3);
-  const to = columns.target.map((column) => column * 3);
   const pixels = new Uint8Array(width * height * 3);
   const line = new Float32Array(width * 3);
   const sum = new Float32Array(width * 3);
   let current = rows.target[0];
+  let inLine = -1; // the source row that `line` holds; a row may be a part of two target rows
   const finishRow = (): void => {
     const start = current * width * 3;
     for (let index = 0; index < sum.length; index++) pixels[start + index] = toByte(sum[index]);
   };
   for (let entry = 0; entry < rows.target.length; entry++) {
-    const start = rows.source[entry] * picture.width * 3;
-    line.fill(0);
-    for (let index = 0; index < to.length; index++) {
-      const weight = columns.weight[index];
-      const target = to[index];
-      const source = start + from[index];
-      line[target] += fround(picture.pixels[source] * weight);
-      line[target + 1] += fround(picture.pixels[source + 1] * weight);
-      line[target + 2] += fround(picture.pixels[source + 2] * weight);
+    if (rows.source[entry] !== inLine) {
+      inLine = rows.source[entry];
+      reduceLine(picture.pixels, inLine * picture.width * 3, columns, line);
     }
     const weight = rows.weight[entry];
     if (rows.target[entry] !== current) {
@@ -105,6 +106,26 @@ export function resizeArea(picture: Picture, width: number, height: number): Pic
   }
   finishRow();
   return { pixels, width, height };
+}
+
+/** Adds up the weighted pixels of a source row that begins at `start`, in single precision and in OpenCV's order. */
+function reduceLine(pixels: Uint8Array, start: number, columns: AreaTable, line: Float32Array): void {
+  const { target, source, weight } = columns;
+  let entry = 0;
+  for (let to = 0; to < line.length; to += 3) {
+    let red = 0;
+    let green = 0;
+    let blue = 0;
+    for (; 3 * target[entry] === to; entry++) {
+      const from = start + 3 * source[entry];
+      red = fround(red + fround(pixels[from] * weight[entry]));
+      green = fround(green + fround(pixels[from + 1] * weight[entry]));
+      blue = fround(blue + fround(pixels[from + 2] * weight[entry]));
+    }
+    line[to] = red;
+    line[to + 1] = green;
+    line[to + 2] = blue;
+  }
 }
 
 /** Returns where a target pixel lies between two source pixels, and its share of the second one (float32). */

@@ -152,10 +152,15 @@ function paste(picture: Picture, side: number, left: number, top: number): Pictu
   return { pixels, width: side, height: side };
 }
 
-/** Returns where the fundus is in a prepared image: 1 in the inscribed circle. */
+const masks = new Map<number, Uint8Array>();
+
+/** Returns where the fundus is in a prepared image: 1 in the inscribed circle. It is kept, and must not be changed. */
 export function circleMask(size: number): Uint8Array {
+  const known = masks.get(size);
+  if (known) return known;
   const middle = (size - 1) / 2;
   const mask = new Uint8Array(size * size);
+  masks.set(size, mask);
   for (let y = 0; y < size; y++) {
     for (let x = 0; x < size; x++) {
       if ((x - middle) ** 2 + (y - middle) ** 2 <= (size * size) / 4) mask[y * size + x] = 1;
@@ -166,8 +171,12 @@ export function circleMask(size: number): Uint8Array {
 
 function blackened(image: Picture): Picture {
   const pixels = image.pixels.slice();
-  circleMask(image.width).forEach((inside, pixel) => {
-    if (!inside) pixels.fill(0, 3 * pixel, 3 * pixel + 3);
-  });
+  const mask = circleMask(image.width);
+  for (let pixel = 0; pixel < mask.length; pixel++) {
+    if (mask[pixel]) continue;
+    pixels[3 * pixel] = 0;
+    pixels[3 * pixel + 1] = 0;
+    pixels[3 * pixel + 2] = 0;
+  }
   return { ...image, pixels };
 }

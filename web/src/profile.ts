@@ -38,7 +38,7 @@ export function toProfile(started: Started, firstResultMs: number | null, times:
     measurements: [
       {
         variant: started.variant,
-        threads: 1,
+        threads: started.threads,
         size_mib: started.bundle.models[started.variant].sizeBytes / 2 ** 20,
         load_ms: started.loadMs,
         first_result_ms: firstResultMs,

@@ -39,11 +39,7 @@ export function measure(image: Picture, inside: Uint8Array): Measures {
   const sharp = variance(laplacian(luma, size), count(core) > 0 ? core : lit);
   const light = variance(luma, lit);
   const mean = Math.max(light.mean, 1 / 255);
-  const colours = [0, 1, 2].map((channel) => {
-    let sum = 0;
-    for (let pixel = 0; pixel < lit.length; pixel++) if (lit[pixel]) sum += pixels[3 * pixel + channel];
-    return sum / litCount;
-  });
+  const colours = [0, 1, 2].map((channel) => sumOf(pixels, lit, channel) / litCount);
   const greenMean = Math.max(colours[1], 1 / 255);
   const measures: Record<string, number> = {
     coverage: litCount / count(inside),
@@ -62,16 +58,38 @@ function count(mask: Uint8Array): number {
   return sum;
 }
 
+function sumOf(pixels: Uint8Array, mask: Uint8Array, channel: number): number {
+  let sum = 0;
+  for (let pixel = 0; pixel < mask.length; pixel++) if (mask[pixel]) sum += pixels[3 * pixel + channel];
+  return sum;
+}
+
 /** Returns 1 where the brightest channel exceeds a tenth of its 95th percentile in the circle. */
 function litPixels(pixels: Uint8Array, inside: Uint8Array): Uint8Array {
-  const brightest = inside.map((_, pixel) => Math.max(pixels[3 * pixel], pixels[3 * pixel + 1], pixels[3 * pixel + 2]));
-  const levels = brightest.filter((_, pixel) => inside[pixel] === 1).sort();
-  const rank = 0.95 * (levels.length - 1);
+  const brightest = new Uint8Array(inside.length);
+  const counts = new Uint32Array(256); // of the levels in the circle
+  let total = 0;
+  for (let pixel = 0; pixel < inside.length; pixel++) {
+    const level = Math.max(pixels[3 * pixel], pixels[3 * pixel + 1], pixels[3 * pixel + 2]);
+    brightest[pixel] = level;
+    total += inside[pixel];
+    counts[level] += inside[pixel];
+  }
+  const rank = 0.95 * (total - 1);
   const below = Math.floor(rank);
-  const lower = levels[below];
-  const upper = levels[Math.min(below + 1, levels.length - 1)];
-  const percentile = lower + (upper - lower) * (rank - below);
-  return inside.map((value, pixel) => (value && brightest[pixel] > 0.1 * percentile ? 1 : 0));
+  const lower = levelAt(counts, below);
+  const upper = levelAt(counts, Math.min(below + 1, total - 1));
+  const limit = 0.1 * (lower + (upper - lower) * (rank - below));
+  const lit = new Uint8Array(inside.length);
+  for (let pixel = 0; pixel < lit.length; pixel++) lit[pixel] = inside[pixel] && brightest[pixel] > limit ? 1 : 0;
+  return lit;
+}
+
+/** Returns the level at a place in the sorted levels, given how often each level occurs. */
+function levelAt(counts: Uint32Array, place: number): number {
+  let level = 0;
+  for (let sum = counts[0]; sum <= place; sum += counts[level]) level++;
+  return level;
 }
 
 /** Returns luma 0..1 (Rec. ITU-R BT.601) in OpenCV's fixed point. */
@@ -96,25 +114,28 @@ function erode(mask: Uint8Array, size: number, side: number): Uint8Array {
       if (run >= side) rows[y * size + x - half] = 1;
     }
   }
-  for (let x = 0; x < size; x++) {
-    let run = 0;
-    for (let y = 0; y < size; y++) {
-      run = rows[y * size + x] ? run + 1 : 0;
-      if (run >= side) result[(y - half) * size + x] = 1;
+  const runs = new Uint16Array(size);
+  for (let y = 0; y < size; y++) {
+    for (let x = 0; x < size; x++) {
+      runs[x] = rows[y * size + x] ? runs[x] + 1 : 0;
+      if (runs[x] >= side) result[(y - half) * size + x] = 1;
     }
   }
   return result;
 }
 
+/** Returns the sum of the four neighbours minus four times the pixel; the border is mirrored (BORDER_REFLECT_101). */
 function laplacian(luma: Float32Array, size: number): Float32Array {
-  const inside = (place: number): number => (place < 0 ? -place : place >= size ? 2 * size - 2 - place : place);
   const result = new Float32Array(luma.length);
   for (let y = 0; y < size; y++) {
-    const upper = inside(y - 1) * size;
-    const lower = inside(y + 1) * size;
+    const row = y * size;
+    const upper = y === 0 ? size : row - size;
+    const lower = y === size - 1 ? row - size : row + size;
     for (let x = 0; x < size; x++) {
-      const sides = luma[y * size + inside(x - 1)] + luma[y * size + inside(x + 1)];
-      result[y * size + x] = luma[upper + x] + luma[lower + x] + sides - 4 * luma[y * size + x];
+      const left = x === 0 ? 1 : x - 1;
+      const right = x === size - 1 ? x - 1 : x + 1;
+      const sides = luma[row + left] + luma[row + right];
+      result[row + x] = luma[upper + x] + luma[lower + x] + sides - 4 * luma[row + x];
     }
   }
   return result;

@@ -104,6 +104,7 @@ export function countsText(refer: number, retake: number, none: number, failed: 
   return `${refer} to refer, ${retake} to take again, ${none} without referral, ${failed} not graded.`;
 }
 
-export function buildText(variant: string, build: string, seconds: number): string {
-  return `Running ${variant}, ${build} build, one thread; loaded in ${seconds.toFixed(1)} s.`;
+export function buildText(variant: string, build: string, threads: number, seconds: number): string {
+  const word = threads === 1 ? "one thread" : `${threads} threads`;
+  return `Running ${variant}, ${build} build, ${word}; loaded in ${seconds.toFixed(1)} s.`;
 }

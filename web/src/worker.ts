@@ -1,7 +1,6 @@
-// The worker of the page: loads the runtime and the model, and grades photographs away from the page's own thread. It is
-// a classic worker, because LiteRT.js loads its code by importScripts.
+// The worker of the page: loads the runtime and the model, and grades photographs away from the page's own thread.
 
-import { loadAndCompile, loadLiteRt, supportsFeature, Tensor, type CompiledModel } from "@litertjs/core";
+import { loadAndCompile, Tensor, type CompiledModel } from "@litertjs/core";
 import { readBundle, usableVariants, verify, type Bundle } from "./bundle.ts";
 import { KerasDrError } from "./errors.ts";
 import { scaled } from "./fundus.ts";
@@ -11,6 +10,7 @@ import type { Answer, Request, StageTimes, Started, View } from "./messages.ts";
 import { heatLayer } from "./overlay.ts";
 import { resizeArea, type Picture } from "./picture.ts";
 import type { Photograph } from "./preprocessing.ts";
+import { loadRuntime } from "./runtime.ts";
 import { fetchSiteFile } from "./siteFiles.ts";
 
 const SHOWN = 640; // longest side in pixels of the photograph on the screen
@@ -23,29 +23,28 @@ let model: CompiledModel;
 
 async function start(wanted: string | null): Promise<Started> {
   const begun = performance.now();
-  const hasRelaxedSimd = await supportsFeature("relaxedSimd");
-  const name = hasRelaxedSimd ? "litert_wasm_internal" : "litert_wasm_compat_internal";
-  // Emscripten looks for the WebAssembly beside worker.js, not beside the script that importScripts loads.
-  Object.assign(self, { Module: { locateFile: (file: string) => `${base}litert/${file}` } });
-  const [code, manifest] = await Promise.all([
+  const [code, manifest, runtime] = await Promise.all([
     fetchSiteFile("jpeg.wasm"),
     fetchSiteFile("bundle/bundle.json"),
-    fetchSiteFile(`litert/${name}.js`),
-    fetchSiteFile(`litert/${name}.wasm`),
+    loadRuntime(base, self.name),
   ]);
   decoder = await JpegDecoder.load(code);
   bundle = readBundle(JSON.parse(new TextDecoder().decode(manifest)));
-  const variants = usableVariants(bundle, hasRelaxedSimd);
+  const variants = usableVariants(bundle, runtime.build !== "compatible");
   const variant = wanted && variants.includes(wanted) ? wanted : variants[0];
-  if (!variant) throw new KerasDrError("The bundle has no model that a browser can run.", "Export int8 or float32.");
+  if (!variant) throw noModel(bundle, runtime.build);
   const file = bundle.models[variant];
   const data = await fetchSiteFile(`bundle/${file.file}`);
   await verify(data, file);
-  await loadLiteRt(`${base}litert/`);
-  model = await loadAndCompile(data, { accelerator: "wasm" });
+  model = await loadAndCompile(data, { accelerator: "wasm", cpuOptions: { numThreads: runtime.threads } });
   await run(new Uint8Array(bundle.preprocessing.size ** 2 * 3)); // the first run allocates
-  const build = hasRelaxedSimd ? "relaxed SIMD" : "compatible";
-  return { bundle, variant, variants, build, loadMs: performance.now() - begun };
+  return { bundle, variant, variants, ...runtime, loadMs: performance.now() - begun };
+}
+
+function noModel({ models }: Bundle, build: string): KerasDrError {
+  const names = Object.keys(models).join(", ");
+  const reason = build === "compatible" ? "this browser, which lacks relaxed SIMD, computes exactly" : "a browser can run";
+  return new KerasDrError(`The site has no model that ${reason}, only ${names}.`, "Write the site again with float32.");
 }
 
 /** Runs the model; its tensors lie in WebAssembly's memory and are deleted by hand. */
@@ -75,8 +74,8 @@ async function grade(bytes: ArrayBuffer, name: string, threshold: number): Promi
   const grader = graderAt(threshold);
   const photograph = await grader.decode(new Uint8Array(bytes));
   const prepared = grader.prepare(photograph);
-  const grading = grader.conclude(name, prepared, await grader.invoke(prepared.image));
-  return { grading, ...shownOf(photograph) };
+  const outputs = await grader.invoke(prepared.image);
+  return { grading: grader.conclude(name, prepared, outputs), outputs, ...shownOf(photograph) };
 }
 
 /** Returns the photograph, reduced for the screen, and the circle of the fundus in it. */

@@ -3,11 +3,11 @@
 // The settings name the address, the photographs and the steps; the result holds what the page showed and saved.
 
 import { chromium } from "playwright-core";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 
 const [settingsFile, resultFile] = process.argv.slice(2);
 const settings = JSON.parse(readFileSync(settingsFile, "utf8"));
-const { address, chromium: executablePath } = settings;
+const { address, chromium: executablePath, search = "" } = settings;
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...(settings.flags ?? [])] });
 const context = await browser.newContext({ viewport: { width: 1024, height: 900 }, ...(settings.context ?? {}) });
 const requests = [];
@@ -32,9 +32,36 @@ async function saved(button) {
   return readFileSync(await download.path(), "utf8");
 }
 
+/** Runs the page's worker on photographs, and returns what the model returned for each; this runs in the page. */
+async function runWorker([contents, search, variant]) {
+  const worker = new Worker("worker.js", { name: new URLSearchParams(search).get("build") ?? "" });
+  const ask = (request, transfer = []) => {
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => ("error" in data ? reject(new Error(data.error)) : resolve(data.result));
+      worker.postMessage({ id: 0, ...request }, transfer);
+    });
+  };
+  const text = (bytes) => {
+    let letters = "";
+    for (let start = 0; start < bytes.length; start += 8192) letters += String.fromCharCode(...bytes.subarray(start, start + 8192));
+    return btoa(letters);
+  };
+  const { build, threads, variant: used, variants } = await ask({ kind: "start", variant });
+  const photographs = [];
+  for (const content of contents) {
+    const { buffer } = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    const view = await ask({ kind: "grade", bytes: buffer, name: "photograph", threshold: 0.5 }, [buffer]);
+    const { probabilities, heatmaps, width, height } = view.outputs;
+    const prepared = text(view.grading.prepared.pixels);
+    photographs.push({ probabilities: [...probabilities], heatmaps: [...heatmaps], width, height, prepared });
+  }
+  worker.terminate();
+  return { build, threads, variant: used, variants, photographs };
+}
+
 const steps = {
   open: async () => {
-    await page.goto(address);
+    await page.goto(address + search);
     await settled();
     result.ready = await status.textContent();
     result.build = await page.locator("#build").textContent();
@@ -57,6 +84,67 @@ const steps = {
   },
   save: async (name) => {
     result[name] = { csv: await saved("#save-csv"), json: JSON.parse(await saved("#save-json")) };
+  },
+  outputs: async ([files, variant, name]) => {
+    const contents = files.map((file) => readFileSync(file).toString("base64"));
+    result[name] = await page.evaluate(runWorker, [contents, search, variant]);
+  },
+  chooseByMouse: async (files) => {
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser", wait), page.click("#choose")]);
+    await chooser.setFiles(files);
+    await settled();
+  },
+  chooseByKeyboard: async (files) => {
+    for (let count = 0; count < 9; count++) {
+      if ((await page.evaluate(() => document.activeElement.id)) === "choose") break;
+      await page.keyboard.press("Shift+Tab");
+    }
+    const [chooser] = await Promise.all([page.waitForEvent("filechooser", wait), page.keyboard.press("Enter")]);
+    await chooser.setFiles(files);
+    await settled();
+  },
+  drop: async (files) => {
+    const given = files.map((file) => [file.split("/").at(-1), readFileSync(file).toString("base64")]);
+    await page.evaluate((contents) => {
+      const transfer = new DataTransfer();
+      for (const [name, content] of contents) {
+        transfer.items.add(new File([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))], name));
+      }
+      const drop = document.getElementById("drop");
+      for (const kind of ["dragover", "drop"]) {
+        drop.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+      }
+    }, given);
+    await settled();
+    result.status = await status.textContent();
+  },
+  slider: async (keys) => {
+    await page.focus("#opacity");
+    for (const key of keys) await page.keyboard.press(key);
+    result.opacity = await page.evaluate(() => document.getElementById("heat").style.opacity);
+  },
+  entry: async (number) => {
+    await page.locator("#entries button").nth(number).click();
+    await settled();
+    result.title = await page.locator("#result-title").textContent();
+    result.focus = await page.evaluate(() => document.activeElement.id);
+  },
+  clear: async () => {
+    await page.click("#clear");
+    result.isListShown = await page.locator("#list").isVisible();
+  },
+  /** Puts another version of the site in the place of the one that is served. */
+  replace: async ([site, newer]) => {
+    renameSync(site, `${site} before`);
+    renameSync(newer, site);
+  },
+  update: async () => {
+    await page.evaluate(() => navigator.serviceWorker.ready.then((registration) => registration.update()));
+    await page.waitForSelector("#update:not([hidden])", wait);
+    result.announced = await page.locator("#update").innerText();
+    await Promise.all([page.waitForEvent("load", wait), page.click("#load-update")]);
+    await settled();
+    result.updated = await status.textContent();
   },
   show: async (name) => {
     result.shown[name] = await page.locator("#result").innerText();
@@ -86,6 +174,10 @@ const steps = {
     await page.goto(address);
     await settled();
     result.offline = await status.textContent();
+  },
+  online: async () => context.setOffline(false),
+  card: async () => {
+    result.card = await page.locator("#card").textContent();
   },
   axe: async (file) => {
     // in the page's own world, for the page's policy forbids scripts that are not its own
