@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
+from edge_demo.patients import eyes_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
@@ -107,7 +108,11 @@ def predict(
         raise KerasDrError("The engine keras draws no heat maps.", "Leave --engine out, or use explain.")
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle, privacy) if engine == "keras" else litert_engine(bundle, pictures, privacy)
+    if engine == "keras":
+        grade = _with_keras(source, bundle, privacy)
+    else:
+        eyes = eyes_of(list(map(Path, images)), photographs, privacy) if pictures else {}
+        grade = litert_engine(bundle, pictures, privacy, eyes)
     results = grade(photographs, progress)
     outcomes: list[Outcome] = []
     for image, result in zip(photographs, results, strict=True):
@@ -144,12 +149,15 @@ def bundle_of(run_folder: Path) -> Path:
         KerasDrError: there is no Run, or its file differs too much from Keras on a drawn photograph.
     """
     target = run_folder / _EXPORTED
-    current_model = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
+    about_run = read_manifest(run_folder, "run")
+    current_model = {"model_sha256": about_run.get("model_sha256")}
+    limits = (about_run.get("gradability") or {}).get("limits") or {}
 
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
         has_models = bool(about.get("models"))  # it has none if the file differed too much
-        return about.get("run") == current_model and has_models and "operating_point" in about
+        same = about.get("run") == current_model and about.get("gradability_limits", {}) == limits
+        return same and has_models and "operating_point" in about
 
     if exists():
         return target

@@ -84,3 +84,12 @@ def test_unfamiliar_colours_are_named_by_their_direction() -> None:
     assert limits["blue_to_green"] == [0.45, 0.5556]  # a tenth around the quartiles at least
     assert quality.unfamiliar({"red_to_green": "2.0", "blue_to_green": "0.5"}, limits) == ()
     assert quality.unfamiliar({"red_to_green": "3.0", "blue_to_green": "0.4"}, limits) == ("redder", "less blue")
+
+
+def test_beyond_what_the_grader_withstands_a_fault_has_other_words() -> None:
+    limits = {"coverage": [0.5, 1], "illumination": [0.2, 0.6], "contrast": [0.1, 1], "sharpness": [2, 9]}
+    row = {"coverage": "0.9", "illumination": "0.1", "contrast": "0.2", "sharpness": "1"}
+    assert quality.faults_of(row, limits, {}) == ("dark", "blurred")
+    assert quality.faults_of(row, limits, {"dark": 0.05, "blurred": 1.5}) == ("dark", "too blurred to grade")
+    assert quality.faults_of(row, {}, {"bright": 0.09, "flat": 0.3}) == ("too bright to grade", "too flat to grade")
+    assert quality.too_poor(row, {"blurred": 1.5, "bright": 0.09, "cut off": 0.9}) == ("bright", "blurred")
