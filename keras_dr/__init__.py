@@ -14,7 +14,7 @@ Each name is imported when it is first used, so that devices and `--help` load o
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> the module that defines it
 _MODULES = {
@@ -84,7 +84,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(
             f"keras_dr.{name} needs the package {error.name}, which is not installed. "
-            "Install the packages for a workstation: pip install 'keras_dr[train]'."
+            "Install the packages for a workstation: pip install 'keras_dr[train]', or '.[train]' in a clone."
         ) from error
     globals()[name] = value
     return value

@@ -15,7 +15,7 @@ _TASK_HELP = "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and 
 _PICTURE = "photograph shown"  # the purpose that is noted in the PNG file that show writes
 
 Source = Annotated[Path, typer.Argument(help="Folder of photographs or of a published data set, or a table.")]
-Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")]
+Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/own-data.md.")]
 TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
 
 

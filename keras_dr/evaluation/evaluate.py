@@ -64,7 +64,7 @@ class Evaluation:
 
     Attributes:
         folder: the folder with report.html, metrics.json, predictions.csv and the plots.
-        figures: the content of metrics.json; docs/figures.md says what each figure means.
+        figures: the content of metrics.json; docs/metrics.md says what each figure means.
     """
 
     folder: Path

@@ -7,7 +7,9 @@ A grader holds at a strength of a fault if all of this is true:
 - it tells photographs apart: it gives more than one grade, and sensitivity and specificity sum to more than 1. So a
   grader that answers always the same holds nowhere.
 
-The limit of a fault is the median of its measure at the weakest strength at which the grader does not hold.
+The limit of a fault is the median of its measure at the weakest strength at which the grader does not hold, and beyond
+which at most one in twenty photographs lies as it was taken: a limit that refuses many photographs on which the grader
+works says nothing about the fault.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,7 @@ from keras_dr.metrics.predictions import Predictions
 AS_TAKEN = "as taken"
 LEAST_SENSITIVITY = 0.9  # of that on the photographs as taken
 MOST_CHANGED = 0.2  # of the grades
+MOST_REFUSED = 0.05  # of the photographs as taken, beyond one limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +118,8 @@ def holds(predictions: Predictions, as_taken: Predictions, threshold: float) -> 
 def find_gradability_limits(steps: Sequence[Step], threshold: float) -> dict[str, float]:
     """Return fault -> value of its measure beyond which the grader does not hold.
 
-    A fault is absent if the grader holds at all its strengths, or if the measure of the fault does not show it, because
-    its median is no worse than on the photographs as they were taken.
+    A fault is absent if the grader holds at all its strengths, or if the measure of the fault does not show it: its
+    median is no worse than on the photographs as they were taken, or too many of them lie beyond it.
 
     Args:
         steps: as for `step_rows`.
@@ -132,7 +135,8 @@ def find_gradability_limits(steps: Sequence[Step], threshold: float) -> dict[str
             continue
         value = float(np.nanmedian(step.measures[measure]))
         before = float(np.nanmedian(as_taken.measures[measure]))
-        if value > before if side else value < before:
+        refused = _beyond(as_taken.measures[measure], value, side).mean()
+        if (value > before if side else value < before) and refused <= MOST_REFUSED:
             limits[step.fault] = round(value, 4)
     return limits
 

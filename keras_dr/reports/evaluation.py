@@ -93,11 +93,15 @@ def metrics_text(figures: dict[str, Any]) -> str:
 
 
 def folds_text(about: Mapping[str, Any]) -> str:
-    """Return a table of cross_validation.json: each fold, their mean and deviation, and the pooled predictions."""
+    """Return a table of cross_validation.json: each fold, the mean and deviation, and the pooled scores."""
     names = list(about["pooled"])
     folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
     rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
-    table = Table(("", *names), [(title, *(scores[name] for name in names)) for title, scores in rows.items()])
+    cells = [(title, *(scores[name] for name in names)) for title, scores in rows.items()]
+    limits = about.get("intervals", {})  # an older version wrote none
+    if limits:
+        cells.append(("95 % interval", *(show_interval(limits.get(name)) for name in names)))
+    table = Table(("", *names), cells)
     return indent(text_table(table), "  ")
 
 

@@ -285,7 +285,9 @@ def _draw_steps(
 
 def _step_label(row: Mapping[str, Any]) -> str:
     """Return the strength in few words, and the measured value below it."""
-    strength = row["strength"].split(",")[-1].strip().replace(" of the longer side", "").replace(" of white", "")
+    strength = row["strength"].split(",")[-1].strip()
+    for words in (" of the longer side", " of white", "contrast ", " covered"):
+        strength = strength.replace(words, "")
     return strength if row["value"] is None else f"{strength}\n{row['value']:.3g}"
 
 
