@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
 from edge_demo.journal import check_journal
-from edge_demo.patients import PatientsTable
+from edge_demo.patients import PatientsTable, eyes_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, check_results, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
@@ -140,9 +141,11 @@ def _grade_each(
     An error stops only its own photograph.
     """
     outcomes: list[Outcome] = []
+    eyes = eyes_of(arguments.images, images, grader.privacy) if heatmaps else {}
     for number, image in enumerate(images):
         try:
             grading = grade_file(grader, image)
+            grading = replace(grading, eye=eyes.get(grading.path, grading.eye))
             if heatmaps:
                 grading.save_picture(heatmaps[number])
             if arguments.dicom_out:

@@ -20,7 +20,7 @@ from keras_dr.core.grade_sets import GradeSets, sets_text
 from keras_dr.core.image_files import printable
 from keras_dr.core.operating_point import DEFAULT, OperatingPoint, find_point, points_of, points_text
 from keras_dr.core.preprocessing import Preprocessing
-from keras_dr.core.quality import COLOURS, MEASURES
+from keras_dr.core.quality import COLOURS, FAULTS, MEASURES
 
 PREFERRED = (
     "int8",
@@ -66,6 +66,8 @@ class Bundle:
         quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
             if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
+        gradability_limits: fault of `quality.FAULTS` -> value of its measure beyond which the grader failed on degraded
+            validation photographs; empty if this was not measured.
         points: all operating points, by name: "default", and further ones.
         point_name: the name of the operating point in use.
         trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
@@ -85,6 +87,7 @@ class Bundle:
     decision: str = "argmax"
     quality_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
     colour_limits: dict[str, tuple[float, float]] = field(default_factory=dict, repr=False)
+    gradability_limits: dict[str, float] = field(default_factory=dict, repr=False)
     points: dict[str, OperatingPoint] = field(default_factory=dict, repr=False)
     point_name: str = DEFAULT
     trained_on: str = ""
@@ -128,6 +131,7 @@ class Bundle:
             decision=_value(manifest, "decision", str, where) if "decision" in manifest else "argmax",
             quality_limits=_limits(manifest, "quality_limits", MEASURES, where),
             colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
+            gradability_limits=_gradability_limits(manifest, where),
             points=_points(manifest, where),
             trained_on=_trained_on(manifest, where),
             grade_sets=_grade_sets(manifest, where),
@@ -301,6 +305,18 @@ def _limits(manifest: dict[str, Any], key: str, names: tuple[str, ...], where: s
         message = f"The key {key!r} in {where} must hold two limits for each of {', '.join(names)}"
         raise KerasDrError(f"{message}, but is {repr(limits)[:80]}.", EXPORT_AGAIN)
     return {name: (float(low), float(high)) for name, (low, high) in pairs.items()}
+
+
+def _gradability_limits(manifest: dict[str, Any], where: str) -> dict[str, float]:
+    """Return the limit of each fault that has one; empty if the manifest has no such key."""
+    if not manifest.get("gradability_limits"):
+        return {}
+    limits = _value(manifest, "gradability_limits", dict, where)
+    unknown = [name for name in limits if name not in FAULTS]
+    if unknown:
+        message = f"The key 'gradability_limits' in {where} may name {', '.join(FAULTS)}, but names {unknown[0]!r:.80}."
+        raise KerasDrError(message, EXPORT_AGAIN)
+    return {name: float(_value(limits, name, (int, float), where)) for name in limits}
 
 
 def _value(content: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:

@@ -29,6 +29,7 @@ from keras_dr.core.folders import write_bytes
 from keras_dr.core.frames import FRAME, split_frame
 from keras_dr.core.grade_sets import set_words
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
+from keras_dr.core.names import eye_of_name
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.core.privacy import Privacy, shown_name
@@ -65,8 +66,8 @@ class Grading:
         p_referable: their sum over the referable classes.
         referred: whether the action begins with "refer".
         fundus_found: False if no fundus circle was found and the whole photograph was graded.
-        faults: the photograph's faults, such as "dark" or "blurred" (`quality`), "no fundus" or "two fundi"; empty if
-            it is good enough to be graded.
+        faults: the photograph's faults (`quality`), such as "dark", which is unusual among the training photographs, or
+            "too dark to grade", on which the grader is known to fail, "no fundus" or "two fundi"; empty if it has none.
         action: "refer: by grade" if `grade` is referable; otherwise "refer: by threshold" if `p_referable` reaches the
             threshold; otherwise "refer: uncertain" if it is less than the margin below; otherwise "retake" if the
             photograph has faults; otherwise "none".
@@ -81,6 +82,7 @@ class Grading:
             was not kept.
         circle: the fundus in the pixels of `photograph`; None if none was found.
         subject: of a DICOM file, what the result says of its patient, eye, date and device; see `Privacy.about`.
+        eye: "left" or "right", as the DICOM file, the list or the name of the photograph says; "" if none says it.
         grade_set: neighbouring grades, of which one is the true one with the coverage `grade_set_coverage`; empty if
             the bundle has no calibrated sets.
         grade_set_coverage: 0..1; 0 without a set.
@@ -103,6 +105,7 @@ class Grading:
     photograph: Image | None = field(default=None, repr=False)
     circle: Fundus | None = None
     subject: Mapping[str, str] = field(default_factory=dict)
+    eye: str = ""
     grade_set: tuple[str, ...] = ()
     grade_set_coverage: float = 0.0
 
@@ -163,6 +166,8 @@ class Grading:
             lines.append(f"Grader: {self.trained_on}.")
         lines.append(FOOTER)
         headline = f"{self.grade.replace('_', ' ')}; {self.action_in_words}"
+        if self.eye:
+            headline = f"{self.eye.capitalize()} eye: {headline}"
         return draw_picture(self.photograph, self.circle, self.heatmap, headline, lines, self.probabilities, self.grade)
 
     def save_picture(self, path: Path | str) -> None:
@@ -277,17 +282,17 @@ class Grader:
             return Prepared(image, fundus, ("two fundi",))
         if fundus is None and spec.fundus != "none":
             return Prepared(image, fundus, ("no fundus",))
-        if fundus is None or not limits:
+        if fundus is None or not (limits or self.bundle.gradability_limits):
             return Prepared(image, fundus, (), stretched)
         plain = image  # the measures are those of the photograph without enhancement
         if spec.enhance != "none":
             plain = prepare_photograph(photograph, replace(spec, enhance="none"))[0]
         measures = quality.measure(plain, circle_mask(spec.size))
-        reasons = quality.judge(measures, limits)["reasons"]
+        faults = quality.faults_of(measures, limits, self.bundle.gradability_limits)
         unfamiliar: tuple[str, ...] = ()
         if self.bundle.colour_limits:
             unfamiliar = quality.unfamiliar(measures, self.bundle.colour_limits)
-        return Prepared(image, fundus, tuple(filter(None, reasons.split(";"))), stretched, unfamiliar)
+        return Prepared(image, fundus, faults, stretched, unfamiliar)
 
     def invoke(self, image: Image) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the model: uint8 RGB (S, S, 3) -> float32 probabilities (C,) in 0..1, raw heat maps (h, w, C)."""
@@ -403,9 +408,9 @@ class Grader:
             subject: what the DICOM file says; None: the photograph is no DICOM file.
         """
         if subject is None:
-            return grading
+            return replace(grading, eye=eye_of_name(grading.image_id))
         path = self.privacy.mask(grading.path, subject.secrets)
-        return replace(grading, path=path, subject=self.privacy.about(subject))
+        return replace(grading, path=path, subject=self.privacy.about(subject), eye=subject.eye)
 
     def name_of(self, image: Path) -> str:
         """Return the path of a photograph as results may name it, also of one that cannot be graded."""

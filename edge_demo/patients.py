@@ -61,6 +61,11 @@ def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | 
     return {shown_name(image, privacy): people[image] for image in known}
 
 
+def eyes_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | None = None) -> dict[str, str]:
+    """Return path of a photograph, as in its grading -> "left" or "right"; arguments as for `people_of`."""
+    return {path: person.eye for path, person in people_of(given, images, privacy).items() if person.eye}
+
+
 def _people_of_list(file: Path) -> dict[Path, Person]:
     """Return photograph -> patient and eye, by the columns of a list; empty if it has no column of patients."""
     people = {}

@@ -53,7 +53,7 @@ def draw_picture(
     y = top + 68
     for line in lines:
         y = _write(page, line, (_MARGIN, y), 16, _INK, 400, bars - 20) + 24
-    _draw_scale(page, heatmap, grade, top + PANEL - 22)
+    _draw_scale(page, heatmap, grade, top + PANEL - 40)
     _draw_probabilities(page, probabilities, grade, bars, top + 32)
     return page
 
@@ -92,11 +92,12 @@ def _draw_scale(page: Image, heatmap: NDArray[np.floating], grade: str, y: int) 
     _write(page, "1", (_MARGIN + 180, y), 14, _QUIET, 400, _MARGIN + 194)
     text = f"Glow: evidence for {grade.replace('_', ' ')}, share of its maximum."
     rows, columns = heatmap.shape
-    if min(rows, columns) < COARSE:
-        text += f" Coarse: {rows} x {columns} places, which cannot show single lesions."
     if not (np.asarray(heatmap) > 0).any():
         text = f"No glow: no place speaks for {grade.replace('_', ' ')}."
-    _write(page, text, (_MARGIN + 204, y), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+    y = _write(page, text, (_MARGIN + 204, y), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+    if min(rows, columns) < COARSE:
+        text = f"The map is coarse: {rows} x {columns} places, which cannot show single lesions."
+        _write(page, text, (_MARGIN + 204, y + 20), 14, _QUIET, 400, page.shape[1] - _MARGIN)
 
 
 def _draw_probabilities(page: Image, probabilities: dict[str, float], grade: str, x: int, y: int) -> None:
@@ -116,8 +117,27 @@ def _draw_probabilities(page: Image, probabilities: dict[str, float], grade: str
 def _write(
     page: Image, text: str, place: tuple[int, int], size: int, colour: tuple[int, int, int], weight: int, right: int
 ) -> int:
-    """Write a text, wrapped at `right`, and return the y of its last line."""
+    """Write a text, wrapped between words at `right`, and return the y of its last line."""
     font = cv2.FontFace("sans")
-    end, drawn = cv2.putText(page, text, place, colour, font, size, weight, cv2.PUT_TEXT_WRAP, (place[0], right))
-    page[:] = drawn
-    return int(end[1])
+    x, y = place
+    for number, line in enumerate(_lines(text, size, weight, right - x)):
+        y += round(1.4 * size) if number else 0
+        # a word that is wider than the place is broken
+        end, drawn = cv2.putText(page, line, (x, y), colour, font, size, weight, cv2.PUT_TEXT_WRAP, (x, right))
+        page[:] = drawn
+        y = int(end[1])
+    return y
+
+
+def _lines(text: str, size: int, weight: int, width: int) -> list[str]:
+    """Return a text in lines of at most this width in pixels, if its words allow it."""
+    font = cv2.FontFace("sans")
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        extent = cv2.getTextSize((1, 1), longer, (0, 0), font, size, weight)[2]
+        if extent > width and lines[-1]:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

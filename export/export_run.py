@@ -104,6 +104,7 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
         points=run.further_points,
         quality_limits=about.get("quality_limits"),
         colour_limits=about.get("colour_limits"),
+        gradability_limits=run.gradability_limits,
         limits=run.recipe.parity,
         trained_on=_trained_on(run, about.get("dataset", "")),
         grade_sets=run.grade_sets,

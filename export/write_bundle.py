@@ -57,6 +57,7 @@ class GraderSettings:
         points: further operating points, by name, chosen on validation.
         quality_limits: see `quality.find_limits`; None if the photographs were not measured.
         colour_limits: the same for the training photographs' colours; None if they were not measured.
+        gradability_limits: fault -> value of its measure beyond which the grader fails; empty if it was not measured.
         limits: the limits of each variant's gate.
         trained_on: what the grader was trained on: number of "photographs"; their "origin" in words, if it is known;
             and whether it learned from "other_graders".
@@ -74,6 +75,7 @@ class GraderSettings:
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     quality_limits: Mapping[str, Sequence[float]] | None = None
     colour_limits: Mapping[str, Sequence[float]] | None = None
+    gradability_limits: Mapping[str, float] = field(default_factory=dict)
     limits: ParityLimits = field(default_factory=ParityLimits)
     trained_on: Mapping[str, Any] | None = None
     grade_sets: GradeSets | None = None
@@ -192,6 +194,8 @@ def _manifest(
         about["quality_limits"] = settings.quality_limits
     if settings.colour_limits:
         about["colour_limits"] = settings.colour_limits
+    if settings.gradability_limits:
+        about["gradability_limits"] = dict(settings.gradability_limits)
     if settings.trained_on:
         about["trained_on"] = dict(settings.trained_on)
     if settings.grade_sets:

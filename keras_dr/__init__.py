@@ -24,6 +24,7 @@ _MODULES = {
     "Evaluation": "keras_dr.evaluation.evaluate",
     "Explanation": "keras_dr.explanation.explain_run",
     "GradedPhotographs": "keras_dr.prediction.predict",
+    "Gradability": "keras_dr.evaluation.gradability",
     "Grader": "edge_demo.grader",
     "Grading": "edge_demo.grader",
     "Inspection": "keras_dr.datasets.inspection",
@@ -41,6 +42,7 @@ _MODULES = {
     "explain": "keras_dr.explanation.explain_run",
     "export": "export.export_run",
     "export_web": "edge_demo.site",
+    "gradability": "keras_dr.evaluation.gradability",
     "inspect": "keras_dr.datasets.inspection",
     "predict": "keras_dr.prediction.predict",
     "prediction_sets": "keras_dr.evaluation.prediction_sets",
@@ -55,12 +57,14 @@ _WITH_TENSORFLOW = {
     "CrossValidation",
     "Evaluation",
     "Explanation",
+    "Gradability",
     "Run",
     "cross_validate",
     "ensemble",
     "evaluate",
     "explain",
     "export",
+    "gradability",
     "prediction_sets",
     "promise",
     "recalibrate",
@@ -109,6 +113,8 @@ if TYPE_CHECKING:  # for editors and mypy
     from keras_dr.evaluation.comparison import Comparison as Comparison
     from keras_dr.evaluation.evaluate import Evaluation as Evaluation
     from keras_dr.evaluation.evaluate import evaluate as evaluate
+    from keras_dr.evaluation.gradability import Gradability as Gradability
+    from keras_dr.evaluation.gradability import gradability as gradability
     from keras_dr.evaluation.prediction_sets import prediction_sets as prediction_sets
     from keras_dr.evaluation.promise import promise as promise
     from keras_dr.explanation.explain_run import Explanation as Explanation

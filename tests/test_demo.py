@@ -23,7 +23,10 @@ def test_it_writes_a_report_and_continues_after_an_interruption(
     figures = demo.run_demo(tmp_path / "demo", count=60)
     assert figures["photographs"] == 12 and (tmp_path / "demo/bundle/profile.json").is_file()
     report = tmp_path / "demo/report.html"
-    assert "On 12 test photographs" in report.read_text("utf-8")
+    text = report.read_text("utf-8")
+    assert "On 12 test photographs" in text
+    last = text[text.index("The result: ") :]
+    assert "by the grader of this demo" in last and "by the shipped grader idrid-lite" in last
     with pytest.raises(KerasDrError, match=r"report\.html"):
         demo.run_demo(tmp_path / "demo", count=60)
     report.unlink()  # as if it had been stopped before
@@ -32,3 +35,13 @@ def test_it_writes_a_report_and_continues_after_an_interruption(
     assert report.is_file() and (tmp_path / "demo/run/model.keras").stat().st_mtime_ns == trained
     with pytest.raises(KerasDrError, match="is not empty"):
         demo.run_demo(tmp_path, count=60)
+
+
+def test_a_file_that_failed_its_gate_is_explained() -> None:
+    figures = {"float32": {"photographs": 15}, "int8": {"photographs": 15}}
+    bundle = {"models": {"float32": {}, "int8": {}}, "parity": {"failures": {}}}
+    assert demo.gate_text(bundle, figures).endswith("on 15 validation photographs. float32 and int8 passed.")
+    failed = bundle | {"parity": {"failures": {"int8": ["grade_agreement 0.867 < 0.98"]}}}
+    text = demo.gate_text(failed, figures)
+    assert "int8 did not: grade_agreement 0.867 < 0.98. So devices grade with another file" in text
+    assert "a single changed grade weighs 6.7%" in text

@@ -124,6 +124,26 @@ def prediction_sets(
     done(run, command("export", run, "BUNDLE"))
 
 
+def gradability(
+    run: RunFolder,
+    prepared: Annotated[Path | None, typer.Argument(help="The run's prepared set, if it has moved.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find how blurred, dark or covered a photograph may be.
+
+    Validation photographs are degraded step by step and graded again. The limits travel with bundles.
+    """
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import gradability as find_limits
+
+    with bar("gradability") as progress:
+        result = find_limits(run, prepared, overwrite=overwrite, progress=progress)
+    say(str(result))
+    done(result.folder / "gradability.png", command("export", run, "BUNDLE"))
+
+
 def compare(
     run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),

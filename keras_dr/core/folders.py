@@ -33,6 +33,7 @@ MANIFESTS = {
     "cross-validation": "cross_validation.json",
     "predictions": "_predictions.json",
     "site": "site.json",
+    "gradability": "gradability.json",
 }
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {

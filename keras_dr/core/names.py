@@ -25,6 +25,17 @@ def eye_of_value(text: str) -> str:
     return whole or (words.pop() if len(words) == 1 else "")
 
 
+def eye_of_name(stem: str) -> str:
+    """Return the eye that a single file name says in so many words: OD, OS, left or right; "" if it does not.
+
+    Args:
+        stem: the file name without its suffix.
+    """
+    tokens = [token.lower() for token in _SEPARATORS.split(stem)]
+    eyes = {EYES[token] for token in tokens if token in ("od", "os", "left", "right")}
+    return eyes.pop() if len(eyes) == 1 else ""
+
+
 def words_of(name: str) -> list[str]:
     """Return the words of a name in lower case: "train" and "labels" for "trainLabels_2"."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+", name)]

@@ -5,6 +5,9 @@ the training photographs, or its illumination above the upper one (J. W. Tukey, 
 interquartile ranges beyond the quartiles, on a logarithmic scale, and never nearer than a tenth of the quartile. So
 `gradable` is relative: it shows which photographs stand out in this set, not whether an ophthalmologist could grade
 them. In a set that is blurred throughout, no photograph stands out.
+
+A grader may have limits of its own besides, from degraded photographs on which it failed (`evaluation.gradability`). A
+photograph beyond such a limit is not merely "blurred", but "too blurred to grade".
 Nothing is removed: the manifest holds `gradable` and `reasons` for anyone who wants to select photographs.
 
 Colours are no fault of a photograph, but a grader that learned from one camera may grade those of another wrongly. So
@@ -29,6 +32,8 @@ _REASONS = {
     ("contrast", 0): "flat",
     ("sharpness", 0): "blurred",
 }
+# fault -> its measure, and 0 for the lower and 1 for the upper limit
+FAULTS = {word: place for place, word in _REASONS.items()}
 _UNFAMILIAR = {
     ("red_to_green", 0): "less red",
     ("red_to_green", 1): "redder",
@@ -123,6 +128,35 @@ def judge(row: Mapping[str, Any], limits: Limits) -> dict[str, str]:
     """Return `gradable` ("yes", "no") and `reasons` ("", or for example "dark;blurred") for a row with the measures."""
     reasons = _beyond(row, limits, _REASONS)
     return {"gradable": "no" if reasons else "yes", "reasons": ";".join(reasons)}
+
+
+def too_poor(row: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the faults for which a photograph lies beyond what its grader withstands.
+
+    Args:
+        row: from `measure`.
+        limits: key of `FAULTS` -> value of its measure beyond which the grader fails; a fault may be absent.
+    """
+    beyond = []
+    for fault, (name, side) in FAULTS.items():
+        value = float(row[name])
+        if fault in limits and (value > limits[fault] if side else value < limits[fault]):
+            beyond.append(fault)
+    return tuple(beyond)
+
+
+def faults_of(row: Mapping[str, Any], limits: Limits, gradability: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the faults of a photograph in words, such as ("dark", "too blurred to grade").
+
+    Args:
+        row: from `measure`.
+        limits: from `find_limits`; if empty, the photograph is not compared with those of the training.
+        gradability: as for `too_poor`.
+    """
+    unusual = _beyond(row, limits, _REASONS) if limits else []
+    poor = too_poor(row, gradability)
+    words = {fault: f"too {fault} to grade" if fault in poor else fault for fault in FAULTS}
+    return tuple(words[fault] for fault in FAULTS if fault in unusual or fault in poor)
 
 
 def unfamiliar(row: Mapping[str, Any], limits: Limits) -> tuple[str, ...]:

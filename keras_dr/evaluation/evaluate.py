@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core import folders
+from keras_dr.core import folders, quality
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import DEFAULT
@@ -21,6 +21,7 @@ from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
+from keras_dr.metrics import patients as by_patient
 from keras_dr.metrics.conformal import measured_sets
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
 from keras_dr.metrics.promises import kept_on
@@ -183,6 +184,7 @@ def evaluate_photographs(
             **_origin(run, data),
             **measure.measure(predictions, run.point, run.further_points, options.prevalence),
             **_referral(run, predictions, options),
+            **_quality(folder, run, data, predictions),
             "calibration": _calibration(run, predictions, unscaled),
             "subgroups": subgroups(predictions, data.rows, run.threshold, options.columns),
         }
@@ -264,6 +266,35 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
         "left_to_human": 0.2 if options.human is None else options.human,
         "bands": bands,
     }
+
+
+def _quality(folder: Path, run: Run, data: PreparedSet, predictions: Predictions) -> dict[str, Any]:
+    """Return figures with photographs of poor quality counted both ways, and by patients; write patients.csv.
+
+    The faults are those that a device would find, by the limits of the run.
+    """
+    limits = run.gradability_limits
+    poor = np.array([bool(quality.too_poor(row, limits)) for row in data.rows])
+    figures: dict[str, Any] = {"refused": referral.refused(predictions, run.threshold, poor) if limits else None}
+    if not run.task.referable or not by_patient.are_patients_known(
+        data.rows, data.about.get("inspection", {}).get("patients_from", "")
+    ):
+        return figures | {"patients_known": False, "ungradable_eyes": []}
+    usual = _usual_quality(run)
+    if usual:
+        faulty = np.array([bool(quality.faults_of(row, usual, limits)) for row in data.rows])
+    else:
+        faulty = poor | np.array([row["gradable"] == "no" for row in data.rows])
+    table = by_patient.patient_table(data.rows, predictions, run.threshold, faulty)
+    folders.write_bytes(folder / "patients.csv", encode_csv(list(by_patient.COLUMNS), table))
+    return figures | {"patients_known": True, "ungradable_eyes": by_patient.ungradable_eyes(table)}
+
+
+def _usual_quality(run: Run) -> dict[str, list[float]]:
+    """Return the limits of quality from the run's training photographs; empty if its set can no longer be read."""
+    with suppress(KerasDrError):
+        return dict(run.own_set().about.get("quality_limits") or {})
+    return {}
 
 
 def _calibration(run: Run, predictions: Predictions, unscaled: Predictions) -> dict[str, Any]:

@@ -87,14 +87,9 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
     Raises:
         KerasDrError: an original photograph is gone or cannot be read.
     """
-    files = [data.source / row["source"] for row in data.rows]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        raise KerasDrError(
-            f"Robustness is measured on the original photographs, but {missing[0]} is not there "
-            f"(missing: {len(missing)} of {len(files)}).",
-            "Put the data set back where prepare read it, or leave out --robustness.",
-        )
+    files = check_originals(
+        data, "Robustness", "Put the data set back where prepare read it, or leave out --robustness."
+    )
     model = run.model()
     progress = progress or no_progress
     all_changes = {AS_TAKEN: lambda image: image} | CHANGES
@@ -109,6 +104,30 @@ def grade_changed(run: Run, data: PreparedSet, progress: Progress | None = None)
                 outputs[name].append(model.predict_on_batch(images))
                 progress(number * len(files) + first + len(chunk), total, "robustness")
     return [Graded(name, decode(run, np.concatenate(parts))) for name, parts in outputs.items()]
+
+
+def check_originals(
+    data: PreparedSet, what: str, remedy: str = "Put the data set back where prepare read it."
+) -> list[Path]:
+    """Return the original files of the photographs.
+
+    Args:
+        data: the photographs.
+        what: what is measured on them, for the message.
+        remedy: what to do if one is gone.
+
+    Raises:
+        KerasDrError: an original photograph is gone.
+    """
+    files = [data.source / row["source"] for row in data.rows]
+    missing = [file for file in files if not file.is_file()]
+    if missing:
+        raise KerasDrError(
+            f"{what} is measured on the original photographs, but {missing[0]} is not there "
+            f"(missing: {len(missing)} of {len(files)}).",
+            remedy,
+        )
+    return files
 
 
 def _prepared(file: Path, change: Callable[[Image], Image], spec: Preprocessing) -> Image:

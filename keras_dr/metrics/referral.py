@@ -58,6 +58,29 @@ def ungradable(predictions: Predictions, threshold: float) -> dict[str, Any] | N
     }
 
 
+def refused(predictions: Predictions, threshold: float, poor: NDArray[np.bool_]) -> dict[str, Any] | None:
+    """Return figures of referral if photographs of poor quality count as referred, or are left out.
+
+    Args:
+        predictions: the predictions; if their task refers nobody, the result is None.
+        threshold: as for `Predictions.referred`.
+        poor: bool (n,), the photographs that the grader refuses because of their quality.
+    """
+    if not predictions.task.referable:
+        return None
+    everyone = Share(poor, np.ones(len(poor), bool))
+    referred = predictions.referred(threshold)
+    positive = predictions.positive
+    kept = ~poor
+    return {
+        "refused": int(poor.sum()),
+        "share": everyone.value(),
+        "share_interval": everyone.interval(predictions.patients),
+        "counted_as_referred": _rates(positive, referred | poor, predictions.patients),
+        "left_out": _rates(positive[kept], referred[kept], predictions.patients[kept]) if kept.any() else None,
+    }
+
+
 def certainty(predictions: Predictions, threshold: float) -> NDArray[np.float64]:
     """Return how far each decision is from being reversed, float (n,), >= 0.
 

@@ -30,7 +30,10 @@ Engine = Callable[[Sequence[Path], Progress], Results]
 
 
 def litert_engine(
-    bundle: Bundle, pictures: Mapping[Path, Path] = MappingProxyType({}), privacy: Privacy | None = None
+    bundle: Bundle,
+    pictures: Mapping[Path, Path] = MappingProxyType({}),
+    privacy: Privacy | None = None,
+    eyes: Mapping[str, str] = MappingProxyType({}),
 ) -> Engine:
     """Return an engine with one grader in one thread per core, so that no photograph waits until another is decoded.
 
@@ -38,6 +41,7 @@ def litert_engine(
         bundle: the bundle, at the operating point to use.
         pictures: photograph -> the PNG file to which its picture is written, see `Grading.picture`.
         privacy: how results name the patients of DICOM files; by default by a keyed hash.
+        eyes: path of a photograph, as in its grading -> "left" or "right", for its picture.
     """
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
@@ -51,6 +55,7 @@ def litert_engine(
 
         def grade_and_draw(grader: Grader, image: Path) -> Grading:
             grading = grade_file(grader, image)
+            grading = replace(grading, eye=eyes.get(grading.path, grading.eye))
             if image in pictures:
                 grading.save_picture(pictures[image])
             return _without_arrays(grading)

@@ -9,6 +9,7 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
+from edge_demo.patients import eyes_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
@@ -109,7 +110,11 @@ def predict(
         raise KerasDrError("The engine keras draws no heat maps.", "Leave --engine out, or use explain.")
     if not is_run:  # a bundle may come from somewhere else
         try_model(bundle.model_path(bundle.default_variant()))
-    grade = _with_keras(source, bundle, privacy) if engine == "keras" else litert_engine(bundle, pictures, privacy)
+    if engine == "keras":
+        grade = _with_keras(source, bundle, privacy)
+    else:
+        eyes = eyes_of(list(map(Path, images)), photographs, privacy) if pictures else {}
+        grade = litert_engine(bundle, pictures, privacy, eyes)
     results = grade(photographs, progress)
     outcomes: list[Outcome] = []
     for image, result in zip(photographs, results, strict=True):
@@ -148,11 +153,13 @@ def bundle_of(run_folder: Path) -> Path:
     target = run_folder / _EXPORTED
     run_about = read_manifest(run_folder, "run")
     current_model = {"model_sha256": run_about.get("model_sha256")}
+    limits = (run_about.get("gradability") or {}).get("limits") or {}
 
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
         has_models = bool(about.get("models"))  # it has none if the file differed too much
-        is_current = about.get("run") == current_model and _choices(about) == _choices(run_about)
+        same = about.get("run") == current_model and about.get("gradability_limits", {}) == limits
+        is_current = same and _choices(about) == _choices(run_about)
         return is_current and has_models and "operating_point" in about
 
     if exists():

@@ -158,3 +158,73 @@ def squashed(image: Image, share: float) -> Image:
     """
     height, width = image.shape[:2]
     return cv2.resize(image, (max(1, round(width * share)), height), interpolation=cv2.INTER_AREA)
+
+
+def with_exposure(image: Image, factor: float) -> Image:
+    """Multiply all colours by a factor, as less or more light does.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        factor: at least 0; below 1 the photograph becomes darker.
+
+    Returns:
+        uint8 RGB (H, W, 3), cut off at 255.
+    """
+    return with_gains(image, (factor, factor, factor))
+
+
+def with_glare(image: Image, strength: float) -> Image:
+    """Add a white reflection left of and above the middle; what is black around the fundus stays black.
+
+    The light is a Gaussian whose standard deviation is a fifth of the longer side. It fills a share of the distance
+    between a pixel and white.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        strength: that share at the brightest place, 0 to 1.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    height, width = image.shape[:2]
+    spread = 0.2 * max(height, width)
+    rows = (np.arange(height, dtype=np.float32) - 0.4 * height) / spread
+    columns = (np.arange(width, dtype=np.float32) - 0.4 * width) / spread
+    light = strength * np.exp(-(rows[:, None] ** 2 + columns**2) / 2) * _in_the_fundus(image)
+    return np.rint(image + (255 - image.astype(np.float32)) * light[..., None]).astype(np.uint8)
+
+
+def with_contrast(image: Image, factor: float) -> Image:
+    """Scale the distance of each pixel from the mean colour of the fundus, as haze in front of the retina does.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        factor: 0 to 1; 0 leaves one colour, 1 changes nothing.
+
+    Returns:
+        uint8 RGB (H, W, 3); what is black around the fundus stays black.
+    """
+    inside = _in_the_fundus(image)
+    mean = np.average(image.reshape(-1, 3), axis=0, weights=inside.ravel() + 1e-6).astype(np.float32)
+    share = (1 - factor) * inside[..., None]
+    return np.rint(image * (1 - share) + mean * share).astype(np.uint8)
+
+
+def with_occlusion(image: Image, share: float) -> Image:
+    """Make the upper part of a photograph black, as a lid or an iris in front of the camera does.
+
+    Args:
+        image: uint8 RGB (H, W, 3).
+        share: the share of the rows, 0 to 1.
+
+    Returns:
+        uint8 RGB (H, W, 3).
+    """
+    occluded = image.copy()
+    occluded[: round(share * image.shape[0])] = 0
+    return occluded
+
+
+def _in_the_fundus(image: Image) -> NDArray[np.float32]:
+    """Return how far each pixel is from black, float32 (H, W): 0 is black, 1 is a sixth of white or brighter."""
+    return np.minimum(image.max(axis=2).astype(np.float32) / (255 / 6), 1)

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras_dr.core.decision import MARGIN, condition_words, positive_words
 from keras_dr.core.operating_point import points_of
+from keras_dr.core.quality import FAULTS
 from keras_dr.reports.tables import NOTICE, Table, counted, markdown, show, text_table
 
 
@@ -66,7 +67,17 @@ def _reading(about: dict[str, Any]) -> list[str]:
         parts.append("\n".join(f"- {name}: {point.in_words(condition)}" for name, point in points_of(about).items()))
     else:
         parts.append("Positive: none, so that nobody is referred.")
-    return [*parts, f"Heat maps: {about['heatmaps']}"]
+    return [*parts, *_limits(about), f"Heat maps: {about['heatmaps']}"]
+
+
+def _limits(about: dict[str, Any]) -> list[str]:
+    """Return a sentence on the quality beyond which the grader failed; none if it was not measured."""
+    limits = about.get("gradability_limits")
+    if not limits:
+        return []
+    words = "; ".join(f"too {fault} to grade beyond {FAULTS[fault][0]} {limit:g}" for fault, limit in limits.items())
+    start = "Limits of the photographs' quality, from degraded validation photographs on which the grader failed"
+    return [f"{start}: {words}."]
 
 
 def bundle_table(bundle: dict[str, Any], figures: dict[str, Any]) -> Table:

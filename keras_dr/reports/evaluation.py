@@ -25,6 +25,7 @@ from keras_dr.reports.tables import Table, counted, show, show_interval, text_ta
 # "Few" clusters may be fewer than 20 to 50: A. C. Cameron and D. L. Miller, Journal of Human Resources 50(2), 2015.
 FEW_PATIENTS = 20
 _MOST_COPIES = 20
+_MOST_EYES = 10  # that a sentence names
 
 
 def warnings(figures: dict[str, Any]) -> list[str]:
@@ -244,19 +245,41 @@ def grade_sets_words(figures: dict[str, Any]) -> list[str]:
 
 
 def _patients(figures: dict[str, Any]) -> Section:
+    """Return the figures per photograph, per patient, and with photographs of poor quality counted both ways."""
+    patients = counted(figures["patients"], "patient", "patients")
+    if not figures["per_patient"]:
+        return Section("Patients", [f"The set has {patients}; the task refers nobody."])
     parts: list[Any] = []
-    columns = ("counted", "positive", "negative", "sensitivity", "specificity")
-    groups = {"patients, by their worse eye": figures["per_patient"]}
+    point = figures["operating_point"]
+    limits = point["intervals"]
+    counts = {key: sum(figures["classes"][name]["support"] for name in names) for key, names in _sides(figures).items()}
+    per_photograph = counts | {key: point[key] for key in ("sensitivity", "specificity")}
+    per_photograph |= {f"{key}_interval": limits[key] for key in ("sensitivity", "specificity")}
+    groups: dict[str, Any] = {"photographs, each by itself": per_photograph}
+    if figures.get("patients_known", True):
+        parts.append(
+            "A patient is counted by the worse eye, as in patients.csv: positive, or referred, if one or more "
+            "photographs are."
+        )
+        groups["patients, by their worse eye"] = figures["per_patient"]
+        parts += _ungradable_eyes(figures)
+    else:
+        parts.append("The patients of this set are not known, so that photographs cannot be counted by patients.")
     if figures["ungradable"]:
         cases = figures["ungradable"]
         imageability = with_interval(cases["imageability"], cases["imageability_interval"])
         parts.append(
             f"Imageability, the share of gradable photographs that the grader accepts as gradable, is {imageability}."
         )
-        groups |= {
-            "photographs, with ungradable ones counted as referred": cases["counted_as_referred"],
-            "photographs, without ungradable ones": cases["left_out"],
-        }
+        groups["photographs, with ungradable ones counted as referred"] = cases["counted_as_referred"]
+        groups["photographs, without ungradable ones"] = cases["left_out"]
+    refused = figures.get("refused")
+    if refused:
+        share = with_interval(refused["share"], refused["share_interval"])
+        count = counted(refused["refused"], "photograph is", "photographs are")
+        parts.append(f"{count} too poor for this grader, beyond its measured limits: a share of {share}.")
+        groups["photographs, with those that are too poor counted as referred"] = refused["counted_as_referred"]
+        groups["photographs, without those that are too poor"] = refused["left_out"]
     rows = [
         (
             name,
@@ -268,10 +291,23 @@ def _patients(figures: dict[str, Any]) -> Section:
         for name, group in groups.items()
         if group
     ]
-    if rows:
-        parts.append(Table(columns, rows))
-    patients = counted(figures["patients"], "patient", "patients")
-    return Section("Patients", parts or [f"The set has {patients}; the task refers nobody."])
+    return Section("Patients", [*parts, Table(("counted", "positive", "negative", "sensitivity", "specificity"), rows)])
+
+
+def _sides(figures: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the positive and the negative classes."""
+    positive = figures["positive_classes"]
+    return {"positive": positive, "negative": [name for name in figures["classes"] if name not in positive]}
+
+
+def _ungradable_eyes(figures: dict[str, Any]) -> list[str]:
+    """Return a sentence that names the ungradable eyes; none if there are none."""
+    eyes = figures.get("ungradable_eyes") or []
+    if not eyes:
+        return []
+    named = ", ".join(eyes[:_MOST_EYES]) + (f" and {len(eyes) - _MOST_EYES} more" if len(eyes) > _MOST_EYES else "")
+    count = counted(len(eyes), "eye is", "eyes are")
+    return [f"{count} ungradable, because all photographs of the eye have faults: {named}. See patients.csv."]
 
 
 def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
@@ -287,7 +323,7 @@ def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
     elif figures["log_loss"] > before["log_loss"]:
         text += " On these photographs, which are harder than those of validation, it made the probabilities worse."
     table = Table(("figure", "before", "after", f"after, {LEVEL}"), rows)
-    caption = "Share of correct predictions by predicted probability; numbers are counts of photographs"
+    caption = "Share of correct predictions by predicted probability"
     return Section("Calibration", [text, table, Picture(folder / "reliability.png", caption)])
 
 

@@ -11,11 +11,13 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from keras_dr.datasets.grades import Task
+from keras_dr.metrics.intervals import wilson
 
 matplotlib.rcParams["text.parse_math"] = False  # a class may be called "$x$"
 _BLUE = "#1f5fa8"
@@ -23,6 +25,7 @@ _ORANGE = "#d1670c"
 _GREY = "#8a8a8a"
 _INK = "#1a1a1a"
 _RED = "#b03a00"
+_FEW_PHOTOGRAPHS = 10  # a share of fewer is drawn hollow
 # of the runs that are compared
 _COLOURS = (_BLUE, _ORANGE, "#2b8a3e", "#8e44ad", _RED, "#0a8f8f", "#7a6a00", "#555555")
 
@@ -76,7 +79,7 @@ def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> 
             )
         panel.set(xlabel="epoch", ylabel=names[0].removeprefix("val_").replace("_", " "))
         panel.xaxis.get_major_locator().set_params(integer=True)
-        panel.legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     _save(figure, file)
 
 
@@ -100,6 +103,9 @@ def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.hlines(edges, -0.5, len(names) - 0.5, color=_GREY, lw=0.5)
+    axes.vlines(edges, -0.5, len(names) - 0.5, color=_GREY, lw=0.5)
     figure.colorbar(shown, ax=axes, label="share of the true class")
     _save(figure, file)
 
@@ -123,7 +129,7 @@ def plot_roc_pr(
         points: name -> "sensitivity", "specificity" and "ppv" of the final action; the first is the one in use.
         task: the label space, for the title.
     """
-    figure, (left, right) = _figure(10, 4.6, 2)
+    figure, (left, right) = _figure(10, 5.4, 2)
     false_alarms, sensitivity, _ = roc_curve(positive, scores)
     left.plot(false_alarms, sensitivity, color=_BLUE, lw=2)
     left.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
@@ -132,17 +138,25 @@ def plot_roc_pr(
     precision, recall, _ = precision_recall_curve(positive, scores)
     right.plot(recall, precision, color=_BLUE, lw=2)
     right.axhline(positive.mean(), color=_GREY, ls=":", lw=1)
-    for (name, point), marker in zip(points.items(), "osD^vP*X", strict=False):
-        style = {"color": _BLUE, "mfc": "white"} if name in list(points)[1:] else {"color": _ORANGE, "zorder": 4}
-        left.plot(1 - point["specificity"], point["sensitivity"], marker, ms=8, ls="", label=name, **style)
+    marks = {"ms": 8, "ls": "", "clip_on": False, "zorder": 4}
+    for number, ((label, point), marker) in enumerate(zip(_named_points(points), "osD^vP*X", strict=False)):
+        colours = {"color": _BLUE, "mfc": "white"} if number else {"color": _ORANGE}
+        left.plot(1 - point["specificity"], point["sensitivity"], marker, label=label, **marks, **colours)
         if point["ppv"] is not None:  # somebody is referred
-            right.plot(point["sensitivity"], point["ppv"], marker, ms=8, ls="", label=name, **style)
+            right.plot(point["sensitivity"], point["ppv"], marker, **marks, **colours)
     right.set(xlabel="recall (sensitivity)", ylabel="precision", title=f"Precision-recall, task {task.name}")
     for axes in (left, right):
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-        if axes.get_legend_handles_labels()[0]:  # if nobody is referred, the right panel has no point
-            axes.legend(frameon=False, loc="lower right" if axes is left else "lower left")
+    figure.legend(loc="outside lower center", frameon=False, title="operating points: the final action")
     _save(figure, file)
+
+
+def _named_points(points: Mapping[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the operating points with their names; those that do the same have one entry with all their names."""
+    groups: dict[tuple[float, float], list[str]] = {}
+    for name, point in points.items():
+        groups.setdefault((point["sensitivity"], point["specificity"]), []).append(name)
+    return [(", ".join(names), points[names[0]]) for names in groups.values()]
 
 
 def plot_reliability(
@@ -161,13 +175,9 @@ def plot_reliability(
         panel.plot([0, 1], [0, 1], color=_GREY, ls=":", lw=1)
         confidence = [point["confidence"] for point in points]
         frequency = [point["frequency"] for point in points]
-        panel.plot(confidence, frequency, "-", color=_BLUE, lw=1.2)
-        most = max(point["photographs"] for point in points)
-        sizes = [20 + 160 * point["photographs"] / most for point in points]
-        panel.scatter(confidence, frequency, sizes, color=_BLUE, zorder=3)
+        panel.plot(confidence, frequency, "-", color=_BLUE, lw=1, alpha=0.5)
         for point in points:
-            place = (point["confidence"], point["frequency"])
-            panel.annotate(str(point["photographs"]), place, (7, -11), textcoords="offset points", color=_GREY, size=8)
+            _draw_reliability(panel, point)
         panel.set(
             xlim=(-0.01, 1.01),
             ylim=(-0.03, 1.05),
@@ -175,7 +185,24 @@ def plot_reliability(
             ylabel="share of correct predictions",
         )
         panel.set_title(f"{title} temperature scaling, ECE {error:.3f}")
+    figure.supxlabel(
+        f"bars: 95 % intervals; small numbers: photographs; hollow: fewer than {_FEW_PHOTOGRAPHS}", size=9, color=_INK
+    )
     _save(figure, file)
+
+
+def _draw_reliability(panel: Any, point: Mapping[str, float]) -> None:
+    """Draw a point of `calibration.reliability` with its interval and its number of photographs."""
+    count = round(point["photographs"])
+    interval = wilson(point["frequency"] * count, count)
+    x, y = point["confidence"], point["frequency"]
+    if interval is not None:
+        panel.plot((x, x), interval, "-", color=_BLUE, lw=1)
+    face = "white" if count < _FEW_PHOTOGRAPHS else _BLUE
+    panel.plot(x, y, "o", color=_BLUE, mfc=face, ms=7, zorder=3)
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    label = panel.annotate(str(count), (x, y), (6, -11), textcoords="offset points", color=_INK, size=8, zorder=4)
+    label.set_path_effects(halo)
 
 
 def plot_coverage(
@@ -196,12 +223,72 @@ def plot_coverage(
     if shares:
         left = [100 * (1 - coverage) for coverage, _ in shares]
         errors = [100 * error for _, error in shares]
-        axes.plot(left, errors, "o", color=_INK, ms=5, label="limits fixed on validation")
+        axes.plot(left, errors, "o", color=_INK, ms=5, clip_on=False, zorder=4, label="limits fixed on validation")
     axes.set(xlim=(-1, 100), ylim=(0, None))
     axes.set(xlabel="photographs left to a human, of 100", ylabel="wrong decisions, of 100 that the grader makes")
-    axes.set_title("The least certain photographs are left to a human first", size=11)
+    count = len(next(iter(curves.values()))[0])
+    axes.set_title(f"The least certain of {count} photographs are left to a human first", size=11)
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16))
     _save(figure, file)
+
+
+def plot_gradability(file: Path, rows: Sequence[Mapping[str, Any]], photographs: int) -> None:
+    """Plot the sensitivity and the share of unchanged grades at each strength of each fault, one panel per fault.
+
+    Args:
+        file: PNG to write.
+        rows: from `metrics.gradability.step_rows`.
+        photographs: the number of photographs.
+    """
+    faults = list(dict.fromkeys(row["fault"] for row in rows))
+    figure = Figure((4.3 * min(3, len(faults)), 3.7 * math.ceil(len(faults) / 3)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, fault in enumerate(faults):
+        axes = figure.add_subplot(math.ceil(len(faults) / 3), min(3, len(faults)), number + 1)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+        own = [row for row in rows if row["fault"] == fault]
+        places = np.arange(len(own))
+        curves = [("same grade", "same_grade", _ORANGE, "s-", 0.06), ("sensitivity", "sensitivity", _BLUE, "o-", -0.06)]
+        for label, key, colour, style, shift in curves:
+            _draw_steps(axes, places + shift, own, key, (label, colour, style))
+        for place, row in zip(places, own, strict=True):
+            if not row["holds"]:
+                axes.axvspan(place - 0.5, place + 0.5, color=_RED, alpha=0.10, lw=0)
+        labels = [_step_label(row) for row in own]
+        axes.set_xticks(places, labels, fontsize=8)
+        axes.set(ylim=(0, 1.04), xlim=(-0.5, len(own) - 0.5))
+        axes.set_title(f"{fault} (median {own[0]['measure']} below)", fontsize=10)
+        if number == 0:
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle(
+        f"Degraded step by step, n = {photographs}; bars: 95 % intervals; shaded: the grader does not hold", fontsize=11
+    )
+    _save(figure, file)
+
+
+def _draw_steps(
+    axes: Any,
+    places: NDArray[np.floating],
+    rows: Sequence[Mapping[str, Any]],
+    key: str,
+    style: tuple[str, str, str],
+) -> None:
+    """Draw a figure of each row with its interval; the style is its label, its colour and its marker."""
+    label, colour, marker = style
+    values = np.array([np.nan if row[key] is None else row[key] for row in rows])
+    axes.plot(places, values, marker, color=colour, ms=5, lw=1.5, label=label)
+    for place, row in zip(places, rows, strict=True):
+        if row[f"{key}_interval"] is not None:
+            axes.plot((place, place), row[f"{key}_interval"], "-", color=colour, lw=1, alpha=0.6)
+
+
+def _step_label(row: Mapping[str, Any]) -> str:
+    """Return the strength in few words, and the measured value below it."""
+    strength = row["strength"].split(",")[-1].strip()
+    for words in (" of the longer side", " of white", "contrast ", " covered"):
+        strength = strength.replace(words, "")
+    return strength if row["value"] is None else f"{strength}\n{row['value']:.3g}"
 
 
 @dataclass(frozen=True)
@@ -359,7 +446,7 @@ def plot_sustained(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             panel.text(0.5, 0.5, "not reported here", transform=panel.transAxes, ha="center", color=_GREY)
         panel.set(xlabel="minutes", ylabel=label)
     axes[0].set_ylim(bottom=0)
-    axes[0].legend(frameon=False, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(rows), frameon=False)
     simulated = "SIMULATED sensors. " if any(row["simulated"] for row in rows) else ""
     figure.suptitle(
         f"{simulated}Grading without a pause, after {rows[0]['warm_up']} gradings of warm-up. Pale red: throttled"

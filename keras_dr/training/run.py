@@ -137,6 +137,11 @@ class Run:
         """The operating points that are not in use, by name."""
         return {name: point for name, point in self.points.items() if name != self.point_name}
 
+    @property
+    def gradability_limits(self) -> dict[str, float]:
+        """Fault -> value of its measure beyond which the grader fails; empty if `gradability` has not been run."""
+        return dict((self.about.get("gradability") or {}).get("limits") or {})
+
     def at(self, point: str | None = None, threshold: float | None = None) -> "Run":
         """Return the run at another operating point.
 

@@ -100,3 +100,12 @@ def test_the_measures_are_those_of_their_formulas_in_plain_numpy(size: int) -> N
         assert measures["coverage"] == f"{lit.sum() / inside.sum():.4f}"
         assert measures["red_to_green"] == f"{red / max(green, 1 / 255):.4f}"
         assert measures["blue_to_green"] == f"{blue / max(green, 1 / 255):.4f}"
+
+
+def test_beyond_what_the_grader_withstands_a_fault_has_other_words() -> None:
+    limits = {"coverage": [0.5, 1], "illumination": [0.2, 0.6], "contrast": [0.1, 1], "sharpness": [2, 9]}
+    row = {"coverage": "0.9", "illumination": "0.1", "contrast": "0.2", "sharpness": "1"}
+    assert quality.faults_of(row, limits, {}) == ("dark", "blurred")
+    assert quality.faults_of(row, limits, {"dark": 0.05, "blurred": 1.5}) == ("dark", "too blurred to grade")
+    assert quality.faults_of(row, {}, {"bright": 0.09, "flat": 0.3}) == ("too bright to grade", "too flat to grade")
+    assert quality.too_poor(row, {"blurred": 1.5, "bright": 0.09, "cut off": 0.9}) == ("bright", "blurred")

@@ -67,6 +67,8 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"decision": "mode"}, "'mode', which is none of argmax, median"),
         ({"quality_limits": {"sharpness": [1, 2]}}, "two limits for each of coverage"),
         ({"colour_limits": {"red_to_green": [1, 2]}}, "two limits for each of red_to_green, blue_to_green"),
+        ({"gradability_limits": {"grainy": 1}}, "may name cut off, dark, bright, flat, blurred, but names 'grainy'"),
+        ({"gradability_limits": {"dark": "0.1"}}, "'dark' .* not of type int or float"),
         ({"schema_version": 2}, "schema version 1"),
         ({"preprocessing": {"size": SIZE}}, "no key 'enhance' in "),
         ({"preprocessing": {"size": 9999, "enhance": "none"}}, "9999.*is in .*bundle.json, create that folder again"),

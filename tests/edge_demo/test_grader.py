@@ -128,6 +128,22 @@ def test_quality_is_judged_by_the_limits_of_the_training_photographs(bundle_fold
     assert (grading.faults, grading.action) == (("dark",), "retake")
 
 
+def test_beyond_the_limits_of_the_grader_faults_have_other_words(bundle_folder: Path, photograph: bytes) -> None:
+    change(bundle_folder, gradability_limits={"blurred": 1e9, "dark": 0.001}, threshold=2, referable=[0])
+    grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "eye")
+    assert (grading.faults, grading.action) == (("too blurred to grade",), "retake")
+    assert grading.reason == "The photograph has faults: too blurred to grade."
+
+
+def test_the_picture_names_the_eye_where_it_is_known(bundle_folder: Path, photograph: bytes) -> None:
+    grader = Grader(Bundle.load(bundle_folder))
+    assert grader.grade(photograph, "clinic/1000_OD.jpg").eye == "right"
+    unknown = grader.grade(photograph, "clinic/1000_r.jpg")
+    assert unknown.eye == ""  # an r may mean anything
+    named = replace(unknown, eye="left")
+    assert (named.picture()[640:] != unknown.picture()[640:]).any()
+
+
 def test_colours_beyond_those_of_the_training_photographs_are_reported(bundle_folder: Path, photograph: bytes) -> None:
     change(
         bundle_folder, quality_limits=LIMITS, colour_limits={"red_to_green": [0.01, 99], "blue_to_green": [0.01, 99]}

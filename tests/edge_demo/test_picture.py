@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_demo import picture
 from edge_demo.picture import HEIGHT, PANEL, draw_picture
 from keras_dr.core.fundus import Fundus
 
@@ -54,3 +55,16 @@ def test_texts_do_not_leave_their_place() -> None:
     )
     panel = cv2.cvtColor(picture[HEIGHT:], cv2.COLOR_RGB2GRAY)
     assert not (panel[:, 880:] > 60).any()  # a margin stays free
+
+
+def test_lines_break_between_words_and_a_coarse_map_is_said_to_be_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(picture, "_write", lambda page, text, place, *rest: written.append(text) or place[1])
+    draw(np.full((320, 480, 3), 120, np.uint8), None, np.ones((5, 5), np.float32))
+    assert "Glow: evidence for moderate, share of its maximum." in written
+    assert "The map is coarse: 5 x 5 places, which cannot show single lesions." in written
+    written.clear()
+    draw(np.full((320, 480, 3), 120, np.uint8), None, np.ones((7, 7), np.float32))
+    assert not any("coarse" in text for text in written)
+    lines = picture._lines("single lesions " * 20, 14, 400, 300)
+    assert len(lines) > 3 and " ".join(lines).split() == ["single", "lesions"] * 20

@@ -46,7 +46,7 @@ def test_figures_come_from_the_predictions_in_the_same_folder(run) -> None:
         assert float(row["p_referable"]) == pytest.approx(sum(classes[2:]), abs=1e-5)
         assert row["prediction"] == run.task.classes[int(np.argmax(classes))]
     pictures = {"confusion", "roc-pr", "reliability", "coverage", "samples", "mistakes"}
-    files = {"metrics.json", "predictions.csv", "metrics_summary.csv", "cost.json", "report.html"}
+    files = {"metrics.json", "predictions.csv", "patients.csv", "metrics_summary.csv", "cost.json", "report.html"}
     assert {path.name for path in folder.iterdir()} == files | {f"{name}.png" for name in pictures}
     assert "95 %" in (run.folder / "MODEL_CARD.md").read_text()
 

@@ -3,7 +3,7 @@
 import { DECISIONS } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import { readPreprocessing, type Preprocessing } from "./preprocessing.ts";
-import { COLOURS, MEASURES, type Limits } from "./quality.ts";
+import { COLOURS, FAULTS, MEASURES, type Limits } from "./quality.ts";
 import { sha256 } from "./siteFiles.ts";
 
 const AGAIN = "Load the page again; if that does not help, write the site again with keras-dr web.";
@@ -28,6 +28,8 @@ export interface Bundle {
   readonly decision: string;
   readonly qualityLimits: Limits | null;
   readonly colourLimits: Limits | null;
+  /** Fault -> value of its measure beyond which the grader failed on degraded photographs. */
+  readonly gradabilityLimits: Readonly<Record<string, number>>;
   readonly trainedOn: string;
 }
 
@@ -97,6 +99,7 @@ export function readBundle(manifest: unknown): Bundle {
     decision,
     qualityLimits: limitsAt(manifest, "quality_limits", MEASURES),
     colourLimits: limitsAt(manifest, "colour_limits", COLOURS),
+    gradabilityLimits: gradabilityLimits(manifest),
     trainedOn: trainedOn(manifest),
   };
 }
@@ -126,6 +129,16 @@ function limitsAt(manifest: Values, key: string, names: readonly string[]): Limi
     pairs[name] = [low, high];
   }
   return pairs;
+}
+
+function gradabilityLimits(manifest: Values): Record<string, number> {
+  if (!isRecord(manifest.gradability_limits)) return {};
+  const limits: Record<string, number> = {};
+  for (const [fault, limit] of Object.entries(manifest.gradability_limits)) {
+    if (!FAULTS.includes(fault as (typeof FAULTS)[number]) || typeof limit !== "number") throw wrong("gradability_limits");
+    limits[fault] = limit;
+  }
+  return limits;
 }
 
 function trainedOn(manifest: Values): string {

@@ -9,7 +9,7 @@ import type { JpegDecoder } from "./jpeg.ts";
 import type { HeatMap } from "./overlay.ts";
 import type { Picture } from "./picture.ts";
 import { circleMask, preparePhotograph, readPhotograph, type Photograph } from "./preprocessing.ts";
-import { judge, measure, unfamiliar } from "./quality.ts";
+import { faultsOf, measure, unfamiliar } from "./quality.ts";
 
 export const MARGIN = 0.05;
 
@@ -73,19 +73,20 @@ export class Grader {
 
   /** Returns the model's input, the fundus circle and the faults of a decoded photograph. */
   prepare(photograph: Photograph): Prepared {
-    const { preprocessing: spec, qualityLimits, colourLimits } = this.bundle;
+    const { preprocessing: spec, qualityLimits, colourLimits, gradabilityLimits } = this.bundle;
     const image = preparePhotograph(photograph, spec);
     const { fundus, stretched } = photograph;
     const prepared = { image, fundus, faults: [], stretched: false, unfamiliar: [] };
     if (photograph.several) return { ...prepared, faults: ["two fundi"] };
     if (!fundus && spec.fundus !== "none") return { ...prepared, faults: ["no fundus"] };
-    if (!fundus || !qualityLimits) return { ...prepared, stretched };
+    const hasLimits = qualityLimits !== null || Object.keys(gradabilityLimits).length > 0;
+    if (!fundus || !hasLimits) return { ...prepared, stretched };
     const plain = spec.enhance === "none" ? image : preparePhotograph(photograph, { ...spec, enhance: "none" });
     const measures = measure(plain, circleMask(spec.size));
     return {
       ...prepared,
       stretched,
-      faults: judge(measures, qualityLimits),
+      faults: faultsOf(measures, qualityLimits, gradabilityLimits),
       unfamiliar: colourLimits ? unfamiliar(measures, colourLimits) : [],
     };
   }

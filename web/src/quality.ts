@@ -155,9 +155,25 @@ function variance(values: Float32Array, mask: Uint8Array): { mean: number; varia
   return { mean, variance: squares / total };
 }
 
-/** Returns the faults of a photograph, such as "dark" and "blurred". */
-export function judge(measures: Measures, limits: Limits): string[] {
-  return beyond(measures, limits, REASONS);
+/** The words of all faults, and the measure and the side (0 for lower, 1 for upper) of each. */
+export const FAULTS = REASONS.map(([, , fault]) => fault);
+
+/**
+ * Returns the faults of a photograph, such as "dark", which is unusual, and "too blurred to grade".
+ *
+ * limits: measure -> its lowest and highest usual value; null: the photograph is not compared with those of the training.
+ * gradability: fault -> value of its measure beyond which the grader fails; a fault may be absent.
+ */
+export function faultsOf(measures: Measures, limits: Limits | null, gradability: Measures): string[] {
+  const unusual = limits ? beyond(measures, limits, REASONS) : [];
+  const faults = [];
+  for (const [name, side, fault] of REASONS) {
+    const limit = gradability[fault];
+    const poor = limit !== undefined && (side === 1 ? measures[name] > limit : measures[name] < limit);
+    if (poor) faults.push(`too ${fault} to grade`);
+    else if (unusual.includes(fault)) faults.push(fault);
+  }
+  return faults;
 }
 
 /** Returns how colours differ from those of the training photographs, such as "redder". */

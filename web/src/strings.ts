@@ -54,6 +54,11 @@ const FAULTS: Readonly<Record<string, string>> = {
   bright: "It is too bright: use less light.",
   flat: "It lacks contrast: clean the lens, and look for a clouded lens of the eye.",
   blurred: "It is blurred: focus, and take it again.",
+  "too cut off to grade": "Too much of the fundus is cut off for this grader: aim again.",
+  "too dark to grade": "It is too dark for this grader: give more light, or widen the pupil.",
+  "too bright to grade": "It is too bright for this grader: give less light, and avoid reflections.",
+  "too flat to grade": "It has too little contrast for this grader: clean the lens, and look for a clouded lens of the eye.",
+  "too blurred to grade": "It is too blurred for this grader: focus, and take it again.",
   "no fundus": "No fundus was found in it: take it again, with the fundus as a bright disc on black.",
   "two fundi": "It shows two fundi: give each as a photograph of its own.",
 };
