@@ -211,7 +211,7 @@ def _trail(arguments: argparse.Namespace) -> int:
 
 
 def _profile(arguments: argparse.Namespace) -> int:
-    from edge_demo import operators, profiler, sustained
+    from edge_demo import budgets, operators, profile_table, profiler, sustained
 
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
@@ -227,8 +227,8 @@ def _profile(arguments: argparse.Namespace) -> int:
             print(f"measuring {text}", file=sys.stderr)
 
     cpus = arguments.cpus
-    measurements = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
-    print(profiler.table(measurements))
+    measured = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
+    print(profile_table.table(measured))
     profiles: list[operators.OperatorProfile] = []
     if arguments.operators:
         profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
@@ -241,13 +241,13 @@ def _profile(arguments: argparse.Namespace) -> int:
         print("\n".join(map(str, long_runs)))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
-        text, fits = profiler.fitting(measurements, arguments.budget_ms, arguments.budget_mib)
+        text, fits = budgets.fitting(measured.measurements, arguments.budget_ms, arguments.budget_mib)
         print(text)
     if arguments.json:
-        profiler.write_json(arguments.json, measurements, operators=profiles, sustained=long_runs)
+        profiler.write_json(arguments.json, measured, operators=profiles, sustained=long_runs)
         print(f"Wrote {shown(arguments.json)}")
     print(FOOTER)
-    return 0 if fits else 1
+    return 0 if fits and not measured.failures else 1
 
 
 def _points(arguments: argparse.Namespace) -> int:

@@ -1,12 +1,24 @@
-"""LiteRT's CompiledModel, to compare it with the Interpreter that `edge_demo` grades with."""
+"""LiteRT's CompiledModel, compared with the Interpreter that `edge_demo` grades with.
+
+    python -m edge_demo.compiled REQUEST     REQUEST: bundle, variant, threads, cpus, repeats (see `fresh_process`)
+
+It needs a process of its own. LiteRT 2.3 loads its accelerator for graphics processors even if only the processor is
+asked for, and that library for Arm is compiled for atomic instructions (LSE) that a Cortex-A53 or Cortex-A72 lacks,
+such as those of a Raspberry Pi 3 and 4: the process ends with an illegal instruction. The Interpreter does not load it.
+"""
 
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.silence import discarded_stderr
+from edge_demo.bundle import Bundle
+from edge_demo.fresh_process import answer
+from edge_demo.grader import Grader
+from edge_demo.measurement import WARM_UP, pin, timing
 
 
 class Compiled:
@@ -26,14 +38,13 @@ class Compiled:
         from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, HardwareAccelerator, Options
 
         options = Options(hardware_accelerators=HardwareAccelerator.CPU, cpu_options=CpuOptions(num_threads=threads))
-        with discarded_stderr():  # it reports each accelerator that it looks for
-            self._model = CompiledModel.from_file(str(model), options=options)
-            signature, details = next(iter(self._model.get_signature_list().items()))
-            self._names = list(details["outputs"])
-            shapes = self._model.get_output_tensor_details(signature)
-            self._shapes = {name: tuple(int(side) for side in shapes[name]["shape"]) for name in self._names}
-            self._inputs = self._model.create_input_buffers(0)
-            self._outputs = self._model.create_output_buffers(0)
+        self._model = CompiledModel.from_file(str(model), options=options)
+        signature, details = next(iter(self._model.get_signature_list().items()))
+        self._names = list(details["outputs"])
+        shapes = self._model.get_output_tensor_details(signature)
+        self._shapes = {name: tuple(int(side) for side in shapes[name]["shape"]) for name in self._names}
+        self._inputs = self._model.create_input_buffers(0)
+        self._outputs = self._model.create_output_buffers(0)
 
     def invoke(self, image: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         """Run the model on uint8 RGB (S, S, 3); return name -> float32 output, with a first axis of length 1."""
@@ -59,3 +70,27 @@ class Compiled:
             if number >= warm_up:
                 times_s.append(perf_counter() - start)
         return times_s
+
+
+def _measure(request: dict[str, Any], photograph: bytes) -> dict[str, Any]:
+    """In the fresh process: return the times of an invoke, and the outputs' largest difference from the Interpreter's.
+
+    The Interpreter's answer comes first, so that a crash can only be CompiledModel's.
+    """
+    pin(request["cpus"])
+    cv2.setNumThreads(request["threads"])
+    grader = Grader(Bundle.load(Path(request["bundle"])), request["variant"], request["threads"])
+    image = grader.prepare(grader.decode(photograph)).image
+    probabilities, heatmaps = grader.invoke(image)
+    compiled = Compiled(grader.bundle.model_path(grader.variant), request["threads"])
+    outputs = compiled.invoke(image)
+    difference = max(
+        float(np.abs(outputs["probabilities"][0] - probabilities).max()),
+        float(np.abs(outputs["heatmaps"][0] - heatmaps).max()),
+    )
+    times_s = compiled.time_invokes(image, request["repeats"], WARM_UP)
+    return {"invoke": timing(np.array(times_s) * 1000), "difference": difference}
+
+
+if __name__ == "__main__":
+    answer(_measure)

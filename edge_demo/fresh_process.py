@@ -12,9 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edge_demo.process_status import describe_status
 from keras_dr.core.errors import KerasDrError
 
 _MARK = "edge_demo.fresh_process:"
+
+
+class ProcessEnded(KerasDrError):
+    """A process ended, or was stopped because it took too long, before it answered."""
 
 
 def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: float, given: bytes = b"") -> Any:
@@ -29,7 +34,8 @@ def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: f
         given: bytes for its standard input.
 
     Raises:
-        KerasDrError: the work raised it, or the process crashed or did not end.
+        KerasDrError: the work raised it.
+        ProcessEnded: the process crashed or did not end.
     """
     root = str(Path(__file__).resolve().parents[1])
     search_path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -42,12 +48,13 @@ def ask(module: str, request: dict[str, Any], what: str, remedy: str, seconds: f
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        raise KerasDrError(f"The process for {what} did not end within {error.timeout:.0f} s.", remedy) from error
+        raise ProcessEnded(f"The process for {what} did not end within {error.timeout:.0f} s.", remedy) from error
     answers = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)]
     if done.returncode != 0 or not answers:
-        error_lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        reason = error_lines[-1].rstrip(".")
-        raise KerasDrError(f"The process for {what} ended with {done.returncode}: {reason}.", remedy)
+        lines = [line.strip() for line in done.stderr.decode(errors="replace").strip().splitlines()]
+        own_lines = [line for line in lines if "qemu: uncaught target signal" not in line]  # it repeats the signal
+        reason = own_lines[-1].rstrip(".") if own_lines else "no message"
+        raise ProcessEnded(f"The process for {what} {describe_status(done.returncode)}: {reason}.", remedy)
     reply = json.loads(answers[-1][len(_MARK) :])
     if "error" in reply:
         message, remedy = reply["error"]

@@ -7,7 +7,7 @@ memory is released, because that process ends soon.
 """
 
 import ctypes
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from ctypes import byref, c_char_p, c_int, c_int64, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from keras_dr.core.errors import KerasDrError
 REMEDY = "Install ai-edge-litert 2.3, whose profiler this module reads."
 _CPU = 1  # kLiteRtHwAcceleratorCpu
 _WRITE = 1  # kLiteRtTensorBufferLockModeWrite
+_AUTO_REGISTER_ACCELERATORS = 24  # kLiteRtEnvOptionTagAutoRegisterAccelerators
+_INT = 2  # kLiteRtAnyTypeInt
 _TENSOR_TYPE_BYTES = 1024  # larger than LiteRtRankedTensorType, which is passed on without being read
 # tflite::Profiler::EventType: an operator that the interpreter runs, or one that a delegate runs and times itself
 _RUNS_IN = {2: "LiteRT", 8: "XNNPACK"}
@@ -35,6 +37,12 @@ class _Event(ctypes.Structure):
         ("metadata", c_uint64 * 2),
         ("source", c_int),
     )
+
+
+class _EnvironmentOption(ctypes.Structure):
+    """LiteRtEnvOption of litert/c/litert_environment_options.h, with a whole number as its value."""
+
+    _fields_ = (("tag", c_int), ("type", c_int), ("padding", c_int), ("value", c_int64))
 
 
 class ProfiledModel:
@@ -60,7 +68,9 @@ class ProfiledModel:
             raise KerasDrError(f"LiteRT's library libLiteRt cannot be loaded from {folder}.", REMEDY) from error
         self._kept: list[object] = []
         environment, model = c_void_p(), c_void_p()
-        self._call("CreateEnvironment", c_int(0), None, byref(environment))
+        # The accelerator for graphics processors crashes on some processors when it is loaded: see `compiled`.
+        only_cpu = _EnvironmentOption(tag=_AUTO_REGISTER_ACCELERATORS, type=_INT, value=_CPU)
+        self._call("CreateEnvironment", c_int(1), byref(only_cpu), byref(environment))
         data = self._keep(ctypes.create_string_buffer(content, len(content)))
         self._call("CreateModelFromBuffer", environment, data, c_size_t(len(content)), byref(model))
         self._model = c_void_p()

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.compiled import Compiled
 from edge_demo.fresh_process import answer
 from edge_demo.grader import Grader
 from edge_demo.sensors import EnergyMeter
@@ -98,27 +97,10 @@ def measure(
         "energy_mj": energy_mj,
         "energy_source": energy_source,
         "warm_up": WARM_UP,
-        **_compare_with_compiled(grader, threads, prepared.image, repeats),
         "photographs_per_s": repeats / rounds_s,
         "repeats": repeats,
         "pid": os.getpid(),
     }
-
-
-def _compare_with_compiled(grader: Grader, threads: int, image: np.ndarray, repeats: int) -> dict[str, Any]:
-    """Return the times of LiteRT's CompiledModel and the largest difference of its outputs; None if it does not run."""
-    try:
-        compiled = Compiled(grader.bundle.folder / grader.bundle.models[grader.variant].file, threads)
-        outputs = compiled.invoke(image)
-        times_s = compiled.time_invokes(image, repeats, WARM_UP)
-    except (ImportError, RuntimeError, ValueError, AttributeError, TypeError):
-        return {"compiled_invoke": None, "compiled_difference": None}
-    probabilities, heatmaps = grader.invoke(image)
-    difference = max(
-        float(np.abs(outputs["probabilities"][0] - probabilities).max()),
-        float(np.abs(outputs["heatmaps"][0] - heatmaps).max()),
-    )
-    return {"compiled_invoke": timing(np.array(times_s) * 1000), "compiled_difference": difference}
 
 
 def time_stages(grader: Grader, image: bytes) -> list[float]:

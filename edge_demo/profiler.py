@@ -1,6 +1,5 @@
 """Measures latency, memory and size of a bundle's models on this machine, each in a fresh process."""
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +12,14 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.fresh_process import ask
-from edge_demo.machine import Machine, expectations, machine
+from edge_demo.cores import check_cpus, check_threads
+from edge_demo.fresh_process import ProcessEnded, ask
+from edge_demo.machine import Machine, machine
 from edge_demo.measurement import STAGES
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_json as _write_json
-from keras_dr.core.machine import usable_cores
 
 SYNTHETIC = "synthetic disc, JPEG 1072x712"
-MAX_THREADS = 4 * usable_cores()  # more threads only wait for one another; many thousands crash the runtime
 LOOK = "Grade one photograph with this variant to see whether it runs, and check the free memory."
 
 
@@ -70,6 +68,7 @@ class Measurement:
         warm_up: number of gradings before the first counted round.
         compiled_invoke: times of an invoke by LiteRT's CompiledModel; None if it does not run here.
         compiled_difference: its outputs' largest difference from those of the Interpreter.
+        compiled_error: why CompiledModel does not run here; None if it does.
         cpus: numbers of the cores to which the process was pinned; None if it was not.
         photographs_per_s: number of counted rounds divided by their time.
         repeats: number of counted rounds.
@@ -100,6 +99,7 @@ class Measurement:
     warm_up: int
     compiled_invoke: Timing | None
     compiled_difference: float | None
+    compiled_error: str | None
     cpus: tuple[int, ...] | None
     photographs_per_s: float
     repeats: int
@@ -110,60 +110,34 @@ class Measurement:
     machine: Machine
 
 
-def parse_threads(text: str) -> list[int]:
-    """Return the numbers of threads in a text such as "1,2".
+@dataclass(frozen=True)
+class Failure:
+    """A measurement whose process ended before it answered.
 
-    Raises:
-        KerasDrError: the text has no numbers, or one that is not from 1 to `MAX_THREADS`.
+    Attributes:
+        variant: name of the model in the bundle.
+        threads: number of processor threads.
+        run: number of the run from 0.
+        reason: how it ended, in a sentence.
     """
-    try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError as error:
-        message = f"The numbers of threads must be whole numbers joined by commas, but are {repr(text)[:80]}."
-        raise KerasDrError(message, "Write, for example, 1,2.") from error
-    _check_threads(counts)
-    return counts
+
+    variant: str
+    threads: int
+    run: int
+    reason: str
 
 
-def _check_threads(counts: Sequence[int]) -> None:
-    wrong = [count for count in counts if not 1 <= count <= MAX_THREADS]
-    if wrong:
-        message = f"The number of threads is {wrong[0]}, but must be 1 to {MAX_THREADS} (at most four for each core)."
-        raise KerasDrError(message, "Choose another number of threads.")
+@dataclass(frozen=True)
+class Profiling:
+    """What `profile` returns.
 
-
-def parse_cpus(text: str) -> list[int]:
-    """Return the numbers of cores in a text such as "0,1" or "0-3".
-
-    Raises:
-        KerasDrError: the text is no such list. Whether the cores can be used, `check_cpus` checks.
+    Attributes:
+        measurements: one per variant, number of threads and run; at least one.
+        failures: the measurements that are missing among them.
     """
-    cpus: list[int] = []
-    try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            cpus += range(int(first), int(last or first) + 1)
-    except ValueError as error:
-        message = f"The numbers of cores must be whole numbers joined by commas, but are {repr(text)[:80]}."
-        raise KerasDrError(message, "Write, for example, 0,1 or 0-3.") from error
-    if not cpus:
-        raise KerasDrError(f"The list of cores {repr(text)[:80]} is empty.", "Write, for example, 0,1 or 0-3.")
-    return sorted(set(cpus))
 
-
-def check_cpus(cpus: Sequence[int]) -> None:
-    """Refuse cores that this process may not use, and systems on which a process cannot be pinned.
-
-    Raises:
-        KerasDrError: see above.
-    """
-    if not hasattr(os, "sched_getaffinity"):
-        raise KerasDrError("A process cannot be pinned to cores on this system.", "Leave out --cpus.")
-    usable = os.sched_getaffinity(0)
-    wrong = [cpu for cpu in cpus if cpu not in usable]
-    if wrong:
-        message = f"There is no core {wrong[0]} that this process may use."
-        raise KerasDrError(message, f"Choose from {', '.join(map(str, sorted(usable)))}.")
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...] = ()
 
 
 def profile(
@@ -175,13 +149,15 @@ def profile(
     progress: Callable[[str], None] = lambda text: None,
     runs: int = 1,
     cpus: Sequence[int] | None = None,
-) -> list[Measurement]:
+) -> Profiling:
     """Measure every variant with every number of threads, one after the other, each in a fresh process.
+
+    If a process crashes or does not end, the others are measured all the same.
 
     Args:
         bundle_folder: the bundle.
         variants: names of its models; None takes all.
-        threads: numbers of threads, each from 1 to `MAX_THREADS`.
+        threads: numbers of threads, each from 1 to `cores.MAX_THREADS`.
         image: content of a photograph's file; None takes `synthetic_photograph()`, which `Measurement.image` records.
         repeats: number of counted rounds per measurement, 1 or more; a few warm-up rounds come before them.
         progress: called with the name of the next measurement.
@@ -190,11 +166,11 @@ def profile(
 
     Raises:
         KerasDrError: there is no bundle or no photograph, there are too many threads, a variant is unknown, a model has
-            changed, or a process crashed.
+            changed, or every process crashed.
     """
     bundle = Bundle.load(bundle_folder)
     names = list(bundle.models) if variants is None else list(variants)
-    _check_threads(threads)
+    check_threads(threads)
     if repeats < 1 or runs < 1:
         message = f"The number of repeats is {repeats} and that of runs {runs}; both must be 1 or more."
         raise KerasDrError(message, "Choose another number.")
@@ -206,22 +182,30 @@ def profile(
     description = SYNTHETIC if image is None else f"photograph, {len(image)} bytes"
     photograph = synthetic_photograph() if image is None else image
     measurements = []
+    failures = []
+    ended: ProcessEnded | None = None
     for run, name, count in product(range(runs), names, threads):
         progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
         load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
         request["cpus"] = list(cpus) if cpus else None
         _drop_from_cache(bundle_folder / bundle.models[name].file)
-        result = _measure({**request, "started": time()}, photograph)
+        try:
+            result = _measure({**request, "started": time()}, photograph)
+        except ProcessEnded as error:
+            ended = error
+            failures.append(Failure(name, count, run, error.message))
+            continue
         result["stages"] = {stage: Timing(**result["stages"][stage]) for stage in STAGES}
         result["total"] = Timing(**result["total"])
-        if result["compiled_invoke"]:
-            result["compiled_invoke"] = Timing(**result["compiled_invoke"])
+        result |= _measure_compiled(request, photograph)
         result["cpus"] = tuple(cpus) if cpus else None
         measurements.append(
             Measurement(**result, image=description, run=run, load_average=load_average, machine=this_machine)
         )
-    return measurements
+    if ended and not measurements:
+        raise ended
+    return Profiling(tuple(measurements), tuple(failures))
 
 
 def _drop_from_cache(file: Path) -> None:
@@ -233,9 +217,32 @@ def _drop_from_cache(file: Path) -> None:
 
 def _measure(request: dict[str, Any], image: bytes) -> dict[str, Any]:
     """Measure in a fresh process."""
+    what = f"a measurement of {_words(request)}"
+    return ask("edge_demo.measurement", request, what, LOOK, _seconds(request), image)
+
+
+def _measure_compiled(request: dict[str, Any], image: bytes) -> dict[str, Any]:
+    """Measure LiteRT's CompiledModel in a process of its own, because it crashes on some processors."""
+    what = f"LiteRT's CompiledModel of {_words(request)}"
+    try:
+        result = ask("edge_demo.compiled", request, what, LOOK, _seconds(request), image)
+    except ProcessEnded as error:
+        return {"compiled_invoke": None, "compiled_difference": None, "compiled_error": error.message}
+    return {
+        "compiled_invoke": Timing(**result["invoke"]),
+        "compiled_difference": result["difference"],
+        "compiled_error": None,
+    }
+
+
+def _words(request: dict[str, Any]) -> str:
     count = request["threads"]
-    what = f"a measurement of {request['variant']} with {count} thread{'s' if count > 1 else ''}"
-    return ask("edge_demo.measurement", request, what, LOOK, 120 + 30 * request["repeats"], image)
+    return f"{request['variant']} with {count} thread{'s' if count > 1 else ''}"
+
+
+def _seconds(request: dict[str, Any]) -> float:
+    """Return how long a measurement may take; emulated processors are slow."""
+    return 120 + 30 * request["repeats"]
 
 
 def synthetic_photograph() -> bytes:
@@ -257,144 +264,22 @@ def synthetic_photograph() -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
-def table(measurements: Sequence[Measurement]) -> str:
-    """Return the measurements as lines of text: times, sizes and memory, then the conditions of the measurement."""
-    headings: tuple[str, ...] = (
-        "variant",
-        "threads",
-        "MiB",
-        "cold",
-        "load",
-        *STAGES,
-        "total",
-        "p90",
-        "p95",
-        "p99",
-        "IQR",
-        "compiled",
-    )
-    headings += ("model", "arena", "peak MiB")
-    rows: list[tuple[str, ...]] = [headings]
-    for measurement in measurements:
-        times_ms = [measurement.cold_start_ms, measurement.load_ms]
-        times_ms += [measurement.stages[name].p50_ms for name in STAGES]
-        times_ms += asdict(measurement.total).values()
-        compiled = measurement.compiled_invoke
-        rows.append(
-            (
-                measurement.variant,
-                str(measurement.threads),
-                f"{measurement.size_mib:.2f}",
-                *(f"{time_ms:.1f}" for time_ms in times_ms),
-                f"{compiled.p50_ms:.1f}" if compiled else "-",
-                f"{measurement.model_rss_mib:.0f}",
-                f"{measurement.arena_rss_mib:.0f}",
-                f"{measurement.peak_rss_mib:.0f}",
-            )
-        )
-    lines = _aligned(rows)
-    lines.append(
-        "Times in milliseconds. cold: from the start of the process to the first grade. decode to total: medians. "
-        "p90 to IQR: of the total. compiled: median invoke by LiteRT's CompiledModel, to compare with invoke. "
-        "Memory in MiB: model and arena: growth when the model is loaded and first invoked; peak: of the whole process."
-    )
-    if measurements:
-        last = measurements[-1]
-        loads = [row.load_average for row in measurements if row.load_average is not None]
-        load = max(loads, default=float("nan"))
-        place = last.machine
-        lines.append(
-            f"{last.repeats} repeats per row after {last.warm_up} of warm-up; each row is measured in a fresh process"
-            f"{_pinned(last.cpus)}. Image: {last.image}."
-        )
-        lines.append(_compiled_words(measurements))
-        lines.append(
-            f"{place.cpu}, {place.usable_cores} of {place.cores} cores, {place.architecture}, ai-edge-litert "
-            f"{place.runtime}, OpenCV {place.opencv}; highest load average before a row: {load:.2f}."
-        )
-        sizes_mib = {measurement.variant: measurement.size_mib for measurement in measurements}
-        lines.append(expectations(place.int8, place.architecture, sizes_mib))
-    return "\n".join(lines)
-
-
-def _pinned(cpus: Sequence[int] | None) -> str:
-    if not cpus:
-        return ""
-    return f" on core{'s' if len(cpus) > 1 else ''} {', '.join(map(str, cpus))}"
-
-
-def _compiled_words(measurements: Sequence[Measurement]) -> str:
-    """Say whether LiteRT's CompiledModel gives the same numbers, which is why `grade` can use the Interpreter."""
-    differences = [row.compiled_difference for row in measurements if row.compiled_difference is not None]
-    if not differences:
-        return "LiteRT's CompiledModel does not run here; grade uses the Interpreter."
-    if max(differences) == 0:
-        return "CompiledModel gives the same outputs to the last bit; grade uses the Interpreter."
-    return f"The outputs of CompiledModel differ by up to {max(differences):.2g}; grade uses the Interpreter."
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the rows as lines, the first column aligned left and the others right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells))
-    return lines
-
-
-def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget_mib: float | None) -> tuple[str, bool]:
-    """Return which variants meet a budget, in words, and whether any does.
-
-    Args:
-        measurements: from `profile`.
-        budget_ms: for the 90th percentile of a grading, in ms.
-        budget_mib: for the peak resident memory, in MiB.
-    """
-    lines = []
-    any_fits = False
-    for measurement in measurements:
-        exceeded = []
-        if budget_ms is not None and measurement.total.p90_ms > budget_ms:
-            exceeded.append(f"{measurement.total.p90_ms:.0f} ms")
-        if budget_mib is not None and measurement.peak_rss_mib > budget_mib:
-            exceeded.append(f"{measurement.peak_rss_mib:.0f} MiB")
-        verdict = f"too much: {', '.join(exceeded)}" if exceeded else "fits"
-        any_fits = any_fits or not exceeded
-        plural = "s" if measurement.threads > 1 else ""
-        lines.append(f"{measurement.variant}, {measurement.threads} thread{plural}: {verdict}")
-    if measurements and not any_fits:
-        nearest = min(measurements, key=lambda row: _excess(row, budget_ms, budget_mib))
-        plural = "s" if nearest.threads > 1 else ""
-        excess = _excess(nearest, budget_ms, budget_mib)
-        by = f"by a factor of {excess:.2f}" if math.isfinite(excess) else "whose limit is 0"
-        name = f"{nearest.variant} with {nearest.threads} thread{plural}"
-        lines.append(f"No variant meets the budget. {name} misses it least, {by}.")
-    return "\n".join(lines), any_fits
-
-
-def _excess(measurement: Measurement, budget_ms: float | None, budget_mib: float | None) -> float:
-    """Return the larger of the two factors by which a measurement exceeds the budget."""
-    pairs = [(measurement.total.p90_ms, budget_ms), (measurement.peak_rss_mib, budget_mib)]
-    return max(value / limit if limit else math.inf for value, limit in pairs if limit is not None)
-
-
-def write_json(file: Path, measurements: Sequence[Measurement], **more: Sequence[Any]) -> None:
+def write_json(file: Path, profiling: Profiling, **more: Sequence[Any]) -> None:
     """Write the measurements and the machine as JSON, whole or not at all.
 
     Args:
         file: the file to write.
-        measurements: from `profile`.
+        profiling: from `profile`.
         more: name -> dataclasses of another kind, such as operators; empty ones are left out.
 
     Raises:
         KerasDrError: the file cannot be written.
     """
-    rows = [asdict(measurement) for measurement in measurements]
+    rows = [asdict(measurement) for measurement in profiling.measurements]
     for row in rows:
         del row["machine"]
-    place = asdict(measurements[0].machine) if measurements else None
+    place = asdict(profiling.measurements[0].machine)
+    more = {"failures": profiling.failures, **more}
     others = {name: [asdict(item) for item in items] for name, items in more.items() if items}
     try:
         _write_json(file, {"schema_version": 1, "kind": "profile", "machine": place, "measurements": rows, **others})

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_demo.interpreter import load_runner
+from edge_demo.process_status import describe_status
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.limits import limit_process
 
@@ -49,7 +50,8 @@ def try_model(file: Path, seconds: float = SECONDS) -> None:
             outcome = f"it did not end within {seconds:.0f} s"
     except (EOFError, OSError):
         process.join(1)
-        outcome = f"its process ended with {process.exitcode}"
+        code = process.exitcode
+        outcome = "its process closed the pipe" if code is None else f"its process {describe_status(code)}"
     finally:
         process.kill()
         process.join()

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from edge_demo import operators as operator_profiles
-from edge_demo import profiler
+from edge_demo import profile_table, profiler
 from edge_demo.bundle import Bundle
 from edge_demo.operators import OperatorProfile
-from edge_demo.profiler import Measurement
+from edge_demo.profiler import Failure, Measurement, Profiling
 from edge_demo.shipped import is_shipped
 from edge_demo.sustained import Sustained, measure_sustained
 from export import engines
@@ -30,6 +30,7 @@ class Profile:
         file: profile.json.
         chart: picture of latency against kappa of each variant; None if parity.json holds no kappa.
         measurements: one per variant, number of threads and run.
+        failures: the measurements that are missing among them, because their process crashed or did not end.
         operators: time of each kind of operator, per model; empty unless requested.
         engines: times of LiteRT and other engines on the same weights; empty unless requested.
         sustained: grading without a pause; empty unless requested. Its chart is sustained.png.
@@ -37,14 +38,15 @@ class Profile:
 
     file: Path
     chart: Path | None
-    measurements: Sequence[Measurement]
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...] = ()
     operators: Sequence[OperatorProfile] = ()
     engines: Sequence[EngineTime] = ()
     sustained: Sequence[Sustained] = ()
 
     def __str__(self) -> str:
         """Return the tables as text."""
-        parts = [profiler.table(self.measurements)]
+        parts = [profile_table.table(Profiling(self.measurements, self.failures))]
         if self.operators:
             parts.append(operator_profiles.table(self.operators))
         if self.engines:
@@ -91,7 +93,7 @@ def profile(
 
     Raises:
         KerasDrError: there is no bundle, a shipped grader has no `out`, a variant or engine is unknown, a model has
-            changed, or a process crashed.
+            changed, or every process crashed.
 
     Example:
         >>> profile = dr.profile("bundles/idrid", threads=[1])
@@ -108,7 +110,7 @@ def profile(
     file = folder / "profile.json"
     _check_files(file, [] if image is None else [Path(image)], overwrite)
     photograph = Path(image).read_bytes() if image is not None else None
-    measurements = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs, cpus)
+    measured = profiler.profile(bundle.folder, variants, threads, photograph, repeats, progress, runs, cpus)
     by_operator: list[OperatorProfile] = []
     if operators:
         by_operator = operator_profiles.profile_operators(bundle.folder, variants, threads, repeats, progress)
@@ -120,9 +122,9 @@ def profile(
         content = photograph or profiler.synthetic_photograph()
         long_runs = measure_sustained(bundle.folder, variants, threads, sustained_minutes, content, cpus, progress)
         plots.plot_sustained(folder / SUSTAINED, [asdict(run) for run in long_runs])
-    profiler.write_json(file, measurements, operators=by_operator, engines=by_engine, sustained=long_runs)
-    chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measurements)
-    return Profile(file, chart, measurements, by_operator, by_engine, long_runs)
+    profiler.write_json(file, measured, operators=by_operator, engines=by_engine, sustained=long_runs)
+    chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measured.measurements)
+    return Profile(file, chart, measured.measurements, measured.failures, by_operator, by_engine, long_runs)
 
 
 def _check_files(file: Path, inputs: Sequence[Path], overwrite: bool) -> None:

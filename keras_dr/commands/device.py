@@ -262,6 +262,7 @@ def points(
     """List the operating points of a run or a bundle in words."""
     from keras_dr.core.decision import condition_words
     from keras_dr.core.folders import MANIFESTS, read_manifest
+    from keras_dr.core.grade_sets import GradeSets, sets_text
     from keras_dr.core.operating_point import points_of, points_text
 
     if not (source / MANIFESTS["run"]).is_file():
@@ -271,7 +272,10 @@ def points(
         return
     about = read_manifest(source, "run")
     referable = [about["classes"][index] for index in about["referable"]]
-    say(points_text(points_of(about), condition_words(about["task"], about["classes"], about["referable"]), referable))
+    condition = condition_words(about["task"], about["classes"], about["referable"])
+    say(points_text(points_of(about), condition, referable))
+    if len(about["classes"]) > 2:
+        say(sets_text(GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None, condition))
 
 
 def profile(
@@ -301,29 +305,29 @@ def profile(
 
     Each model is measured in a new process without TensorFlow.
     """
-    from edge_demo import profiler
+    from edge_demo import budgets, cores
     from keras_dr import profile as profile_bundle
 
     result = profile_bundle(
         bundle,
         out,
         image=image,
-        threads=profiler.parse_threads(threads),
+        threads=cores.parse_threads(threads),
         repeats=repeats,
         runs=runs,
         operators=operators,
         compare=compare.split(",") if compare else (),
-        cpus=profiler.parse_cpus(cpus) if cpus else None,
+        cpus=cores.parse_cpus(cpus) if cpus else None,
         sustained_minutes=sustained,
         overwrite=overwrite,
     )
     say(str(result))
     some_fit = True
     if budget_ms is not None or budget_mib is not None:
-        text, some_fit = profiler.fitting(result.measurements, budget_ms, budget_mib)
+        text, some_fit = budgets.fitting(result.measurements, budget_ms, budget_mib)
         say(text)
     if result.chart:
         say(f"Chart: {result.chart}")
     done(result.file, shlex.join(["python", "-m", "edge_demo", "grade", str(bundle), "IMAGE"]))
-    if not some_fit:
+    if not some_fit or result.failures:
         raise typer.Exit(1)

@@ -58,27 +58,49 @@ def measure(image: NDArray[np.uint8], inside: NDArray[np.bool_]) -> dict[str, st
         image: uint8 RGB (S, S, 3), cropped to the fundus, not enhanced.
         inside: bool (S, S), True in the circle of the fundus.
     """
-    brightest = image.max(axis=2)
-    lit = inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
-    if not lit.any():
+    red, green, blue = cv2.split(image)
+    brightest = cv2.max(cv2.max(red, green), blue)
+    # A whole number exceeds another number if it exceeds its whole part, and bytes are compared faster.
+    lit = inside & (brightest > np.uint8(0.1 * _percentile(brightest, inside, 0.95)))
+    lit_count = np.count_nonzero(lit)
+    if not lit_count:
         return dict.fromkeys((*MEASURES, *COLOURS), "0.0000")
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) / np.float32(255)
     # The rim is the sharpest edge in the image and shows nothing about the focus, so it is left out.
     margin = max(3, image.shape[0] // 16) | 1
-    core = cv2.erode(lit.astype(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0) > 0
+    core = cv2.erode(lit.view(np.uint8), np.ones((margin, margin), np.uint8), borderValue=0).view(bool)
     laplacian = cv2.Laplacian(luma, cv2.CV_32F)[core if core.any() else lit]
-    mean = max(float(luma[lit].mean()), 1 / 255)
-    red, green, blue = image[lit].mean(axis=0, dtype=np.float64)
-    green = max(green, 1 / 255)
+    lit_luma = luma[lit]
+    mean = max(float(lit_luma.mean()), 1 / 255)
+    # Sums of whole numbers, which are exact.
+    means = [value / lit_count for value in cv2.sumElems(cv2.copyTo(image, lit.view(np.uint8)))[:3]]
+    least_green = max(means[1], 1 / 255)
     measures = {
-        "coverage": lit.sum() / inside.sum(),
+        "coverage": lit_count / np.count_nonzero(inside),
         "illumination": mean,
-        "contrast": luma[lit].std() / mean,
+        "contrast": lit_luma.std() / mean,
         "sharpness": 1000 * laplacian.var() / mean**2,
-        "red_to_green": red / green,
-        "blue_to_green": blue / green,
+        "red_to_green": means[0] / least_green,
+        "blue_to_green": means[2] / least_green,
     }
     return {name: f"{value:.4f}" for name, value in measures.items()}
+
+
+def _percentile(levels: NDArray[np.uint8], inside: NDArray[np.bool_], share: float) -> float:
+    """Return the level that a share of the pixels inside do not exceed, as `np.percentile` interpolates it.
+
+    A histogram needs a tenth of the time of sorting.
+
+    Args:
+        levels: uint8 (S, S).
+        inside: bool (S, S), not empty.
+        share: 0..1.
+    """
+    histogram = cv2.calcHist([levels], [0], inside.view(np.uint8), [256], [0, 256])
+    ranks = np.cumsum(histogram.ravel(), dtype=np.float64)
+    place = share * (ranks[-1] - 1)
+    low, high = np.searchsorted(ranks, (np.floor(place), np.ceil(place)), side="right")
+    return float(low + (high - low) * (place - np.floor(place)))
 
 
 def find_limits(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = MEASURES) -> dict[str, list[float]]:

@@ -350,7 +350,11 @@ def plot_sustained(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             name = f"{row['variant']}, {_threads_words([row])}"
             panel.plot(minutes, [sample[key] for sample in samples], color=colour, label=name)
             slow = [sample for sample in samples if sample["throttled"]]
-            panel.plot([sample["at_s"] / 60 for sample in slow], [sample[key] for sample in slow], "x", color=_RED)
+            slow_minutes = [sample["at_s"] / 60 for sample in slow]
+            # Wide and below the line, so that the line keeps its colour.
+            panel.plot(
+                slow_minutes, [sample[key] for sample in slow], "o", color="#f0b8b0", markersize=9, mew=0, zorder=1
+            )
         if not panel.lines or not any(len(line.get_xdata()) for line in panel.lines):
             panel.text(0.5, 0.5, "not reported here", transform=panel.transAxes, ha="center", color=_GREY)
         panel.set(xlabel="minutes", ylabel=label)
@@ -358,6 +362,6 @@ def plot_sustained(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     axes[0].legend(frameon=False, loc="lower right")
     simulated = "SIMULATED sensors. " if any(row["simulated"] for row in rows) else ""
     figure.suptitle(
-        f"{simulated}Grading without a pause, after {rows[0]['warm_up']} gradings of warm-up. Red crosses: throttled"
+        f"{simulated}Grading without a pause, after {rows[0]['warm_up']} gradings of warm-up. Pale red: throttled"
     )
     _save(figure, file)

@@ -84,3 +84,19 @@ def test_unfamiliar_colours_are_named_by_their_direction() -> None:
     assert limits["blue_to_green"] == [0.45, 0.5556]  # a tenth around the quartiles at least
     assert quality.unfamiliar({"red_to_green": "2.0", "blue_to_green": "0.5"}, limits) == ()
     assert quality.unfamiliar({"red_to_green": "3.0", "blue_to_green": "0.4"}, limits) == ("redder", "less blue")
+
+
+@pytest.mark.parametrize("size", [28, 64, 201])
+def test_the_measures_are_those_of_their_formulas_in_plain_numpy(size: int) -> None:
+    rng = np.random.default_rng(size)
+    inside = circle_mask(size)
+    for highest in (2, 40, 256):
+        image = rng.integers(0, highest, (size, size, 3)).astype(np.uint8)
+        brightest = image.max(axis=2)
+        assert quality._percentile(brightest, inside, 0.95) == np.percentile(brightest[inside], 95)
+        lit = inside & (brightest > 0.1 * np.percentile(brightest[inside], 95))
+        red, green, blue = image[lit].mean(axis=0, dtype=np.float64)
+        measures = measure(image, inside)
+        assert measures["coverage"] == f"{lit.sum() / inside.sum():.4f}"
+        assert measures["red_to_green"] == f"{red / max(green, 1 / 255):.4f}"
+        assert measures["blue_to_green"] == f"{blue / max(green, 1 / 255):.4f}"

@@ -3,17 +3,21 @@
 import json
 import os
 import re
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from edge_demo import __main__ as command
-from edge_demo import profiler
+from edge_demo import budgets, cores, fresh_process, profiler
 from edge_demo.machine import Machine, expectations, int8_instructions
 from edge_demo.operators import Kind, OperatorProfile
+from edge_demo.profile_table import table
 from edge_demo.sustained import Sample, Sustained
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.machine import usable_cores
@@ -25,6 +29,7 @@ def test_the_published_schema_has_every_field_of_a_profile() -> None:
     schema = json.loads(SCHEMA.read_text())
     kinds = {
         "measurement": profiler.Measurement,
+        "failure": profiler.Failure,
         "timing": profiler.Timing,
         "machine": Machine,
         "operatorProfile": OperatorProfile,
@@ -40,11 +45,11 @@ def test_the_published_schema_has_every_field_of_a_profile() -> None:
 @pytest.mark.parametrize("text", ["abc", "", "0", "-1", "1,", "100000", "9" * 5000])
 def test_threads_that_are_refused(text: str) -> None:
     with pytest.raises(KerasDrError, match="threads"):
-        profiler.parse_threads(text)
+        cores.parse_threads(text)
 
 
 def test_threads_are_joined_by_commas() -> None:
-    assert profiler.parse_threads("1,2") == [1, 2]
+    assert cores.parse_threads("1,2") == [1, 2]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only on Linux")
@@ -70,7 +75,9 @@ def test_cli_profile_of_a_missing_photograph(bundle_folder: Path, capsys: pytest
 
 
 def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_path: Path) -> None:
-    rows = profiler.profile(bundle_folder, threads=[1, 2], repeats=3)
+    measured = profiler.profile(bundle_folder, threads=[1, 2], repeats=3)
+    rows = measured.measurements
+    assert measured.failures == ()
     assert [(row.variant, row.threads) for row in rows] == [
         ("float32", 1),
         ("float32", 2),
@@ -87,12 +94,12 @@ def test_profile_measures_each_row_in_its_own_process(bundle_folder: Path, tmp_p
         assert 20 < row.baseline_rss_mib <= row.peak_rss_mib < 250
         assert "synthetic" in row.image
         assert row.total.p90_ms <= row.total.p95_ms <= row.total.p99_ms
-        assert row.compiled_invoke is not None and row.compiled_difference == 0
+        assert row.compiled_invoke is not None and row.compiled_difference == 0 and row.compiled_error is None
         memory = (row.baseline_rss_mib, row.runtime_rss_mib, row.model_rss_mib, row.arena_rss_mib)
         assert min(memory) >= 0 and sum(memory) <= row.peak_rss_mib
-    text = profiler.table(rows)
+    text = table(measured)
     assert "float32" in text and "synthetic" in text and rows[0].machine.cpu in text
-    profiler.write_json(tmp_path / "profile.json", rows)
+    profiler.write_json(tmp_path / "profile.json", measured)
     content = json.loads((tmp_path / "profile.json").read_text())
     assert content["machine"]["cores"] >= 1
     jsonschema.validate(content, json.loads(SCHEMA.read_text()))
@@ -119,6 +126,55 @@ def test_a_measuring_process_that_dies_is_reported(bundle_folder: Path, monkeypa
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(KerasDrError, match="process for a measurement of int8 with 1 thread ended with 1: no message"):
         profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
+
+
+@pytest.fixture
+def crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """A function that makes a module crash for a variant, as where the processor lacks an instruction."""
+    (tmp_path / "crash.py").write_text("import os, signal, sys; os.kill(os.getpid(), signal.SIGILL)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def crash(module: str, variant: str) -> None:
+        def ask(asked: str, request: dict[str, Any], *arguments: Any) -> Any:
+            crashes = asked == module and request["variant"] == variant
+            return fresh_process.ask("crash" if crashes else asked, request, *arguments)
+
+        monkeypatch.setattr(profiler, "ask", ask)
+
+    return crash
+
+
+ILLEGAL = "was ended by signal 4 (an illegal instruction: this processor, or its emulation, lacks an instruction"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no signals")
+def test_where_one_model_crashes_the_others_are_measured(
+    bundle_folder: Path, tmp_path: Path, crash: Callable[[str, str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash("edge_demo.measurement", "float32")
+    file = tmp_path / "p.json"
+    words = ["profile", str(bundle_folder), "--threads", "1", "--repeats", "1", "--json", str(file)]
+    assert command.main(words) == 1
+    out = capsys.readouterr().out
+    reason = f"The process for a measurement of float32 with 1 thread {ILLEGAL}"
+    assert f"NOT MEASURED: float32, 1 thread. {reason}" in out
+    content = json.loads(file.read_text())
+    jsonschema.validate(content, json.loads(SCHEMA.read_text()))
+    assert [row["variant"] for row in content["measurements"]] == ["int8"]
+    assert content["failures"][0]["reason"].startswith(reason)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no signals")
+def test_where_compiled_model_crashes_the_model_is_measured(
+    bundle_folder: Path, crash: Callable[[str, str], None]
+) -> None:
+    crash("edge_demo.compiled", "int8")
+    measured = profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
+    (row,) = measured.measurements
+    assert measured.failures == () and row.total.p50_ms > 0
+    assert row.compiled_invoke is None and row.compiled_difference is None
+    assert row.compiled_error is not None and ILLEGAL in row.compiled_error
+    assert "CompiledModel does not run here; grade uses the Interpreter, which does. The process for" in table(measured)
 
 
 @pytest.mark.parametrize(
@@ -154,11 +210,11 @@ def test_expectations_name_the_variants_asked_for() -> None:
 
 
 def test_the_variant_that_misses_the_budget_least_is_named(bundle_folder: Path) -> None:
-    (row,) = profiler.profile(bundle_folder, ["int8"], [1], repeats=1)
+    (row,) = profiler.profile(bundle_folder, ["int8"], [1], repeats=1).measurements
     total = profiler.Timing(10, 20, 20, 20, 1)
     slow = replace(row, variant="slow", total=replace(total, p90_ms=30.0), peak_rss_mib=100.0)
     large = replace(row, variant="large", total=total, peak_rss_mib=400.0)
-    text, fits = profiler.fitting([slow, large], budget_ms=10, budget_mib=100)
+    text, fits = budgets.fitting([slow, large], budget_ms=10, budget_mib=100)
     assert not fits
     assert (
         text.splitlines()[-1] == "No variant meets the budget. slow with 1 thread misses it least, by a factor of 3.00."
@@ -168,9 +224,9 @@ def test_the_variant_that_misses_the_budget_least_is_named(bundle_folder: Path) 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only on Linux")
 def test_a_measurement_is_pinned_to_cores(bundle_folder: Path) -> None:
     core = min(os.sched_getaffinity(0))
-    (row,) = profiler.profile(bundle_folder, ["int8"], [1], repeats=1, cpus=[core])
-    assert row.cpus == (core,)
-    assert f"in a fresh process on core {core}." in profiler.table([row])
+    measured = profiler.profile(bundle_folder, ["int8"], [1], repeats=1, cpus=[core])
+    assert measured.measurements[0].cpus == (core,)
+    assert f"in a fresh process on core {core}." in table(measured)
 
 
 @pytest.mark.parametrize(
@@ -179,4 +235,4 @@ def test_a_measurement_is_pinned_to_cores(bundle_folder: Path) -> None:
 )
 def test_cores_that_are_refused(text: str, message: str) -> None:
     with pytest.raises(KerasDrError, match=message):
-        profiler.check_cpus(profiler.parse_cpus(text))
+        cores.check_cpus(cores.parse_cpus(text))

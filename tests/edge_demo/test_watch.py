@@ -6,10 +6,14 @@ import json
 import os
 import random
 import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
 
 import pytest
+from disks import Disk, small_disk
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
@@ -165,6 +169,7 @@ def test_watch_waits_while_the_disk_is_full(
         graded.append(name)
         return plainly(self, content, name, frame)
 
+    grader.privacy.key()  # if there is none yet, it is made, which needs a disk with space
     monkeypatch.setattr(Grader, "grade", counted)
     monkeypatch.setattr("edge_demo.watch.sleep", wait)
     monkeypatch.setattr("edge_demo.journal.os.fsync", synchronise)
@@ -173,6 +178,60 @@ def test_watch_waits_while_the_disk_is_full(
     assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
     assert len(graded) == 3
     assert len(warnings) == 2 and "No space left" in warnings[0] and warnings[1] == "Going on."
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk, or limits the size of files")
+def test_watch_waits_while_a_real_disk_is_full(
+    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [f"{number:02}.jpg" for number in range(20)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(photograph + bytes([number]))
+    warnings: list[str] = []
+    looks: list[int] = []  # number of lines in the journal at each look
+    with small_disk(tmp_path / "disk") as disk, full_at(disk, 8192):
+        journal = disk.at / "journal.jsonl"
+
+        def wait(seconds: float) -> None:
+            looks.append(len(lines(journal)))
+            if len(looks) == 5:
+                unlimit(disk)
+            if len(looks) == 8:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr("edge_demo.watch.sleep", wait)
+        with pytest.raises(KeyboardInterrupt):
+            watch(grader, folder, journal, warn=warnings.append)
+        assert 0 < looks[2] == looks[4] < 20  # it was full, and then for some looks
+        assert [line["file"] for line in lines(journal)] == names
+        assert command.main(["trail", "verify", str(journal)]) == 0
+    assert len(warnings) == 2 and "cannot be written" in warnings[0] and warnings[1] == "Going on."
+
+
+@contextmanager
+def full_at(disk: Disk, size_bytes: int) -> Iterator[None]:
+    """Make a disk full at this size; if it could not be mounted, limit the size of this process's files."""
+    import resource
+
+    disk.limit(size_bytes)
+    if not disk.mounted:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+    try:
+        yield
+    finally:
+        unlimit(disk)
+
+
+def unlimit(disk: Disk) -> None:
+    """Give a disk its full size again."""
+    import resource
+
+    if disk.mounted:
+        disk.restore()
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
 def test_two_processes_do_not_write_one_journal(grader: Grader, camera: Path, tmp_path: Path) -> None:
