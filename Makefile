@@ -69,13 +69,16 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/mypy
 
 # The device's environment holds the wheel alone; a CycloneDX list names every package in it, with its version and licence.
+# Where this project itself was installed from, a path of this machine, is left out.
 sbom: wheel
-	$(PY) -m venv --clear dist/.device
-	dist/.device/bin/python -m pip install --quiet --disable-pip-version-check dist/keras_dr-*.whl
 	$(PY) -m venv --clear dist/.sbom
+	$(PY) -m venv --clear --without-pip dist/.device
+	dist/.sbom/bin/python -m pip --python dist/.device/bin/python install --quiet --disable-pip-version-check dist/keras_dr-*.whl
 	dist/.sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0
-	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-device.json dist/.device/bin/python
-	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/sbom-workstation.json $(PY)
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/.sbom/device.json dist/.device/bin/python
+	dist/.sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o dist/.sbom/workstation.json $(PY)
+	sed 's#file://[^"]*/##' dist/.sbom/device.json > dist/sbom-device.json
+	sed 's#file://[^"]*/##' dist/.sbom/workstation.json > dist/sbom-workstation.json
 	rm -rf dist/.device dist/.sbom
 
 # The emulation is set up in a folder that is kept; it needs apt-get, dpkg-deb and the keyring of Debian's archive.

@@ -5,9 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from edge_demo.shipped import find_bundle, shipped_graders
-from keras_dr.core.decision import DECISIONS, condition_words, positive_words
+from keras_dr.core.decision import (
+    DECISION_NAMES,
+    THRESHOLD,
+    Decision,
+    condition_words,
+    name_of_rule,
+    positive_words,
+    rule_of,
+)
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest, sha256_of
+from keras_dr.core.grade_sets import GradeSets, sets_text
 from keras_dr.core.image_files import printable
 from keras_dr.core.operating_point import DEFAULT, OperatingPoint, find_point, points_of, points_text
 from keras_dr.core.preprocessing import Preprocessing
@@ -53,7 +62,7 @@ class Bundle:
         models: variant name -> file.
         failed: variants that the bundle keeps although they differ too much from the float model on validation
             photographs.
-        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        decision: the key of the rule by which probabilities become a grade, see `decision.rule_of`.
         quality_limits: measure of `quality` -> lowest and highest value that is usual among the training photographs;
             if empty, the quality of photographs is not judged.
         colour_limits: the same for the colours of `quality.COLOURS`.
@@ -61,6 +70,7 @@ class Bundle:
         point_name: the name of the operating point in use.
         trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
             camera in one clinic"; "" if the bundle does not say.
+        grade_sets: the sets of grades that gradings state; None: they state none.
     """
 
     folder: Path
@@ -78,6 +88,7 @@ class Bundle:
     points: dict[str, OperatingPoint] = field(default_factory=dict, repr=False)
     point_name: str = DEFAULT
     trained_on: str = ""
+    grade_sets: GradeSets | None = None
 
     @classmethod
     def load(cls, source: "Bundle | Path | str") -> "Bundle":
@@ -119,6 +130,7 @@ class Bundle:
             colour_limits=_limits(manifest, "colour_limits", COLOURS, where),
             points=_points(manifest, where),
             trained_on=_trained_on(manifest, where),
+            grade_sets=_grade_sets(manifest, where),
         )
         bundle._check(where)
         return bundle
@@ -140,8 +152,11 @@ class Bundle:
             if len(set(values)) < len(values):
                 message = f"The list {key!r} in {where} holds a value twice: {repr(list(values))[:80]}."
                 raise KerasDrError(message, EXPORT_AGAIN)
-        if self.decision not in DECISIONS:
-            message = f"The decision in {where} is {self.decision!r}, which is none of {', '.join(DECISIONS)}."
+        if self.decision not in DECISION_NAMES:
+            message = f"The decision in {where} is {self.decision!r}, which is none of {', '.join(DECISION_NAMES)}."
+            raise KerasDrError(message, EXPORT_AGAIN)
+        if self.decision == THRESHOLD and name_of_rule("", self.classes, self.referable) != THRESHOLD:
+            message = f"The decision in {where} is {THRESHOLD!r}, which needs two classes, one of them referable."
             raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
@@ -161,14 +176,34 @@ class Bundle:
         name, chosen = find_point(self.points if self.referable else {}, point, threshold)
         return replace(self, threshold=chosen.value, point_name=name)
 
+    def check_margin(self, margin: float) -> None:
+        """Refuse a margin that breaks the promise of the operating point in use; see `OperatingPoint.check_margin`.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+
+        Raises:
+            KerasDrError: the margin is smaller than that of the promise.
+        """
+        self.points.get(self.point_name, OperatingPoint(self.threshold)).check_margin(margin)
+
+    @property
+    def rule(self) -> Decision:
+        """How probabilities become a grade at the operating point in use, see `decision.decide`."""
+        return rule_of(self.decision, self.referable, self.threshold)
+
     @property
     def condition(self) -> str:
         """What the referable classes have, in words, such as "referable DR"; "" if nobody is referred."""
         return condition_words(self.task, self.classes, self.referable)
 
     def points_text(self) -> str:
-        """Return all operating points in words, one per line."""
-        return points_text(self.points, self.condition, [self.classes[index] for index in self.referable])
+        """Return all operating points in words, one per line, and what is said of sets of grades."""
+        referable = [self.classes[index] for index in self.referable]
+        lines = [points_text(self.points, self.condition, referable)]
+        if len(self.classes) > 2:
+            lines.append(sets_text(self.grade_sets, self.condition))
+        return "\n".join(lines)
 
     def point_text(self) -> str:
         """Return the operating point in use in words; "" if nobody is referred."""
@@ -230,6 +265,16 @@ def _points(manifest: dict[str, Any], where: str) -> dict[str, OperatingPoint]:
         return points_of({"operating_point": {"value": threshold}} | manifest)
     except (TypeError, ValueError, LookupError, AttributeError) as error:
         raise KerasDrError(f"The operating points in {where} cannot be read: {error}.", EXPORT_AGAIN) from error
+
+
+def _grade_sets(manifest: dict[str, Any], where: str) -> GradeSets | None:
+    """Return the sets of grades; None if the manifest has no such key."""
+    if manifest.get("grade_sets") is None:
+        return None
+    try:
+        return GradeSets.from_dict(_value(manifest, "grade_sets", dict, where))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise KerasDrError(f"The key 'grade_sets' in {where} cannot be read: {error}.", EXPORT_AGAIN) from error
 
 
 def _trained_on(manifest: dict[str, Any], where: str) -> str:

@@ -43,6 +43,7 @@ _NAMES = {
     "referable": "Referable diabetic retinopathy by an algorithm",
     "action": "Action proposed by an algorithm",
     "gradability": "Gradability of the photograph by an algorithm",
+    "grade_set": "Prediction set of grades by an algorithm",
     "p_referable": "Probability of referable diabetic retinopathy",
 }
 
@@ -58,7 +59,8 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
         folder: an existing folder.
 
     Returns:
-        The two files, NAME_report.dcm and NAME_overlay.dcm.
+        The two files, NAME_report.dcm and NAME_overlay.dcm; NAME-2 and so on if the folder holds those of another
+        photograph under this name, because archives number the files of each series anew.
 
     Raises:
         KerasDrError: the photograph is no DICOM file, lacks an identifier, or highdicom is not installed.
@@ -75,14 +77,38 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
     source = _source(file)
     stem = f"{file.stem}_frame-{frame}" if frame else file.stem
     made = {
-        folder / f"{stem}_report.dcm": _report(grading, source, subject, bundle, variant),
-        folder / f"{stem}_overlay.dcm": _overlay(grading, source, subject, bundle, variant),
+        "report": _report(grading, source, subject, bundle, variant),
+        "overlay": _overlay(grading, source, subject, bundle, variant),
     }
-    for target, dataset in made.items():
+    files = _free_names(folder, stem, made)
+    for target, dataset in zip(files, made.values(), strict=True):
         stream = io.BytesIO()
         dataset.save_as(stream, enforce_file_format=True)
         write_bytes(target, stream.getvalue())
-    return list(made)
+    return files
+
+
+def _free_names(folder: Path, stem: str, made: dict[str, Any]) -> list[Path]:
+    """Return the first names under which the folder holds nothing, or the same objects from an earlier run."""
+    number = 1
+    while True:
+        name = stem if number == 1 else f"{stem}-{number}"
+        files = [folder / f"{name}_{kind}.dcm" for kind in made]
+        if all(_is_free(file, dataset) for file, dataset in zip(files, made.values(), strict=True)):
+            return files
+        number += 1
+
+
+def _is_free(file: Path, dataset: Any) -> bool:
+    import pydicom
+
+    if not file.exists():
+        return True
+    try:
+        held = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+    except (OSError, pydicom.errors.InvalidDicomError):
+        return False
+    return held.get("SOPInstanceUID") == dataset.SOPInstanceUID
 
 
 def _source(file: Path) -> Any:
@@ -109,6 +135,8 @@ def object_uid(subject: Subject, bundle: Bundle, variant: str, kind: str) -> str
     """
     model = bundle.models[variant].sha256
     point = f"{bundle.point_name}:{bundle.threshold!r}"
+    if bundle.grade_sets:
+        point += f":{bundle.grade_sets.limit!r}"
     text = f"{subject.instance_uid}:{subject.frame}:{model}:{point}:{__version__}:{kind}"
     return f"2.25.{uuid.UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=5).int}"
 
@@ -193,7 +221,9 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
         ],
         source_images=[sr.SourceImageForMeasurementGroup(subject.sop_class, subject.instance_uid, frames)],
     )
-    for text in filter(None, (grading.reason, _faults(grading), grading.trained_on, FOOTER)):
+    for text in filter(
+        None, (grading.reason, grading.grade_set_sentence, _faults(grading), grading.trained_on, FOOTER)
+    ):
         contains = sr.RelationshipTypeValues.CONTAINS
         group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, text, contains))
     return group
@@ -204,12 +234,17 @@ def _evaluations(grading: Grading) -> dict[str, Any]:
     referable = "yes" if grading.referred else "no"
     gradable = "no" if grading.faults else "yes"
     action = grading.action
-    return {
-        "grade": _own(f"grade_{list(grading.probabilities).index(grading.grade)}", grading.grade),
+    classes = list(grading.probabilities)
+    found = {
+        "grade": _own(f"grade_{classes.index(grading.grade)}", grading.grade),
         "referable": _own(f"referable_{referable}", referable),
         "action": _own(action.replace(": by ", "_").replace(": ", "_"), action),
         "gradability": _own(f"gradable_{gradable}", "gradable" if gradable == "yes" else "faults"),
     }
+    if grading.grade_set:
+        first, last = (classes.index(name) for name in (grading.grade_set[0], grading.grade_set[-1]))
+        found["grade_set"] = _own(f"grades_{first}_{last}", grading.grade_set_in_words)
+    return found
 
 
 def _faults(grading: Grading) -> str:
@@ -323,8 +358,8 @@ def read_report(file: Path | str) -> dict[str, Any]:
         file: the report.
 
     Returns:
-        grade, referable, action and gradability as text; probabilities by class; p_referable; comments;
-        algorithm; source: the identifier of the photograph.
+        grade, referable, action, gradability and, if stated, grade_set as text; probabilities by class; p_referable;
+        comments; algorithm; source: the identifier of the photograph.
 
     Raises:
         KerasDrError: the file is no report of this program.

@@ -20,13 +20,14 @@ from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.interpreter import load_runner
 from edge_demo.picture import draw_picture
 from keras_dr.core import overlay, quality
-from keras_dr.core.decision import ACTIONS, MARGIN, ReferralRule, decide
+from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide
 from keras_dr.core.decoding import Image
 from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.encoding import encode_png
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.frames import FRAME, split_frame
+from keras_dr.core.grade_sets import set_words
 from keras_dr.core.image_files import IMAGE_SUFFIXES, printable
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
@@ -80,6 +81,9 @@ class Grading:
             was not kept.
         circle: the fundus in the pixels of `photograph`; None if none was found.
         subject: of a DICOM file, what the result says of its patient, eye, date and device; see `Privacy.about`.
+        grade_set: neighbouring grades, of which one is the true one with the coverage `grade_set_coverage`; empty if
+            the bundle has no calibrated sets.
+        grade_set_coverage: 0..1; 0 without a set.
     """
 
     path: str
@@ -99,6 +103,21 @@ class Grading:
     photograph: Image | None = field(default=None, repr=False)
     circle: Fundus | None = None
     subject: Mapping[str, str] = field(default_factory=dict)
+    grade_set: tuple[str, ...] = ()
+    grade_set_coverage: float = 0.0
+
+    @property
+    def grade_set_in_words(self) -> str:
+        """The set of grades, such as "moderate or severe"; "" if none is stated."""
+        return set_words(self.grade_set) if self.grade_set else ""
+
+    @property
+    def grade_set_sentence(self) -> str:
+        """What is said of the set of grades, a sentence; "" if none is stated."""
+        if not self.grade_set:
+            return ""
+        share = f"{100 * self.grade_set_coverage:g} %"
+        return f"With {share} coverage the grade is {self.grade_set_in_words}."
 
     @property
     def action_in_words(self) -> str:
@@ -115,6 +134,12 @@ class Grading:
         names = ["image_id", "path", "grade", "probabilities", "p_referable", "referred", "fundus_found"]
         names += ["faults", "action", "reason", "stretched", "unfamiliar", "trained_on"]
         about = {name: getattr(self, name) for name in names}
+        if self.grade_set:
+            about["grade_set"] = {
+                "grades": self.grade_set,
+                "words": self.grade_set_in_words,
+                "coverage": self.grade_set_coverage,
+            }
         return about | {"subject": dict(self.subject)} if self.subject else about
 
     def overlay(self) -> Image:
@@ -129,7 +154,7 @@ class Grading:
         """
         if self.photograph is None:
             raise KerasDrError("The photograph of this grading was not kept.", "Grade it again with Grader.grade.")
-        lines = [self.reason]
+        lines = [self.reason, *filter(None, [self.grade_set_sentence])]
         if self.faults and self.action != "retake":
             lines.append(f"Faults of the photograph: {', '.join(self.faults)}.")
         if self.unfamiliar:
@@ -194,13 +219,14 @@ class Grader:
             privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
         Raises:
-            KerasDrError: the variant or the operating point is unknown, or the file of the variant is missing, changed
-                or not as the bundle describes.
+            KerasDrError: the variant or the operating point is unknown, the file of the variant is missing, changed
+                or not as the bundle describes, or the margin breaks the promise of the operating point.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
             raise KerasDrError(message, "Choose another number of threads.")
         self.bundle = Bundle.load(bundle).at(operating_point, threshold)
+        self.bundle.check_margin(margin)
         self.margin = margin
         self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()
@@ -289,7 +315,7 @@ class Grader:
         if not np.isfinite(probabilities).all():
             message = f"The model's probabilities are not all finite numbers: {probabilities.tolist()}."
             raise KerasDrError(message, "Choose another variant.")
-        best = int(decide(probabilities[None], self.bundle.decision)[0])
+        best = int(decide(probabilities[None], self.bundle.rule)[0])
         rule = ReferralRule(self.bundle.referable, self.bundle.threshold, self.margin)
         p_referable = float(rule.scores(probabilities[None])[0])
         grade = self.bundle.classes[best]
@@ -310,15 +336,24 @@ class Grader:
             stretched=stretched,
             unfamiliar=unfamiliar,
             trained_on=self.bundle.trained_on,
+            grade_set=self._grade_set(probabilities, best),
+            grade_set_coverage=self.bundle.grade_sets.coverage if self.bundle.grade_sets else 0.0,
         )
+
+    def _grade_set(self, probabilities: NDArray[np.float32], best: int) -> tuple[str, ...]:
+        """Return the names of the grades in the set of float (C,) and the predicted class; empty without sets."""
+        if self.bundle.grade_sets is None:
+            return ()
+        inside = self.bundle.grade_sets.contains(probabilities[None], np.array([best]))[0]
+        return tuple(name for name, belongs in zip(self.bundle.classes, inside, strict=True) if belongs)
 
     def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
         """Return the reason for an action as a sentence."""
         threshold = self.bundle.threshold
         grade = grade.replace("_", " ")
-        if action == ACTIONS["grade"]:
+        if action == ACTIONS["grade"] and self.bundle.decision != THRESHOLD:
             return f"The grade {grade} is referable."
-        if action == ACTIONS["threshold"]:
+        if action in (ACTIONS["grade"], ACTIONS["threshold"]):
             return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
         if action == ACTIONS["uncertain"]:
             below = f"{p_referable:.3f}, is at most {self.margin:g} below the threshold {threshold:.3f}"

@@ -15,6 +15,7 @@ HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
 _TRAINED_ON = "trained_on"  # a further column if the bundle says it
+_GRADE_SET = "grade_set"  # a further column if the bundle has calibrated sets of grades
 _SUBJECT = ("patient", "eye", "date", "device")  # further columns of tables with DICOM files
 _IDENTIFIERS = ("study_uid", "instance_uid")  # and those of --identified
 
@@ -43,10 +44,12 @@ def notice(bundle: Bundle) -> str:
 
 
 def describe(grading: Grading) -> str:
-    """Return two lines of text, and further ones if the photograph has faults or unusual colours."""
+    """Return two lines of text, and further ones for a set of grades, faults or unusual colours."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     lines = [f"{shown(grading.path)}: {grading.grade}; {grading.action_in_words}. {grading.reason}"]
     lines.append(f"  {probabilities}")
+    if grading.grade_set:
+        lines.append(f"  {grading.grade_set_sentence}")
     if grading.subject.get("burned_in"):
         lines.append("  The file says that text is part of its pixels; it may name the patient, also in a heat map.")
     if grading.stretched:
@@ -91,6 +94,8 @@ def table_columns(bundle: Bundle, further: Sequence[str] = ()) -> list[str]:
     columns = [*_BEFORE, *(f"p_{name}" for name in bundle.classes), *_AFTER]
     if bundle.trained_on:
         columns.append(_TRAINED_ON)
+    if bundle.grade_sets:
+        columns.append(_GRADE_SET)
     return list(dict.fromkeys([*columns, *further]))
 
 
@@ -103,7 +108,7 @@ def column_types(bundle: Bundle, further: Sequence[str] = ()) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, *_SUBJECT, *_IDENTIFIERS), ("p_",))
+    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, _GRADE_SET, *_SUBJECT, *_IDENTIFIERS), ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
@@ -116,6 +121,8 @@ def table_row(grading: Grading) -> dict[str, Any]:
     row["reason"] = grading.reason
     if grading.trained_on:
         row[_TRAINED_ON] = grading.trained_on
+    if grading.grade_set:
+        row[_GRADE_SET] = grading.grade_set_in_words
     return row | dict(grading.subject)
 
 

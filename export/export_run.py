@@ -106,6 +106,7 @@ def settings_of(run: Run, data: PreparedSet | None = None) -> GraderSettings:
         colour_limits=about.get("colour_limits"),
         limits=run.recipe.parity,
         trained_on=_trained_on(run, about.get("dataset", "")),
+        grade_sets=run.grade_sets,
         card=card.read_text("utf-8") if card.is_file() else None,
     )
 

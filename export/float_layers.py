@@ -14,6 +14,7 @@ from export import parity
 from export.activation_statistics import Statistics
 from export.tflite_graph import FloatModel
 from export.variants import VARIANTS, quantise
+from keras_dr.core.decision import Decision
 
 SEARCHING = "searching for the layers that lose most in"  # followed by the variant: the progress text of the search
 _SEARCH_PHOTOGRAPHS = 4  # number of photographs on which each operator is quantised alone
@@ -33,7 +34,7 @@ def quantise_within(
     statistics: Statistics,
     photographs: NDArray[np.uint8],
     limits: parity.Limits,
-    decision: str = "argmax",
+    decision: Decision = "argmax",
     progress: Callable[[str], None] = lambda text: None,
 ) -> tuple[bytes, list[str]]:
     """Make a variant's file, with as few operators kept in float as its limits allow.
@@ -44,7 +45,7 @@ def quantise_within(
         statistics: statistics of that file, from `activation_statistics.observe`.
         photographs: uint8 RGB (n, S, S, 3), for calibration.
         limits: limits of the variant, from `parity.limits_of`.
-        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        decision: how probabilities become a grade, see `decision.decide`.
         progress: called before the search, which takes minutes, with a line of text that begins with `SEARCHING`.
 
     Returns:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.interpreter import Outputs
-from keras_dr.core.decision import decide
+from keras_dr.core.decision import Decision, decide
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure
@@ -125,7 +125,7 @@ def float_grader(model: keras.Model, temperature: float) -> Callable[[NDArray[np
     return outputs
 
 
-def agreement(reference: Outputs, variant: Outputs, decision: str = "argmax") -> dict[str, float | None]:
+def agreement(reference: Outputs, variant: Outputs, decision: Decision = "argmax") -> dict[str, float | None]:
     """Return the figures of `Parity` that need no labels: differences of probabilities, agreement, correlation."""
     difference = np.abs(reference.probabilities - variant.probabilities)
     grades = decide(reference.probabilities, decision)
@@ -143,7 +143,7 @@ def compare(
     labels: NDArray[np.integer],
     task: Task,
     threshold: float,
-    decision: str = "argmax",
+    decision: Decision = "argmax",
 ) -> Parity:
     """Compare a variant with the float model on the same n >= 1 photographs.
 
@@ -153,7 +153,7 @@ def compare(
         labels: int (n,), true class indices.
         task: the label space.
         threshold: the operating point, on the probability of a positive class.
-        decision: key of `decision.DECISIONS`.
+        decision: how a class is predicted at this operating point, see `decision.decide`.
     """
     against_labels: dict[str, Any] = {}
     for which, outputs in (("float", reference), ("variant", variant)):

@@ -19,7 +19,9 @@ from export.mediapipe_file import to_mediapipe
 from export.onnx_file import onnx_outputs, to_onnx
 from export.variants import MEDIAPIPE, ONNX, check_variants, convert, file_name
 from keras_dr.core import folders
+from keras_dr.core.decision import Decision, rule_of
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task
@@ -51,13 +53,14 @@ class GraderSettings:
         temperature: > 0, chosen on validation.
         weights: the backbone's initial weights: "imagenet", "none" or a file's name.
         model_sha256: SHA-256 of the run's model.keras.
-        decision: how probabilities become a grade, key of `decision.DECISIONS`.
+        decision: the key of the rule by which probabilities become a grade, see `decision.rule_of`.
         points: further operating points, by name, chosen on validation.
         quality_limits: see `quality.find_limits`; None if the photographs were not measured.
         colour_limits: the same for the training photographs' colours; None if they were not measured.
         limits: the limits of each variant's gate.
         trained_on: what the grader was trained on: number of "photographs"; their "origin" in words, if it is known;
             and whether it learned from "other_graders".
+        grade_sets: sets of grades, calibrated on patients who chose nothing; None: none are stated.
         card: MODEL_CARD.md of the run; None if it has not been evaluated.
     """
 
@@ -73,7 +76,13 @@ class GraderSettings:
     colour_limits: Mapping[str, Sequence[float]] | None = None
     limits: ParityLimits = field(default_factory=ParityLimits)
     trained_on: Mapping[str, Any] | None = None
+    grade_sets: GradeSets | None = None
     card: str | None = None
+
+    @property
+    def rule(self) -> Decision:
+        """How probabilities become a grade at the default operating point, see `decision.decide`."""
+        return rule_of(self.decision, self.task.referable, self.point.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +194,8 @@ def _manifest(
         about["colour_limits"] = settings.colour_limits
     if settings.trained_on:
         about["trained_on"] = dict(settings.trained_on)
+    if settings.grade_sets:
+        about["grade_sets"] = settings.grade_sets.to_dict()
     about |= {
         "heatmaps": HEATMAPS,
         "backbone": backbone,
@@ -249,7 +260,7 @@ def _write_models(
             elif name != "float32":
                 statistics = statistics or observe(content, photographs)
                 file, kept[name] = quantise_within(
-                    content, name, statistics, photographs, limits[name], settings.decision, report
+                    content, name, statistics, photographs, limits[name], settings.rule, report
                 )
             folders.write_bytes(folder / file_name(name), file)
             folders.write_json(note, kept)
@@ -274,7 +285,7 @@ def _measure(
         run_file = onnx_outputs if name == ONNX else interpreter.outputs_of_file
         outputs = run_file((folder / file_name(name)).read_bytes(), images)
         figures[name] = parity.compare(
-            reference, outputs, validation.labels, settings.task, settings.point.value, settings.decision
+            reference, outputs, validation.labels, settings.task, settings.point.value, settings.rule
         )
     return figures
 

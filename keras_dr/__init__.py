@@ -14,7 +14,7 @@ Each name is imported when it is first used, so that devices and `--help` load o
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> the module that defines it
 _MODULES = {
@@ -43,6 +43,7 @@ _MODULES = {
     "export_web": "edge_demo.site",
     "inspect": "keras_dr.datasets.inspection",
     "predict": "keras_dr.prediction.predict",
+    "prediction_sets": "keras_dr.evaluation.prediction_sets",
     "prepare": "keras_dr.preparation.prepare",
     "profile": "export.profile_bundle",
     "promise": "keras_dr.evaluation.promise",
@@ -60,6 +61,7 @@ _WITH_TENSORFLOW = {
     "evaluate",
     "explain",
     "export",
+    "prediction_sets",
     "promise",
     "recalibrate",
     "train",
@@ -80,7 +82,7 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(
             f"keras_dr.{name} needs the package {error.name}, which is not installed. "
-            "Install the packages for a workstation: pip install 'keras_dr[train]'."
+            "Install the packages for a workstation: pip install 'keras_dr[train]', or '.[train]' in a clone."
         ) from error
     globals()[name] = value
     return value
@@ -107,6 +109,7 @@ if TYPE_CHECKING:  # for editors and mypy
     from keras_dr.evaluation.comparison import Comparison as Comparison
     from keras_dr.evaluation.evaluate import Evaluation as Evaluation
     from keras_dr.evaluation.evaluate import evaluate as evaluate
+    from keras_dr.evaluation.prediction_sets import prediction_sets as prediction_sets
     from keras_dr.evaluation.promise import promise as promise
     from keras_dr.explanation.explain_run import Explanation as Explanation
     from keras_dr.explanation.explain_run import explain as explain

@@ -9,8 +9,8 @@ def main() -> None:
         import typer  # noqa: F401
     except ImportError:
         sys.exit(
-            "Error: keras-dr needs the packages of a workstation: pip install 'keras_dr[train]'. "
-            "To grade photographs on a device, keras-dr-edge needs nothing more."
+            "Error: keras-dr needs the packages of a workstation: pip install 'keras_dr[train]', or '.[train]' in a "
+            "clone. To grade photographs on a device, keras-dr-edge needs nothing more."
         )
     from keras_dr.commands.app import main as run
 

@@ -74,6 +74,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     training.ensemble,
     results.evaluate,
     results.promise,
+    results.prediction_sets,
     results.compare,
     results.explain,
     device.export,

@@ -15,7 +15,7 @@ _TASK_HELP = "auto, icdr (five grades), icdr-ungradable, referable (grade 2 and 
 _PICTURE = "photograph shown"  # the purpose that is noted in the PNG file that show writes
 
 Source = Annotated[Path, typer.Argument(help="Folder of photographs or of a published data set, or a table.")]
-Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/datasets.md.")]
+Dataset = Annotated[str, typer.Option(help="auto, or the name of a data set; see docs/own-data.md.")]
 TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
 
 
@@ -46,6 +46,9 @@ def prepare(
     address: Address = None,
     val: Annotated[float, typer.Option(help="Share for validation, if the set has no such split.")] = 0.2,
     test: Annotated[float, typer.Option(help="Share for test, if the set has no such split.")] = 0.2,
+    calibration: Annotated[
+        float, typer.Option(help="Share of whole patients that choose nothing, for promises; see docs/promises.md.")
+    ] = 0.0,
     seed: Seed = 42,
     keep_leaks: Annotated[
         bool, typer.Option("--keep-leaks", help="Keep official training photographs that are copies of test ones.")
@@ -62,7 +65,15 @@ def prepare(
     from keras_dr.reports.preparation import prepared_text
 
     check_arguments(
-        task=task, size=size, enhance=enhance, fundus=fundus, val=val, test=test, engine=engine, address=address
+        task=task,
+        size=size,
+        enhance=enhance,
+        fundus=fundus,
+        val=val,
+        test=test,
+        calibration=calibration,
+        engine=engine,
+        address=address,
     )
     inspection = inspect_source(source, dataset, task, options)
     say(str(inspection))
@@ -75,6 +86,7 @@ def prepare(
             fundus=fundus,
             val=val,
             test=test,
+            calibration=calibration,
             seed=seed,
             engine=engine,
             workers=workers,

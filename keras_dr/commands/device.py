@@ -262,6 +262,7 @@ def points(
     """List the operating points of a run or a bundle in words."""
     from keras_dr.core.decision import condition_words
     from keras_dr.core.folders import MANIFESTS, read_manifest
+    from keras_dr.core.grade_sets import GradeSets, sets_text
     from keras_dr.core.operating_point import points_of, points_text
 
     if not (source / MANIFESTS["run"]).is_file():
@@ -271,7 +272,10 @@ def points(
         return
     about = read_manifest(source, "run")
     referable = [about["classes"][index] for index in about["referable"]]
-    say(points_text(points_of(about), condition_words(about["task"], about["classes"], about["referable"]), referable))
+    condition = condition_words(about["task"], about["classes"], about["referable"])
+    say(points_text(points_of(about), condition, referable))
+    if len(about["classes"]) > 2:
+        say(sets_text(GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None, condition))
 
 
 def profile(

@@ -24,6 +24,14 @@ _METHOD_HELP = (
     "layercam-4x. May be repeated."
 )
 
+Untouched = Annotated[
+    Path | None,
+    typer.Argument(help="Prepared set of patients that chose nothing; default: the calibration split of the own set."),
+]
+UntouchedSplit = Annotated[
+    str | None, typer.Option("--split", help="train, val, test, calibration or all; default: calibration, or all.")
+]
+
 
 def evaluate(
     run: RunFolder,
@@ -75,14 +83,14 @@ def evaluate(
 
 def promise(
     run: RunFolder,
-    prepared: Annotated[Path, typer.Argument(help="Prepared set of patients that chose nothing for the run.")],
-    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "all",
+    prepared: Untouched = None,
+    split: UntouchedSplit = None,
     risk: Annotated[float, typer.Option(help="Share of patients with the condition that may be missed.")] = 0.1,
     confidence: Annotated[float, typer.Option(help="Probability that the promise holds.")] = 0.95,
 ) -> None:
     """Add a threshold at which few patients are missed.
 
-    It is calibrated on patients of another prepared set, and holds for patients like these.
+    It is calibrated on patients who chose nothing, and holds for patients like these.
     """
     from keras_dr.core.folders import read_manifest
 
@@ -93,6 +101,27 @@ def promise(
     point = add_promise(run, prepared, split, risk=risk, confidence=confidence)
     say(f"promise-{100 * risk:g}: {point.in_words(Run.load(run).task.positive)}")
     done(run, command("points", run))
+
+
+def prediction_sets(
+    run: RunFolder,
+    prepared: Untouched = None,
+    split: UntouchedSplit = None,
+    coverage: Annotated[float, typer.Option(help="Share of photographs whose true grade is in its set.")] = 0.9,
+) -> None:
+    """Add sets of grades, such as "moderate or severe".
+
+    They are calibrated on patients who chose nothing, and hold for patients like these.
+    """
+    from keras_dr.core.folders import read_manifest
+
+    read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import Run
+    from keras_dr import prediction_sets as add_sets
+
+    sets = add_sets(run, prepared, split, coverage=coverage)
+    say(sets.in_words(Run.load(run).task.positive))
+    done(run, command("export", run, "BUNDLE"))
 
 
 def compare(

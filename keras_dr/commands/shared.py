@@ -20,7 +20,7 @@ PreparedFolder = Annotated[Path, typer.Argument(help="Folder that prepare wrote.
 OtherPrepared = Annotated[Path | None, typer.Argument(help="Another prepared set; default: the run's own.")]
 RunFolder = Annotated[Path, typer.Argument(help="Folder that train wrote.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")]
-Split = Annotated[str, typer.Option(help="train, val, test or all.")]
+Split = Annotated[str, typer.Option(help="train, val, test, calibration or all.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster as host:port; default: start one here.")]
 Identified = Annotated[bool, typer.Option("--identified", help="Keep the patients' ids of DICOM files.")]
 KeyFile = Annotated[

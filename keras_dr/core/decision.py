@@ -2,7 +2,7 @@
 
 A photograph is referred for the first of these reasons that applies:
 
-1. grade: the predicted grade is referable, whatever the threshold;
+1. grade: the predicted grade is referable, whatever the threshold; of two classes, the grade follows the threshold;
 2. threshold: the probability of referable DR reaches the threshold of the operating point;
 3. uncertain: it is less than a margin below the threshold.
 
@@ -33,6 +33,59 @@ DECISIONS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.int64]]] = {
 }
 
 
+THRESHOLD = "threshold"  # the key of the rule for two classes, which `rule_of` turns into a `Cut`
+DECISION_NAMES = (*DECISIONS, THRESHOLD)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The rule for two classes: the class is the positive one if its probability reaches the threshold.
+
+    So the grade and the threshold never disagree, and a threshold above one half has an effect.
+
+    Attributes:
+        positive: index of the positive class, 0 or 1.
+        threshold: probability, 0..1; or float (n,), one per photograph.
+    """
+
+    positive: int
+    threshold: float | NDArray[np.float64]
+
+
+Decision = str | Cut  # a key of `DECISIONS`, or a cut
+
+
+def name_of_rule(decision: str, classes: Sequence[str], referable: Sequence[int]) -> str:
+    """Return the key of the rule that a grader of these classes uses.
+
+    Args:
+        decision: the rule of its head, a key of `DECISIONS`.
+        classes: the names of the classes.
+        referable: indices of the positive classes.
+
+    Example:
+        >>> name_of_rule("argmax", ("not_referable", "referable"), (1,))
+        'threshold'
+    """
+    return THRESHOLD if len(classes) == 2 and len(referable) == 1 else decision
+
+
+def rule_of(name: str, referable: Sequence[int], threshold: float | NDArray[np.float64]) -> Decision:
+    """Return the rule with this key at an operating point.
+
+    Args:
+        name: one of `DECISION_NAMES`, as run.json and bundle.json hold it.
+        referable: indices of the positive classes.
+        threshold: of the operating point, on the probability of the positive classes; or float (n,), one per
+            photograph.
+
+    Example:
+        >>> rule_of("threshold", (1,), 0.7), rule_of("median", (2, 3, 4), 0.7)
+        (Cut(positive=1, threshold=0.7), 'median')
+    """
+    return Cut(referable[0], threshold) if name == THRESHOLD else name
+
+
 _DR_TASKS = ("icdr", "icdr-ungradable", "referable")  # the tasks of `datasets.grades`
 
 
@@ -54,12 +107,15 @@ def positive_words(classes: Sequence[str], referable: Sequence[int]) -> str:
     return f"positive: {names}" if names else "positive: none, so that nobody is referred"
 
 
-def decide(probabilities: NDArray[np.floating], decision: str = "argmax") -> NDArray[np.int64]:
-    """Return class indices int64 (n,) for probabilities float (n, C), by a key of `DECISIONS`.
+def decide(probabilities: NDArray[np.floating], decision: Decision = "argmax") -> NDArray[np.int64]:
+    """Return class indices int64 (n,) for probabilities float (n, C), by a key of `DECISIONS` or by a cut.
 
     Raises:
         KerasDrError: the decision is unknown.
     """
+    if isinstance(decision, Cut):
+        reached = probabilities[:, decision.positive].astype(np.float64) >= decision.threshold
+        return np.where(reached, decision.positive, 1 - decision.positive).astype(np.int64)
     if decision not in DECISIONS:
         raise KerasDrError(f"The decision {decision!r} is not one of {', '.join(DECISIONS)}.", "Export the run again.")
     return DECISIONS[decision](probabilities)

@@ -20,6 +20,8 @@ from keras_dr.core.errors import KerasDrError, brief
 
 MAX_FRAMES = 1000
 _LARGEST = 1 << 29  # bytes of a deflated data set: twenty times an uncompressed photograph of a camera
+_MAX_ITEMS = 50_000  # of sequences and frames, in the whole file; pydicom takes 40 us and 1 KB for each
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")  # the tag of an item, in little and big endian order
 _LOCK = threading.RLock()  # filters of warnings belong to the whole process, and not all decoders allow threads
 _COPY = "Copy the file again from its source."
 _EYES = {"R": "right", "L": "left", "24028007": "right", "7771000": "left", "G-A100": "right", "G-A101": "left"}
@@ -132,6 +134,8 @@ def _dataset(data: bytes) -> Any:
     head = read_head(data)
     if head.syntax == DEFLATED:
         _check_deflated(data, head.data_set)
+    else:
+        _check_items(_count_items(data))
     return pydicom.dcmread(io.BytesIO(data), force=True)
 
 
@@ -139,13 +143,28 @@ def _check_deflated(data: bytes, begin: int) -> None:
     """Refuse a data set that unpacks to more than the memory holds, before pydicom unpacks it as a whole."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     size = 0
+    items = 0
     packed = data[begin:]
     while packed and not stream.eof:
-        size += len(stream.decompress(packed, 1 << 20))
+        part = stream.decompress(packed, 1 << 20)
+        size += len(part)
+        items += _count_items(part)
+        _check_items(items)
         packed = stream.unconsumed_tail
         if size > _LARGEST:
             message = f"The DICOM file of {len(data)} bytes unpacks to more than {_LARGEST >> 20} MiB."
             raise KerasDrError(message, "Export the photograph again, without compression.")
+
+
+def _count_items(data: bytes) -> int:
+    return max(data.count(tag) for tag in _ITEMS)
+
+
+def _check_items(count: int) -> None:
+    """Refuse a file whose sequences would occupy the reader for minutes."""
+    if count > _MAX_ITEMS:
+        message = f"The DICOM file has more than {_MAX_ITEMS} items in its sequences, which no photograph has."
+        raise KerasDrError(message, _COPY)
 
 
 def _check_class(dataset: Any) -> None:
@@ -201,7 +220,11 @@ def _secrets(dataset: Any, texts: dict[str, str]) -> tuple[str, ...]:
     parts = name.replace("^", " ").replace("=", " ").split()
     other = [str(value) for value in _values(dataset.get("OtherPatientIDs"))]
     birth = _text(dataset, "PatientBirthDate")
-    return tuple(dict.fromkeys(text for text in (*texts.values(), *parts, *other, birth) if len(text) >= 3))
+    year, month, day = birth[:4], birth[4:6], birth[6:8]
+    births = (f"{year}-{month}-{day}", f"{day}-{month}-{year}") if len(birth) == 8 else ()
+    others = (*texts.values(), *parts, *other, birth, *births)
+    found = [texts["PatientID"], *(text for text in others if len(text) >= 3)]
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _values(value: Any) -> list[Any]:

@@ -13,6 +13,11 @@ _MAX_BYTES = 300_000_000  # as for other photographs: 100 megapixels of three by
 _EXPORT = "Export the photograph uncompressed, or as PNG, from the viewer or the archive that it came from."
 _JPEG = "1.2.840.10008.1.2.4."
 _BASELINE = (_JPEG + "50", _JPEG + "51")  # JPEG of eight bits, and of eight or twelve
+_JPEG_LS = (_JPEG + "80", _JPEG + "81")
+_END = b"\xff\xd9"  # ends a JPEG picture (T.81, B.1.1.3), and does not occur in compressed samples
+_J2K = b"\xff\x4f\xff\x51"  # begins a JPEG 2000 code stream
+_JP2 = b"\0\0\0\x0cjP  "  # begins a file that holds one
+_TILE_PART = b"\xff\x90"
 _NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 # transfer syntax -> the plug-in of pydicom that decodes it
 _PLUGINS = {
@@ -47,7 +52,7 @@ def frame_bytes(dataset: Any, index: int, frames: int) -> bytes:
     """
     syntax = _syntax(dataset)
     _check_kind(dataset, syntax)
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise KerasDrError("The DICOM file has no pixel data.", _EXPORT)
     stream = b""
     if syntax not in _NATIVE:
@@ -127,16 +132,24 @@ def _check_stream(stream: bytes, dataset: Any) -> int:
             f"picture in it has {width} x {height}."
         )
         raise KerasDrError(message, "Copy the file again from its source.")
+    if dataset.file_meta.TransferSyntaxUID in _JPEG_LS and _END not in stream:  # CharLS takes 7 s to find that out
+        message = f"The picture in the DICOM file of {len(stream)} bytes is truncated: it has no end marker."
+        raise KerasDrError(message, "Copy the file again from its source.")
+    lacking = _lacking_tiles(stream)
+    if lacking:  # OpenJPEG leaves them black
+        message = f"The picture in the DICOM file of {len(stream)} bytes is truncated: "
+        message += f"{lacking} of its tiles are missing."
+        raise KerasDrError(message, "Copy the file again from its source.")
     return precision
 
 
 def _stream_header(stream: bytes) -> tuple[int, int, int] | None:
     """Return height, width and bits of a JPEG, JPEG-LS or JPEG 2000 picture; None for another kind (RLE)."""
-    if stream.startswith(b"\xff\x4f\xff\x51"):  # JPEG 2000: SIZ (T.800, A.5.1)
+    if stream.startswith(_J2K):  # SIZ (T.800, A.5.1)
         right, bottom, left, top = struct.unpack_from(">IIII", stream, 8)
         return bottom - top, right - left, (stream[42] & 0x7F) + 1
-    if stream.startswith(b"\0\0\0\x0cjP  "):
-        start = stream.find(b"\xff\x4f\xff\x51")
+    if stream.startswith(_JP2):
+        start = stream.find(_J2K)
         return _stream_header(stream[start : start + 64]) if start > 0 else None
     if not stream.startswith(b"\xff\xd8"):
         return None
@@ -150,6 +163,27 @@ def _stream_header(stream: bytes) -> tuple[int, int, int] | None:
             precision, height, width = struct.unpack_from(">BHH", stream, position + 3)
             return height, width, precision
         position += 1 + struct.unpack_from(">H", stream, position + 1)[0]
+
+
+def _lacking_tiles(stream: bytes) -> int:
+    """Return how many tiles of a JPEG 2000 picture have no part in the stream (T.800, A.4.2 and B.3); else 0."""
+    start = stream.find(_J2K)
+    if start < 0 or not stream.startswith((_J2K, _JP2)):
+        return 0
+    right, bottom = struct.unpack_from(">II", stream, start + 8)
+    width, height, left, top = struct.unpack_from(">IIII", stream, start + 24)
+    expected = -(-(right - left) // width) * -(-(bottom - top) // height)
+    position = start + 2
+    while stream[position : position + 2] != _TILE_PART:  # the segments of the main header
+        position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+    found = set()
+    while stream[position : position + 2] == _TILE_PART:
+        number, length = struct.unpack_from(">HI", stream, position + 4)
+        found.add(number)
+        if length == 0:  # the last part, until the end of the picture
+            break
+        position += length
+    return max(0, expected - len(found))
 
 
 def _as_jpeg(stream: bytes, colours: str) -> bytes:
@@ -175,8 +209,8 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
         message += f"{_PACKAGES.get(plugin, plugin)}, is not installed."
         raise KerasDrError(message, "Install it with: pip install 'keras_dr[dicom]'")
     colours = str(dataset.PhotometricInterpretation)
-    if plugin == "gdcm":
-        pixels = decode_apart(stream, dataset, syntax)
+    if plugin in _PACKAGES:
+        pixels, colours = decode_apart(stream, dataset, syntax, plugin)
     else:
         pixels, about = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin)
         colours = str(about["photometric_interpretation"])
@@ -184,6 +218,7 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
     if stored < 8 * pixels.itemsize:
         pixels = pixels & pixels.dtype.type((1 << stored) - 1)  # the bits above may hold overlays
     if colours == "PALETTE COLOR":
+        _check_palette(dataset)
         pixels = apply_color_lut(pixels, dataset)
         return (pixels >> 8 * (pixels.itemsize - 1)).astype(np.uint8), 8  # entries of 16 bits use all of them
     if colours == "MONOCHROME1":
@@ -191,6 +226,20 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
     if colours in ("YBR_FULL", "YBR_FULL_422"):
         pixels = _from_ybr(pixels, stored)
     return pixels, stored
+
+
+def _check_palette(dataset: Any) -> None:
+    """Refuse a palette whose tables are missing or have another length than their descriptors say."""
+    for colour in ("Red", "Green", "Blue"):
+        descriptor = dataset.get(f"{colour}PaletteColorLookupTableDescriptor")
+        table = dataset.get(f"{colour}PaletteColorLookupTableData")
+        if not isinstance(table, bytes) or descriptor is None or len(descriptor) != 3:
+            raise KerasDrError(f"The DICOM file's palette has no table for {colour.lower()}.", _EXPORT)
+        entries = int(descriptor[0]) or 1 << 16  # 0 stands for 65536 (PS3.3, C.7.6.3.1.5)
+        bits = int(descriptor[2])
+        if bits not in (8, 16) or len(table) not in (entries, entries + entries % 2, 2 * entries):
+            message = f"The DICOM file's palette has {len(table)} bytes for {entries} entries of {bits} bits."
+            raise KerasDrError(message, _EXPORT)
 
 
 def _from_ybr(pixels: NDArray[Any], stored: int) -> NDArray[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from keras_dr.core.decision import MARGIN
 from keras_dr.core.errors import KerasDrError
 
 DEFAULT = "default"  # the name of the point that a run or a bundle uses if no other is chosen
@@ -24,6 +25,8 @@ class Promise:
         count: number of calibration patients with referable DR.
         missed: number of them that are missed.
         data: name of the set that it was calibrated on.
+        margin: probability below the threshold, 0..1, from which photographs are referred as uncertain; a smaller
+            margin refers fewer photographs, and so breaks the promise.
     """
 
     risk: float
@@ -32,6 +35,7 @@ class Promise:
     count: int
     missed: int
     data: str
+    margin: float = MARGIN
 
     def in_words(self, condition: str) -> str:
         """Return the promise as sentences, with what voids it.
@@ -106,6 +110,22 @@ class OperatingPoint:
         """Return a dictionary for JSON."""
         return asdict(self)
 
+    def check_margin(self, margin: float) -> None:
+        """Refuse a margin at which the promise of this point does not hold.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+
+        Raises:
+            KerasDrError: the margin is smaller than that of the promise.
+        """
+        if self.promise and margin < self.promise.margin:
+            raise KerasDrError(
+                f"The margin {margin:g} breaks the promise of this operating point, which was made with a margin of "
+                f"{self.promise.margin:g}: with a smaller one, more patients are missed.",
+                "Leave the margin out, or choose another operating point or a threshold.",
+            )
+
     def reached(self, figure: str, value: float | None) -> bool | None:
         """Return whether a measured sensitivity or specificity reaches its target; None without a value or a target."""
         if value is None or figure not in self.targets:
@@ -169,7 +189,8 @@ def _check(point: OperatingPoint) -> None:
             raise ValueError("an interval has not two limits")
         numbers += interval or ()
     if point.promise is not None:
-        numbers += [point.promise.risk, point.promise.confidence, point.promise.count, point.promise.missed]
+        promise = point.promise
+        numbers += [promise.risk, promise.confidence, promise.count, promise.missed, promise.margin]
         if not isinstance(point.promise.unit, str) or not isinstance(point.promise.data, str):
             raise TypeError("the promise names no unit or no data")
     if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _KEY_BYTES = 32
 _HASH_DIGITS = 16  # 64 bits: two of a million patients share a hash with a probability of 3e-8
+_SHORTEST = 3  # characters of a text that is replaced within words as well
 _UID = re.compile(r"\d+(?:\.\d+){5,}")
 
 
@@ -88,7 +89,9 @@ class Privacy:
     def mask(self, text: str, known: tuple[str, ...] = ()) -> str:
         """Return a text, such as the path of a file, in which hashes stand for identifying parts.
 
-        Replaced are the known parts and everything that looks like a DICOM UID.
+        Replaced are the known parts and everything that looks like a DICOM UID. Marks within a known part may differ or
+        be missing: archives write HOSP-4711 as HOSP4711. A known part of one or two letters and digits is replaced only
+        where it stands alone, as in "7_left.dcm".
 
         Args:
             text: the text.
@@ -97,13 +100,27 @@ class Privacy:
         if self.identified:
             return text
         for secret in sorted(known, key=len, reverse=True):
-            if secret.casefold() in text.casefold():
-                text = re.sub(re.escape(secret), lambda found: self._short(found[0]), text, flags=re.IGNORECASE)
+            if _plain(secret) in _plain(text):
+                text = re.sub(_pattern(secret), lambda found: self._short(found[0]), text, flags=re.IGNORECASE)
         return _UID.sub(lambda found: self._short(found[0]), text)
 
     def _short(self, text: str) -> str:
         digest = hmac.new(self.key(), b"text:" + text.casefold().encode(), hashlib.sha256).hexdigest()
         return f"id-{digest[:_HASH_DIGITS]}"
+
+
+def _plain(text: str) -> str:
+    """Return the letters and digits of a text, in lower case."""
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def _pattern(secret: str) -> str:
+    """Return a pattern of a text in which marks other than those between folders may differ or be missing."""
+    parts = [re.escape(part) for part in re.split(r"[\W_]+", secret) if part]
+    if not parts:
+        return re.escape(secret)
+    pattern = r"(?:[^\w/\\]|_)*".join(parts)
+    return pattern if len(_plain(secret)) >= _SHORTEST else rf"(?<![^\W_]){pattern}(?![^\W_])"
 
 
 def shown_name(path: Path, privacy: Privacy, folder: Path | None = None) -> str:

@@ -21,18 +21,15 @@ def complete_reading(reading: Reading, privacy: Privacy) -> Reading:
         reading: what an adapter read.
         privacy: how results name patients.
     """
-    completed: list[Record] = []
-    subjects: list[Subject] = []
-    for record in reading.records:
-        subject = subject_of(record.path) if record.member is None else None
-        if subject is None:
-            completed.append(record)
-            continue
-        subjects.append(subject)
-        completed += _frames(record, subject, privacy)
+    described = [subject_of(record.path) if record.member is None else None for record in reading.records]
+    subjects = [subject for subject in described if subject]
     if not subjects:
         return reading
     secrets = tuple({secret for subject in subjects for secret in subject.secrets})
+    completed: list[Record] = []
+    for record, subject in zip(reading.records, described, strict=True):
+        masked = record if subject and subject.patient_id else _masked(record, secrets, privacy)
+        completed += _frames(masked, subject, privacy) if subject else [masked]
     named = any(subject.patient_id for subject in subjects)
     return replace(
         reading,
@@ -42,12 +39,27 @@ def complete_reading(reading: Reading, privacy: Privacy) -> Reading:
     )
 
 
+def _masked(record: Record, secrets: tuple[str, ...], privacy: Privacy) -> Record:
+    """Return the record of a file that says nothing of its patient, without what the DICOM files beside it say."""
+    if record.member is not None or privacy.identified:
+        return record
+    own_patient = record.patient_id == record.image_id
+    image_id = safe_id(privacy.mask(record.image_id, secrets))
+    shown = privacy.mask(str(record.path), secrets)
+    return replace(
+        record,
+        image_id=image_id,
+        patient_id=image_id if own_patient else privacy.mask(record.patient_id, secrets),
+        shown_path="" if shown == str(record.path) else shown,
+    )
+
+
 def _frames(record: Record, subject: Subject, privacy: Privacy) -> list[Record]:
     named = record.patient_id if record.patient_id != record.image_id else ""
     image_id = safe_id(privacy.mask(record.image_id, subject.secrets))
     patient = privacy.patient(subject.patient_id or named) or image_id
     common = replace(record, image_id=image_id, patient_id=patient, eye=record.eye or subject.eye)
-    shown = privacy.mask(str(record.path), subject.secrets)
+    shown = privacy.mask(record.shown_path or str(record.path), subject.secrets)
     hidden = "" if shown == str(record.path) else shown
     if subject.frames == 1:
         return [replace(common, shown_path=hidden)]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
+from keras_dr.core.decision import rule_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import task_of
 from keras_dr.metrics import measure, weighted
@@ -157,15 +158,15 @@ def _read(folder: Path, name: str, split: str) -> tuple[list[str], EvaluatedRun]
     if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:
         fault = "is of an older version or of another model" if figures else "does not exist"
         raise KerasDrError(f"The evaluation of the run in {evaluated} {fault}.", remedy)
+    threshold = figures["operating_point"]["threshold"]
     ids, predictions = read_predictions(
         evaluated / "predictions.csv",
         figures["predictions_sha256"],
         task_of(about),
-        about.get("decision", "argmax"),
+        rule_of(about.get("decision", "argmax"), about["referable"], threshold),
     )
     cost_file = evaluated / "cost.json"  # evaluations of an older version have none
     cost = folders.read_json(cost_file) if cost_file.is_file() else {}
-    threshold = figures["operating_point"]["threshold"]
     return ids, EvaluatedRun(name, about, _history(folder / "history.csv"), threshold, predictions, cost)
 
 

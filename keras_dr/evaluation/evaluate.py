@@ -21,6 +21,7 @@ from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
+from keras_dr.metrics.conformal import measured_sets
 from keras_dr.metrics.predictions import Predictions, patient_codes, write_predictions
 from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
@@ -63,7 +64,7 @@ class Evaluation:
 
     Attributes:
         folder: the folder with report.html, metrics.json, predictions.csv and the plots.
-        figures: the content of metrics.json; docs/figures.md says what each figure means.
+        figures: the content of metrics.json; docs/metrics.md says what each figure means.
     """
 
     folder: Path
@@ -94,7 +95,7 @@ def evaluate(
     Args:
         run: the grader, or its folder.
         data: the Prepared set; by default the run's own. Another set makes this an external validation.
-        split: the split to measure on: "train", "val", "test" or "all"; by default "test".
+        split: the split to measure on: "train", "val", "test", "calibration" or "all"; by default "test".
         operating_point: the name of the operating point at which photographs are referred; by default its default.
         threshold: a threshold on the probability of referable DR instead, 0..1; by default that of the operating point.
         tta: whether outputs are averaged over eight views of each photograph; thresholds are then chosen again on
@@ -204,7 +205,7 @@ def evaluate_photographs(
 
 def _predictions(run: Run, data: PreparedSet, outputs: NDArray[np.floating]) -> Predictions:
     """Return the predictions from the network's outputs for these photographs."""
-    return Predictions(data.labels(), decode(run, outputs), run.task, run.decision, patient_codes(data.rows))
+    return Predictions(data.labels(), decode(run, outputs), run.task, run.rule, patient_codes(data.rows))
 
 
 def _split(data: PreparedSet) -> str:
@@ -258,6 +259,8 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
             for name, point in run.points.items()
             if point.promise
         },
+        "states_sets": run.states_sets,
+        "grade_sets": measured_sets(run.grade_sets, predictions, run.threshold) if run.grade_sets else None,
         "left_to_human": 0.2 if options.human is None else options.human,
         "bands": bands,
     }

@@ -142,9 +142,9 @@ def robustness_rows(graded: list[Graded], data: PreparedSet, run: Run) -> list[d
     as_taken: Predictions | None = None
     for graded_set in graded:
         probabilities = graded_set.probabilities
-        predictions = Predictions(labels, probabilities, run.task, run.decision, patients)
+        predictions = Predictions(labels, probabilities, run.task, run.rule, patients)
         as_taken = as_taken or predictions
-        scores = measure.validation_scores(labels, probabilities, run.task, run.decision)
+        scores = measure.validation_scores(labels, probabilities, run.task, run.rule)
         low, high = measure.kappa_interval(predictions) or (None, None)
         referral = predictions.referred(run.threshold) == as_taken.referred(run.threshold)
         shift = (predictions.predicted - as_taken.predicted).mean()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
-from keras_dr.core.decision import decide
+from keras_dr.core.decision import Decision, decide
 from keras_dr.core.encoding import encode_npz
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.overlay import enlarge
@@ -34,6 +34,7 @@ def explain_photograph(
     overwrite: bool = False,
     progress: Progress | None = None,
     engine: str = "closed-form",
+    decision: Decision | None = None,
 ) -> dict[str, Any]:
     """Write explanation.png, heatmaps.npz (float32 (2, h, w) per method) and scores.json of one photograph.
 
@@ -47,6 +48,7 @@ def explain_photograph(
         overwrite: whether an existing `out_folder` is replaced; by default it is refused.
         progress: called with (methods done, number of methods, name of the method).
         engine: one of `methods.ENGINES`.
+        decision: how the class is decided, see `decision.decide`; None: by the kind of head.
 
     Returns:
         The content of scores.json: the probabilities, the predicted class, and the scores of its maps. For each method,
@@ -57,7 +59,7 @@ def explain_photograph(
         KerasDrError: `out_folder` exists; a method does not fit the grader; the photograph does not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
-    explainer = Explainer(model, None, temperature, engine)
+    explainer = Explainer(model, None, temperature, engine, decision)
     for method in methods:
         explainer.find_method(method)
     check_fit(explainer, data)
@@ -84,7 +86,7 @@ def explain_photograph(
     return about
 
 
-def _predicted_and_rival(probabilities: NDArray[np.floating], decision: str) -> NDArray[np.int64]:
+def _predicted_and_rival(probabilities: NDArray[np.floating], decision: Decision) -> NDArray[np.int64]:
     """The predicted class and the most probable other one, int64 (2,), of the probabilities float (C,)."""
     predicted = int(decide(probabilities[None], decision)[0])
     by_probability = np.argsort(-probabilities, kind="stable")

@@ -63,7 +63,7 @@ def explain(
         run: the grader, or its folder.
         data: the Prepared set; by default the run's own. Photographs of another set that the run was trained on are
             left out.
-        split: the split to explain: "train", "val", "test" or "all"; by default "test".
+        split: the split to explain: "train", "val", "test", "calibration" or "all"; by default "test".
         n: the number of photographs on the board; by default 12.
         methods: keys of `METHODS`; by default "grad-cam", or all methods if `image_id` is given.
         layer: the layer at which methods that work at any layer make their maps; by default the feature layer.
@@ -114,8 +114,8 @@ def explain_run(
     Args:
         run: the grader.
         source: the Prepared set; None: the run's own.
-        split: "train", "val", "test" or "all".
-        options: the options of the explanation; their temperature is replaced by the run's.
+        split: "train", "val", "test", "calibration" or "all".
+        options: the options of the explanation; their temperature and decision are replaced by the run's.
         bundle: the bundle that was exported from the run, whose heat maps are compared; by default none.
         overwrite: whether an existing result is replaced; by default it is refused.
         progress: called with (items done, number of items, name of the stage).
@@ -138,7 +138,7 @@ def explain_run(
         left_out=len(data.rows) - len(explained.rows),
     )
     target = run.folder / "explanations" / run.result_name(data, split)
-    options = replace(options, temperature=run.temperature)
+    options = replace(options, temperature=run.temperature, decision=run.rule)
     return target, explain_split(run.model(), explained, target, options, extra, overwrite, progress)
 
 
@@ -168,7 +168,9 @@ def explain_run_photograph(
     data = run.prepared_set(source)
     index = data.index_of(image_id)
     target = run.folder / "explanations" / run.result_name(data, image_id)
-    about = explain_photograph(run.model(), data, index, target, methods, run.temperature, overwrite, progress, engine)
+    about = explain_photograph(
+        run.model(), data, index, target, methods, run.temperature, overwrite, progress, engine, run.rule
+    )
     return target, about
 
 

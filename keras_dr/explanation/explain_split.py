@@ -72,7 +72,7 @@ def explain_split(
         KerasDrError: `out_folder` exists, a method or the layer is unknown, or the photographs do not fit the grader.
     """
     folders.check_target(out_folder, "explanation", overwrite)
-    explainer = Explainer(model, options.layer, options.temperature, options.engine)
+    explainer = Explainer(model, options.layer, options.temperature, options.engine, options.decision)
     options.check(explainer)
     check_fit(explainer, data)
     job = _plan(explainer, data, options, progress)

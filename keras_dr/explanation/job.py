@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.decision import Decision
 from keras_dr.core.errors import KerasDrError
 from keras_dr.explanation.forward_pass import Survey
 from keras_dr.explanation.methods import METHODS, Explainer
@@ -29,6 +30,7 @@ class ExplanationOptions:
         faithfulness: the number of photographs for `scores.faithfulness`; 0: none.
         sanity: the number of photographs for `scores.sanity`; 0: none.
         engine: one of `methods.ENGINES`.
+        decision: how the class is decided, see `decision.decide`; None: by the kind of head.
     """
 
     n: int = 12
@@ -40,6 +42,7 @@ class ExplanationOptions:
     faithfulness: int = 0
     sanity: int = 0
     engine: str = "closed-form"
+    decision: Decision | None = None
 
     def check(self, explainer: Explainer) -> None:
         """Refuse options that cannot be fulfilled, before any work.

@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from keras_dr.core.decision import Decision
 from keras_dr.core.errors import KerasDrError
 from keras_dr.explanation import closed_form, finer, tf_keras_vis_maps
 from keras_dr.models.grader import feature_layer
@@ -47,6 +48,7 @@ class Explainer:
         temperature: > 0; the grader's outputs are divided by it before they become probabilities.
         engine: one of `ENGINES`. "closed-form" computes maps from the forward pass where that is exact, and uses
             tf-keras-vis elsewhere; "tf-keras-vis" uses tf-keras-vis for all maps.
+        decision: how the class is decided from the probabilities, see `decision.decide`; None: by the kind of head.
 
     Raises:
         KerasDrError: there is no such layer, or its output is not a map of h x w pixels.
@@ -58,17 +60,21 @@ class Explainer:
         layer: str | None = None,
         temperature: float = 1.0,
         engine: str = "closed-form",
+        decision: Decision | None = None,
     ) -> None:
         if engine not in ENGINES:
             raise KerasDrError(f"The engine {engine!r} is not one of {', '.join(ENGINES)}.", "Correct --engine.")
         self.model = model
         self.engine = engine
         self.temperature = temperature
+        self._decision = decision
         self.layer = find_layer(model, layer)
 
     @property
-    def decision(self) -> str:
+    def decision(self) -> Decision:
         """How the class is decided from the probabilities, see `decision.decide`."""
+        if self._decision is not None:
+            return self._decision
         return "median" if isinstance(self.model.layers[-1], OrdinalHead) else "argmax"
 
     @property

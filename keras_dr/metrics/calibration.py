@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from keras_dr.core.decision import name_of_rule, rule_of
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import measure, operating_points, referral, weighted
@@ -45,7 +47,7 @@ def calibrate(
     logits: NDArray[np.floating],
     decode: Decode,
     task: Task,
-    rule: str = "sensitivity",
+    figure: str = "sensitivity",
     target: float = 0.9,
     decision: str = "argmax",
     patients: NDArray[np.int64] | None = None,
@@ -58,7 +60,7 @@ def calibrate(
         logits: float (n, ...), the model's outputs for them.
         decode: turns logits and a temperature into probabilities float (n, C), as `heads.softmax` does.
         task: the label space.
-        rule: the figure, "sensitivity" or "specificity", that the threshold for referral has to reach.
+        figure: the figure, "sensitivity" or "specificity", that the threshold for referral has to reach.
         target: the value, 0..1, that this figure has to reach.
         decision: how a class is predicted, see `decision.decide`.
         patients: int (n,), the patient of each photograph; None: each photograph is of a different patient.
@@ -69,18 +71,20 @@ def calibrate(
     """
     temperature = fit_temperature(labels, logits, decode)
     codes = np.empty(0, np.int64) if patients is None else patients
-    before = Predictions(labels, decode(logits, 1.0), task, decision, codes)
-    after = Predictions(labels, decode(logits, temperature), task, decision, codes)
+    name = name_of_rule(decision, task.classes, task.referable)
+    rule = rule_of(name, task.referable, 0.5)  # as long as no threshold is chosen
+    before = Predictions(labels, decode(logits, 1.0), task, rule, codes)
+    after = Predictions(labels, decode(logits, temperature), task, rule, codes)
     point = OperatingPoint(1.0)
     points = {}
     if task.referable:
-        point = operating_points.choose(after, operating_points.Aim({rule: target}))
+        point = operating_points.choose(after, operating_points.Aim({figure: target}))
         points = {name: operating_points.choose(after, aim).to_dict() for name, aim in operating_points.AIMS.items()}
-    certainty = referral.certainty(after, point.value)
+    certainty = referral.certainty(replace(after, decision=rule_of(name, task.referable, point.value)), point.value)
     return {
-        "decision": decision,
+        "decision": name,
         "temperature": temperature,
-        "operating_point": point.to_dict() | {"rule": rule, "target": target},
+        "operating_point": point.to_dict() | {"rule": figure, "target": target},
         "operating_points": points,
         "certainty_quantiles": np.quantile(certainty, np.linspace(0, 1, 101)).tolist(),
         "calibration": {"before": _errors(before), "after": _errors(after)},

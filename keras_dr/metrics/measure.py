@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.decision import Decision
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics import intervals, weighted
@@ -86,7 +87,7 @@ def log_loss(labels: Labels, probabilities: Probabilities) -> float:
 
 
 def validation_scores(
-    labels: Labels, probabilities: Probabilities, task: Task, decision: str = "argmax"
+    labels: Labels, probabilities: Probabilities, task: Task, decision: Decision = "argmax"
 ) -> dict[str, float | None]:
     """Return the scores that training monitors: loss, accuracy, quadratic kappa and AUROC of the positive classes.
 

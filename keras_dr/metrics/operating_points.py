@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decision import MARGIN
+from keras_dr.core.decision import MARGIN, Cut
 from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.metrics.intervals import proportion
 from keras_dr.metrics.predictions import Predictions
@@ -57,6 +57,8 @@ def choose(predictions: Predictions, aim: Aim) -> OperatingPoint:
     if not 0 < positive.sum() < len(positive):
         raise ValueError("A threshold needs referable and non-referable photographs.")
     by_grade = np.isin(predictions.predicted, predictions.task.referable)
+    if isinstance(predictions.decision, Cut):  # the grade follows the threshold
+        by_grade = np.zeros(len(positive), bool)
     candidates, sensitivity, specificity = _curve(positive, predictions.scores, by_grade)
     figures = {"sensitivity": sensitivity, "specificity": specificity}
     margin = 1e-9 if aim.strict else 0.0  # less than one photograph in a million

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
-from keras_dr.core.decision import MARGIN, ReferralRule, decide
+from keras_dr.core.decision import MARGIN, Cut, Decision, ReferralRule, decide
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import Task
@@ -44,7 +44,7 @@ class Predictions:
     labels: Labels
     probabilities: Probabilities
     task: Task
-    decision: str = "argmax"
+    decision: Decision = "argmax"
     patients: Labels = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
@@ -87,7 +87,10 @@ class Predictions:
             threshold: on the probability of referable DR; one for all photographs, or float (n,), one for each.
             margin: probability below the threshold within which a photograph is referred as uncertain.
         """
-        return ReferralRule(self.task.referable, threshold, margin).referred(self.probabilities, self.predicted)
+        grades = self.predicted
+        if isinstance(self.decision, Cut):  # the grade follows the threshold that is asked for
+            grades = decide(self.probabilities, replace(self.decision, threshold=threshold))
+        return ReferralRule(self.task.referable, threshold, margin).referred(self.probabilities, grades)
 
     def subset(self, chosen: NDArray[Any]) -> "Predictions":
         """Return the predictions for some of the photographs, chosen by bool (n,) or by indices."""
@@ -140,7 +143,7 @@ def write_predictions(
     folders.write_bytes(file, encode_csv(list(columns), lines))
 
 
-def read_predictions(file: Path, sha256: str, task: Task, decision: str) -> tuple[list[str], Predictions]:
+def read_predictions(file: Path, sha256: str, task: Task, decision: Decision) -> tuple[list[str], Predictions]:
     """Read predictions.csv.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decision import MARGIN
+from keras_dr.core.decision import MARGIN, Cut
 from keras_dr.metrics import weighted
 from keras_dr.metrics.intervals import bootstrap, delong_interval
 from keras_dr.metrics.measure import Share, single
@@ -62,12 +62,13 @@ def certainty(predictions: Predictions, threshold: float) -> NDArray[np.float64]
     """Return how far each decision is from being reversed, float (n,), >= 0.
 
     It is the distance of p_referable, in log odds, from the probability at which the final action turns: a margin below
-    the threshold, or one half if that is lower, because then the grade refers. If the task refers nobody, it is the
-    probability of the predicted class.
+    the threshold, or one half if that is lower, because then the grade refers; of two classes, the grade follows the
+    threshold. If the task refers nobody, it is the probability of the predicted class.
     """
     if not predictions.task.referable:
         return predictions.confidence
-    turn = np.clip(min(threshold - MARGIN, 0.5), 1e-6, 1 - 1e-6)
+    highest = 1.0 if isinstance(predictions.decision, Cut) else 0.5
+    turn = np.clip(min(threshold - MARGIN, highest), 1e-6, 1 - 1e-6)
     p = np.clip(predictions.scores, 1e-6, 1 - 1e-6)
     return np.abs(np.log(p / (1 - p)) - np.log(turn / (1 - turn)))
 

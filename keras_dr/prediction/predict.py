@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
 from keras_dr.core.image_files import find_images
+from keras_dr.core.operating_point import points_of
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 from keras_dr.core.progress import Progress, no_progress
@@ -144,12 +146,14 @@ def bundle_of(run_folder: Path) -> Path:
         KerasDrError: there is no Run, or its file differs too much from Keras on a drawn photograph.
     """
     target = run_folder / _EXPORTED
-    current_model = {"model_sha256": read_manifest(run_folder, "run").get("model_sha256")}
+    run_about = read_manifest(run_folder, "run")
+    current_model = {"model_sha256": run_about.get("model_sha256")}
 
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
         has_models = bool(about.get("models"))  # it has none if the file differed too much
-        return about.get("run") == current_model and has_models and "operating_point" in about
+        is_current = about.get("run") == current_model and _choices(about) == _choices(run_about)
+        return is_current and has_models and "operating_point" in about
 
     if exists():
         return target
@@ -174,6 +178,14 @@ def bundle_of(run_folder: Path) -> Path:
         overwrite=True,
     )
     return target
+
+
+def _choices(about: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what `recalibrate`, `promise` and `prediction_sets` change in run.json, and a bundle takes over."""
+    try:
+        return about["temperature"], points_of(about), about.get("grade_sets")
+    except (LookupError, TypeError, ValueError, AttributeError):  # damaged, which is reported where it is read
+        return ()
 
 
 def drawn(spec: Preprocessing) -> np.ndarray:

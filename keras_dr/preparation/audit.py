@@ -14,8 +14,10 @@ from keras_dr.core import folders
 from keras_dr.core.encoding import encode_table
 from keras_dr.preparation.duplicates import comparable, count_copies, group_copies, list_copies
 from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.preparation.splits import CALIBRATION
 
 COLUMNS = ("image_id", "set", "split", "grade", "kind", "conflict", "leak", "copy_of")
+LEARNED_FROM = ("train", "val")  # validation chose the epoch and the threshold
 Side = tuple[str, str]  # name of a set, split
 Place = tuple[PreparedSet, int]  # the set of a photograph, and its index there
 
@@ -41,7 +43,15 @@ class Audit:
     @property
     def leaks(self) -> int:
         """Number of test photographs of any set that have a copy in train or val of any set."""
-        return sum(row["leak"] == "yes" and row["split"] == "test" for row in self.copies)
+        return self._leaks_of("test")
+
+    @property
+    def calibration_leaks(self) -> int:
+        """Number of calibration photographs of any set that have a copy in train or val of any set."""
+        return self._leaks_of(CALIBRATION)
+
+    def _leaks_of(self, split: str) -> int:
+        return sum(row["leak"] == "yes" and row["split"] == split for row in self.copies)
 
 
 def photographs_of(data: PreparedSet) -> list[Place]:
@@ -72,8 +82,9 @@ def number_copies(
 
 
 def is_leak(splits: Iterable[str]) -> bool:
-    """Whether copies in these splits let a model be tested on photographs that it was trained or selected on."""
-    return {"test"} < set(splits)
+    """Whether copies in these splits let a model be measured on photographs that it was trained or selected on."""
+    found = set(splits)
+    return bool(found & {"test", CALIBRATION}) and bool(found & set(LEARNED_FROM))
 
 
 def audit(prepared_sets: Sequence[PreparedSet | Path | str]) -> Audit:
@@ -124,9 +135,6 @@ def write_copies(file: Path, result: Audit) -> None:
         result: the result of `audit`.
     """
     folders.write_bytes(file, encode_table(file.suffix.lower(), dict.fromkeys(COLUMNS, "string"), result.copies))
-
-
-LEARNED_FROM = ("train", "val")  # validation chose the epoch and the threshold
 
 
 def seen_in(home: PreparedSet, data: PreparedSet) -> NDArray[np.str_]:

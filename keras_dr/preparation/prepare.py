@@ -37,6 +37,7 @@ from keras_dr.preparation.photograph import Row, read_copy_square, source_name
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.preview import draw_preview
 from keras_dr.preparation.splits import (
+    CALIBRATION,
     SplitShares,
     assign_splits,
     check_seed,
@@ -69,7 +70,16 @@ REJECTED_COLUMNS = ("image_id", "source", "reason")
 
 
 def check_arguments(
-    *, task: str, size: int, enhance: str, fundus: str, val: float, test: float, engine: str, address: str | None
+    *,
+    task: str,
+    size: int,
+    enhance: str,
+    fundus: str,
+    val: float,
+    test: float,
+    calibration: float,
+    engine: str,
+    address: str | None,
 ) -> None:
     """Refuse arguments that `prepare` refuses for every source, before the source is read.
 
@@ -80,6 +90,7 @@ def check_arguments(
         fundus: as for `prepare`.
         val: as for `prepare`.
         test: as for `prepare`.
+        calibration: as for `prepare`.
         engine: as for `prepare`.
         address: as for `prepare`.
 
@@ -88,7 +99,7 @@ def check_arguments(
     """
     check_task(task)
     Preprocessing(size, enhance, fundus)
-    SplitShares(val, test)
+    SplitShares(val, test, calibration)
     check_engine(engine, ("local", "ray"), address)
 
 
@@ -104,6 +115,7 @@ def prepare(
     fundus: str = "auto",
     val: float = 0.2,
     test: float = 0.2,
+    calibration: float = 0.0,
     seed: int = 42,
     engine: str = "local",
     workers: int | None = None,
@@ -127,6 +139,8 @@ def prepare(
         fundus: "auto" crops to the fundus circle; "none" is for images that show no fundus.
         val: share of the photographs for validation, if the data set has no validation split.
         test: share of the photographs for test, if the data set has no test split.
+        calibration: share of the photographs for a split of whole patients that chooses nothing: no weights, epoch,
+            temperature or threshold. `promise` and `prediction_sets` need it. By default 0: there is none.
         seed: the seed of the division into splits.
         engine: "local" works on this machine, "ray" on a Ray cluster.
         workers: number of processes; by default one per usable core. 0: work in this process; a photograph that crashes
@@ -151,10 +165,18 @@ def prepare(
     """
     target = Path(target)
     check_arguments(
-        task=task, size=size, enhance=enhance, fundus=fundus, val=val, test=test, engine=engine, address=address
+        task=task,
+        size=size,
+        enhance=enhance,
+        fundus=fundus,
+        val=val,
+        test=test,
+        calibration=calibration,
+        engine=engine,
+        address=address,
     )
     spec = Preprocessing(size, enhance, fundus)
-    shares = SplitShares(val, test)
+    shares = SplitShares(val, test, calibration)
     map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
     inspection = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
     prepare_records(
@@ -428,7 +450,8 @@ def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
     pairs = Counter((row["split"], row["label"]) for row in rows)
     labelled = any(row["label"] for row in rows)
     names = task.classes if labelled else ("",)
-    counts = {split: {name: pairs[split, name] for name in names} for split in SPLITS}
+    splits = (*SPLITS, *([CALIBRATION] if any(split == CALIBRATION for split, _ in pairs) else []))
+    counts = {split: {name: pairs[split, name] for name in names} for split in splits}
     in_training = [name for name, count in counts["train"].items() if count]
     if labelled and len(in_training) < 2:
         classes = f"are all of the class {in_training[0]}" if in_training else "have no class"

@@ -24,7 +24,7 @@ from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS, Task, task_of
 from keras_dr.datasets.records import SPLITS
-from keras_dr.preparation.splits import Fold, fold_numbers
+from keras_dr.preparation.splits import ALL_SPLITS, CALIBRATION, Fold, fold_numbers
 
 _AGAIN = "Prepare the set again."
 _PIXELS = r"\d{1,6}\.\d\d"
@@ -94,8 +94,10 @@ class PreparedSet:
     def __str__(self) -> str:
         """Return the numbers of photographs by split and class, for the user."""
         lines = [f"{self.folder}: {len(self.rows)} photographs of {self.preprocessing.size} pixels"]
-        for split in SPLITS:
+        for split in ALL_SPLITS:
             labels = Counter(row["label"] for row in self.rows if row["split"] == split)
+            if split == CALIBRATION and not labels:  # most sets have none
+                continue
             counts = ", ".join(f"{name or 'not graded'} {count}" for name, count in sorted(labels.items()))
             lines.append(f"  {split}: {counts or 'none'}")
         return "\n".join(lines)
@@ -109,7 +111,7 @@ class PreparedSet:
         """Return the set with only the photographs of one split.
 
         Args:
-            name: "train", "val" or "test"; "all" keeps all photographs.
+            name: "train", "val", "test" or "calibration"; "all" keeps all photographs.
 
         Raises:
             KerasDrError: the split is unknown or empty.
@@ -124,7 +126,7 @@ class PreparedSet:
     def folded(self, fold: Fold) -> "PreparedSet":
         """Return the set with train and val divided for a fold: its photographs are val, the others train.
 
-        The test split stays.
+        The test and calibration splits stay.
 
         Args:
             fold: the fold of a cross-validation.
@@ -273,7 +275,7 @@ def _read_about(folder: Path) -> tuple[dict[str, Any], Task, Preprocessing]:
     try:
         task = task_of(about)
         spec = Preprocessing.from_dict(about["preprocessing"])
-        for split in SPLITS:
+        for split in {*SPLITS, *about["counts"]}:
             sum(about["counts"][split].values())
         for text in (about["manifest_sha256"], about.get("source", "")):
             os.fspath(text)
@@ -314,7 +316,7 @@ def _read_rows(file: Path, classes: set[str]) -> tuple[dict[str, str], ...]:
             raise KerasDrError(
                 f"The table {file} has a {key} that prepare never writes: {brief(unknown_cell)}.", _AGAIN
             )
-    for key, known in {"split": set(SPLITS), "label": classes | {""}}.items():
+    for key, known in {"split": set(ALL_SPLITS), "label": classes | {""}}.items():
         unknown = {row[key] for row in rows} - known
         if unknown:
             raise KerasDrError(f"The table {file} has a {key} that prepare never writes: {min(unknown)!r}.", _AGAIN)

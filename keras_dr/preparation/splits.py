@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.datasets.records import SPLITS
 
 _CANDIDATES = 20  # seeded divisions that are tried; the best one by share and mix of grades is kept
 _FOLDS = 200  # at most so many folds in all these divisions: each takes a pass over all groups
+CALIBRATION = "calibration"  # the split that chooses nothing, for promises and sets of grades
+ALL_SPLITS = (*SPLITS, CALIBRATION)  # of a Prepared set; data sets publish only the first three
 MAX_SEED = 2**32 - 1 - _CANDIDATES  # scikit-learn seeds NumPy's legacy generator, which takes 32 bits
 
 
@@ -23,16 +26,22 @@ class SplitShares:
     Attributes:
         val: the share for validation.
         test: the share for test.
+        calibration: the share for calibration, which no data set has; 0: there is no such split.
     """
 
     val: float = 0.2
     test: float = 0.2
+    calibration: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0 < self.val < 1 and 0 < self.test < 1 and self.val + self.test < 1):
             shares = f"--val {self.val} and --test {self.test}"
             message = f"The shares {shares} must both be above 0 and leave photographs for training."
             raise KerasDrError(message, "Choose two shares above 0 whose sum is below 1.")
+        if not (self.calibration >= 0 and self.val + self.test + self.calibration < 1):
+            shares = f"--val {self.val}, --test {self.test} and --calibration {self.calibration}"
+            message = f"The shares {shares} must not be negative, and must leave photographs for training."
+            raise KerasDrError(message, "Choose shares whose sum is below 1.")
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,11 @@ def check_seed(seed: int) -> None:
 def assign_splits(
     official: Sequence[str], labels: Sequence[int], groups: Sequence[int], shares: SplitShares, seed: int
 ) -> list[str]:
-    """Keep official splits, and take missing ones (first test, then val) from the training photographs.
+    """Keep official splits, and take missing ones (test, then calibration, then val) from the training photographs.
 
     Missing splits consist of whole groups and have the same mix of labels. A photograph without a split goes into the
     split of the official photographs of its group: into test if one of them is there, else into val, else into train.
+    A group with official val or test photographs gives none to calibration.
 
     Args:
         official: for each photograph "train", "val", "test" or "".
@@ -135,7 +145,7 @@ def assign_splits(
         seed: the seed of the shuffle, 0 to `MAX_SEED`.
 
     Returns:
-        For each photograph "train", "val" or "test".
+        For each photograph "train", "val", "test" or "calibration".
 
     Raises:
         KerasDrError: there are too few groups to fill every split, or the seed is out of range.
@@ -143,20 +153,23 @@ def assign_splits(
     check_seed(seed)
     of_group = {group: name for name in ("val", "test") for group in _groups_of(name, official, groups)}
     splits = np.array(
-        [split or of_group.get(group, "train") for split, group in zip(official, groups, strict=True)], dtype="<U5"
+        [split or of_group.get(group, "train") for split, group in zip(official, groups, strict=True)],
+        dtype=f"<U{len(CALIBRATION)}",
     )
     label_array = np.asarray(labels)
     group_array = np.asarray(groups)
-    # val is taken after test, so its share refers to what is left
-    val_share = shares.val if "test" in official else shares.val / (1 - shares.test)
-    for name, share in (("test", shares.test), ("val", val_share)):
-        if name not in official:
-            pool = np.flatnonzero(splits == "train")
-            splits[pool[_cut(label_array[pool], group_array[pool], share, seed)]] = name
-    for name in ("train", "val", "test"):
+    untouched = ~np.isin(group_array, list(of_group))
+    left = 1.0  # each share refers to all photographs outside official splits, but is cut from what is left of them
+    for name in ("test", CALIBRATION, "val"):
+        share: float = getattr(shares, name)
+        if name not in official and share:
+            pool = np.flatnonzero((splits == "train") & (untouched if name == CALIBRATION else True))
+            splits[pool[_cut(label_array[pool], group_array[pool], share / left, seed)]] = name
+            left -= share
+    for name in ALL_SPLITS if shares.calibration else SPLITS:
         if name not in splits:
             message = f"There are too few photographs for the {name} split (patients or groups: {len(set(groups))})."
-            raise KerasDrError(message, "Add photographs, or change --val and --test.")
+            raise KerasDrError(message, "Add photographs, or change --val, --test and --calibration.")
     return splits.tolist()
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
+from keras_dr.core.grade_sets import NO_SETS, GradeSets
 from keras_dr.core.operating_point import Promise, hundred_words, per_hundred
 from keras_dr.metrics.intervals import RESAMPLES
+from keras_dr.preparation.splits import CALIBRATION
 from keras_dr.reports.evaluation_tables import (
     LEVEL,
     class_table,
@@ -30,22 +32,7 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     texts = []
     if figures.get("learned_nothing"):
         texts.append(f"Warning: {figures['learned_nothing'][0].lower()}{figures['learned_nothing'][1:]}")
-    if figures["external"]:
-        seen_in_training = figures["seen_in_training"]
-        if seen_in_training is None:
-            texts.append(
-                "Warning: it is unknown whether the run was trained on these photographs, because its set is missing."
-            )
-        elif sum(seen_in_training.values()):
-            texts.append(
-                f"Warning: {_of_all(sum(seen_in_training.values()), figures['photographs'])} in the run's own train or "
-                "validation split, so the figures are too good."
-            )
-    elif figures["split"] != "test":
-        texts.append(
-            "Warning: some of these photographs were used for training or for the choice of the epoch and the "
-            "thresholds, so the figures are too good."
-        )
+    texts += _about_photographs(figures)
     texts += [f"Operating point {figures['point_name']}: {doubt}" for doubt in figures.get("point_doubts", ())]
     if figures.get("turned"):
         texts.append(
@@ -67,6 +54,31 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     return texts
 
 
+def _about_photographs(figures: dict[str, Any]) -> list[str]:
+    """Return what it means that the run learned from the photographs, or that they are of the calibration split."""
+    if figures["external"]:
+        seen_in_training = figures["seen_in_training"]
+        if seen_in_training is None:
+            return ["Warning: it is unknown whether the run was trained on these photographs: its set is missing."]
+        if sum(seen_in_training.values()):
+            return [
+                f"Warning: {_of_all(sum(seen_in_training.values()), figures['photographs'])} in the run's own train or "
+                "validation split, so the figures are too good."
+            ]
+    elif figures["split"] == CALIBRATION:
+        return [
+            "The calibration split chose nothing but promises and sets of grades, which hold here by construction. "
+            "Measuring on it spends nothing, unless a run, a threshold or a setting is then chosen by these figures: "
+            "the promises of that run would no longer hold."
+        ]
+    elif figures["split"] != "test":
+        return [
+            "Warning: some of these photographs were used for training or for the choice of the epoch and the "
+            "thresholds, so the figures are too good."
+        ]
+    return []
+
+
 def _of_all(count: int, total: int) -> str:
     """Return such as "3 of 60 photographs are"."""
     return f"{count} of {total} photographs {'is' if count == 1 else 'are'}"
@@ -82,6 +94,7 @@ def positive_lines(figures: dict[str, Any]) -> list[str]:
 def metrics_text(figures: dict[str, Any]) -> str:
     """Return the figures of metrics.json as text for the terminal."""
     parts = [_size(figures) + ".", *positive_lines(figures), *warnings(figures)]
+    parts += grade_sets_words(figures)
     parts += ["", text_table(summary_table(figures))]
     parts += ["", text_table(class_table(figures, intervals=False))]
     if figures["positive"]:
@@ -92,11 +105,15 @@ def metrics_text(figures: dict[str, Any]) -> str:
 
 
 def folds_text(about: Mapping[str, Any]) -> str:
-    """Return a table of cross_validation.json: each fold, their mean and deviation, and the pooled predictions."""
+    """Return a table of cross_validation.json: each fold, the mean and deviation, and the pooled scores."""
     names = list(about["pooled"])
     folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
     rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
-    table = Table(("", *names), [(title, *(scores[name] for name in names)) for title, scores in rows.items()])
+    cells = [(title, *(scores[name] for name in names)) for title, scores in rows.items()]
+    limits = about.get("intervals", {})  # an older version wrote none
+    if limits:
+        cells.append(("95 % interval", *(show_interval(limits.get(name)) for name in names)))
+    table = Table(("", *names), cells)
     return indent(text_table(table), "  ")
 
 
@@ -177,6 +194,8 @@ def evaluation_sections(folder: Path, figures: dict[str, Any]) -> list[Section]:
         sections.append(Section("Referral", parts))
     if figures.get("promises"):
         sections.append(_promises(figures))
+    if figures.get("states_sets"):
+        sections.append(_grade_sets(figures))
     return sections + [_patients(figures), _calibration(folder, figures), _uncertain(folder, figures)]
 
 
@@ -191,6 +210,37 @@ def _promises(figures: dict[str, Any]) -> Section:
         rows.append((name, promised, missed, with_interval(measured["share"], measured["interval"])))
     table = Table(("point", "share missed, promised", "patients missed here", f"share, {LEVEL}"), rows)
     return Section("Promises", [*parts, table])
+
+
+def _grade_sets(figures: dict[str, Any]) -> Section:
+    """Return what sets of grades promise, and their coverage here; or why none are stated."""
+    measured = figures["grade_sets"]
+    if not measured:
+        return Section("Sets of grades", [NO_SETS])
+    sets = GradeSets.from_dict(measured["sets"])
+    rows: list[tuple[Any, ...]] = [
+        ("coverage, promised", f"{sets.coverage:g} on the mean", ""),
+        ("coverage here", measured["coverage"], show_interval(measured["coverage_interval"])),
+        ("grades in a set, mean", measured["size"], ""),
+        ("sets with one grade", measured["single"], ""),
+    ]
+    if measured["added"] is not None:
+        name = "referred in addition, if every set with a referable grade were"
+        rows.append((name, measured["added"], show_interval(measured["added_interval"])))
+    return Section("Sets of grades", [sets.in_words(figures["positive"]), Table(("figure", "value", LEVEL), rows)])
+
+
+def grade_sets_words(figures: dict[str, Any]) -> list[str]:
+    """Return the coverage of sets of grades here and the referrals that they add, in words; empty without sets."""
+    measured = figures.get("grade_sets")
+    if not measured:
+        return []
+    coverage = per_hundred(measured["coverage"], measured["coverage_interval"])
+    text = f"Its sets of grades hold the true grade of {coverage} of 100 photographs"
+    if measured["added"] is None:
+        return [f"{text}."]
+    added = per_hundred(measured["added"], measured["added_interval"])
+    return [f"{text}; if every set with a referable grade were referred, {added} of 100 would be in addition."]
 
 
 def _patients(figures: dict[str, Any]) -> Section:
@@ -289,7 +339,10 @@ def write_report(folder: Path, about: dict[str, Any], figures: dict[str, Any], p
         prepared: folder of the Prepared set that the run was measured on.
     """
     recipe = about["recipe"]
-    sections = [Section("Summary", [*warnings(figures), *in_words(figures)]), *evaluation_sections(folder, figures)]
+    sections = [
+        Section("Summary", [*warnings(figures), *in_words(figures), *grade_sets_words(figures)]),
+        *evaluation_sections(folder, figures),
+    ]
     if figures["subgroups"]:
         note = "“Differs” means that the two intervals do not overlap."
         sections.append(Section("Subgroups", [note, subgroup_table(figures)]))

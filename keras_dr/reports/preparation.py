@@ -138,6 +138,9 @@ def audit_text(result: Audit, most: int) -> str:
         lines.append(f"Warning: {leaks} a copy in train or val.")
     else:
         lines.append("No test photograph has a copy in train or val.")
+    if result.calibration_leaks:
+        leaks = counted(result.calibration_leaks, "calibration photograph has", "calibration photographs have")
+        lines.append(f"Warning: {leaks} a copy in train or val.")
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from keras_dr.datasets.records import SPLITS
 from keras_dr.models.grader import HEAD, recipe_model
 from keras_dr.preparation.audit import seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
+from keras_dr.preparation.splits import ALL_SPLITS, CALIBRATION
 from keras_dr.recipe import Recipe
 from keras_dr.training.run import Run
 
@@ -101,9 +102,14 @@ def photographs_met(run: Run, prepared: PreparedSet, target: Path) -> list[dict[
             earlier_set = earlier.own_set()
             is_copy = seen_in(earlier_set, prepared) != ""
             entry["set"] = earlier_set.name
-            entry["met"] = {split: int((is_copy & (splits == split)).sum()) for split in SPLITS}
+            entry["met"] = {split: int((is_copy & (splits == split)).sum()) for split in _splits_of(prepared)}
         entries.append(entry)
     return entries
+
+
+def _splits_of(prepared: PreparedSet) -> tuple[str, ...]:
+    """Return the names of the splits of a set; most have none for calibration."""
+    return tuple(name for name in ALL_SPLITS if name in SPLITS or any(row["split"] == name for row in prepared.rows))
 
 
 def _chain(run: Run) -> Iterator[Path]:
@@ -125,10 +131,11 @@ def met_in_words(entry: dict[str, Any]) -> str:
             f"The prepared set of {name} is gone, so it is unknown whether {name} was trained on photographs of this "
             "set."
         )
-    counts = {split: entry["met"][split] for split in ("val", "test")}
+    counts = {split: entry["met"].get(split, 0) for split in ("val", "test", CALIBRATION)}
     if not any(counts.values()):
         return f"{name} was not trained or chosen on validation or test photographs of this set."
+    calibration = f" and {counts[CALIBRATION]} calibration" if counts[CALIBRATION] else ""
     return (
-        f"Warning: {name} was trained or chosen on copies of {counts['val']} validation and {counts['test']} test "
-        "photographs of this set, so figures on them are too good."
+        f"Warning: {name} was trained or chosen on copies of {counts['val']} validation and {counts['test']} test"
+        f"{calibration} photographs of this set, so figures on them are too good."
     )

@@ -19,6 +19,7 @@ import numpy as np
 from keras import layers
 
 from keras_dr.core import folders
+from keras_dr.core.decision import rule_of
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
@@ -86,6 +87,8 @@ def _write(members: Sequence[Run], target: Path, overwrite: bool) -> None:
             data=_data(members, target),
             members=[{"run": member.folder.name, "model_sha256": member.about["model_sha256"]} for member in members],
             weights_sha256=None,
+            started_from=_earlier(members, target, "started_from"),
+            taught_by=_earlier(members, target, "taught_by"),
             parameters=model.count_params(),
             phases={"members": {"epoch": 0, "epochs": 0, "seconds": round(seconds, 1)}},
             kept="members",
@@ -192,6 +195,17 @@ def _data(members: Sequence[Run], target: Path) -> dict[str, Any]:
     return data | {"prepared": os.path.relpath(prepared_folder, target.resolve()), "folds": _are_folds(members)}
 
 
+def _earlier(members: Sequence[Run], target: Path, key: str) -> list[dict[str, Any]]:
+    """Return the entries of all members on the runs that they started or learned from, each once."""
+    entries: dict[str, dict[str, Any]] = {}
+    for member in members:
+        for entry in member.about.get(key) or ():
+            folder = (member.folder.resolve() / entry["run"]).resolve()
+            run = os.path.relpath(folder, target.resolve())
+            entries[run] = entry | {"run": run}
+    return list(entries.values())
+
+
 def _are_folds(members: Sequence[Run]) -> bool:
     """Whether the members are folds of a cross-validation."""
     return any("fold" in member.about["data"] for member in members)
@@ -214,7 +228,8 @@ def _calibrate(members: Sequence[Run], models: Sequence[keras.Model], model: ker
         logits = np.concatenate(
             [forward.forward(run, member_model, data) / run.temperature for run, member_model, data in parts]
         )
-    scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, decision)
+    rule = rule_of(decision, task.referable, 0.5)
+    scores = measure.validation_scores(labels, probabilities(logits, len(task.classes)), task, rule)
     chosen = calibrated(labels, logits, task, members[0].recipe, decision, patient_codes(rows))
     return chosen | {"validation": scores}
 

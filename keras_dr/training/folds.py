@@ -3,7 +3,7 @@
 RUN/ cross_validation.json out_of_fold.csv fold-1/ ... fold-N/, each an ordinary run
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
+from keras_dr.core.decision import rule_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Stage, no_progress
-from keras_dr.metrics import measure
+from keras_dr.metrics import intervals, measure, weighted
 from keras_dr.metrics.predictions import Predictions, write_predictions
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
@@ -27,6 +28,9 @@ from keras_dr.training.forward import predict
 from keras_dr.training.run import Run
 from keras_dr.training.train import train
 
+# Scores of training -> figures of `measure.overall`.
+_POOLED = {"val_quadratic_kappa": "quadratic_kappa", "val_auroc": "auroc_referable"}
+
 
 @dataclass(frozen=True)
 class CrossValidation:
@@ -34,8 +38,8 @@ class CrossValidation:
 
     Attributes:
         folder: the folder of the cross-validation.
-        figures: the content of cross_validation.json: the scores of the folds, their mean and deviation, and the pooled
-            scores.
+        figures: the content of cross_validation.json: the scores of the folds, their mean and deviation, the pooled
+            scores, and 95 % intervals of these.
     """
 
     folder: Path
@@ -110,20 +114,21 @@ def cross_validate(
                     )
             run = Run.load(fold_folder)
             held_out = folded.split("val")
-            graded_folds.append(_GradedFold(run, held_out, predict(run, run.model(), held_out)))
+            graded_folds.append(GradedFold(run, held_out, predict(run, run.model(), held_out)))
         _write_out_of_fold(folder / "out_of_fold.csv", graded_folds)
         summary = summarise(
             [fold.held_out.labels() for fold in graded_folds],
             [fold.probabilities for fold in graded_folds],
             graded_folds[0].run,
         )
+        summary["intervals"] = pooled_intervals(graded_folds)
         manifest = {"recipe": recipe.model_dump(mode="json"), "data": {"manifest_sha256": manifest_sha256}, **summary}
         folders.write_manifest(folder, "cross-validation", **manifest)
     return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
 
 
 @dataclass(frozen=True, eq=False)
-class _GradedFold:
+class GradedFold:
     """A fold after training.
 
     Attributes:
@@ -147,7 +152,8 @@ def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.fl
     """
 
     def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
-        return measure.validation_scores(labels, probabilities, run.task, run.decision)
+        rule = rule_of(run.decision, run.task.referable, 0.5)  # each fold has a threshold of its own
+        return measure.validation_scores(labels, probabilities, run.task, rule)
 
     folds = [scores(*fold) for fold in zip(labels, probabilities, strict=True)]
     mean: dict[str, float | None] = {}
@@ -166,7 +172,30 @@ def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.fl
     }
 
 
-def _write_out_of_fold(file: Path, graded_folds: list[_GradedFold]) -> None:
+def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.Interval]:
+    """Return 95 % intervals of the pooled scores except the loss, from a bootstrap over groups of photographs.
+
+    A group is what is never divided between folds: the photographs of a patient with their copies, in IDRiD a block of
+    ten numbers. Its photographs resemble each other and are drawn together. The intervals do not contain differences
+    between seeds or between other divisions into folds.
+    """
+    rows = [row for fold in graded_folds for row in fold.held_out.rows]
+    groups = np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
+    labels = np.concatenate([fold.held_out.labels() for fold in graded_folds])
+    probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
+    run = graded_folds[0].run
+    rule = rule_of(run.decision, run.task.referable, 0.5)  # as in `summarise`
+    predictions = Predictions(labels, probabilities, run.task, rule)
+
+    def scores(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+        figures = measure.overall(predictions, weights)
+        pooled = {"val_accuracy": weighted.mean(weights, predictions.right.astype(float))}
+        return pooled | {name: figures[key] for name, key in _POOLED.items() if key in figures}
+
+    return intervals.bootstrap(scores, groups)
+
+
+def _write_out_of_fold(file: Path, graded_folds: list[GradedFold]) -> None:
     """Write the predictions of all folds as predictions.csv, with the fold of each photograph."""
     rows = []
     for number, fold in enumerate(graded_folds, start=1):
@@ -175,7 +204,8 @@ def _write_out_of_fold(file: Path, graded_folds: list[_GradedFold]) -> None:
     probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
     thresholds = np.concatenate([np.full(len(fold.probabilities), fold.run.threshold) for fold in graded_folds])
     run = graded_folds[0].run
-    write_predictions(file, rows, Predictions(labels, probabilities, run.task, run.decision), thresholds, ["fold"])
+    rule = rule_of(run.decision, run.task.referable, thresholds)
+    write_predictions(file, rows, Predictions(labels, probabilities, run.task, rule), thresholds, ["fold"])
 
 
 def _check(folded_sets: list[PreparedSet], folds: int) -> None:

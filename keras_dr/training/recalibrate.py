@@ -22,7 +22,8 @@ def recalibrate(
     """Choose temperature, operating points and certainty again on validation photographs, and write them to run.json.
 
     The weights stay. This brings a run of an older version to the rules of this one, or changes what the default
-    operating point aims for. Evaluations and bundles of the run must be made again.
+    operating point aims for. Promises and sets of grades are dropped, and evaluations and bundles of the run must be
+    made again.
 
     Args:
         run: the grader, or its folder.
@@ -62,4 +63,5 @@ def recalibrate(
         run.decision,
         patient_codes(validation.rows),
     )
+    chosen["grade_sets"] = None  # they and the promises were calibrated at another temperature
     return save_changes(run, chosen | {"recipe": recipe.model_dump(mode="json")})

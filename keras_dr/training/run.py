@@ -9,8 +9,9 @@ from typing import Any
 import keras
 
 from keras_dr.core import folders
-from keras_dr.core.decision import DECISIONS
+from keras_dr.core.decision import DECISION_NAMES, THRESHOLD, Decision, name_of_rule, rule_of
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import Task, task_of
@@ -34,10 +35,11 @@ class Run:
         recipe: the recipe that it was trained with.
         threshold: of the operating point in use, on the probability of referable DR; chosen on validation photographs.
         temperature: logits are divided by it before they become probabilities.
-        decision: how a class is predicted, see `decision.decide`.
+        decision: the key of the rule by which a class is predicted, see `decision.rule_of`.
         points: all operating points, by name: "default", and further ones; runs of older versions have only that one.
         point_name: the name of the operating point in use.
         uses_tta: whether its outputs are means over eight views of each photograph.
+        grade_sets: the sets of grades that it states; None: it states none.
     """
 
     folder: Path
@@ -51,6 +53,7 @@ class Run:
     points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     uses_tta: bool = False
     point_name: str = DEFAULT
+    grade_sets: GradeSets | None = None
 
     @classmethod
     def load(cls, source: "Run | Path | str") -> "Run":
@@ -89,6 +92,7 @@ class Run:
                 temperature=float(about["temperature"]),
                 decision=about.get("decision", "argmax"),
                 points=points_of(about),
+                grade_sets=GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None,
             )
             valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -112,6 +116,16 @@ class Run:
             f"This grader learned nothing: the 95 % interval of its validation kappa, {interval[0]:.3f} to "
             f"{interval[1]:.3f}, includes 0."
         )
+
+    @property
+    def rule(self) -> Decision:
+        """How a class is predicted at the operating point in use, see `decision.decide`."""
+        return rule_of(self.decision, self.task.referable, self.threshold)
+
+    @property
+    def states_sets(self) -> bool:
+        """Whether sets of neighbouring grades can be stated: there are three or more classes, and all are ordered."""
+        return self.task.ordered == len(self.task.classes) >= 3
 
     @property
     def point(self) -> OperatingPoint:
@@ -266,7 +280,9 @@ def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
         about=run.about | chosen,
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
+        decision=chosen["decision"],
         points=points_of(chosen),
+        grade_sets=None,  # they were calibrated at another temperature
     )
 
 
@@ -286,7 +302,8 @@ def _is_valid(run: Run) -> bool:
             return False
     figures = [run.temperature, *(point.value for point in run.points.values())]
     return (
-        run.decision in DECISIONS
+        run.decision in DECISION_NAMES
+        and (run.decision != THRESHOLD or name_of_rule("", run.task.classes, run.task.referable) == THRESHOLD)
         and all(math.isfinite(figure) for figure in figures)
         and run.temperature > 0
         and all(isinstance(text, str) and "\0" not in text for text in texts)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_dr.core.decision import ReferralRule, condition_words, decide
+from keras_dr.core.decision import Cut, ReferralRule, condition_words, decide, name_of_rule, rule_of
 from keras_dr.core.errors import KerasDrError
 
 PROBABILITIES = np.array([[0.4, 0.1, 0.2, 0.3], [0.5, 0.2, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
@@ -61,3 +61,21 @@ def test_a_referable_grade_is_referred_at_any_threshold(decision: str) -> None:
 def test_conditions_in_words() -> None:
     assert condition_words("icdr", ("no_dr", "mild", "moderate"), (2,)) == "referable DR"
     assert condition_words("classes", ("normal", "glaucoma", "cataract"), (1, 2)) == "glaucoma or cataract"
+
+
+@pytest.mark.parametrize("positive", [0, 1])
+def test_of_two_classes_the_grade_follows_the_threshold(positive: int) -> None:
+    scores = np.random.default_rng(0).random(1000)
+    probabilities = np.stack([scores, 1 - scores] if positive == 0 else [1 - scores, scores], axis=1)
+    for threshold in (0.1, 0.5, 0.7, 0.95):
+        grades = decide(probabilities, Cut(positive, threshold))
+        assert ((grades == positive) == (probabilities[:, positive] >= threshold)).all()
+        referred = ReferralRule((positive,), threshold, 0.05).referred(probabilities, grades)
+        assert (referred == (probabilities[:, positive] >= threshold - 0.05)).all()
+
+
+def test_the_rule_of_the_head_stays_with_more_classes_or_without_one_positive_class() -> None:
+    assert name_of_rule("argmax", ("no", "yes"), (1,)) == "threshold"
+    assert name_of_rule("argmax", ("no", "yes"), ()) == name_of_rule("argmax", ("a", "b", "c"), (1,)) == "argmax"
+    assert rule_of("threshold", (1,), 0.7) == Cut(1, 0.7)
+    assert rule_of("median", (2, 3, 4), 0.7) == "median"

@@ -1,5 +1,6 @@
 """DICOM files of each kind decode to the pixels that other decoders give; files without a photograph are refused."""
 
+import struct
 import subprocess
 import zlib
 from pathlib import Path
@@ -7,13 +8,16 @@ from typing import Any
 
 import dicom_fixtures as made
 import numpy as np
+import pydicom
 import pytest
 from dicom_fixtures import as_bytes
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.sequence import Sequence
-from pydicom.uid import JPEG2000, JPEG2000Lossless
+from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGLSLossless
 
+from keras_dr.core import dicom_decoder
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.dicom import describe, unwrap
 from keras_dr.core.errors import KerasDrError
@@ -74,6 +78,17 @@ def test_jpeg_2000_has_the_pixels_of_ffmpeg(syntax: Any, levels: int, tmp_path: 
     assert np.abs(ours.astype(int) - theirs).max() <= levels
     if not levels:
         np.testing.assert_array_equal(ours, made.colours())
+
+
+@pytest.mark.parametrize(("tile", "lacking"), [((64, 20), 1), ((24, 16), 3), ((1, 1), 48 * 32 - 1)])
+def test_jpeg_2000_without_all_its_tiles_is_refused(tile: tuple[int, int], lacking: int) -> None:
+    dataset = made.dataset(made.colours(32))
+    dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+    stream = bytearray(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    stream[24:32] = struct.pack(">II", *tile)  # the header says that there are more tiles than the one that follows
+    wrapped = made.encapsulate(dataset, [bytes(stream)], str(JPEG2000Lossless), dataset.PhotometricInterpretation)
+    with pytest.raises(KerasDrError, match=f" {lacking} of its tiles are missing"):
+        decode_rgb(as_bytes(wrapped))
 
 
 def ffmpeg(stream: bytes, folder: Path) -> NDArray[np.uint8]:
@@ -209,6 +224,19 @@ def test_a_picture_that_ends_its_decoder_is_refused(tmp_path: Path) -> None:
             decode_rgb(bytes(data))
 
 
+def test_a_picture_that_keeps_its_decoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CharLS needs 7 s of processor time for any JPEG-LS picture without an end marker, and Python for its import."""
+    monkeypatch.setattr(dicom_decoder, "_START_SECONDS", 2)
+    dataset = made.dataset(made.colours(32))
+    dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+    stream = next(generate_frames(dataset.PixelData, number_of_frames=1))[:800]
+    with pytest.raises(KerasDrError, match="more than 2 s"):
+        dicom_decoder.decode_apart(stream, dataset, str(JPEGLSLossless), "pyjpegls")
+    wrapped = made.encapsulate(dataset, [stream], str(JPEGLSLossless), "RGB")
+    with pytest.raises(KerasDrError, match="no end marker"):
+        decode_rgb(as_bytes(wrapped))
+
+
 def test_a_deflated_bomb_is_refused_before_it_is_unpacked() -> None:
     data = as_bytes(made.dataset(made.colours(32)))
     syntax = b"1.2.840.10008.1.2.1\0"
@@ -218,6 +246,24 @@ def test_a_deflated_bomb_is_refused_before_it_is_unpacked() -> None:
     bomb = b"".join(packer.compress(bytes(1 << 24)) for _ in range(34)) + packer.flush()
     with pytest.raises(KerasDrError, match="unpacks to more than 512 MiB"):
         decode_rgb(meta + bomb)
+
+
+def test_a_million_items_are_refused_at_once() -> None:
+    data = as_bytes(made.dataset(made.colours(32)))
+    items = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\0\0\0\0" * 1_000_000
+    with pytest.raises(KerasDrError, match="more than 50000 items"):
+        decode_rgb(data[: data.index(b"\x10\x00\x20\x00")] + items)
+
+
+@pytest.mark.parametrize("descriptor", [[4, 0, 8], [0, 0, 16], [256, 0, 99]])
+def test_a_palette_of_another_length_is_refused(descriptor: list[int], tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(made.LOSSLESS["PALETTE COLOR"](tmp_path))
+    dataset.RedPaletteColorLookupTableDescriptor = descriptor
+    with pytest.raises(KerasDrError, match=f"palette has 512 bytes for .* {descriptor[2]} bits"):
+        decode_rgb(as_bytes(dataset))
+    del dataset.RedPaletteColorLookupTableData
+    with pytest.raises(KerasDrError, match="no table for red"):
+        decode_rgb(as_bytes(dataset))
 
 
 def test_deep_nesting_is_refused() -> None:

@@ -63,6 +63,24 @@ def test_names_of_files_lose_what_identifies(tmp_path: Path) -> None:
     assert shown_name(file, Privacy(tmp_path / "key", identified=True)) == str(file)
 
 
+@pytest.mark.parametrize(
+    ("patient", "name", "kept"),
+    [
+        ("7", "7_left_17.dcm", "_left_17.dcm"),  # a short identifier is replaced where it stands alone
+        ("P-1", "born 1962-03-14.dcm", "born "),
+        ("P-1", "14.03.1962_eye.dcm", "_eye.dcm"),
+        ("HOSP-4711", "hosp4711 1.dcm", " 1.dcm"),  # as Orthanc names folders
+        ("HOSP-4711", "HOSP_4711.dcm", ".dcm"),
+        ("", "eye.dcm", "eye.dcm"),
+    ],
+)
+def test_short_identifiers_and_dates_of_birth_in_names(patient: str, name: str, kept: str, tmp_path: Path) -> None:
+    made.save(made.dataset(made.colours(32), PatientID=patient), tmp_path / name)
+    shown = shown_name(tmp_path / name, Privacy(tmp_path / "key"), tmp_path)
+    assert kept in shown
+    assert ("id-" in shown) == (name != "eye.dcm") and "1962" not in shown and not shown.startswith(("7", "h", "H"))
+
+
 def test_what_a_result_says_of_a_subject(tmp_path: Path) -> None:
     made.save(made.dataset(made.colours(32), BurnedInAnnotation="YES"), tmp_path / "eye.dcm")
     subject = describe((tmp_path / "eye.dcm").read_bytes())

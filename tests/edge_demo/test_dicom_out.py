@@ -82,6 +82,19 @@ def test_a_report_that_is_written_twice_is_one_object(graded: Path, bundle_folde
     assert uids[0] == uids[1] != uids[2]
 
 
+def test_photographs_of_the_same_name_each_have_a_report(bundle_folder: Path, tmp_path: Path) -> None:
+    """Archives number the files of each series anew, so that both eyes may be called OP000000.dcm."""
+    for number, series in enumerate(("OP", "OP1"), start=1):
+        (tmp_path / "study" / series).mkdir(parents=True)
+        made.save(made.dataset(made.colours(), number=number), tmp_path / "study" / series / "OP000000.dcm")
+    words = ["grade", str(bundle_folder), str(tmp_path / "study"), "--dicom-out", str(tmp_path / "out")]
+    assert edge(words) == 0 and edge(words) == 0  # the second time, the same objects replace those of the first
+    reports = sorted((tmp_path / "out").glob("*_report.dcm"))
+    assert [file.name for file in reports] == ["OP000000-2_report.dcm", "OP000000_report.dcm"]
+    assert [read_report(file)["source"] for file in reports] == [f"{made.STUDY}.1.2", f"{made.STUDY}.1.1"]
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
 def test_other_photographs_get_no_report(
     bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

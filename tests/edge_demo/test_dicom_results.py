@@ -117,14 +117,16 @@ def test_prepare_and_inspect_name_no_patient(tmp_path: Path) -> None:
         made.save(dataset, grade / f"{patient}_Erika_{number}.dcm")
     frames = np.stack([made.colours(200), np.flip(made.colours(200), axis=1)])
     made.save(made.dataset(frames, made.TRUE_COLOUR, number=20), folder / "0" / f"{made.PATIENT}-7_stereo.dcm")
+    (folder / "1" / f"{made.PATIENT}-0_broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(40))
+    (folder / "2" / f"{made.PATIENT}-1_Erika.jpg").write_bytes(made.jpeg(quality=50))  # named like the DICOM files
     assert made.PATIENT not in run("inspect", folder).replace(str(folder), "")
     printed = run("prepare", folder, tmp_path / "prepared", "--size", "64", "--workers", "1")
     assert "the DICOM files" in printed
     assert not list(texts(tmp_path / "prepared"))
     rows = read(tmp_path / "prepared" / "manifest.csv")
-    assert len(rows) == 14 and len({row["patient_id"] for row in rows}) == 7
-    assert all(row["patient_id"].startswith("id-") for row in rows) and {row["eye"] for row in rows} == {
-        "left",
-        "right",
-    }
+    assert len(rows) == 15 and len({row["patient_id"] for row in rows}) == 8
+    assert len(read(tmp_path / "prepared" / "rejected.csv")) == 1
+    of_dicom = [row for row in rows if row["source"].endswith(".dcm") or "frame-" in row["source"]]
+    assert len(of_dicom) == 14 and all(row["patient_id"].startswith("id-") for row in of_dicom)
+    assert {row["eye"] for row in of_dicom} == {"left", "right"}
     assert sum("frame-" in row["image_id"] for row in rows) == 2

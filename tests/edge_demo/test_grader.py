@@ -14,6 +14,7 @@ from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Prepared
 from edge_demo.results import describe
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.operating_point import OperatingPoint, Promise
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 
 
@@ -165,3 +166,13 @@ def test_a_bundle_may_seek_no_fundus(bundle_folder: Path, photograph: bytes) -> 
     grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "x")
     assert np.array_equal(grading.prepared, prepare_image(photograph, Preprocessing(SIZE, fundus="none")))
     assert grading.fundus_found and not grading.faults
+
+
+def test_a_smaller_margin_than_that_of_the_promise_is_refused(bundle_folder: Path) -> None:
+    promise = Promise(0.1, 0.95, "patients", 120, 4, "clinic", margin=0.05)
+    bundle = Bundle.load(bundle_folder)
+    bundle = replace(bundle, points={**bundle.points, "promise-10": OperatingPoint(0.3, promise=promise)})
+    with pytest.raises(KerasDrError, match="breaks the promise"):
+        Grader(bundle, margin=0.02, operating_point="promise-10")
+    assert Grader(bundle, margin=0.08, operating_point="promise-10").margin == 0.08  # refers more, so it holds
+    assert Grader(bundle, margin=0.02).margin == 0.02  # the default point promises nothing

@@ -59,6 +59,51 @@ def test_the_own_set_and_few_patients_are_refused(run: dr.Run, clinic: Path) -> 
         dr.promise(run, clinic, risk=0)
 
 
+@pytest.fixture
+def with_calibration(run: dr.Run, tmp_path: Path, clinic: Path) -> dr.Run:
+    """The run, as if it had been trained on a set with a calibration split."""
+    source = clinic.parent / "photographs"
+    data = dr.prepare(source, tmp_path / "own", size=SIZE, calibration=0.4, val=0.1, test=0.1, workers=0)
+    about = {
+        "prepared": "../own",
+        "manifest_sha256": data.about["manifest_sha256"],
+        "photographs": {"train": 1, "val": 1},
+    }
+    (run.folder / "run.json").write_text(json.dumps(run.about | {"data": about}))
+    return dr.Run.load(run.folder)
+
+
+def test_the_calibration_split_of_the_own_set_is_used(with_calibration: dr.Run) -> None:
+    run = with_calibration
+    point = dr.promise(run, risk=0.3)
+    photographs = run.own_set().split("calibration")
+    positive = {row["patient_id"] for row in photographs.rows if int(row["grade"]) >= 2}
+    assert point.promise is not None
+    assert (point.promise.count, point.promise.data, point.promise.margin) == (len(positive), "own", 0.05)
+    learned = {row["patient_id"] for row in run.own_set().rows if row["split"] != "calibration"}
+    assert not learned & {row["patient_id"] for row in photographs.rows}
+    with pytest.raises(dr.KerasDrError, match="the run's own set"):
+        dr.promise(run, split="val")
+    figures = dr.evaluate(run, split="calibration").figures
+    assert figures["promises"]["promise-30"]["patients"] == len(positive)
+    text = (run.folder / "evaluation" / "own-calibration" / "report.html").read_text("utf-8")
+    assert "Measuring on it spends nothing" in text
+
+
+def test_an_earlier_run_that_met_the_calibration_split_voids_it(with_calibration: dr.Run) -> None:
+    run = with_calibration
+    for met, words in (({"train": 0, "val": 0, "test": 0, "calibration": 3}, "met 3 photographs"), (None, "not known")):
+        about = run.about | {"started_from": [{"run": "../other", "met": met}]}
+        (run.folder / "run.json").write_text(json.dumps(about))
+        with pytest.raises(dr.KerasDrError, match=words):
+            dr.promise(run.folder, risk=0.3)
+
+
+def test_without_a_calibration_split_the_remedy_is_named(run: dr.Run) -> None:
+    with pytest.raises(dr.KerasDrError, match=r"--calibration 0\.15"):
+        dr.promise(run)
+
+
 def test_where_patients_are_unknown_blocks_take_their_place(run: dr.Run, clinic: Path) -> None:
     data = dr.PreparedSet.load(clinic)
     unknown = {**data.about, "inspection": {"patients_from": "unknown"}}
@@ -69,3 +114,32 @@ def test_where_patients_are_unknown_blocks_take_their_place(run: dr.Run, clinic:
     blocks = tuple({**row, "group_id": str(index // 3)} for index, row in enumerate(data.rows))
     point = dr.promise(run, dataclasses.replace(data, rows=blocks, about=unknown), risk=0.2)
     assert point.promise is not None and point.promise.unit == "blocks"
+
+
+def test_sets_of_grades_travel_with_the_run_and_are_measured(run: dr.Run, clinic: Path, tmp_path: Path) -> None:
+    sets = dr.prediction_sets(run, clinic, coverage=0.9)
+    assert (sets.unit, sets.count, sets.data) == ("patients", 90, "clinic")
+    assert dr.Run.load(run.folder).grade_sets == sets
+    figures = dr.evaluate(run.folder, clinic, split="all").figures["grade_sets"]
+    assert figures["coverage"] >= 0.89  # the same photographs: 0.9 up to the weights of patients
+    assert figures["added"] == pytest.approx(sets.added) and figures["coverage_interval"] is not None
+    text = next((run.folder / "evaluation").glob("clinic-*/report.html")).read_text("utf-8")
+    assert "Sets of grades" in text and "Another camera or population voids it." in text
+    with pytest.raises(dr.KerasDrError, match="has no calibration split"):
+        dr.prediction_sets(run)
+    data = dr.PreparedSet.load(clinic)
+    with pytest.raises(dr.KerasDrError, match="need 9"):
+        dr.prediction_sets(run, dataclasses.replace(data, rows=data.rows[:8]))
+
+
+def test_a_report_without_sets_says_why(run: dr.Run) -> None:
+    dr.evaluate(run, overwrite=True)
+    text = next((run.folder / "evaluation").glob("*-test/report.html")).read_text("utf-8")
+    assert "No sets of grades are stated" in text
+
+
+def test_a_new_calibration_drops_promises_and_sets(run: dr.Run, clinic: Path) -> None:
+    dr.prediction_sets(run, clinic)
+    dr.promise(run.folder, clinic, risk=0.2)
+    again = dr.recalibrate(run.folder)
+    assert again.grade_sets is None and "promise-20" not in again.points

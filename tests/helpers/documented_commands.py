@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ SHELL = ("", "sh")  # languages of a fence that holds commands
 NOT_RUN = {
     "make": "makes an environment of its own and installs into it",
     "pip": "installs packages",
+    "python3": "makes an environment",
     ".": "activates an environment",
 }
 # Smaller, and without a download: a tiny network, one epoch a phase, small photographs, few rounds.
@@ -33,8 +34,21 @@ SMALLER = (
     (r"(cli\.py export .*)", r"\1 --allow-drift"),  # its gate is not for a dozen photographs
     (r"(cli\.py profile .*|edge_demo profile .*)", r"\1 --repeats 2"),
 )
+SMALLER_PYTHON = (
+    ("size=512", "size=32"),
+    (r"recipe=\"recipes/best.yaml\"", 'recipe="tiny.yaml"'),
+    (r"(dr\.export\(.*)\)", r"\1, allow_drift=True)"),
+)
+TINY_RECIPE = """
+backbone: tiny
+weights: none
+frozen: {epochs: 1, learning_rate: 1.0e-3}
+finetune: {epochs: 1, learning_rate: 1.0e-3}
+"""
 _FENCE = re.compile(r"(?:<!-- not run: (?P<reason>[^>]+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
-_INLINE = re.compile(r"`((?:python|pip) [^`]+)`")
+_INLINE = re.compile(r"`((?:python|pip|keras-dr|keras-dr-edge) [^`]+)`")
+# The installed commands are those of the repository.
+INSTALLED = {"keras-dr-edge": "python -m edge_demo", "keras-dr": "python cli.py"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,14 @@ def blocks(page: Path) -> Iterator[Block]:
 def lines(block: Block) -> list[str]:
     """A block's commands, continued lines joined, comments left out."""
     joined = block.text.replace("\\\n", " ").splitlines()
-    return [line for line in (re.sub(r"\s+# .*", "", line).strip() for line in joined) if line and line[0] != "#"]
+    stripped = (re.sub(r"\s+# .*", "", line).strip() for line in joined)
+    return [in_repository(line) for line in stripped if line and line[0] != "#"]
+
+
+def in_repository(line: str) -> str:
+    """Return a command line with installed commands as they are called in a clone."""
+    first, _, rest = line.partition(" ")
+    return f"{INSTALLED.get(first, first)} {rest}".strip()
 
 
 def why_not(block: Block, line: str) -> str:
@@ -75,7 +96,7 @@ def every_command() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for block in blocks(page):
             yield from ((page.name, line) for line in lines(block) if block.language in SHELL)
-        yield from ((page.name, line) for line in _INLINE.findall(page.read_text("utf-8")))
+        yield from ((page.name, in_repository(line)) for line in _INLINE.findall(page.read_text("utf-8")))
     for recipe in sorted((ROOT / "recipes").glob("*.yaml")):
         comment = re.sub(r"\\\n#", " ", recipe.read_text("utf-8"))
         yield from ((recipe.name, line) for line in re.findall(r"^#\s+(python .*)", comment, re.M))
@@ -98,12 +119,7 @@ class Sandbox:
         for pattern, smaller in SMALLER:
             line = re.sub(pattern, smaller, line)
         words = [word.removeprefix("$") for word in shlex.split(line)]
-        for word in words:
-            name = word.removeprefix("../")
-            path = self.folder / name
-            if name in self.stand_ins and not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self.stand_ins[name](path)
+        self.stand_in(words)
         if words[:2] == ["python", "cli.py"]:  # in this process, which has TensorFlow loaded
             import cli
 
@@ -113,17 +129,35 @@ class Sandbox:
         done = subprocess.run(line, shell=True, cwd=self.folder, env={"PATH": path}, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
+    def stand_in(self, words: Iterable[str]) -> None:
+        """Make what stands in for words, where it is not there yet."""
+        for word in words:
+            name = word.removeprefix("../")
+            path = self.folder / name
+            if name in self.stand_ins and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self.stand_ins[name](path)
+
+    def python(self, text: str) -> str:
+        """Return a page's Python on miniature data, after making what stands in for the names in it."""
+        self.stand_in(re.findall(r"\"([^\"]+)\"", text))
+        (self.folder / "tiny.yaml").write_text(TINY_RECIPE)
+        for pattern, smaller in SMALLER_PYTHON:
+            text = re.sub(pattern, smaller, text)
+        return text
+
 
 def listing() -> str:
-    """What is not run and why, and how many are run."""
-    told, run = [], 0
+    """What is not run and why, and how many are run; those that install packages are counted apart."""
+    told, run, installing = [], 0, 0
     for page in PAGES:
         for block in blocks(page):
             for line in lines(block) if block.language in SHELL else ["(Python)"]:
                 reason = why_not(block, line)
                 run += not reason
+                installing += bool(reason) and not block.reason
                 told += [f"{page.name}: {line}\n    {reason}"] if reason else []
-    return "\n".join([*told, f"{len(told)} not run, {run} run"])
+    return "\n".join([*told, f"{installing} install, {len(told) - installing} not run, {run} run"])
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from keras_dr.core.decision import MARGIN
+from keras_dr.core.decision import MARGIN, Cut, Decision
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics.intervals import wilson
+from keras_dr.metrics.measure import measure
 from keras_dr.metrics.operating_points import AIMS, Aim, choose
 from keras_dr.metrics.predictions import Predictions
 
@@ -84,3 +85,25 @@ def test_scores_that_differ_in_the_last_bit_are_distinguished() -> None:
     chosen = choose(predictions, AIMS["youden"])
     assert predictions.scores[0] < predictions.scores[1]
     assert chosen.specificity == 1.0
+
+
+def two_classes(rule: Decision) -> Predictions:
+    """The same scores as those of a grader of two classes."""
+    return Predictions(POSITIVE.astype(int), np.stack([1 - SCORES, SCORES], axis=1), TASKS["referable"], rule)
+
+
+def test_of_two_classes_a_threshold_above_one_half_has_an_effect() -> None:
+    chosen = choose(two_classes(Cut(1, 0.5)), Aim({"specificity": 1.0}))  # the highest negative score is .7
+    assert (chosen.specificity, chosen.sensitivity) == (1.0, 0.25)
+    assert 0.7 < chosen.value - MARGIN < 0.72
+    assert choose(two_classes("argmax"), Aim({"specificity": 1.0})).specificity == 0.9  # the class decides first
+    at_point = two_classes(Cut(1, chosen.value))
+    assert at_point.predicted.tolist() == (chosen.value <= SCORES).astype(int).tolist()
+    figures = measure(at_point, chosen, resamples=0)
+    assert figures["operating_point"]["specificity"] == 1.0
+    assert figures["classes"]["referable"]["recall"] == 0.0  # .72 is uncertain: below the threshold, within the margin
+
+
+def test_figures_at_another_point_follow_that_point() -> None:
+    predictions = two_classes(Cut(1, 0.9))
+    assert predictions.referred(0.5).tolist() == (SCORES >= 0.45).tolist()

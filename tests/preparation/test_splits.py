@@ -5,6 +5,7 @@ import pytest
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.preparation.splits import (
+    CALIBRATION,
     MAX_SEED,
     SplitShares,
     assign_splits,
@@ -121,3 +122,40 @@ def test_the_largest_seed_cuts() -> None:
 def test_an_error_comes_back_whole_from_another_process() -> None:
     error = pickle.loads(pickle.dumps(KerasDrError("This is that.", "Mend it.")))
     assert (str(error), error.remedy) == ("This is that. Mend it.", "Mend it.")
+
+
+def test_calibration_takes_whole_groups_and_leaves_the_other_shares(cohort: tuple) -> None:
+    labels, groups = cohort
+    splits = assign_splits([""] * 600, labels, groups, SplitShares(0.2, 0.2, 0.15), 0)
+    assert all(splits[index] == splits[index + 1] for index in range(0, 600, 2))
+    for name, share in (("test", 0.2), ("val", 0.2), (CALIBRATION, 0.15), ("train", 0.45)):
+        assert splits.count(name) == pytest.approx(600 * share, abs=15)
+
+
+def test_calibration_leaves_the_test_split_as_it_is_without(cohort: tuple) -> None:
+    labels, groups = cohort
+    without, with_calibration = (
+        assign_splits([""] * 600, labels, groups, SplitShares(0.2, 0.2, share), 0) for share in (0.0, 0.15)
+    )
+    assert CALIBRATION not in without
+    assert [name == "test" for name in without] == [name == "test" for name in with_calibration]
+
+
+def test_calibration_never_takes_official_val_or_test_nor_their_groups() -> None:
+    official = ["test"] * 100 + ["val"] * 100 + ["train"] * 400
+    groups = [*range(100), *range(100), *range(400)]  # 200 training photographs share a group with val or test
+    splits = assign_splits(official, [index % 2 for index in range(600)], groups, SplitShares(0.2, 0.2, 0.3), 0)
+    assert splits[:200] == official[:200]
+    taken = [index for index, name in enumerate(splits) if name == CALIBRATION]
+    assert taken and min(taken) >= 300  # the groups 0 to 99 are those of val and test
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.6, float("nan")])
+def test_impossible_shares_for_calibration_are_refused(share: float) -> None:
+    with pytest.raises(KerasDrError, match="--calibration"):
+        SplitShares(0.2, 0.2, share)
+
+
+def test_too_few_groups_for_calibration_are_refused() -> None:
+    with pytest.raises(KerasDrError, match="calibration"):
+        assign_splits([""] * 3, [0, 0, 0], [0, 1, 2], SplitShares(calibration=0.3), 0)

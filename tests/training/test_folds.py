@@ -114,6 +114,27 @@ def test_scores_are_those_of_the_predictions_in_the_file(folder: Path) -> None:
     assert "deviation" in folds_text(about)
 
 
+def test_pooled_intervals_draw_groups_together(folder: Path) -> None:
+    about = json.loads((folder / "cross_validation.json").read_bytes())
+    low, high = about["intervals"]["val_accuracy"]
+    assert low <= about["pooled"]["val_accuracy"] <= high
+    with (folder / "out_of_fold.csv").open() as stream:
+        right = {row["image_id"]: row["label"] == row["prediction"] for row in csv.DictReader(stream)}
+    groups: dict[str, list[bool]] = {}
+    for row in Run.load(folder / "fold-1").prepared_set().rows:
+        if row["image_id"] in right:
+            groups.setdefault(row["group_id"], []).append(right[row["image_id"]])
+    # An independent bootstrap: groups drawn with replacement by another generator.
+    generator = np.random.default_rng(7)
+    names = sorted(groups)
+    accuracies = []
+    for _ in range(2000):
+        drawn = [groups[name] for name in generator.choice(names, len(names))]
+        accuracies.append(np.mean(np.concatenate(drawn)))
+    assert (low, high) == pytest.approx(np.quantile(accuracies, (0.025, 0.975)), abs=0.03)
+    assert "95 % interval" in folds_text(about)
+
+
 def test_a_fold_is_evaluated_like_any_run(folder: Path, prepared_folder: Path) -> None:
     run = Run.load(folder / "fold-2")
     data = run.prepared_set(prepared_folder).split("val")

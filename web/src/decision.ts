@@ -1,6 +1,6 @@
 // The rule that turns probabilities into one grade: keras_dr/core/decision.py.
 
-type Rule = (probabilities: Float32Array) => number;
+type Rule = (probabilities: Float32Array, positive: number, threshold: number) => number;
 
 function mostProbable(probabilities: Float32Array): number {
   return probabilities.indexOf(Math.max(...probabilities));
@@ -16,4 +16,9 @@ function median(probabilities: Float32Array): number {
   });
 }
 
-export const DECISIONS: Readonly<Record<string, Rule>> = { argmax: mostProbable, median };
+/** Returns the positive one of two classes if its probability reaches the threshold; see `Cut` in Python. */
+function cut(probabilities: Float32Array, positive: number, threshold: number): number {
+  return probabilities[positive] >= threshold ? positive : 1 - positive;
+}
+
+export const DECISIONS: Readonly<Record<string, Rule>> = { argmax: mostProbable, median, threshold: cut };

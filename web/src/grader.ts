@@ -101,7 +101,7 @@ export class Grader {
     if (!probabilities.every(Number.isFinite)) {
       throw new KerasDrError("The model's probabilities are not all finite numbers.", "Choose another model.");
     }
-    const best = DECISIONS[bundle.decision](probabilities);
+    const best = DECISIONS[bundle.decision](probabilities, bundle.referable[0], bundle.threshold);
     const score = bundle.referable.reduce((sum, index) => sum + probabilities[index], 0);
     const values = new Float32Array(width * height);
     for (let place = 0; place < values.length; place++) values[place] = heatmaps[place * bundle.classes.length + best];
@@ -139,8 +139,8 @@ export class Grader {
     const { threshold, referable } = this.bundle;
     const grade = label.replaceAll("_", " ");
     const condition = "The probability of referable DR";
-    if (action === "refer: by grade") return `The grade ${grade} is referable.`;
-    if (action === "refer: by threshold") {
+    if (action === "refer: by grade" && this.bundle.decision !== "threshold") return `The grade ${grade} is referable.`;
+    if (action === "refer: by grade" || action === "refer: by threshold") {
       return `${condition}, ${score.toFixed(3)}, reaches the threshold ${threshold.toFixed(3)}.`;
     }
     if (action === "refer: uncertain") {

@@ -40,7 +40,7 @@ def write_figures(
     _write_lesions(job, maps, folder / "lesions.png")
     if before is not None and job.data.labelled:
         _write_before_after(
-            Explainer(before, None, explainer.temperature, explainer.engine),
+            Explainer(before, None, explainer.temperature, explainer.engine, explainer.decision),
             explainer,
             job,
             folder / "before-after.png",
