@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -128,8 +129,12 @@ def _check_commands(arm: emulator.Emulator, processor: str, bundle: Path, folder
             wrong.append(f"{name} ended with {done.returncode} on {processor}: {done.stderr.strip()[-500:]}")
     if not wrong and len(journal.read_text().splitlines()) != 2:
         wrong.append(f"watch did not grade two photographs on {processor}")
-    if not wrong and json.loads(report.read_text())["machine"]["architecture"] != "aarch64":
-        wrong.append("profile did not run on the emulated processor")
+    if not wrong:
+        content = json.loads(report.read_text())
+        if content["machine"]["architecture"] != "aarch64":
+            wrong.append("profile did not run on the emulated processor")
+        for row in content["measurements"]:
+            print(f"CompiledModel of {row['variant']} on {processor}: {row['compiled_error'] or 'runs'}")
     return wrong
 
 
@@ -182,19 +187,23 @@ def main() -> int:
     here = cache / "here.npz"
     script = str(_HERE / "answers.py")
     subprocess.run([sys.executable, script, str(plan), str(here)], check=True, cwd=_REPOSITORY)
+
+    def grade(processor: str) -> "subprocess.CompletedProcess[str]":
+        return arm.run([script, str(plan), str(cache / f"{processor}.npz")], processor)
+
+    processors = (emulator.PLAIN, emulator.NEW)
     wrong = 0
-    for processor in (emulator.PLAIN, emulator.NEW):
-        there = cache / f"{processor}.npz"
-        done = arm.run([script, str(plan), str(there)], processor)
-        if done.returncode:
-            print(f"error: grading ended with {done.returncode} on {processor}:\n{done.stderr[-2000:]}")
-            return 1
-        comparison = compare(here, there)
-        if processor == emulator.PLAIN or not arguments.short:
-            comparison.wrong += _check_commands(arm, processor, bundles[0], cache)
-        print(f"x86-64 and 64-bit Arm ({processor}, emulated; {processor_features(arm, processor)}):")
-        print("\n".join(comparison.lines()), flush=True)
-        wrong += len(comparison.wrong)
+    with ThreadPoolExecutor() as pool:  # each emulation is a process, which uses one core
+        for processor, done in zip(processors, pool.map(grade, processors), strict=True):
+            if done.returncode:
+                print(f"error: grading ended with {done.returncode} on {processor}:\n{done.stderr[-2000:]}")
+                return 1
+            comparison = compare(here, cache / f"{processor}.npz")
+            if processor == emulator.PLAIN or not arguments.short:
+                comparison.wrong += _check_commands(arm, processor, bundles[0], cache)
+            print(f"x86-64 and 64-bit Arm ({processor}, emulated; {processor_features(arm, processor)}):")
+            print("\n".join(comparison.lines()), flush=True)
+            wrong += len(comparison.wrong)
     print("Everything agrees." if not wrong else f"{wrong} differences that must not be.")
     return 1 if wrong else 0
 
