@@ -84,7 +84,7 @@ def test_the_calibration_split_of_the_own_set_is_used(with_calibration: dr.Run) 
     assert not learned & {row["patient_id"] for row in photographs.rows}
     with pytest.raises(dr.KerasDrError, match="the run's own set"):
         dr.promise(run, split="val")
-    figures = dr.evaluate(run, split="calibration").figures
+    figures = dr.evaluate(run.folder, split="calibration").figures
     assert figures["promises"]["promise-30"]["patients"] == len(positive)
     text = (run.folder / "evaluation" / "own-calibration" / "report.html").read_text("utf-8")
     assert "Measuring on it spends nothing" in text
