@@ -63,8 +63,10 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def in_python(files: list[Path], variant: str, point: str | None = None) -> tuple[dr.Grader, list[Outcome]]:
-    grader = dr.Grader("idrid-lite", variant, threads=1, operating_point=point)
+def in_python(
+    files: list[Path], variant: str, point: str | None = None, bundle: Path | str = "idrid-lite"
+) -> tuple[dr.Grader, list[Outcome]]:
+    grader = dr.Grader(bundle, variant, threads=1, operating_point=point)
     outcomes: list[Outcome] = []
     for file in files:
         try:
@@ -74,9 +76,11 @@ def in_python(files: list[Path], variant: str, point: str | None = None) -> tupl
     return grader, outcomes
 
 
-def check_equal(shown: dict, files: list[Path], variant: str, point: str | None = None, largest: float = 1e-5) -> None:
+def check_equal(
+    shown: dict, files: list[Path], variant: str, point: str | None = None, bundle: Path | str = "idrid-lite"
+) -> None:
     """Compare what the page saved with what edge_demo writes."""
-    grader, outcomes = in_python(files, variant, point)
+    grader, outcomes = in_python(files, variant, point, bundle)
     expected = json.loads(json.dumps(outcomes_json(grader.bundle, variant, outcomes)))  # tuples become lists
     actual = shown["json"]
     same = ("schema_version", "kind", "variant", "model_sha256", "operating_point", "threshold", "referable")
@@ -90,7 +94,7 @@ def check_equal(shown: dict, files: list[Path], variant: str, point: str | None 
         check_sentence(row["reason"], wanted["reason"])
         values = [*row["probabilities"].values(), row["p_referable"]]
         wanted_values = [*wanted["probabilities"].values(), wanted["p_referable"]]
-        assert np.abs(np.subtract(values, wanted_values)).max() <= largest, row["path"]
+        assert np.abs(np.subtract(values, wanted_values)).max() <= 1e-5, row["path"]
     table = list(csv.reader(io.StringIO(shown["csv"])))
     wanted_table = list(csv.reader(io.StringIO(encode_outcomes(grader.bundle, outcomes).decode())))
     assert table[0] == wanted_table[0]
@@ -120,6 +124,20 @@ def test_results_are_those_of_edge_demo(site: Path, photographs: list[Path], tmp
     errors = {row["path"]: row["error"] for row in result["float32"]["json"]["failures"]}
     assert "truncated" in errors["cut.jpg"] and "empty file" in errors["empty.jpg"]
     assert "65535 x 65535" in errors["huge.jpg"] and "a GIF picture" in errors["gif.jpg"]
+
+
+def test_sets_of_grades_are_those_of_edge_demo(photographs: list[Path], tmp_path: Path) -> None:
+    """The shipped grader states none, so that a copy of it gets a limit."""
+    copy = shutil.copytree(find_bundle("idrid-lite"), tmp_path / "bundle")
+    about = json.loads((copy / "bundle.json").read_bytes())
+    about["grade_sets"] = {"limit": 0.7, "coverage": 0.9, "unit": "patients", "count": 99, "data": "a clinic"}
+    (copy / "bundle.json").write_text(json.dumps(about))
+    site = dr.export_web(copy, tmp_path / "site", variants=["int8"])
+    files = [file for file in photographs if file.stem in ("drawn", "IDRiD_003", "IDRiD_005", "IDRiD_138")]
+    result = use_page(site, tmp_path, [["open", None], ["grade", list(map(str, files))], ["save", "saved"]])
+    check_equal(result["saved"], files, "int8", bundle=copy)
+    words = {row["grade_set"]["words"] for row in result["saved"]["json"]["photographs"]}
+    assert any(" or " in text or " to " in text for text in words) and len(words) > 1
 
 
 @pytest.mark.parametrize(

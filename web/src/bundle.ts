@@ -2,6 +2,7 @@
 
 import { DECISIONS } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
+import type { GradeSets } from "./gradeSets.ts";
 import { readPreprocessing, type Preprocessing } from "./preprocessing.ts";
 import { COLOURS, FAULTS, MEASURES, type Limits } from "./quality.ts";
 import { sha256 } from "./siteFiles.ts";
@@ -31,6 +32,7 @@ export interface Bundle {
   /** Fault -> value of its measure beyond which the grader failed on degraded photographs. */
   readonly gradabilityLimits: Readonly<Record<string, number>>;
   readonly trainedOn: string;
+  readonly gradeSets: GradeSets | null;
 }
 
 type Values = Readonly<Record<string, unknown>>;
@@ -101,6 +103,7 @@ export function readBundle(manifest: unknown): Bundle {
     colourLimits: limitsAt(manifest, "colour_limits", COLOURS),
     gradabilityLimits: gradabilityLimits(manifest),
     trainedOn: trainedOn(manifest),
+    gradeSets: gradeSets(manifest),
   };
 }
 
@@ -139,6 +142,15 @@ function gradabilityLimits(manifest: Values): Record<string, number> {
     limits[fault] = limit;
   }
   return limits;
+}
+
+function gradeSets(manifest: Values): GradeSets | null {
+  if (manifest.grade_sets === undefined || manifest.grade_sets === null) return null;
+  const about = recordAt(manifest, "grade_sets");
+  const limit = numberAt(about, "limit");
+  const coverage = numberAt(about, "coverage");
+  if (!(limit >= 0 && limit <= 1) || !(coverage > 0 && coverage < 1)) throw wrong("grade_sets");
+  return { limit, coverage };
 }
 
 function trainedOn(manifest: Values): string {

@@ -5,6 +5,7 @@ import type { Bundle } from "./bundle.ts";
 import { DECISIONS } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import type { Fundus } from "./fundus.ts";
+import { gradeSet, type GradeSet } from "./gradeSets.ts";
 import type { JpegDecoder } from "./jpeg.ts";
 import type { HeatMap } from "./overlay.ts";
 import type { Picture } from "./picture.ts";
@@ -40,6 +41,7 @@ export interface Grading {
   readonly stretched: boolean;
   readonly unfamiliar: readonly string[];
   readonly trained_on: string;
+  readonly grade_set: GradeSet | null;
   readonly heatmap: HeatMap;
   readonly prepared: Picture;
   readonly fundus: Fundus | null;
@@ -120,6 +122,7 @@ export class Grader {
       stretched: prepared.stretched,
       unfamiliar: prepared.unfamiliar,
       trained_on: bundle.trainedOn,
+      grade_set: bundle.gradeSets && gradeSet(bundle.gradeSets, bundle.classes, probabilities, best),
       heatmap: { values, width, height },
       prepared: prepared.image,
       fundus: prepared.fundus,

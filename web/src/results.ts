@@ -29,6 +29,7 @@ export function toCsv(bundle: Bundle, outcomes: readonly Outcome[]): string {
   const columns = ["image_id", "path", "prediction", ...bundle.classes.map((name) => `p_${name}`), "p_referable"];
   columns.push("referred", "fundus_found", "faults", "action", "reason", "error");
   if (bundle.trainedOn) columns.push("trained_on");
+  if (bundle.gradeSets) columns.push("grade_set");
   const unique = [...new Set(columns)];
   const lines = [unique.map(quoted).join(",")];
   for (const outcome of outcomes) {
@@ -55,6 +56,7 @@ function rowOf(outcome: Outcome): Record<string, Cell> {
     action: grading.action,
     reason: grading.reason,
     ...(grading.trained_on ? { trained_on: grading.trained_on } : {}),
+    ...(grading.grade_set ? { grade_set: grading.grade_set.words } : {}),
   };
 }
 
@@ -108,7 +110,8 @@ export function toJson(bundle: Bundle, variant: string, point: string, outcomes:
 
 function photographJson(grading: Grading): unknown {
   const { path, grade, probabilities, p_referable, referred, fundus_found, faults, action, reason } = grading;
-  const { stretched, unfamiliar, trained_on } = grading;
+  const { stretched, unfamiliar, trained_on, grade_set } = grading;
   const first = { image_id: imageId(path), path, grade, probabilities, p_referable, referred, fundus_found };
-  return { ...first, faults, action, reason, stretched, unfamiliar, trained_on };
+  const about = { ...first, faults, action, reason, stretched, unfamiliar, trained_on };
+  return grade_set ? { ...about, grade_set } : about;
 }

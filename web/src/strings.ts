@@ -1,5 +1,6 @@
 // Every text of the page, so that a translation changes this file alone.
 
+import { setSentence } from "./gradeSets.ts";
 import type { Grading } from "./grader.ts";
 
 export const TEXTS: Readonly<Record<string, string>> = {
@@ -74,7 +75,7 @@ export function gradeText(grade: string): string {
 /** The grade and why the action follows, in sentences. */
 export function reasonText(grading: Grading): string {
   const grade = gradeText(grading.grade);
-  return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason}`;
+  return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason} ${setSentence(grading.grade_set)}`.trimEnd();
 }
 
 /** Remarks on the photograph, each a sentence. */
