@@ -12,6 +12,7 @@ import dicom_fixtures as made
 import numpy as np
 import pytest
 
+import keras_dr as dr
 from edge_demo.__main__ import main as edge
 from keras_dr.core.privacy import Privacy
 
@@ -130,3 +131,24 @@ def test_prepare_and_inspect_name_no_patient(tmp_path: Path) -> None:
     assert len(of_dicom) == 14 and all(row["patient_id"].startswith("id-") for row in of_dicom)
     assert {row["eye"] for row in of_dicom} == {"left", "right"}
     assert sum("frame-" in row["image_id"] for row in rows) == 2
+
+
+@pytest.mark.slow
+def test_what_follows_from_a_prepared_set_names_no_patient(tmp_path: Path, recipe: dr.Recipe) -> None:
+    folder = tmp_path / "photographs_Mustermann"
+    for number in range(30):
+        grade = folder / str(number % 3)
+        grade.mkdir(parents=True, exist_ok=True)
+        patient = f"{made.PATIENT}-{number}"
+        pixels = np.roll(made.colours(), 9 * number, axis=0)
+        dataset = made.dataset(pixels, number=number, PatientID=patient, ImageLaterality="LR"[number % 2])
+        made.save(dataset, grade / f"{patient}_Erika_{number}.dcm")
+    out = tmp_path / "out"
+    data = dr.prepare(folder, out / "prepared", size=64, workers=1)
+    run_of_set = dr.train(data, out / "run", recipe)
+    dr.evaluate(run_of_set, split="val")
+    dr.explain(run_of_set, split="val", n=2)
+    dr.export(run_of_set, out / "bundle", ["float32"], allow_drift=True)
+    dr.export_web(out / "bundle", out / "site")
+    assert (out / "run" / "evaluation").is_dir() and (out / "run" / "explanations").is_dir()
+    assert not list(texts(out))
