@@ -47,7 +47,7 @@ def demo(
     seed: Seed = 42,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run all steps on synthetic photographs, and write one report.
+    """Run all steps on drawn photographs, and report them.
 
     The steps are prepare, train, evaluate, explain, export and profile.
     """

@@ -21,7 +21,7 @@ TaskName = Annotated[str, typer.Option(help=_TASK_HELP)]
 
 @with_source_options
 def inspect(source: Source, dataset: Dataset = "auto", task: TaskName = "auto", *, options: "SourceOptions") -> None:
-    """Report how a source is understood, without writing anything.
+    """Report how a source is understood; write nothing.
 
     The report names the columns, patients, classes and files.
     """

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_dr.core.dicom_files import DEFLATED, PHOTOGRAPHS, PRODUCER, class_name, is_dicom, read_head
-from keras_dr.core.dicom_pixels import frame_bytes
 from keras_dr.core.errors import KerasDrError, brief
 
 MAX_FRAMES = 1000
@@ -90,6 +89,8 @@ def unwrap(data: bytes, frame: int | None = None) -> tuple[bytes, Subject | None
         if subject.frame > subject.frames:
             message = f"The DICOM file has {subject.frames} frames, so that there is no frame {subject.frame}."
             raise KerasDrError(message, f"Name a frame from 1 to {subject.frames}.")
+        from keras_dr.core.dicom_pixels import frame_bytes
+
         return frame_bytes(dataset, subject.frame - 1, subject.frames), subject
 
 

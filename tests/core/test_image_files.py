@@ -85,8 +85,8 @@ def test_a_photograph_needs_no_suffix_and_may_have_a_rare_one(tmp_path: Path) ->
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
-    (tmp_path / "a.dcm").touch()
-    with pytest.raises(KerasDrError, match=r"no images .* passed over: 1 with the suffix .dcm"):
+    (tmp_path / "a.xyz").touch()
+    with pytest.raises(KerasDrError, match=r"no images .* passed over: 1 with the suffix .xyz"):
         list(find_images([tmp_path]))
 
 

@@ -49,7 +49,7 @@ def crafted(data: PreparedSet, run: Run, fails_when_blurred: bool = True) -> lis
     """Return steps of a grader that is right as taken, and that grades everything alike when blurred."""
     labels = data.labels()
     measures = {name: np.array([float(row[name]) for row in data.rows]) for name in quality.MEASURES}
-    blurred = {**measures, "sharpness": measures["sharpness"] / 2}
+    blurred = {**measures, "sharpness": measures["sharpness"] / 8}
     right = Predictions(labels, np.eye(5)[labels], run.task, run.decision)
     alike = Predictions(labels, np.eye(5)[np.zeros_like(labels)], run.task, run.decision)
     return [Step(AS_TAKEN, AS_TAKEN, measures, right), Step("blurred", "blur, 0.1%", blurred, alike)]

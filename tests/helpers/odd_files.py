@@ -106,7 +106,7 @@ REFUSED = {
     "heic.jpg": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(90), "a HEIC picture"),
     "avif.jpeg": (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1miaf" + bytes(90), "an AVIF picture"),
     "gif.png": (saved("GIF"), "a GIF picture"),
-    "dicom.png": (bytes(128) + b"DICM" + bytes(90), "a DICOM file"),
+    "dicom.png": (bytes(128) + b"DICM" + bytes(90), "The DICOM file"),
     "table.jpg": (b"image,grade\na.png,0\n", "a table"),
     "empty.jpg": (b"", "an empty file"),
     "no pixels.png": (without_pixels(), "0 x 0 pixels"),
