@@ -347,7 +347,10 @@ async function keepOffline(): Promise<void> {
       waiting.postMessage("use the new version");
     };
   };
-  registration.addEventListener("updatefound", () => registration.installing?.addEventListener("statechange", offer));
+  // A version that began to be installed before this line ran has no further event "updatefound".
+  const follow = (): void => registration.installing?.addEventListener("statechange", offer);
+  registration.addEventListener("updatefound", follow);
+  follow();
   offer();
 }
 

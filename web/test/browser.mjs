@@ -95,11 +95,17 @@ const steps = {
     await settled();
   },
   chooseByKeyboard: async (files) => {
-    for (let count = 0; count < 9; count++) {
-      if ((await page.evaluate(() => document.activeElement.id)) === "choose") break;
-      await page.keyboard.press("Shift+Tab");
+    const focused = () => page.evaluate(() => document.activeElement.id);
+    for (let count = 0; count < 20 && (await focused()) !== "choose"; count++) await page.keyboard.press("Shift+Tab");
+    if ((await focused()) !== "choose") throw new Error("the button is not reached by the Tab key");
+    // A busy machine may open the chooser so late that the browser no longer sees the key as its cause.
+    let chooser = null;
+    for (let count = 0; chooser === null && count < 5; count++) {
+      const opened = page.waitForEvent("filechooser", { timeout: 15_000 }).catch(() => null);
+      await page.keyboard.press("Enter");
+      chooser = await opened;
     }
-    const [chooser] = await Promise.all([page.waitForEvent("filechooser", wait), page.keyboard.press("Enter")]);
+    if (chooser === null) throw new Error("the Enter key does not open the file chooser");
     await chooser.setFiles(files);
     await settled();
   },
