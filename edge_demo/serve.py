@@ -36,6 +36,14 @@ class _Handler(SimpleHTTPRequestHandler):
     def guess_type(self, path: "str | PathLike[str]") -> str:
         return _TYPES.get(Path(path).suffix) or super().guess_type(path)
 
+    def do_GET(self) -> None:
+        """Answer with the file, also where the browser asks only for a file newer than its own.
+
+        Another version of a site may have files of the same second or older ones, and would not be found.
+        """
+        del self.headers["If-Modified-Since"]
+        super().do_GET()
+
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
             self.send_header(name, value)
