@@ -7,18 +7,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
-from edge_demo.journal import check_journal
-from edge_demo.patients import PatientsTable, eyes_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, check_results, grade_file, heatmap_files
 from edge_demo.results import (
     FOOTER,
+    JOURNAL,
     Failure,
     Outcome,
     closing_line,
@@ -30,15 +29,16 @@ from edge_demo.results import (
     outcome_row,
     outcomes_json,
 )
-from edge_demo.trail import verify
 from edge_demo.trial import try_model
-from edge_demo.watch import JOURNAL, watch
 from keras_dr.core.encoding import CsvStyle, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, check_apart, is_json
 from keras_dr.core.privacy import Privacy, shown_error
+
+if TYPE_CHECKING:
+    from edge_demo.patients import PatientsTable
 
 
 @contextmanager
@@ -59,6 +59,8 @@ def _load(arguments: argparse.Namespace) -> Grader:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
+    from edge_demo.patients import PatientsTable
+
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
     privacy = Privacy(arguments.key, arguments.identified)
@@ -106,7 +108,7 @@ def _write_results(
     grader: Grader,
     outcomes: Sequence[Outcome],
     skipped: SkippedFiles,
-    patients: PatientsTable,
+    patients: "PatientsTable",
 ) -> list[str]:
     """Write the tables, and return the lines that name all results."""
     lines = [f"Wrote {shown(result)}" for result in (arguments.heatmap, arguments.dicom_out) if result]
@@ -141,6 +143,8 @@ def _grade_each(
     An error stops only its own photograph.
     """
     outcomes: list[Outcome] = []
+    from edge_demo.patients import eyes_of
+
     eyes = eyes_of(arguments.images, images, grader.privacy) if heatmaps else {}
     for number, image in enumerate(images):
         try:
@@ -168,6 +172,9 @@ def _grade_each(
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    from edge_demo.journal import check_journal
+    from edge_demo.watch import watch
+
     grader = _load(arguments)
     journal = arguments.journal or arguments.folder / JOURNAL
     check_apart(journal, [arguments.bundle])
@@ -205,6 +212,8 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _trail(arguments: argparse.Namespace) -> int:
+    from edge_demo.trail import verify
+
     result = verify(arguments.journal, Privacy(arguments.key), arguments.head)
     lines = f"{result.lines} line{'' if result.lines == 1 else 's'} as written"
     if result.repaired:

@@ -3,10 +3,8 @@
 import argparse
 from pathlib import Path
 
-from edge_demo.results import FOOTER
+from edge_demo.results import FOOTER, JOURNAL, ROTATE_MIB
 from edge_demo.shipped import find_bundle, shipped_graders
-from edge_demo.trail import ROTATE_MIB
-from edge_demo.watch import JOURNAL
 from keras_dr import __version__
 from keras_dr.core.decision import MARGIN
 from keras_dr.core.encoding import SEPARATORS

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.interpreter import load_runner
-from edge_demo.picture import draw_picture
 from keras_dr.core import overlay, quality
 from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide
 from keras_dr.core.decoding import Image
@@ -157,6 +156,8 @@ class Grading:
         """
         if self.photograph is None:
             raise KerasDrError("The photograph of this grading was not kept.", "Grade it again with Grader.grade.")
+        from edge_demo.picture import draw_picture
+
         lines = [self.reason, *filter(None, [self.grade_set_sentence])]
         if self.faults and self.action != "retake":
             lines.append(f"Faults of the photograph: {', '.join(self.faults)}.")

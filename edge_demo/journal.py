@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_demo.trail import ROTATE_MIB, Trail, next_part, parts_of
+from edge_demo.results import ROTATE_MIB
+from edge_demo.trail import Trail, next_part, parts_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.privacy import Privacy

@@ -20,7 +20,6 @@ from keras_dr.core.folders import write_bytes
 from keras_dr.core.image_files import printable
 from keras_dr.core.privacy import Privacy, default_key_file
 
-ROTATE_MIB = 64
 _NOTHING = "0" * 64  # stands for the code of the line before the first one
 _CODE = re.compile(rb', "code": "([0-9a-f]{64})"\}')
 _CODE_BYTES = 77  # of the end of a line that holds its code

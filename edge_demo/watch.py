@@ -14,14 +14,12 @@ from typing import Any
 from edge_demo.grader import Grader
 from edge_demo.journal import Journal, Stamp
 from edge_demo.photographs import one_of_many
-from edge_demo.trail import ROTATE_MIB
+from edge_demo.results import ROTATE_MIB
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, sha256_of
 from keras_dr.core.frames import expand_frames, split_frame
 from keras_dr.core.image_files import printable, walk_images
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
-
-JOURNAL = "gradings.jsonl"
 
 
 def watch(

@@ -9,7 +9,6 @@ import hashlib
 import hmac
 import os
 import re
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -174,6 +173,8 @@ def read_key(file: Path) -> bytes:
 
 def _make_key(file: Path) -> None:
     """Write a new key; if another process makes one at the same time, the first one stays."""
+    import secrets  # only a new key needs it, and devices start without it
+
     inside = next((place for place in file.resolve().parents if _is_result(place)), None)
     if inside:
         message = f"The key {file} would lie in a result, {inside}, and would be copied with it."

@@ -8,7 +8,8 @@ import pytest
 
 from edge_demo import __main__ as command
 from edge_demo.journal import Journal
-from edge_demo.trail import ROTATE_MIB, head_file, parts_of, verify
+from edge_demo.results import ROTATE_MIB
+from edge_demo.trail import head_file, parts_of, verify
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.privacy import Privacy
 
