@@ -116,12 +116,7 @@ def cross_validate(
             held_out = folded.split("val")
             graded_folds.append(GradedFold(run, held_out, predict(run, run.model(), held_out)))
         _write_out_of_fold(folder / "out_of_fold.csv", graded_folds)
-        summary = summarise(
-            [fold.held_out.labels() for fold in graded_folds],
-            [fold.probabilities for fold in graded_folds],
-            graded_folds[0].run,
-        )
-        summary["intervals"] = pooled_intervals(graded_folds)
+        summary = {**summarise(graded_folds), "intervals": pooled_intervals(graded_folds)}
         manifest = {"recipe": recipe.model_dump(mode="json"), "data": {"manifest_sha256": manifest_sha256}, **summary}
         folders.write_manifest(folder, "cross-validation", **manifest)
     return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
@@ -142,20 +137,14 @@ class GradedFold:
     probabilities: NDArray[np.float64]
 
 
-def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.float64]], run: Run) -> dict[str, Any]:
-    """Return the scores of each fold, their mean and sample standard deviation, and the pooled scores.
+def summarise(graded_folds: Sequence[GradedFold]) -> dict[str, Any]:
+    """Return the scores of each fold, their mean and sample standard deviation, and the pooled scores."""
 
-    Args:
-        labels: int (n,) for each fold.
-        probabilities: float (n, C) for each fold.
-        run: the run of any fold, for its task and decision.
-    """
+    def scores(folds: Sequence[GradedFold]) -> dict[str, float | None]:
+        together = pooled(folds)
+        return measure.validation_scores(together.labels, together.probabilities, together.task, together.decision)
 
-    def scores(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
-        rule = rule_of(run.decision, run.task.referable, 0.5)  # each fold has a threshold of its own
-        return measure.validation_scores(labels, probabilities, run.task, rule)
-
-    folds = [scores(*fold) for fold in zip(labels, probabilities, strict=True)]
+    folds = [scores([fold]) for fold in graded_folds]
     mean: dict[str, float | None] = {}
     deviation: dict[str, float | None] = {}
     for name in folds[0]:
@@ -164,12 +153,27 @@ def summarise(labels: list[NDArray[np.int64]], probabilities: list[NDArray[np.fl
         complete = len(numbers) == len(values)
         mean[name] = float(np.mean(numbers)) if complete else None
         deviation[name] = float(np.std(numbers, ddof=1)) if complete else None
+    counts = [{"photographs": len(fold.probabilities)} for fold in graded_folds]
     return {
-        "folds": [{"photographs": len(fold_labels), **fold} for fold_labels, fold in zip(labels, folds, strict=True)],
+        "folds": [count | fold for count, fold in zip(counts, folds, strict=True)],
         "mean": mean,
         "deviation": deviation,
-        "pooled": scores(np.concatenate(labels), np.concatenate(probabilities)),
+        "pooled": scores(graded_folds),
     }
+
+
+def pooled(graded_folds: Sequence[GradedFold], thresholds: float | NDArray[np.float64] = 0.5) -> Predictions:
+    """Return the predictions of all photographs of these folds, in the order of the folds.
+
+    Args:
+        graded_folds: one fold or more.
+        thresholds: float, or float64 (n,), at which one of two classes is chosen; by default .5, because each fold has
+            a threshold of its own.
+    """
+    run = graded_folds[0].run
+    labels = np.concatenate([fold.held_out.labels() for fold in graded_folds])
+    probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
+    return Predictions(labels, probabilities, run.task, rule_of(run.decision, run.task.referable, thresholds))
 
 
 def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.Interval]:
@@ -181,31 +185,23 @@ def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.
     """
     rows = [row for fold in graded_folds for row in fold.held_out.rows]
     groups = np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
-    labels = np.concatenate([fold.held_out.labels() for fold in graded_folds])
-    probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
-    run = graded_folds[0].run
-    rule = rule_of(run.decision, run.task.referable, 0.5)  # as in `summarise`
-    predictions = Predictions(labels, probabilities, run.task, rule)
+    predictions = pooled(graded_folds)
 
     def scores(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
         figures = measure.overall(predictions, weights)
-        pooled = {"val_accuracy": weighted.mean(weights, predictions.right.astype(float))}
-        return pooled | {name: figures[key] for name, key in _POOLED.items() if key in figures}
+        accuracy = {"val_accuracy": weighted.mean(weights, predictions.right.astype(float))}
+        return accuracy | {name: figures[key] for name, key in _POOLED.items() if key in figures}
 
     return intervals.bootstrap(scores, groups)
 
 
-def _write_out_of_fold(file: Path, graded_folds: list[GradedFold]) -> None:
+def _write_out_of_fold(file: Path, graded_folds: Sequence[GradedFold]) -> None:
     """Write the predictions of all folds as predictions.csv, with the fold of each photograph."""
     rows = []
     for number, fold in enumerate(graded_folds, start=1):
         rows += [row | {"fold": number} for row in fold.held_out.rows]
-    labels = np.concatenate([fold.held_out.labels() for fold in graded_folds])
-    probabilities = np.concatenate([fold.probabilities for fold in graded_folds])
     thresholds = np.concatenate([np.full(len(fold.probabilities), fold.run.threshold) for fold in graded_folds])
-    run = graded_folds[0].run
-    rule = rule_of(run.decision, run.task.referable, thresholds)
-    write_predictions(file, rows, Predictions(labels, probabilities, run.task, rule), thresholds, ["fold"])
+    write_predictions(file, rows, pooled(graded_folds, thresholds), thresholds, ["fold"])
 
 
 def _check(folded_sets: list[PreparedSet], folds: int) -> None:
