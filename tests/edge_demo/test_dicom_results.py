@@ -106,16 +106,22 @@ def test_predict_names_no_patient(study: Path, bundle_folder: Path, tmp_path: Pa
     assert len({row["patient"] for row in read(out / "a.csv")}) == 1
 
 
-@pytest.mark.slow
-def test_prepare_and_inspect_name_no_patient(tmp_path: Path) -> None:
-    folder = tmp_path / "photographs_Mustermann"
-    for number in range(12):
+def graded_photographs(parent: Path, patients: int, each: int) -> Path:
+    """Write a folder with one folder per grade, whose files are named after their patients, and return it."""
+    folder = parent / "photographs_Mustermann"
+    for number in range(patients * each):
         grade = folder / str(number % 3)
         grade.mkdir(parents=True, exist_ok=True)
-        patient = f"{made.PATIENT}-{number // 2}"
+        patient = f"{made.PATIENT}-{number // each}"
         pixels = np.roll(made.colours(), 9 * number, axis=0)
         dataset = made.dataset(pixels, number=number, PatientID=patient, ImageLaterality="LR"[number % 2])
         made.save(dataset, grade / f"{patient}_Erika_{number}.dcm")
+    return folder
+
+
+@pytest.mark.slow
+def test_prepare_and_inspect_name_no_patient(tmp_path: Path) -> None:
+    folder = graded_photographs(tmp_path, patients=6, each=2)
     frames = np.stack([made.colours(200), np.flip(made.colours(200), axis=1)])
     made.save(made.dataset(frames, made.TRUE_COLOUR, number=20), folder / "0" / f"{made.PATIENT}-7_stereo.dcm")
     (folder / "1" / f"{made.PATIENT}-0_broken.dcm").write_bytes(bytes(128) + b"DICM" + bytes(40))
@@ -135,14 +141,7 @@ def test_prepare_and_inspect_name_no_patient(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_follows_from_a_prepared_set_names_no_patient(tmp_path: Path, recipe: dr.Recipe) -> None:
-    folder = tmp_path / "photographs_Mustermann"
-    for number in range(30):
-        grade = folder / str(number % 3)
-        grade.mkdir(parents=True, exist_ok=True)
-        patient = f"{made.PATIENT}-{number}"
-        pixels = np.roll(made.colours(), 9 * number, axis=0)
-        dataset = made.dataset(pixels, number=number, PatientID=patient, ImageLaterality="LR"[number % 2])
-        made.save(dataset, grade / f"{patient}_Erika_{number}.dcm")
+    folder = graded_photographs(tmp_path, patients=30, each=1)
     out = tmp_path / "out"
     data = dr.prepare(folder, out / "prepared", size=64, workers=1)
     run_of_set = dr.train(data, out / "run", recipe)
