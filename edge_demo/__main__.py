@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +31,7 @@ from edge_demo.results import (
     outcomes_json,
 )
 from edge_demo.trial import try_model
-from keras_dr.core.encoding import CsvStyle, check_format
+from keras_dr.core.encoding import CsvStyle, check_csv_options, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
 from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
@@ -61,6 +62,7 @@ def _load(arguments: argparse.Namespace) -> Grader:
 def _grade(arguments: argparse.Namespace) -> int:
     from edge_demo.patients import PatientsTable
 
+    check_csv_options(arguments.excel, arguments.separator, arguments.csv)
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
     privacy = Privacy(arguments.key, arguments.identified)
@@ -173,17 +175,20 @@ def _grade_each(
 
 def _watch(arguments: argparse.Namespace) -> int:
     from edge_demo.journal import check_journal
-    from edge_demo.watch import watch
+    from edge_demo.watch import check_folder, watch
 
+    check_folder(arguments.folder)  # before the model is tried
     grader = _load(arguments)
     journal = arguments.journal or arguments.folder / JOURNAL
     check_apart(journal, [arguments.bundle])
     check_journal(journal)
+    new: Counter[str] = Counter()
 
     def say(line: dict[str, Any]) -> None:
         if "note" in line:
             print(line["note"], flush=True)
             return
+        new["failed" if "error" in line else "graded"] += "renamed_from" not in line
         if "renamed_from" in line:
             said = f"graded before, as {shown(line['renamed_from'])}"
         elif "error" in line:
@@ -208,6 +213,8 @@ def _watch(arguments: argparse.Namespace) -> int:
         rotate_mib=arguments.rotate_mib,
         warn=lambda text: print(text, file=sys.stderr, flush=True),
     )
+    if arguments.once:
+        print(f"New photographs: {new['graded']} graded, {new['failed']} failed.")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The arguments of a device's commands."""
 
 import argparse
+import math
 from pathlib import Path
 
 from edge_demo.results import FOOTER, JOURNAL, ROTATE_MIB
@@ -78,6 +79,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _budget(text: str) -> float:
+    try:
+        budget = float(text)
+    except ValueError:
+        budget = -1.0
+    if not 0 <= budget < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return budget
+
+
 def _names(text: str) -> list[str]:
     return text.split(",")
 
@@ -151,7 +162,11 @@ def _add_grade(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_point(grade)
     grade.add_argument("--margin", type=_probability, default=MARGIN, metavar="P", help=MARGIN_HELP)
     grade.add_argument(
-        "--heatmap", type=Path, metavar="OUT", help="write the heat maps: a .png file for one photograph, or a folder"
+        "--heatmap",
+        "--heatmaps",
+        type=Path,
+        metavar="OUT",
+        help="write the heat maps: a .png file for one photograph, or a folder",
     )
     grade.add_argument(
         "--dicom-out",
@@ -221,13 +236,13 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     profile.add_argument(
         "--budget-ms",
-        type=float,
+        type=_budget,
         metavar="MS",
         help="report which models meet this 90th percentile of the latency; exit with 1 if none does",
     )
     profile.add_argument(
         "--budget-mib",
-        type=float,
+        type=_budget,
         metavar="MIB",
         help="report which models meet this peak memory; exit with 1 if none does",
     )

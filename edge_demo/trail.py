@@ -210,7 +210,7 @@ def verify(journal: Path, privacy: Privacy, head: Path | None = None) -> Verific
         head: the file of the head, where the journal was moved; None: the one beside the key.
 
     Raises:
-        KerasDrError: there is no journal, or the key or the head cannot be read.
+        KerasDrError: there is no journal, the file is none, or the key or the head cannot be read.
 
     Example:
         >>> verify(Path("camera/gradings.jsonl"), Privacy()).fault
@@ -219,8 +219,11 @@ def verify(journal: Path, privacy: Privacy, head: Path | None = None) -> Verific
     files = [*parts_of(journal), *([journal] if journal.is_file() else [])]
     if not files:
         raise KerasDrError(f"There is no journal {printable(journal)}.", "Name the file that watch wrote.")
-    key = privacy.key()
     texts = list(_texts(files))
+    if texts and all(not text.startswith(b"{") for _, text in texts):
+        message = f"{printable(journal)} is no journal: none of its lines is a line of JSON."
+        raise KerasDrError(message, "Name the file that watch wrote.")
+    key = privacy.key()
     last = Head()
     loose: list[bytes] = []  # lines without a code, which the next line must account for
     repaired = 0

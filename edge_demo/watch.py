@@ -55,8 +55,7 @@ def watch(
         KerasDrError: the folder does not exist, another process writes the journal, or, if the number of searches is
             limited, the journal cannot be written.
     """
-    if not folder.is_dir():
-        raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
+    check_folder(folder)
     with Journal(journal, grader.privacy, rotate_mib) as kept:
         if kept.repaired:
             say({"note": kept.repaired})
@@ -68,6 +67,19 @@ def watch(
             look += 1
             for line in watcher.search(waits=rounds is None):
                 say(line)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be watched.
+
+    Raises:
+        KerasDrError: it does not exist, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        message = f"{printable(folder)} is a file, but watch needs the folder that the camera writes to."
+        raise KerasDrError(message, "Name the folder; the command grade takes single photographs.")
+    if not folder.is_dir():
+        raise KerasDrError(f"There is no folder {printable(folder)} to watch.", "Make it first.")
 
 
 class _Watcher:

@@ -105,7 +105,8 @@ def predict(
         str | None, typer.Option(help="In CSV: comma, semicolon, tab, or locale (usual on this computer).")
     ] = None,
     heatmaps: Annotated[
-        Path | None, typer.Option(help="Folder for a picture per photograph: heat map, grade, reason.")
+        Path | None,
+        typer.Option("--heatmaps", "--heatmap", help="Folder for a picture per photograph: heat map, grade, reason."),
     ] = None,
     operating_point: OperatingPointName = None,
     threshold: OwnThreshold = None,
@@ -128,7 +129,7 @@ def predict(
     """
     from edge_demo.patients import PatientsTable
     from edge_demo.results import is_own_result
-    from keras_dr.core.encoding import CsvStyle, check_format
+    from keras_dr.core.encoding import CsvStyle, check_csv_options, check_format
     from keras_dr.core.folders import check_writable, write_bytes
     from keras_dr.core.image_files import SkippedFiles, find_images
     from keras_dr.core.outputs import TABLE_FORMATS, check_output
@@ -138,6 +139,7 @@ def predict(
     from keras_dr.workers.ray_cluster import check_engine
 
     check_engine(engine, (*ENGINES, "ray"), address)
+    check_csv_options(excel, separator, None if engine == "ray" else out or Path("predictions.csv"))
     style = CsvStyle.choose(excel, separator)
     skipped = SkippedFiles()
     if engine == "ray":
@@ -294,14 +296,14 @@ def profile(
         float, typer.Option(min=0, help="Also grade without a pause for so many minutes, and draw a chart.")
     ] = 0,
     budget_ms: Annotated[
-        float | None, typer.Option(help="Report which variants meet this latency; exit 1 if none.")
+        float | None, typer.Option(min=0, help="Report which variants meet this latency; exit 1 if none.")
     ] = None,
     budget_mib: Annotated[
-        float | None, typer.Option(help="Report which variants meet this memory; exit 1 if none.")
+        float | None, typer.Option(min=0, help="Report which variants meet this memory; exit 1 if none.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Measure latency, memory and size of each model of a bundle.
+    """Measure latency, memory and size of a bundle's models.
 
     Each model is measured in a new process without TensorFlow.
     """

@@ -6,6 +6,7 @@ import locale
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -55,6 +56,23 @@ class CsvStyle:
             message = f"The separator {separator!r} is not one of {', '.join(SEPARATORS)}, locale."
             raise KerasDrError(message, "Correct --separator.")
         return cls(";", ",", excel) if _decimal_point() == "," else cls(",", ".", excel)
+
+
+def check_csv_options(excel: bool, separator: str | None, file: Path | None) -> None:
+    """Refuse options of a CSV file where no CSV file is written, because they would have no effect.
+
+    Args:
+        excel: whether --excel was given.
+        separator: the value of --separator; None: it was not given.
+        file: the table to write; None: there is none.
+
+    Raises:
+        KerasDrError: one of the options was given, and the table is no CSV file.
+    """
+    given = [name for name, value in (("--excel", excel), ("--separator", separator)) if value]
+    if given and (file is None or file.suffix.lower() != ".csv"):
+        message = f"{' and '.join(given)} would have no effect, because no CSV file is written."
+        raise KerasDrError(message, f"Name a table that ends in .csv, or leave {' and '.join(given)} out.")
 
 
 def _decimal_point() -> str:

@@ -77,6 +77,11 @@ def test_excel_reads_the_same_table(bundle: Path, eyes: Path, expected: Path, tm
     assert written == f"{float(whole):.4f}"
 
 
+def test_options_of_a_csv_file_are_refused_without_one(bundle: Path, eyes: Path, tmp_path: Path) -> None:
+    result = run(bundle, eyes, "--out", tmp_path / "t.xlsx", "--excel")
+    assert isinstance(result.exception, KerasDrError) and "--excel would have no effect" in result.exception.message
+
+
 @pytest.mark.parametrize("name", ["graded.xls", "graded.txt", "graded", "graded.csv.gz", "graded.feather"])
 def test_an_unknown_ending_is_refused_before_the_work(name: str, bundle: Path, eyes: Path, tmp_path: Path) -> None:
     result = run(bundle, eyes, "--out", tmp_path / name)

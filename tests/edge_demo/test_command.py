@@ -13,6 +13,7 @@ from edge_fixtures import CLASSES, by_hand, change
 from places import ROOT
 
 from edge_demo import __main__ as command
+from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.results import encode_outcomes
@@ -47,6 +48,23 @@ def test_cli_folder_with_an_unreadable_photograph(
     np.testing.assert_allclose(probabilities, by_hand(photograph, "int8"), atol=1e-6)
     assert (rows[0]["prediction"], rows[0]["referred"]) == ("proliferative", "1")
     assert sorted(file.name for file in outputs["heatmaps"].iterdir()) == ["a-2.png", "a.png"]
+
+
+@pytest.mark.parametrize("table", [[], ["--csv", "t.xlsx"]])
+def test_cli_refuses_options_of_a_csv_file_without_one(table: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["grade", "bundle", "eye.jpg", *table, "--excel", "--separator", "tab"]) == 1
+    assert "--excel and --separator would have no effect, because no CSV file is written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("budget", ["-3", "nan", "much"])
+def test_cli_refuses_a_budget_that_is_no_number_of_0_or_more(budget: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["profile", "bundle", f"--budget-ms={budget}"])
+    assert f"{budget!r} is not a number of 0 or more" in capsys.readouterr().err
+
+
+def test_cli_takes_the_option_of_predict_for_heat_maps() -> None:
+    assert parser().parse_args(["grade", "bundle", "eye.jpg", "--heatmaps", "maps"]).heatmap == Path("maps")
 
 
 def test_cli_one_photograph_one_heat_map_file(bundle_folder: Path, camera: Path, tmp_path: Path) -> None:

@@ -145,3 +145,9 @@ def test_the_command(journal: Path, privacy: Privacy, capsys: pytest.CaptureFixt
     journal.write_text(journal.read_text().replace("eye4", "eye5"))
     assert command.main(words) == 1
     assert "4 lines as written. Line 5 was changed" in capsys.readouterr().out
+
+
+def test_a_photograph_is_not_taken_for_a_journal(tmp_path: Path, privacy: Privacy) -> None:
+    (tmp_path / "eye.jpg").write_bytes(b"\xff\xd8 not\n a journal")
+    with pytest.raises(KerasDrError, match=r"eye\.jpg is no journal"):
+        verify(tmp_path / "eye.jpg", privacy)

@@ -72,8 +72,21 @@ def test_a_journal_cut_by_a_power_failure_goes_on(grader: Grader, camera: Path, 
 
 def test_cli_watch_once(bundle_folder: Path, camera: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["watch", str(bundle_folder), str(camera), "--once", "--interval", "0.01"]) == 0
-    assert "a.jpg: proliferative, action: refer" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "a.jpg: proliferative, action: refer" in out and "New photographs: 2 graded, 1 failed." in out
     assert len(lines(camera / "gradings.jsonl")) == 3
+    assert command.main(["watch", str(bundle_folder), str(camera), "--once", "--interval", "0.01"]) == 0
+    assert "New photographs: 0 graded, 0 failed." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "words"), [("none", "There is no folder"), ("eye.jpg", "is a file, but watch needs")])
+def test_cli_watch_refuses_before_it_says_that_it_watches(
+    tmp_path: Path, name: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "eye.jpg").write_bytes(b"")
+    assert command.main(["watch", "bundle", str(tmp_path / name)]) == 1
+    out, error = capsys.readouterr()
+    assert not out and words in error
 
 
 @pytest.mark.parametrize("interval", ["-1", "nan", "inf", "1e300", "soon"])
