@@ -215,7 +215,7 @@ def hundred_words(
 
     Example:
         >>> hundred_words("referable DR", 0.88, 0.92)
-        'Of 100 eyes with referable DR it misses 12; of 100 without it refers 8.'
+        'Of 100 eyes with referable DR it misses 12; of 100 without it, it refers 8.'
     """
     unit = "eyes" if positive == "referable DR" else "photographs"
     parts = []
@@ -224,7 +224,7 @@ def hundred_words(
         parts.append(f"of 100 {unit} with {positive} it misses {missed}")
     if specificity is not None:
         referred = per_hundred(1 - specificity, _complement(specificity_interval))
-        without = "without it" if parts else f"{unit} without {positive} it"
+        without = "without it, it" if parts else f"{unit} without {positive} it"
         parts.append(f"of 100 {without} refers {referred}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""

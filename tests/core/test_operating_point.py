@@ -29,7 +29,7 @@ def test_a_missed_target_is_marked() -> None:
 
 def test_sensitivity_and_specificity_in_words() -> None:
     assert hundred_words("referable DR", 0.88, 0.92, (0.8, 0.93), (0.85, 0.96)) == (
-        "Of 100 eyes with referable DR it misses 12 (7 to 20); of 100 without it refers 8 (4 to 15)."
+        "Of 100 eyes with referable DR it misses 12 (7 to 20); of 100 without it, it refers 8 (4 to 15)."
     )
     assert hundred_words("pneumothorax", None, 0.9) == "Of 100 photographs without pneumothorax it refers 10."
     assert hundred_words("referable DR", None, None) == ""

@@ -45,7 +45,7 @@ def test_terminal_text_has_figures_with_intervals_classes_and_points() -> None:
 
 def test_summary_for_a_clinician() -> None:
     text = evaluation.in_words(figures())[0]
-    assert "Of 100 eyes with referable DR it misses 25 (5 to 70); of 100 without it refers 0 (0 to 66)." in text
+    assert "Of 100 eyes with referable DR it misses 25 (5 to 70); of 100 without it, it refers 0 (0 to 66)." in text
 
 
 @pytest.mark.parametrize(
