@@ -15,6 +15,7 @@ from keras_dr.core.errors import KerasDrError, brief
 # pydantic adds these words to the location of a value that may have several types
 _ALTERNATIVE = re.compile(r"(literal|int|bool|tuple)\b")
 _LARGEST = 1 << 20  # largest number of bytes of a recipe; the project's recipes have two thousand
+_ALIKE = 0.7  # similarity from which a key of a section may be the one that was meant (difflib's ratio)
 _DEEPEST = 20  # largest number of levels of nesting; recipes have three
 Monitor = Literal["val_loss", "val_accuracy", "val_quadratic_kappa", "val_auroc"]
 
@@ -315,15 +316,14 @@ def _unknown_key(place: list[str]) -> KerasDrError:
     for part in place[:-1]:
         section = getattr(section, part)
     keys = list(type(section).model_fields)
-    in_sections = [
-        f"{name}.{place[-1]}" for name in keys if place[-1] in getattr(getattr(section, name), "model_fields", ())
-    ]
-    similar = difflib.get_close_matches(place[-1], keys, 1)
-    remedy = "Remove it."
-    if similar:
-        remedy = f"Did you mean {'.'.join([*place[:-1], *similar])}?"
-    if in_sections:
-        remedy = f"Did you mean {' or '.join(in_sections)}?"
+    in_sections: list[str] = []
+    for name in keys:
+        fields = list(getattr(type(getattr(section, name)), "model_fields", ()))
+        in_sections += [f"{name}.{field}" for field in difflib.get_close_matches(place[-1], fields, 1, _ALIKE)]
+    similar = [".".join([*place[:-1], key]) for key in difflib.get_close_matches(place[-1], keys, 1)]
+    exact = [key for key in in_sections if key.endswith(f".{place[-1]}")]
+    meant = exact or similar or in_sections
+    remedy = f"Did you mean {' or '.join(meant)}?" if meant else "Leave it out, or name one of these."
     return KerasDrError(f"The recipe has no key {'.'.join(place)}; the keys there are {', '.join(keys)}.", remedy)
 
 

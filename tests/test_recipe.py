@@ -27,6 +27,11 @@ def test_misspelt_key_is_named_with_a_similar_key() -> None:
         Recipe.load(None, ["finetune.learnig_rate=1"])
 
 
+def test_a_misspelt_key_of_a_section_is_found_from_outside() -> None:
+    with pytest.raises(KerasDrError, match=r"no key epoch; .* Did you mean frozen\.epochs or finetune\.epochs\?"):
+        Recipe.load(None, ["epoch=3"])
+
+
 def test_a_misspelt_limit_is_named_with_its_variant() -> None:
     with pytest.raises(
         KerasDrError, match=r"no key parity\.int8\.agreement; .* Did you mean parity\.int8\.grade_agreement\?"

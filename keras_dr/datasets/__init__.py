@@ -196,7 +196,10 @@ def _check_ids(records: Sequence[Record], source: Path, name: str) -> None:
         places = [record.origin or record.path.name for record in records if record.image_id == image_id]
         message = f"{source} must name each photograph once, but names {image_id!r} {count} times"
         message += f": {' and '.join(places[:2])}."
-        raise KerasDrError(message, "Remove the other rows, or rename one of the files.")
+        others = sum(number > 1 for number in counts.values()) - 1
+        if others:
+            message += f" {others} more {'photographs are' if others > 1 else 'photograph is'} named several times."
+        raise KerasDrError(message, "Keep one row for each photograph, or rename one of two files with the same name.")
 
 
 def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]]:

@@ -192,6 +192,7 @@ def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
         ("image,grade\na,1\na.jpg,2\n", "each photograph once"),
         ("image,grade\nx/a.jpg,1\nx/a.png,2\n", "each photograph once"),
         ("image,grade\na,1\na,2\n", "each photograph once"),
+        ("image,grade\na,1\na,1\nb,1\nb,1\n", "1 more photograph is named several times"),
         ("image,grade,split\na,1,holdout\n", "A split must be"),
     ],
 )
