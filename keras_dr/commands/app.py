@@ -84,8 +84,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     device.points,
     device.profile,
 )
-for command in COMMANDS:
-    app.command()(command)
+for function in COMMANDS:
+    app.command()(function)
 
 
 def main() -> None:

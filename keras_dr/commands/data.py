@@ -61,6 +61,7 @@ def prepare(
     """
     from keras_dr import inspect as inspect_source
     from keras_dr import prepare as prepare_set
+    from keras_dr.core.folders import check_target
     from keras_dr.preparation.prepare import check_arguments
     from keras_dr.reports.preparation import prepared_text
 
@@ -75,6 +76,7 @@ def prepare(
         engine=engine,
         address=address,
     )
+    check_target(prepared, "prepared", overwrite)  # before a large source is read
     inspection = inspect_source(source, dataset, task, options)
     say(str(inspection))
     with bar("prepare") as progress:

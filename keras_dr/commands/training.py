@@ -1,5 +1,6 @@
 """The commands for training: recipe show, recipe check, train, ensemble."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,7 +118,9 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     reason = "better on validation" if recipe.keep == "best" else "its last epoch, as the recipe says"
     say(f"Kept: {run.about['kept']} ({reason}).")
-    say(f"Curves: tensorboard --logdir {folder / 'logs'}")
+    say(
+        f"Curves: {folder / 'curves.png'}; in a browser: {shlex.join(['tensorboard', '--logdir', str(folder / 'logs')])}"
+    )
     if run.task.referable:
         say(f"Operating point on validation: {run.point.in_words(run.task.positive)}")
     if run.learned_nothing:
