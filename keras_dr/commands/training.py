@@ -118,9 +118,8 @@ def _train(data: "PreparedSet", folder: Path, recipe: "Recipe", save_every: int,
         say(f"  {phase:9} {best} of {result['epochs']}, {result['seconds']:.0f} s")
     reason = "better on validation" if recipe.keep == "best" else "its last epoch, as the recipe says"
     say(f"Kept: {run.about['kept']} ({reason}).")
-    say(
-        f"Curves: {folder / 'curves.png'}; in a browser: {shlex.join(['tensorboard', '--logdir', str(folder / 'logs')])}"
-    )
+    in_browser = shlex.join(["tensorboard", "--logdir", str(folder / "logs")])
+    say(f"Curves: {folder / 'curves.png'}; in a browser: {in_browser}")
     if run.task.referable:
         say(f"Operating point on validation: {run.point.in_words(run.task.positive)}")
     if run.learned_nothing:
