@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +59,7 @@ def _load(arguments: argparse.Namespace) -> Grader:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
-    from edge_demo.patients import PatientsTable
+    from edge_demo.patients import PatientsTable, eyes_of, people_of
 
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
@@ -68,7 +68,8 @@ def _grade(arguments: argparse.Namespace) -> int:
     style = CsvStyle.choose(arguments.excel, arguments.separator)
     inputs = (arguments.bundle, *arguments.images, *images)
     own_result = is_own_result()
-    patients = PatientsTable.beside(arguments.csv, arguments.images, images, style, privacy)
+    people = people_of(arguments.images, images, privacy) if arguments.csv or heatmaps else {}
+    patients = PatientsTable.beside(arguments.csv, people, style)
     tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
     check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
     patients.check(inputs, arguments.overwrite)
@@ -92,7 +93,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         with _writing(arguments.dicom_out):
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)
         print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
-    outcomes = _grade_each(grader, images, heatmaps, arguments)
+    outcomes = _grade_each(grader, images, heatmaps, eyes_of(people) if heatmaps else {}, arguments)
     for line in _write_results(arguments, grader, outcomes, skipped, patients):
         print(line)
     for line in skipped.lines():
@@ -136,16 +137,17 @@ def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]
 
 
 def _grade_each(
-    grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], arguments: argparse.Namespace
+    grader: Grader,
+    images: Sequence[Path],
+    heatmaps: Sequence[Path],
+    eyes: Mapping[str, str],
+    arguments: argparse.Namespace,
 ) -> list[Outcome]:
     """Grade each photograph, print its result, draw its heat map and write its report.
 
     An error stops only its own photograph.
     """
     outcomes: list[Outcome] = []
-    from edge_demo.patients import eyes_of
-
-    eyes = eyes_of(arguments.images, images, grader.privacy) if heatmaps else {}
     for number, image in enumerate(images):
         try:
             grading = grade_file(grader, image)

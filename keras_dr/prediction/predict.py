@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grading
-from edge_demo.patients import eyes_of
+from edge_demo.patients import eyes_of, people_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
@@ -113,7 +113,7 @@ def predict(
     if engine == "keras":
         grade = _with_keras(source, bundle, privacy)
     else:
-        eyes = eyes_of(list(map(Path, images)), photographs, privacy) if pictures else {}
+        eyes = eyes_of(people_of(list(map(Path, images)), photographs, privacy)) if pictures else {}
         grade = litert_engine(bundle, pictures, privacy, eyes)
     results = grade(photographs, progress)
     outcomes: list[Outcome] = []
