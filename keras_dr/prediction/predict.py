@@ -22,6 +22,7 @@ from keras_dr.core.operating_point import points_of
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 from keras_dr.core.progress import Progress, no_progress
+from keras_dr.core.quality import gradability_limits_of
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
 ENGINES = ("litert", "keras")
@@ -153,7 +154,7 @@ def bundle_of(run_folder: Path) -> Path:
     target = run_folder / _EXPORTED
     run_about = read_manifest(run_folder, "run")
     current_model = {"model_sha256": run_about.get("model_sha256")}
-    limits = (run_about.get("gradability") or {}).get("limits") or {}
+    limits = gradability_limits_of(run_about)
 
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}
