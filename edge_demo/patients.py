@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_demo.grader import Grading
+from edge_demo.grading import Grading
 from edge_demo.results import Outcome
 from keras_dr.core.decision import ACTIONS
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table

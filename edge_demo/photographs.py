@@ -6,7 +6,8 @@ from pathlib import Path
 
 import cv2
 
-from edge_demo.grader import Grader, Grading
+from edge_demo.grader import Grader
+from edge_demo.grading import Grading
 from edge_demo.results import HEATMAP
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import split_frame, subject_of

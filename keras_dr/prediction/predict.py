@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grading
+from edge_demo.grading import Grading
 from edge_demo.patients import eyes_of, people_of
 from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
