@@ -10,8 +10,8 @@ import numpy as np
 from edge_demo.bundle import Bundle
 from edge_demo.grading import Grading
 from edge_demo.patients import eyes_of, people_of
-from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.profiler import synthetic_photograph
+from edge_demo.result_files import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
