@@ -28,7 +28,7 @@ from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.reports import evaluation, evaluation_tables, model_card, plots
+from keras_dr.reports import evaluation, evaluation_plots, evaluation_tables, model_card
 from keras_dr.training.forward import decode, forward, with_tta
 from keras_dr.training.run import Run
 
@@ -323,14 +323,14 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
 
 
 def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, Any]) -> None:
-    plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
+    evaluation_plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
     if figures["auroc_referable"] is not None:
         points = evaluation_tables.points_by_name(figures)
-        plots.plot_roc_pr(folder / "roc-pr.png", predictions.positive, predictions.scores, points, run.task)
+        evaluation_plots.plot_roc_pr(folder / "roc-pr.png", predictions.positive, predictions.scores, points, run.task)
     before = figures["calibration"]["before"]
     after = figures["calibration"]["after"]
     errors = (before["ece"], figures["ece"])
-    plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
+    evaluation_plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
     wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
     curves = {"wrong class; the least probable first": wrong_class}
     if run.task.referable:
@@ -339,7 +339,7 @@ def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, A
         curves["wrong referral; the least certain first"] = referral.coverage_curve(wrong, sure)
     kind = "referral_error" if run.task.referable else "grade_error"
     shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
-    plots.plot_coverage(folder / "coverage.png", curves, shares)
+    evaluation_plots.plot_coverage(folder / "coverage.png", curves, shares)
 
 
 def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predictions: Predictions) -> None:
@@ -350,8 +350,8 @@ def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predi
         true = names[predictions.labels[index]]
         predicted = names[predictions.predicted[index]]
         title = f"true {true}\npredicted {predicted}, {predictions.confidence[index]:.2f}"
-        samples.append(plots.Sample(data.image(int(index)), title, bool(predictions.right[index])))
-    plots.plot_samples(folder / "samples.png", samples)
+        samples.append(evaluation_plots.Sample(data.image(int(index)), title, bool(predictions.right[index])))
+    evaluation_plots.plot_samples(folder / "samples.png", samples)
     worst = worst_mistakes(predictions)
     if not len(worst):
         return
