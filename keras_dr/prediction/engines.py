@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -91,29 +90,32 @@ def keras_engine(model: Any, temperature: float, bundle: Bundle, privacy: Privac
     grader = Grader(bundle, privacy=privacy)
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
+        cv2.setNumThreads(1)  # the photographs of a batch are prepared beside each other
         results: Results = []
-        for start in range(0, len(images), _BATCH):
-            results += _grade_batch(grader, outputs_of, images[start : start + _BATCH])
-            progress(len(results), len(images))
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for start in range(0, len(images), _BATCH):
+                results += _grade_batch(grader, outputs_of, images[start : start + _BATCH], pool)
+                progress(len(results), len(images))
         return results
 
     return grade
 
 
-def _grade_batch(grader: Grader, outputs_of: Callable[[Any], Any], images: Sequence[Path]) -> Results:
+def _grade_batch(
+    grader: Grader, outputs_of: Callable[[Any], Any], images: Sequence[Path], pool: ThreadPoolExecutor
+) -> Results:
     """Grade photographs in one forward pass; one that cannot be prepared takes no place in it."""
-    attempts = [_attempt(partial(_prepare, grader, image)) for image in images]
+    attempts = list(pool.map(lambda image: _attempt(lambda: _prepare(grader, image)), images))
     inputs = [attempt[0] for attempt in attempts if not isinstance(attempt, KerasDrError)]
     outputs = outputs_of(np.stack(inputs)) if inputs else None
-    results: Results = []
-    row = 0  # of the outputs
-    for image, attempt in zip(images, attempts, strict=True):
+    rows = np.cumsum([not isinstance(attempt, KerasDrError) for attempt in attempts]) - 1  # of the outputs
+
+    def conclude(image: Path, attempt: Prepared | KerasDrError, row: int) -> Grading | KerasDrError:
         if isinstance(attempt, KerasDrError):
-            results.append(attempt)
-        else:
-            results.append(_attempt(partial(_conclude, grader, image, attempt, outputs, row)))
-            row += 1
-    return results
+            return attempt
+        return _attempt(lambda: _conclude(grader, image, attempt, outputs, row))
+
+    return list(pool.map(conclude, images, attempts, rows))
 
 
 def _attempt(step: Callable[[], Value]) -> Value | KerasDrError:
