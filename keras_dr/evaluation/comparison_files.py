@@ -17,7 +17,7 @@ from keras_dr.core.outputs import check_apart, is_result
 from keras_dr.evaluation import comparison
 from keras_dr.evaluation.comparison import TITLES, Comparison
 from keras_dr.metrics.intervals import Interval, bootstrap
-from keras_dr.reports.plots import draw_curves, draw_intervals
+from keras_dr.reports.run_plots import draw_curves, draw_intervals
 from keras_dr.reports.tables import Table, markdown, text_table
 
 FILES = ("comparison.md", "figures.csv", "differences.csv", "costs.csv", "figures.png", "curves.png")

@@ -4,7 +4,6 @@ from typing import Any
 
 import yaml
 
-from keras_dr.reports.evaluation import in_words, positive_lines
 from keras_dr.reports.evaluation_tables import (
     MAIN_FIGURES,
     class_table,
@@ -13,6 +12,7 @@ from keras_dr.reports.evaluation_tables import (
     predictive_table,
     summary_table,
 )
+from keras_dr.reports.evaluation_words import in_words, positive_lines
 from keras_dr.reports.tables import NOTICE, counted, markdown, show
 
 MODEL_CARD = "MODEL_CARD.md"  # the name of the file in a Run and in a Bundle
