@@ -271,10 +271,9 @@ def _quality(folder: Path, run: Run, data: PreparedSet, predictions: Predictions
     limits = run.gradability_limits
     poor = np.array([bool(quality.too_poor(row, limits)) for row in data.rows])
     figures: dict[str, Any] = {"refused": referral.refused(predictions, run.threshold, poor) if limits else None}
-    if not run.task.referable or not by_patient.are_patients_known(
-        data.rows, data.about.get("inspection", {}).get("patients_from", "")
-    ):
-        return figures | {"patients_known": False, "ungradable_eyes": []}
+    known = by_patient.are_patients_known(data.rows, data.about.get("inspection", {}).get("patients_from", ""))
+    if not run.task.referable or not known:
+        return figures | {"patients_known": known, "ungradable_eyes": []}
     usual = _usual_quality(run)
     if usual:
         faulty = np.array([bool(quality.faults_of(row, usual, limits)) for row in data.rows])

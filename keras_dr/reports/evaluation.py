@@ -103,9 +103,8 @@ def _grade_sets(figures: dict[str, Any]) -> Section:
 
 def _patients(figures: dict[str, Any]) -> Section:
     """Return the figures per photograph, per patient, and with photographs of poor quality counted both ways."""
-    patients = counted(figures["patients"], "patient", "patients")
     if not figures["per_patient"]:
-        return Section("Patients", [f"The set has {patients}; the task refers nobody."])
+        return Section("Patients", [f"The set has {size_in_words(figures)}; the task refers nobody."])
     parts: list[Any] = []
     point = figures["operating_point"]
     limits = point["intervals"]

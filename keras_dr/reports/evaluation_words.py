@@ -75,8 +75,10 @@ def positive_lines(figures: dict[str, Any]) -> list[str]:
 
 
 def size_in_words(figures: dict[str, Any]) -> str:
-    """Return such as "60 photographs of 30 patients"."""
+    """Return such as "60 photographs of 30 patients", or that the patients are not known."""
     photographs = counted(figures["photographs"], "photograph", "photographs")
+    if not figures.get("patients_known", True):
+        return f"{photographs} of unknown patients"
     return f"{photographs} of {counted(figures['patients'], 'patient', 'patients')}"
 
 
