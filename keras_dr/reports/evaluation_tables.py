@@ -78,7 +78,9 @@ def points_table(figures: dict[str, Any]) -> Table:
         targets = ", ".join(f"{key} {value:g}" for key, value in point["targets"].items()) or "-"
         held = {True: "held", False: "missed", None: "-"}[point["held"]]
         cells = (with_interval(point[key], point["intervals"][key]) for key in ("sensitivity", "specificity"))
-        rows.append((name, f"{point['threshold']:.3f}", targets, held, *cells))
+        # at a threshold above 1, referable grades alone are referred
+        threshold = f"{point['threshold']:.3f}" if point["threshold"] <= 1 else "none"
+        rows.append((name, threshold, targets, held, *cells))
     return Table(("point", "threshold", "target", "on this set", "sensitivity", "specificity"), rows)
 
 

@@ -16,7 +16,8 @@ def warnings(figures: dict[str, Any]) -> list[str]:
     if figures.get("learned_nothing"):
         texts.append(f"Warning: {figures['learned_nothing'][0].lower()}{figures['learned_nothing'][1:]}")
     texts += _about_photographs(figures)
-    texts += [f"Operating point {figures['point_name']}: {doubt}" for doubt in figures.get("point_doubts", ())]
+    for doubt in figures.get("point_doubts", ()):
+        texts.append(f"Operating point {figures['point_name']}: {doubt[0].lower()}{doubt[1:]}")
     if figures.get("turned"):
         texts.append(
             "Outputs are means over eight views of each photograph; the models of a bundle see each photograph once."
@@ -116,13 +117,20 @@ def in_words(figures: dict[str, Any]) -> list[str]:
 
 
 def _other_points(figures: dict[str, Any]) -> list[str]:
-    """Return a sentence per further operating point, on what it would miss and refer."""
-    texts = []
+    """Return a sentence per group of further operating points that do the same, on what they would miss and refer."""
+    in_use = (figures["operating_point"]["sensitivity"], figures["operating_point"]["specificity"])
+    groups: dict[tuple[float, float], list[str]] = {}
     for name, point in figures["operating_points"].items():
         if point["sensitivity"] is not None and point["specificity"] is not None:
-            missed = per_hundred(1 - point["sensitivity"])
-            referred = per_hundred(1 - point["specificity"])
-            texts.append(f"The point {name} would miss {missed} and refer {referred}.")
+            groups.setdefault((point["sensitivity"], point["specificity"]), []).append(name)
+    texts = []
+    for (sensitivity, specificity), names in groups.items():
+        points = f"point {names[0]}" if len(names) == 1 else f"points {', '.join(names[:-1])} and {names[-1]}"
+        if (sensitivity, specificity) == in_use:
+            texts.append(f"The {points} {'does' if len(names) == 1 else 'do'} the same here.")
+        else:
+            missed = per_hundred(1 - sensitivity)
+            texts.append(f"The {points} would miss {missed} and refer {per_hundred(1 - specificity)}.")
     return texts
 
 

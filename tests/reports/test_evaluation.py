@@ -48,6 +48,18 @@ def test_summary_for_a_clinician() -> None:
     assert "Of 100 eyes with referable DR it misses 25 (5 to 70); of 100 without it refers 0 (0 to 66)." in text
 
 
+def test_points_that_do_the_same_share_a_sentence_and_need_no_threshold() -> None:
+    measured = figures()
+    point = measured["operating_point"]
+    other = point | {"threshold": 1.05, "sensitivity": 0.5, "specificity": 1.0}
+    measured["operating_points"] = {"youden": point, "screening": point, "specificity-95": other}
+    text = evaluation.in_words(measured)[0]
+    assert "The points youden and screening do the same here." in text
+    assert "The point specificity-95 would miss 50 and refer 0." in text
+    thresholds = {row[0]: row[1] for row in evaluation.points_table(measured).rows}
+    assert thresholds["specificity-95"] == "none" and thresholds["youden"] == "0.500"
+
+
 @pytest.mark.parametrize(
     ("more", "warning"),
     [
