@@ -13,7 +13,7 @@ from keras_dr.core.errors import KerasDrError
 DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it does so."
 MOST_MINUTES = 1440  # a day
 MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
-BUNDLE_HELP = f"the folder that cli.py export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
+BUNDLE_HELP = f"the folder that keras-dr export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
 VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
 THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
 KEY_HELP = "the key of the patients' hashes and of the journal (default: ~/.config/keras_dr/key, made if missing)"

@@ -29,7 +29,7 @@ PREFERRED = (
     "dynamic",
     "int16x8",
 )  # default variant: the first of these that a bundle holds
-EXPORT_AGAIN = "Copy the bundle again, or export it again with cli.py export."
+EXPORT_AGAIN = "Copy the bundle again, or export it again with keras-dr export."
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The result of `cli.py export`: models for a device, and everything needed to read their outputs.
+    """The result of `keras-dr export`: models for a device, and everything needed to read their outputs.
 
     Attributes:
         folder: the bundle's folder.
@@ -110,7 +110,7 @@ class Bundle:
         if not folder.exists() and shipped_graders():
             message = f"The bundle folder {printable(folder)} does not exist."
             raise KerasDrError(
-                message, f"Create it with cli.py export, or name a shipped grader: {', '.join(shipped_graders())}."
+                message, f"Create it with keras-dr export, or name a shipped grader: {', '.join(shipped_graders())}."
             )
         manifest = read_manifest(folder, "bundle")
         where = str(folder / "bundle.json")

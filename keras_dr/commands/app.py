@@ -12,7 +12,7 @@ import typer
 
 from keras_dr import __version__
 from keras_dr.commands import data, device, results, training
-from keras_dr.commands.shared import GLOBAL_OPTIONS, GlobalOptions, Overwrite, Seed, bar, done, say
+from keras_dr.commands.shared import GLOBAL_OPTIONS, GlobalOptions, Overwrite, Seed, bar, command, done, say
 from keras_dr.core.errors import KerasDrError
 from keras_dr.quiet import load_tensorflow
 
@@ -56,7 +56,7 @@ def demo(
 
     summary = run_demo(out, count, seed, overwrite, stage=bar)
     say(f"Quadratic kappa {summary['quadratic_kappa']:.3f} on {summary['photographs']} synthetic test photographs.")
-    done(out / "report.html", "python cli.py prepare --help")
+    done(out / "report.html", command("prepare", "--help"))
 
 
 recipe = typer.Typer(help="Show or check recipes of trainings.", no_args_is_help=True, rich_markup_mode=None)

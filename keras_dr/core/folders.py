@@ -37,11 +37,11 @@ MANIFESTS = {
 }
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
-    "prepared": "cli.py prepare",
-    "run": "cli.py train",
-    "bundle": "cli.py export",
-    "cross-validation": "cli.py train --folds",
-    "site": "cli.py web",
+    "prepared": "keras-dr prepare",
+    "run": "keras-dr train",
+    "bundle": "keras-dr export",
+    "cross-validation": "keras-dr train --folds",
+    "site": "keras-dr web",
 }
 _BACKENDS = ("tensorflow", "jax")
 _PACKAGES = ("keras", "tf-keras-vis", "ai-edge-litert", "opencv-python-headless", "simplejpeg", "scikit-learn", "numpy")
@@ -151,10 +151,8 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     """
     file = folder / MANIFESTS[kind]
     remedy = f"Create it with {_MADE_BY[kind]}."
-    if not folder.is_dir():
-        raise KerasDrError(f"The {kind} folder {folder} does not exist.", remedy)
-    if not file.is_file():
-        raise KerasDrError(f"{folder} is not a {kind} folder: it has no {file.name}.", remedy)
+    if not folder.is_dir() or not file.is_file():
+        raise _is_no(kind, folder)
     try:
         manifest = read_json(file)
         schema = manifest["schema_version"]
@@ -170,6 +168,21 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
             f"{file} has schema version {brief(schema)}; this keras_dr reads schema version {SCHEMA_VERSION}.", remedy
         )
     return manifest
+
+
+def _is_no(kind: str, folder: Path) -> KerasDrError:
+    """Return the error for a folder that is missing, or a file or another kind of folder in its place."""
+    if not folder.exists():
+        return KerasDrError(f"The {kind} folder {folder} does not exist.", f"Create it with {_MADE_BY[kind]}.")
+    name_it = f"Name the folder that {_MADE_BY[kind]} wrote; --help shows the order of the arguments."
+    if not folder.is_dir():
+        return KerasDrError(f"{folder} is a file, but a {kind} folder is needed here.", name_it)
+    for other, maker in _MADE_BY.items():
+        if (folder / MANIFESTS[other]).is_file():
+            what_it_is = f"{folder} is a folder that {maker} wrote, but a {kind} folder is needed here."
+            return KerasDrError(what_it_is, name_it)
+    message = f"{folder} is not a {kind} folder: it has no {MANIFESTS[kind]}."
+    return KerasDrError(message, f"Create it with {_MADE_BY[kind]}.")
 
 
 def write_manifest(folder: Path, kind: str, **content: Any) -> None:

@@ -152,7 +152,7 @@ def _read(folder: Path, name: str, split: str) -> tuple[list[str], EvaluatedRun]
     """Read an evaluated run, with the image ids of its predictions in their order."""
     about = folders.read_manifest(folder, "run")
     evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
-    remedy = f"Run: python cli.py evaluate {folder} --split {split} --overwrite"
+    remedy = f"Run: keras-dr evaluate {folder} --split {split} --overwrite"
     file = evaluated / "metrics.json"
     figures = folders.read_json(file) if file.is_file() else {}
     if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:

@@ -188,3 +188,23 @@ def test_manifest_that_cannot_be_read_is_named(tmp_path: Path, text: str | None)
         (tmp_path / "run.json").write_text(text)
     with pytest.raises(KerasDrError, match=r"run\.json"):
         folders.read_manifest(tmp_path, "run")
+
+
+@pytest.mark.parametrize(
+    ("made", "needed", "words"),
+    [
+        ("prepared", "run", "is a folder that keras-dr prepare wrote, but a run folder is needed here"),
+        ("run", "bundle", "is a folder that keras-dr train wrote, but a bundle folder is needed here"),
+        ("bundle", "prepared", "is a folder that keras-dr export wrote, but a prepared folder is needed here"),
+    ],
+)
+def test_another_kind_of_folder_is_called_by_its_name(tmp_path: Path, made: str, needed: str, words: str) -> None:
+    folders.write_manifest(tmp_path, made)
+    with pytest.raises(KerasDrError, match=words):
+        folders.read_manifest(tmp_path, needed)
+
+
+def test_a_photograph_in_the_place_of_a_bundle_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "eye.jpg").write_bytes(b"")
+    with pytest.raises(KerasDrError, match=r"eye\.jpg is a file, but a bundle folder is needed here"):
+        folders.read_manifest(tmp_path / "eye.jpg", "bundle")
