@@ -173,7 +173,7 @@ def explain(
         str, typer.Option(help="closed-form, or tf-keras-vis for all methods that it has.")
     ] = "closed-form",
     image_id: Annotated[
-        str | None, typer.Option("--id", help="Explain one photograph of any split; default: all methods.")
+        str | None, typer.Option("--id", help="Explain one photograph of any split; default: two methods.")
     ] = None,
     faithfulness: Annotated[int, typer.Option(min=0, help="Number of photographs for deletion and insertion.")] = 0,
     sanity: Annotated[

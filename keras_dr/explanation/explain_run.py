@@ -14,13 +14,14 @@ from keras_dr.core.progress import Progress
 from keras_dr.explanation.explain_photograph import explain_photograph
 from keras_dr.explanation.explain_split import explain_split
 from keras_dr.explanation.job import ExplanationOptions, ExtraInputs
-from keras_dr.explanation.methods import METHODS
 from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.audit import seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.explanation import explanation_text, photograph_text
 from keras_dr.training.run import Run
 
+# Methods of a sheet of one photograph unless others are named: the one that is most faithful and the finest one.
+ON_SHEET = ("grad-cam", "layercam-4x")
 MOST_MASKED = 20  # the largest number of photographs with masks on which the thresholds of the overlap are chosen
 
 
@@ -65,7 +66,7 @@ def explain(
             left out.
         split: the split to explain: "train", "val", "test", "calibration" or "all"; by default "test".
         n: the number of photographs on the board; by default 12.
-        methods: keys of `METHODS`; by default "grad-cam", or all methods if `image_id` is given.
+        methods: keys of `METHODS`; by default "grad-cam", and "layercam-4x" as well if `image_id` is given.
         layer: the layer at which methods that work at any layer make their maps; by default the feature layer.
         engine: "closed-form", the default, computes Grad-CAM, Grad-CAM++ and LayerCAM from the forward pass where that
             is exact; "tf-keras-vis" makes the maps of all methods that it has with tf-keras-vis.
@@ -90,7 +91,7 @@ def explain(
     """
     run = Run.load(run)
     if image_id is not None:
-        chosen = tuple(methods or METHODS)
+        chosen = tuple(methods or ON_SHEET)
         folder, scores = explain_run_photograph(run, data, image_id, chosen, overwrite, progress, engine)
     else:
         chosen = tuple(methods or ("grad-cam",))
@@ -143,12 +144,16 @@ def explain_run(
 
 
 def _without_learned_photographs(run: Run, data: PreparedSet, split: str) -> PreparedSet:
-    """Return the photographs of another set that the run was not trained on; refuse a split that has none."""
-    is_new = seen_in(run.own_set(), data) == ""
-    if not is_new.any():
-        message = f"{run.folder} was trained or chosen on all photographs in the split {split} of {data.folder}."
+    """Return the photographs of another set that the run was not trained on; refuse a split that has none.
+
+    Copies of validation photographs are kept, as the run's own split "val" may be explained too: no weights were fitted
+    to them.
+    """
+    is_learned = seen_in(run.own_set(), data) == "train"
+    if is_learned.all():
+        message = f"{run.folder} was trained on all photographs in the split {split} of {data.folder}."
         raise KerasDrError(message, "Choose another --split.")
-    return replace(data, rows=tuple(row for row, keep in zip(data.rows, is_new, strict=True) if keep))
+    return replace(data, rows=tuple(row for row, learned in zip(data.rows, is_learned, strict=True) if not learned))
 
 
 def explain_run_photograph(

@@ -222,7 +222,7 @@ def list_copies(rows: Sequence[dict[str, Any]], copies: Sequence[int]) -> list[d
     Returns:
         The rows of photographs that have a copy, with copy_of (image_id of the first of the group), kind ("identical"
         if another photograph has the same pixels, else "near") and conflict ("yes" if the grades of the group differ,
-        else "no").
+        else "no"; photographs without a grade agree with all).
     """
     groups: dict[int, list[dict[str, Any]]] = {}
     for row, number in zip(rows, copies, strict=True):
@@ -231,7 +231,8 @@ def list_copies(rows: Sequence[dict[str, Any]], copies: Sequence[int]) -> list[d
     for group in groups.values():
         if len(group) > 1:
             times = Counter(row["pixels_sha256"] for row in group)
-            conflict = "yes" if len({str(row["grade"]) for row in group}) > 1 else "no"
+            grades = {str(row["grade"]) for row in group} - {""}  # a photograph without a grade contradicts none
+            conflict = "yes" if len(grades) > 1 else "no"
             for row in group:
                 kind = "identical" if times[row["pixels_sha256"]] > 1 else "near"
                 listed.append(row | {"copy_of": group[0]["image_id"], "kind": kind, "conflict": conflict})

@@ -65,7 +65,7 @@ def _section(section: Section) -> str:
 def _part(part: str | Table | Picture) -> str:
     if isinstance(part, Table):
         cells = [[show(value) for value in row] for row in part.rows]
-        numeric = [any(text[:1].isdigit() for text in column) for column in zip(*cells, strict=True)]
+        numeric = [any(_is_number(text) for text in column) for column in zip(*cells, strict=True)]
         rows = ["".join(map(_cell, row, numeric)) for row in cells]
         head = "".join(map(_head, part.columns, numeric or [False] * len(part.columns)))
         body = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -82,9 +82,14 @@ def _head(name: str, numeric: bool) -> str:
     return f"<th{_NUMBER if numeric else ''}>{html.escape(name)}</th>"
 
 
+def _is_number(text: str) -> bool:
+    """Whether a cell begins with a number, which may be negative."""
+    return text.removeprefix("-")[:1].isdigit()
+
+
 def _cell(text: str, numeric: bool) -> str:
     """Return a table cell; the interval in brackets after a number is placed below it."""
-    if numeric and text[:1].isdigit() and text.endswith(")"):
+    if numeric and _is_number(text) and text.endswith(")"):
         value, _, interval = text.partition(" (")
         return f"<td{_NUMBER}>{html.escape(value)}<br><small>({html.escape(interval)}</small></td>"
     return f"<td{_NUMBER if numeric else ''}>{html.escape(text)}</td>"

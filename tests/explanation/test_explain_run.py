@@ -48,7 +48,7 @@ def test_having_nothing_left_to_measure_is_reported(
     grader: Run, other_set: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explaining, "seen_in", lambda own_set, data: np.full(len(data.rows), "train"))
-    with pytest.raises(KerasDrError, match="was trained or chosen on all photographs"):
+    with pytest.raises(KerasDrError, match="was trained on all photographs"):
         explain_run(grader, other_set, "test", ExplanationOptions(1))
 
 

@@ -133,6 +133,11 @@ def test_images_enhanced_in_different_ways_are_told_by_the_hash_alone() -> None:
     assert group_copies("abc", [first, near, far[::-1]], lambda index: 1 / 0, lambda first, second: False) == [0, 0, 1]
 
 
+def test_a_photograph_without_a_grade_contradicts_none() -> None:
+    rows = [{"image_id": name, "grade": grade, "pixels_sha256": "a"} for name, grade in (("1", "2"), ("2", ""))]
+    assert [row["conflict"] for row in list_copies(rows, [0, 0])] == ["no", "no"]
+
+
 def test_list_tells_identical_from_near_and_conflicts() -> None:
     rows = [
         {"image_id": name, "grade": grade, "pixels_sha256": pixels}

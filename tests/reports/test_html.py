@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_dr.datasets.grades import TASKS
 from keras_dr.reports import html, tables
-from keras_dr.reports.plots import plot_confusion, plot_roc_pr
+from keras_dr.reports.evaluation_plots import plot_confusion, plot_roc_pr
 
 
 def test_page_needs_no_other_file_and_escapes_its_text(tmp_path: Path) -> None:
@@ -17,6 +17,13 @@ def test_page_needs_no_other_file_and_escapes_its_text(tmp_path: Path) -> None:
     assert "<script" not in page and "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png;base64,") == 1
     assert "Not a medical device" in page
+
+
+def test_an_interval_stands_below_its_figure_also_if_that_is_negative(tmp_path: Path) -> None:
+    table = tables.Table(("name", "kappa"), [("a", "-0.062 (-0.404 to 0.348)")])
+    html.write_html(tmp_path / "report.html", "", [html.Section("", [table])])
+    expected = '<td class="number">-0.062<br><small>(-0.404 to 0.348)</small></td>'
+    assert expected in (tmp_path / "report.html").read_text()
 
 
 def test_tables_are_aligned_and_show_missing_values() -> None:

@@ -16,7 +16,7 @@ from odd_files import EYE, saved
 from web_page import WEB, use_page
 
 import keras_dr as dr
-from edge_demo.grader import FOOTER
+from edge_demo.grading import FOOTER
 from edge_demo.results import Failure, Outcome, encode_outcomes, outcomes_json
 from edge_demo.shipped import find_bundle
 from keras_dr.core import overlay, quality
@@ -221,13 +221,16 @@ def test_mouse_keyboard_and_dropped_files(site: Path, photographs: list[Path], t
     example = str(next(EXAMPLES.glob("*.jpg")))
     broken = str(next(file for file in photographs if file.name == "cut.jpg"))
     steps = [["open", None], ["variant", "int8"], ["chooseByMouse", [example]], ["slider", ["Home"]], ["show", "mouse"]]
-    steps += [["chooseByKeyboard", [broken]], ["show", "keyboard"], ["drop", [example, broken]], ["save", "all"]]
-    steps += [["entry", 0], ["clear", None]]
+    grey = str(next(file for file in photographs if file.name.startswith("grey")))
+    steps += [["chooseByKeyboard", [broken]], ["show", "keyboard"], ["grade", [grey]], ["show", "grey"]]
+    steps += [["drop", [example, broken]], ["save", "all"], ["entry", 0], ["card", None], ["clear", None]]
     result = use_page(site, tmp_path, steps)
     assert "Not graded" not in result["shown"]["mouse"] and result["opacity"] == "0"
     assert "truncated" in result["shown"]["keyboard"]
-    assert result["status"] == "2 photographs done, 1 of them could not be graded."
-    assert result["all"]["json"]["counts"]["given"] == 4 and result["all"]["json"]["counts"]["failed"] == 2
+    assert "The photograph. No fundus was found in it." in result["shown"]["grey"]
+    assert result["status"] == "2 photographs done; 1 of them could not be graded."
+    assert result["card"].startswith("# idrid-lite")  # without the metadata above it
+    assert result["all"]["json"]["counts"]["given"] == 5 and result["all"]["json"]["counts"]["failed"] == 2
     assert (result["title"], result["focus"]) == (Path(example).name, "result")
     assert not result["isListShown"]
 

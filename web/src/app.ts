@@ -168,10 +168,12 @@ function showView({ grading, photo, circle }: View): void {
   const canvas = byId<HTMLCanvasElement>("photo");
   drawPhoto(canvas, photo, circle);
   canvas.setAttribute("aria-label", strings.photoText(grading.path, circle !== null));
+  byId("photo-caption").textContent = strings.photoCaption(circle !== null);
   drawPrepared(byId<HTMLCanvasElement>("prepared"), grading.prepared);
-  byId("prepared").setAttribute("aria-label", strings.heatCaption(grading.grade));
   drawHeat(byId<HTMLCanvasElement>("heat"), grading.prepared, grading.heatmap);
-  byId("heat-caption").textContent = strings.heatCaption(grading.grade);
+  const heatCaption = strings.heatCaption(grading.grade, grading.heatmap.values.some((value) => value > 0));
+  byId("heat-caption").textContent = heatCaption;
+  byId("prepared").setAttribute("aria-label", heatCaption);
   const rows = Object.entries(grading.probabilities).map(([name, value]) => probabilityRow(name, value, grading.grade));
   document.querySelector("#probabilities tbody")!.replaceChildren(...rows);
 }
@@ -204,10 +206,9 @@ function showList(): void {
     name.textContent = entry.file.name;
     const result = document.createElement("span");
     if (outcome && "grading" in outcome) {
-      const { action, grade } = outcome.grading;
-      const kind = action.split(":")[0] as "refer" | "retake" | "none";
+      const kind = outcome.grading.action.split(":")[0] as "refer" | "retake" | "none";
       counts[kind]++;
-      result.textContent = `${strings.actionText(action)} · ${strings.gradeText(grade)}`;
+      result.textContent = strings.listText(outcome.grading);
       result.className = kind;
     } else {
       counts.failed++;
@@ -360,7 +361,7 @@ async function showModelCard(): Promise<void> {
   if (points?.ok) pointWords = (await points.json()) as Record<string, string>;
   if (started) usePoint();
   const response = await fetch("bundle/MODEL_CARD.md").catch(() => null);
-  if (response?.ok) byId("card").textContent = await response.text();
+  if (response?.ok) byId("card").textContent = strings.cardText(await response.text());
   else byId("card-details").hidden = true;
 }
 

@@ -12,7 +12,6 @@ export const TEXTS: Readonly<Record<string, string>> = {
   dropHint: "JPEG or PNG. You can also drop files here.",
   updateReady: "A new version of this page is ready.",
   loadUpdate: "Use it now",
-  photoCaption: "The photograph, with the circle of its fundus",
   heatSlider: "Strength of the heat map",
   probabilities: "Probability of each grade",
   listTitle: "Graded so far",
@@ -93,8 +92,25 @@ export function photoText(name: string, hasCircle: boolean): string {
   return `${name}: the photograph${hasCircle ? ", with the circle of its fundus" : "; no fundus was found"}`;
 }
 
-export function heatCaption(grade: string): string {
-  return `Where the evidence for “${gradeText(grade)}” lies`;
+export function photoCaption(hasCircle: boolean): string {
+  return hasCircle ? "The photograph, with the circle of its fundus" : "The photograph. No fundus was found in it.";
+}
+
+/** Says what the heat map shows; a map without heat is said to be one. */
+export function heatCaption(grade: string, hasHeat: boolean): string {
+  if (!hasHeat) return `No place speaks for “${gradeText(grade)}”`;
+  return `Where the evidence for “${gradeText(grade)}” lies: the lighter the blue, the more`;
+}
+
+/** The action and the grade, for the list; the page must not hide that a photograph has faults. */
+export function listText(grading: Grading): string {
+  const result = `${actionText(grading.action)} · ${gradeText(grading.grade)}`;
+  return grading.faults.length > 0 ? `${result} · ${grading.faults.join(", ")}` : result;
+}
+
+/** The text of a model card without the block of metadata at its beginning. */
+export function cardText(markdown: string): string {
+  return markdown.replace(/^---\n[\s\S]*?\n---\n+/, "");
 }
 
 export function progressText(done: number, all: number, name: string): string {
@@ -102,8 +118,8 @@ export function progressText(done: number, all: number, name: string): string {
 }
 
 export function doneText(count: number, failed: number): string {
-  const graded = `${count} photograph${count === 1 ? "" : "s"} done`;
-  return failed > 0 ? `${graded}, ${failed} of them could not be graded.` : `${graded}.`;
+  if (count === 1) return failed > 0 ? "The photograph could not be graded." : "1 photograph done.";
+  return failed > 0 ? `${count} photographs done; ${failed} of them could not be graded.` : `${count} photographs done.`;
 }
 
 export function countsText(refer: number, retake: number, none: number, failed: number): string {
