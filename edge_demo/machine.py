@@ -138,7 +138,7 @@ def _time_of_int8(int8: tuple[str, ...], known: bool) -> str:
     if not known:
         return "the time is unknown"
     if not int8:
-        return "less memory, but hardly less time (0.96 of it with AVX2)"
+        return "less memory, but about the same time as float32 (0.96 of it, measured with AVX2)"
     if any(name.startswith("Arm") for name in int8):
         return "less time with these instructions, but this has not been measured on Arm"
-    return "less time (0.67 of it with AVX-512 VNNI and AMX)"
+    return "less time than float32 (0.67 of it, measured with AVX-512 VNNI and AMX)"

@@ -8,6 +8,8 @@ from edge_demo.machine import expectations
 from edge_demo.measurement import STAGES
 from edge_demo.profiler import Measurement, Profiling
 
+_BUSY = 1.5  # load average per core above which other work must run: a row itself makes up to one per core
+
 
 def table(profiling: Profiling) -> str:
     """Return the measurements as lines of text: times, sizes and memory, then the conditions of the measurement.
@@ -68,7 +70,13 @@ def _conditions(measurements: Sequence[Measurement]) -> list[str]:
     loads = [row.load_average for row in measurements if row.load_average is not None]
     load = max(loads, default=float("nan"))
     sizes_mib = {measurement.variant: measurement.size_mib for measurement in measurements}
+    busy = load > _BUSY * place.usable_cores
     return [
+        *(
+            ["Other work kept the cores busy, so that the times are too long: measure again without it."]
+            if busy
+            else []
+        ),
         f"{last.repeats} repeats per row after {last.warm_up} of warm-up; each row is measured in a fresh process"
         f"{_pinned(last.cpus)}. Image: {last.image}.",
         _compiled_words(measurements),

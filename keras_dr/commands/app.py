@@ -102,5 +102,8 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            typer.echo("Interrupted. The same command continues from here.", err=True)
+            typer.echo(
+                "Interrupted. Repeat the same command: prepare and train continue, the others continue or begin again.",
+                err=True,
+            )
         raise

@@ -198,8 +198,8 @@ def test_int8_instructions_are_named(cpuinfo: str, names: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("int8", "architecture", "words"),
     [
-        (("AMX",), "x86_64", "AMX.*less time \\(0.67"),
-        ((), "x86_64", "no special instructions.*hardly less time"),
+        (("AMX",), "x86_64", "AMX.*less time than float32 \\(0.67"),
+        ((), "x86_64", "no special instructions.*about the same time"),
         (("Arm dot product",), "aarch64", "Arm dot product.*not been measured on Arm"),
         ((), "riscv64", "unknown for this processor.*time is unknown"),
     ],
@@ -232,6 +232,9 @@ def test_a_measurement_is_pinned_to_cores(bundle_folder: Path) -> None:
     measured = profiler.profile(bundle_folder, ["int8"], [1], repeats=1, cpus=[core])
     assert measured.measurements[0].cpus == (core,)
     assert f"in a fresh process on core {core}." in table(measured)
+    for load, busy in ((999.0, True), (0.1, False)):
+        row = replace(measured.measurements[0], load_average=load)
+        assert ("Other work kept the cores busy" in table(replace(measured, measurements=(row,)))) == busy
 
 
 @pytest.mark.parametrize(
