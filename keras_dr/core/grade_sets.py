@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NO_SETS = (
-    "No sets of grades are stated: this grader has no patients who chose nothing, on whom they could be calibrated."
-)
+NO_SETS = "No sets of grades are stated: none were calibrated for this grader, on patients who chose nothing."
 
 
 @dataclass(frozen=True)

@@ -215,9 +215,9 @@ def _promises(figures: dict[str, Any]) -> Section:
     for name, measured in figures["promises"].items():
         parts.append(Promise(**measured["promise"]).in_words(figures["positive"]))
         promised = f"at most {measured['promise']['risk']:g}"
-        missed = f"{measured['missed']} of {measured['patients']}"
+        missed = f"{measured['missed']} of {measured['patients']} {measured.get('unit', 'patients')}"
         rows.append((name, promised, missed, with_interval(measured["share"], measured["interval"])))
-    table = Table(("point", "share missed, promised", "patients missed here", f"share, {LEVEL}"), rows)
+    table = Table(("point", "share missed, promised", "missed here", f"share, {LEVEL}"), rows)
     return Section("Promises", [*parts, table])
 
 
@@ -328,8 +328,8 @@ def _calibration(folder: Path, figures: dict[str, Any]) -> Section:
     text = f"Logits are divided by the temperature {temperature:.3f}, fitted on validation photographs."
     if temperature == 1:
         text = "The temperature is 1: the probabilities are those of the network."
-    elif figures["log_loss"] > before["log_loss"]:
-        text += " On these photographs, which are harder than those of validation, it made the probabilities worse."
+    elif round(figures["log_loss"], 3) > round(before["log_loss"], 3):
+        text += " On these photographs it made the log loss worse."
     table = Table(("figure", "before", "after", f"after, {LEVEL}"), rows)
     caption = "Share of correct predictions by predicted probability"
     return Section("Calibration", [text, table, Picture(folder / "reliability.png", caption)])

@@ -60,6 +60,15 @@ def test_points_that_do_the_same_share_a_sentence_and_need_no_threshold() -> Non
     assert thresholds["specificity-95"] == "none" and thresholds["youden"] == "0.500"
 
 
+def test_a_promise_is_measured_in_the_unit_that_is_named(report: Path) -> None:
+    promise = {"risk": 0.4, "confidence": 0.95, "unit": "blocks", "count": 6, "missed": 0, "data": "clinic"}
+    measured = {"patients": 9, "missed": 2, "share": 2 / 9, "interval": [0.03, 0.6], "unit": "blocks"}
+    promises = {"promise-40": measured | {"promise": promise | {"margin": 0.05}}}
+    evaluation.write_report(report.parent, ABOUT, figures(promises=promises), report.parent)
+    page = report.read_text()
+    assert "at most 40 % of blocks with referable DR are missed" in page and "2 of 9 blocks" in page
+
+
 @pytest.mark.parametrize(
     ("more", "warning"),
     [
