@@ -52,10 +52,12 @@ BENCHMARKS = {
     "pipeline": Benchmark("--repeats 9", "--backbone tiny --size 32 --batch 4 --steps 1 --repeats 1"),
     "frozen_phase": Benchmark("$PREPARED --epochs 20", "$PREPARED --backbone tiny --epochs 2"),
     "predict": Benchmark("--photographs 256 --repeats 5", "--size 32 --photographs 4 --batch 4 --repeats 1"),
-    "predict_engines": Benchmark("--count 16 --repeats 5", "--backbone tiny --size 32 --count 2 --repeats 1"),
-    "explain": Benchmark("$RUN? --repeats 5", "--backbone tiny --size 32 --batch 2 --repeats 1"),
+    "predict_engines": Benchmark("--count 64 --repeats 5", "--backbone tiny --size 32 --count 2 --repeats 1"),
+    "explain": Benchmark("$RUN? --repeats 5 --photographs 100", "--backbone tiny --size 32 --batch 2 --repeats 1"),
     "edge_start": Benchmark("--repeats 5", "--size 64 --repeats 1"),
     "edge_photograph": Benchmark("--repeats 50", "--backbone tiny --size 32 --repeats 2"),
+    "invoke": Benchmark("", "--repeats 2"),
+    "page": Benchmark("", "--repeats 1"),
     "quantisers": Benchmark("$RUN --repeats 30", "$RUN --variants dynamic --photographs 2 --repeats 2"),
 }
 NO_PEER = {

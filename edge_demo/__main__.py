@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,14 @@ import cv2
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, read_bytes
-from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, check_results, grade_file, heatmap_files
+from edge_demo.photographs import grade_file
+from edge_demo.result_files import (
+    check_heatmaps,
+    check_heatmaps_apart,
+    check_results,
+    check_tables_apart,
+    heatmap_files,
+)
 from edge_demo.results import (
     FOOTER,
     JOURNAL,
@@ -59,26 +66,16 @@ def _load(arguments: argparse.Namespace) -> Grader:
 
 
 def _grade(arguments: argparse.Namespace) -> int:
-    from edge_demo.patients import PatientsTable
+    from edge_demo.patients import PatientsTable, eyes_of, people_of
 
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
     privacy = Privacy(arguments.key, arguments.identified)
     heatmaps = heatmap_files(arguments.heatmap, images, privacy) if arguments.heatmap else []
     style = CsvStyle.choose(arguments.excel, arguments.separator)
-    inputs = (arguments.bundle, *arguments.images, *images)
-    own_result = is_own_result()
-    patients = PatientsTable.beside(arguments.csv, arguments.images, images, style, privacy)
-    tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
-    check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
-    patients.check(inputs, arguments.overwrite)
-    check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
-    check_heatmaps_apart(heatmaps, arguments.images)
-    if arguments.dicom_out:
-        check_apart(arguments.dicom_out, inputs)
-    if arguments.csv:
-        check_format(arguments.csv.suffix.lower())
-    _check_not_a_heatmap(arguments, heatmaps)
+    people = people_of(arguments.images, images, privacy) if arguments.csv or heatmaps else {}
+    patients = PatientsTable.beside(arguments.csv, people, style)
+    _check_files(arguments, images, heatmaps, patients)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
     grader = _load(arguments)
@@ -92,7 +89,7 @@ def _grade(arguments: argparse.Namespace) -> int:
         with _writing(arguments.dicom_out):
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)
         print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
-    outcomes = _grade_each(grader, images, heatmaps, arguments)
+    outcomes = _grade_each(grader, images, heatmaps, eyes_of(people) if heatmaps else {}, arguments)
     for line in _write_results(arguments, grader, outcomes, skipped, patients):
         print(line)
     for line in skipped.lines():
@@ -101,6 +98,24 @@ def _grade(arguments: argparse.Namespace) -> int:
     print(closing_line(counts))
     print(notice(grader.bundle))
     return 1 if counts["failed"] else 0
+
+
+def _check_files(
+    arguments: argparse.Namespace, images: Sequence[Path], heatmaps: Sequence[Path], patients: "PatientsTable"
+) -> None:
+    """Check before the work that every result can be written and replaces only an earlier result."""
+    inputs = (arguments.bundle, *arguments.images, *images)
+    own_result = is_own_result()
+    tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
+    check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
+    patients.check(inputs, arguments.overwrite)
+    check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
+    check_heatmaps_apart(heatmaps, arguments.images)
+    if arguments.dicom_out:
+        check_apart(arguments.dicom_out, inputs)
+    if arguments.csv:
+        check_format(arguments.csv.suffix.lower())
+    check_tables_apart([file for file, _ in tables if file], arguments.heatmap, heatmaps)
 
 
 def _write_results(
@@ -126,26 +141,18 @@ def _write_results(
     return lines
 
 
-def _check_not_a_heatmap(arguments: argparse.Namespace, heatmaps: Sequence[Path]) -> None:
-    """Refuse a table with the name of the heat maps' folder."""
-    folders = {file.parent.resolve() for file in heatmaps if file != arguments.heatmap}
-    for table in filter(None, (arguments.csv, arguments.json)):
-        if table.resolve() in folders:
-            message = f"The table {printable(table)} has the same name as the folder of the heat maps."
-            raise KerasDrError(message, "Choose another name for one of them.")
-
-
 def _grade_each(
-    grader: Grader, images: Sequence[Path], heatmaps: Sequence[Path], arguments: argparse.Namespace
+    grader: Grader,
+    images: Sequence[Path],
+    heatmaps: Sequence[Path],
+    eyes: Mapping[str, str],
+    arguments: argparse.Namespace,
 ) -> list[Outcome]:
     """Grade each photograph, print its result, draw its heat map and write its report.
 
     An error stops only its own photograph.
     """
     outcomes: list[Outcome] = []
-    from edge_demo.patients import eyes_of
-
-    eyes = eyes_of(arguments.images, images, grader.privacy) if heatmaps else {}
     for number, image in enumerate(images):
         try:
             grading = grade_file(grader, image)

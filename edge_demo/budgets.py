@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from edge_demo.cores import threads_in_words
 from edge_demo.profiler import Measurement
 
 
@@ -24,14 +25,12 @@ def fitting(measurements: Sequence[Measurement], budget_ms: float | None, budget
             exceeded.append(f"{measurement.peak_rss_mib:.0f} MiB")
         verdict = f"too much: {', '.join(exceeded)}" if exceeded else "fits"
         any_fits = any_fits or not exceeded
-        plural = "s" if measurement.threads > 1 else ""
-        lines.append(f"{measurement.variant}, {measurement.threads} thread{plural}: {verdict}")
+        lines.append(f"{measurement.variant}, {threads_in_words(measurement.threads)}: {verdict}")
     if measurements and not any_fits:
         nearest = min(measurements, key=lambda row: _excess(row, budget_ms, budget_mib))
-        plural = "s" if nearest.threads > 1 else ""
         excess = _excess(nearest, budget_ms, budget_mib)
         by = f"by a factor of {excess:.2f}" if math.isfinite(excess) else "whose limit is 0"
-        name = f"{nearest.variant} with {nearest.threads} thread{plural}"
+        name = f"{nearest.variant} with {threads_in_words(nearest.threads)}"
         lines.append(f"No variant meets the budget. {name} misses it least, {by}.")
     return "\n".join(lines), any_fits
 

@@ -36,6 +36,11 @@ def check_threads(counts: Sequence[int]) -> None:
         raise KerasDrError(message, "Choose another number of threads.")
 
 
+def threads_in_words(*counts: int) -> str:
+    """Return one number of threads or several in words: "1 thread", "2 threads", "1 or 2 threads"."""
+    return f"{' or '.join(map(str, counts))} thread{'' if counts == (1,) else 's'}"
+
+
 def parse_cpus(text: str) -> list[int]:
     """Return the numbers of cores in a text such as "0,1" or "0-3".
 

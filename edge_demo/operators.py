@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
+from edge_demo.cores import threads_in_words
 from edge_demo.fresh_process import answer, ask
 from edge_demo.grader import Grader
 from edge_demo.litert_c import REMEDY, ProfiledModel
@@ -154,8 +155,7 @@ def table(profiles: Sequence[OperatorProfile]) -> str:
     """Return the profiles as lines of text: one block per model."""
     lines = []
     for profile in profiles:
-        plural = "s" if profile.threads > 1 else ""
-        lines.append(f"{profile.variant}, {profile.threads} thread{plural}: time per kind of operator")
+        lines.append(f"{profile.variant}, {threads_in_words(profile.threads)}: time per kind of operator")
         width = max(len(kind.name) for kind in profile.kinds)
         for kind in profile.kinds:
             lines.append(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_demo.grader import Grading
+from edge_demo.grading import Grading
 from edge_demo.results import Outcome
 from keras_dr.core.decision import ACTIONS
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
@@ -61,9 +61,9 @@ def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | 
     return {shown_name(image, privacy): people[image] for image in known}
 
 
-def eyes_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | None = None) -> dict[str, str]:
-    """Return path of a photograph, as in its grading -> "left" or "right"; arguments as for `people_of`."""
-    return {path: person.eye for path, person in people_of(given, images, privacy).items() if person.eye}
+def eyes_of(people: Mapping[str, Person]) -> dict[str, str]:
+    """Return path of a photograph, as in its grading -> "left" or "right", from the result of `people_of`."""
+    return {path: person.eye for path, person in people.items() if person.eye}
 
 
 def _people_of_list(file: Path) -> dict[Path, Person]:
@@ -149,26 +149,17 @@ class PatientsTable:
     style: CsvStyle = PLAIN
 
     @classmethod
-    def beside(
-        cls,
-        table: Path | None,
-        given: Sequence[Path],
-        images: Sequence[Path],
-        style: CsvStyle = PLAIN,
-        privacy: Privacy | None = None,
-    ) -> "PatientsTable":
+    def beside(cls, table: Path | None, people: Mapping[str, Person], style: CsvStyle = PLAIN) -> "PatientsTable":
         """Return the table that belongs to a table of photographs.
 
         Args:
             table: the table of photographs, a .csv, .xlsx or .parquet file; None: no table is written.
-            given: as for `people_of`.
-            images: as for `people_of`.
+            people: from `people_of`.
             style: the style of a CSV file.
-            privacy: as for `people_of`.
         """
         if table is None or table.suffix.lower() not in TABLE_FORMATS:
             return cls(Path(), {}, style)
-        return cls(table.with_name(PATIENTS + table.suffix), people_of(given, images, privacy), style)
+        return cls(table.with_name(PATIENTS + table.suffix), people, style)
 
     def check(self, inputs: Iterable[Path], overwrite: bool) -> None:
         """Check before the work that the table can be written and replaces only an earlier one.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from edge_demo.cores import threads_in_words
 from edge_demo.machine import expectations
 from edge_demo.measurement import STAGES
 from edge_demo.profiler import Measurement, Profiling
@@ -50,8 +51,7 @@ def table(profiling: Profiling) -> str:
         )
     lines = _aligned(rows)
     for failure in profiling.failures:
-        plural = "s" if failure.threads > 1 else ""
-        lines.append(f"NOT MEASURED: {failure.variant}, {failure.threads} thread{plural}. {failure.reason}")
+        lines.append(f"NOT MEASURED: {failure.variant}, {threads_in_words(failure.threads)}. {failure.reason}")
     lines.append(
         "Times in milliseconds. cold: from the start of the process to the first grade. decode to total: medians. "
         "p90 to IQR: of the total. compiled: median invoke by LiteRT's CompiledModel, to compare with invoke. "

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.cores import check_cpus, check_threads
+from edge_demo.cores import check_cpus, check_threads, threads_in_words
 from edge_demo.fresh_process import ProcessEnded, ask
 from edge_demo.machine import Machine, machine
 from edge_demo.measurement import STAGES
@@ -185,7 +185,7 @@ def profile(
     failures = []
     ended: ProcessEnded | None = None
     for run, name, count in product(range(runs), names, threads):
-        progress(f"{name}, {count} thread{'s' if count > 1 else ''}")
+        progress(f"{name}, {threads_in_words(count)}")
         load_average = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         request = {"bundle": str(bundle_folder), "variant": name, "threads": count, "repeats": repeats}
         request["cpus"] = list(cpus) if cpus else None
@@ -236,8 +236,7 @@ def _measure_compiled(request: dict[str, Any], image: bytes) -> dict[str, Any]:
 
 
 def _words(request: dict[str, Any]) -> str:
-    count = request["threads"]
-    return f"{request['variant']} with {count} thread{'s' if count > 1 else ''}"
+    return f"{request['variant']} with {threads_in_words(request['threads'])}"
 
 
 def _seconds(request: dict[str, Any]) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import FOOTER, Grader, Grading, image_id
+from edge_demo.grading import FOOTER, Grading, image_id
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
 from keras_dr.core.image_files import printable, shown
 from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
@@ -62,12 +62,6 @@ def describe(grading: Grading) -> str:
     if grading.faults:
         lines.append(f"  Faults of the photograph: {', '.join(grading.faults)}. Check it, and better retake it.")
     return "\n".join(lines)
-
-
-def results_json(grader: Grader, gradings: Sequence[Grading], failures: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    """Return the JSON value of `outcomes_json` for gradings and failures ("path" and "error" of each)."""
-    failed = [Failure(failure["path"], failure["error"]) for failure in failures]
-    return outcomes_json(grader.bundle, grader.variant, [*gradings, *failed])
 
 
 def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:

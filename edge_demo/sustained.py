@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from edge_demo.bundle import Bundle
+from edge_demo.cores import threads_in_words
 from edge_demo.fresh_process import answer, ask
 from edge_demo.grader import Grader
 from edge_demo.measurement import WARM_UP, pin, time_stages
@@ -82,9 +83,8 @@ class Sustained:
     def __str__(self) -> str:
         """Return two or three lines of text."""
         first_ms, last_ms = self._tenths_ms()
-        plural = "s" if self.threads > 1 else ""
         lines = [
-            f"{self.variant}, {self.threads} thread{plural}, {self.minutes:g} min without a pause, after "
+            f"{self.variant}, {threads_in_words(self.threads)}, {self.minutes:g} min without a pause, after "
             f"{self.warm_up} gradings of warm-up: median {first_ms:.1f} ms in the first tenth of the time, "
             f"{last_ms:.1f} ms in the last ({self.slowdown:.2f} of it)."
         ]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from edge_demo.bundle import Bundle, model_file, verified
+from edge_demo.cores import threads_in_words
 from edge_demo.fresh_process import ask
 from edge_demo.machine import machine
 from edge_demo.profiler import LOOK, Timing, synthetic_photograph
@@ -122,7 +123,7 @@ def compare_engines(
         answers = {}
         for name, file in files.items():
             request = {"engine": name, "file": str(file), "size": spec.size, "threads": count, "repeats": repeats}
-            what = f"a measurement of {name} with {count} thread{'s' if count > 1 else ''}"
+            what = f"a measurement of {name} with {threads_in_words(count)}"
             answers[name] = ask("export.engine_process", request, what, LOOK, 240 + 30 * repeats, pixels)
         for name, answer in answers.items():
             times.append(_engine_time(name, answer, answers[LITERT], count, run, repeats))

@@ -17,7 +17,7 @@ from export.engines import EngineTime
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_output, is_json
-from keras_dr.reports import plots
+from keras_dr.reports.bundle_plots import plot_sustained, plot_variants
 
 SUSTAINED = "sustained.png"
 
@@ -121,7 +121,7 @@ def profile(
     if sustained_minutes:
         content = photograph or profiler.synthetic_photograph()
         long_runs = measure_sustained(bundle.folder, variants, threads, sustained_minutes, content, cpus, progress)
-        plots.plot_sustained(folder / SUSTAINED, [asdict(run) for run in long_runs])
+        plot_sustained(folder / SUSTAINED, [asdict(run) for run in long_runs])
     profiler.write_json(file, measured, operators=by_operator, engines=by_engine, sustained=long_runs)
     chart = _draw_chart(bundle.folder / "parity.json", file.with_suffix(".png"), measured.measurements)
     return Profile(file, chart, measured.measurements, measured.failures, by_operator, by_engine, long_runs)
@@ -153,5 +153,5 @@ def _draw_chart(parity: Path, chart: Path, measurements: Sequence[Measurement]) 
             )
     if not rows:
         return None
-    plots.plot_variants(chart, rows)
+    plot_variants(chart, rows)
     return chart

@@ -26,7 +26,7 @@ _MODULES = {
     "GradedPhotographs": "keras_dr.prediction.predict",
     "Gradability": "keras_dr.evaluation.gradability",
     "Grader": "edge_demo.grader",
-    "Grading": "edge_demo.grader",
+    "Grading": "edge_demo.grading",
     "Inspection": "keras_dr.datasets.inspection",
     "KerasDrError": "keras_dr.core.errors",
     "PreparedSet": "keras_dr.preparation.prepared_set",
@@ -100,7 +100,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:  # for editors and mypy
     from edge_demo.bundle import Bundle as Bundle
     from edge_demo.grader import Grader as Grader
-    from edge_demo.grader import Grading as Grading
+    from edge_demo.grading import Grading as Grading
     from edge_demo.site import export_web as export_web
     from export.export_run import export as export
     from export.profile_bundle import Profile as Profile

@@ -1,5 +1,6 @@
 """The commands for data sets: inspect, prepare, audit, show."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,10 +62,10 @@ def prepare(
     """
     from keras_dr import inspect as inspect_source
     from keras_dr import prepare as prepare_set
-    from keras_dr.preparation.prepare import check_arguments
+    from keras_dr.preparation.settings import PreparationSettings
     from keras_dr.reports.preparation import prepared_text
 
-    check_arguments(
+    settings = PreparationSettings(
         task=task,
         size=size,
         enhance=enhance,
@@ -81,16 +82,9 @@ def prepare(
         data = prepare_set(
             inspection,
             prepared,
-            size=size,
-            enhance=enhance,
-            fundus=fundus,
-            val=val,
-            test=test,
-            calibration=calibration,
+            **asdict(settings),
             seed=seed,
-            engine=engine,
             workers=workers,
-            address=address,
             keep_leaks=keep_leaks,
             overwrite=overwrite,
             progress=progress,

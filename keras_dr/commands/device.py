@@ -126,7 +126,7 @@ def predict(
     The result is predictions.csv, unless --out names another file. With --engine ray (docs/scaling.md) it is a folder
     of parts, by default predictions.parquet; after an interruption, the same command continues where it stopped.
     """
-    from edge_demo.patients import PatientsTable
+    from edge_demo.patients import PatientsTable, people_of
     from edge_demo.results import is_own_result
     from keras_dr.core.encoding import CsvStyle, check_format
     from keras_dr.core.folders import check_writable, write_bytes
@@ -151,7 +151,9 @@ def predict(
     check_output(file, (*TABLE_FORMATS, ".json"), inputs=inputs, known=is_own_result(), overwrite=overwrite)
     suffix = file.suffix.lower()
     check_format(suffix)
-    patients = PatientsTable.beside(file, images, photographs, style, Privacy(key, identified))
+    privacy = Privacy(key, identified)
+    people = people_of(images, photographs, privacy) if suffix in TABLE_FORMATS else {}
+    patients = PatientsTable.beside(file, people, style)
     patients.check(inputs, overwrite)
     check_writable(file)
     with bar("predict") as progress:
@@ -164,7 +166,7 @@ def predict(
             threshold=threshold,
             heatmaps=heatmaps,
             overwrite=overwrite,
-            privacy=Privacy(key, identified),
+            privacy=privacy,
         )
     write_bytes(file, _encode(graded, suffix, style, skipped.counts))
     for line in patients.write(graded.outcomes, graded.bundle.classes):

@@ -147,15 +147,20 @@ def recalibrate(
 
     They are chosen on validation photographs; the weights stay.
 
-    Evaluations and bundles of the run must then be made again.
+    Promises, sets of grades and limits of gradability are dropped. Evaluations and bundles of the run must then be made
+    again.
     """
     from keras_dr.core.folders import read_manifest
 
     read_manifest(run, "run")  # a missing run is reported before TensorFlow starts
+    from keras_dr import Run
     from keras_dr import recalibrate as recalibrate_run
 
-    chosen = recalibrate_run(run, prepared, rule=rule, target=target)
+    before = Run.load(run)
+    chosen = recalibrate_run(before, prepared, rule=rule, target=target)
     say(f"Temperature {chosen.temperature:.3f}.")
+    if before.found_at_points:
+        say(f"Dropped, as they hold only at the thresholds before: {', '.join(before.found_at_points)}.")
     done(run, command("points", run))
 
 

@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decoding import PAGES, Header, Image, decode_rgb, read_header
+from keras_dr.core.decoding import Image, decode_rgb
 from keras_dr.core.dicom import unwrap
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.exact import equalise, shrink
 from keras_dr.core.fundus import THUMBNAIL, Finding, Fundus, examine, find_fundus
+from keras_dr.core.headers import PAGES, Header, read_header
 from keras_dr.core.samples import DEPTHS, UNDECIDED
 
 SIZES = (28, 1024)  # 28 is the size of MedMNIST; fundus photographs show their lesions at 224 to 768

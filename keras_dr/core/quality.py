@@ -145,6 +145,15 @@ def too_poor(row: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, 
     return tuple(beyond)
 
 
+def gradability_limits_of(about: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits in run.json for `too_poor`; empty if `gradability` has not been run.
+
+    Args:
+        about: the content of run.json.
+    """
+    return dict((about.get("gradability") or {}).get("limits") or {})
+
+
 def faults_of(row: Mapping[str, Any], limits: Limits, gradability: Mapping[str, float]) -> tuple[str, ...]:
     """Return the faults of a photograph in words, such as ("dark", "too blurred to grade").
 

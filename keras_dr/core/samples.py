@@ -23,7 +23,7 @@ def used_bits(image: NDArray[Any], sample_bits: int) -> int:
 
     Args:
         image: (H, W) or (H, W, C), as OpenCV decoded it.
-        sample_bits: see `decoding.Header`.
+        sample_bits: see `headers.Header`.
 
     Returns:
         One of `DEPTHS`, or 0 if the samples are not uint16.
@@ -44,7 +44,7 @@ def to_eight_bits(image: NDArray[Any], bits: int | None, sample_bits: int = 0) -
             `UNDECIDED`: as many as the file's metadata says, or sixteen if its largest sample needs them. None, as in
             older versions: the upper eight of sixteen are kept, and other types are scaled from their least value to
             their largest.
-        sample_bits: see `decoding.Header`.
+        sample_bits: see `headers.Header`.
 
     Returns:
         uint8 of the same shape.

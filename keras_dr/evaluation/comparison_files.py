@@ -17,7 +17,7 @@ from keras_dr.core.outputs import check_apart, is_result
 from keras_dr.evaluation import comparison
 from keras_dr.evaluation.comparison import TITLES, Comparison
 from keras_dr.metrics.intervals import Interval, bootstrap
-from keras_dr.reports.plots import draw_curves, draw_intervals
+from keras_dr.reports.run_plots import draw_curves, draw_intervals
 from keras_dr.reports.tables import Table, markdown, text_table
 
 FILES = ("comparison.md", "figures.csv", "differences.csv", "costs.csv", "figures.png", "curves.png")
@@ -56,7 +56,7 @@ def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) ->
 def _is_comparison(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8") as stream:
-            return re.match(r"# \d+ runs on \d+ photographs of \d+ patients$", stream.readline(200)) is not None
+            return re.match(r"# \d+ runs on \d+ photographs( of \d+ patients)?$", stream.readline(200)) is not None
     except (OSError, ValueError):
         return False
 
@@ -72,12 +72,12 @@ def write_comparison(folder: Path, compared: Comparison) -> None:
     for name, table in tables.items():
         folders.write_bytes(folder / f"{name}.csv", _csv(table))
     predictions = compared.contenders[0].predictions
-    head = (
-        f"# {len(compared.contenders)} runs on {len(predictions.labels)} photographs "
-        f"of {int(predictions.patients.max()) + 1} patients\n\n"
-    )
+    patients = int(predictions.patients.max()) + 1
+    head = f"# {len(compared.contenders)} runs on {len(predictions.labels)} photographs"
+    if patients < len(predictions.labels):  # otherwise each photograph may only stand for a patient who is not known
+        head += f" of {patients} patients"
     body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
-    folders.write_bytes(folder / "comparison.md", f"{head}{body}\n\n{NOTE}\n".encode())
+    folders.write_bytes(folder / "comparison.md", f"{head}\n\n{body}\n\n{NOTE}\n".encode())
     names = [run.name for run in compared.contenders]
     draw_intervals(folder / "figures.png", names, [_intervals(compared, index) for index in range(len(names))])
     histories = {run.name: run.history for run in compared.contenders if run.history}

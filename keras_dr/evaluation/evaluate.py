@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,11 +15,9 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import DEFAULT
 from keras_dr.core.progress import Progress
 from keras_dr.evaluation.costs import measure_cost
+from keras_dr.evaluation.pictures import draw_photographs, draw_plots
 from keras_dr.evaluation.robustness import measure_robustness
 from keras_dr.evaluation.untouched import units
-from keras_dr.explanation.drawing.boards import BoardRow, write_board
-from keras_dr.explanation.methods import Explainer
-from keras_dr.explanation.sampling import choose_for_board
 from keras_dr.metrics import calibration, measure, referral
 from keras_dr.metrics import patients as by_patient
 from keras_dr.metrics.conformal import measured_sets
@@ -29,13 +26,11 @@ from keras_dr.metrics.promises import kept_on
 from keras_dr.metrics.subgroups import subgroups
 from keras_dr.preparation.audit import LEARNED_FROM, seen_in
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.reports import evaluation, evaluation_tables, model_card, plots
+from keras_dr.reports import evaluation, evaluation_tables, model_card
 from keras_dr.training.forward import decode, forward, with_tta
 from keras_dr.training.run import Run
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.5)  # of photographs left to a human, always shown
-SAMPLES = 12  # photographs in samples.png
-MISTAKES = 6  # photographs in mistakes.png
 
 
 @dataclass(frozen=True)
@@ -194,8 +189,8 @@ def evaluate_photographs(
             changes = figures["robustness"]["changes"]
             folders.write_bytes(folder / "robustness.csv", encode_csv(list(changes[0]), changes))
         _write_summary(folder / "metrics_summary.csv", figures)
-        _draw(folder, run, predictions, figures)
-        _draw_photographs(folder, model, data, predictions)
+        draw_plots(folder, run, predictions, figures)
+        draw_photographs(folder, model, data, predictions)
         folders.write_json(folder / "cost.json", measure_cost(run, model))
         folders.write_json(folder / "metrics.json", figures)
         evaluation.write_report(folder, run.about, figures, data.folder)
@@ -287,10 +282,9 @@ def _quality(folder: Path, run: Run, data: PreparedSet, predictions: Predictions
     limits = run.gradability_limits
     poor = np.array([bool(quality.too_poor(row, limits)) for row in data.rows])
     figures: dict[str, Any] = {"refused": referral.refused(predictions, run.threshold, poor) if limits else None}
-    if not run.task.referable or not by_patient.are_patients_known(
-        data.rows, data.about.get("inspection", {}).get("patients_from", "")
-    ):
-        return figures | {"patients_known": False, "ungradable_eyes": []}
+    known = by_patient.are_patients_known(data.rows, data.about.get("inspection", {}).get("patients_from", ""))
+    if not run.task.referable or not known:
+        return figures | {"patients_known": known, "ungradable_eyes": []}
     usual = _usual_quality(run)
     if usual:
         faulty = np.array([bool(quality.faults_of(row, usual, limits)) for row in data.rows])
@@ -331,69 +325,3 @@ def _write_summary(file: Path, figures: dict[str, Any]) -> None:
     row |= {"macro_f1": figures["macro"]["f1"], "weighted_f1": figures["weighted"]["f1"]}
     row |= {"threshold": point["threshold"], "temperature": figures["calibration"]["temperature"]}
     folders.write_bytes(file, encode_csv(list(row), [row]))
-
-
-def _draw(folder: Path, run: Run, predictions: Predictions, figures: dict[str, Any]) -> None:
-    plots.plot_confusion(folder / "confusion.png", figures["confusion_matrix"], run.task.classes)
-    if figures["auroc_referable"] is not None:
-        points = evaluation_tables.points_by_name(figures)
-        plots.plot_roc_pr(folder / "roc-pr.png", predictions.positive, predictions.scores, points, run.task)
-    before = figures["calibration"]["before"]
-    after = figures["calibration"]["after"]
-    errors = (before["ece"], figures["ece"])
-    plots.plot_reliability(folder / "reliability.png", before["reliability"], after["reliability"], errors)
-    wrong_class = referral.coverage_curve(~predictions.right, predictions.confidence)
-    curves = {"wrong class; the least probable first": wrong_class}
-    if run.task.referable:
-        wrong = predictions.positive != predictions.referred(run.threshold)
-        sure = referral.certainty(predictions, run.threshold)
-        curves["wrong referral; the least certain first"] = referral.coverage_curve(wrong, sure)
-    kind = "referral_error" if run.task.referable else "grade_error"
-    shares = [(1 - band["sent"], band[kind]) for band in figures["bands"] if band[kind] is not None]
-    plots.plot_coverage(folder / "coverage.png", curves, shares)
-
-
-def _draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predictions: Predictions) -> None:
-    """Draw samples.png (right and wrong predictions of each class) and mistakes.png (with heat maps, gravest first)."""
-    names = [name.replace("_", " ") for name in predictions.task.classes]
-    samples = []
-    for index in choose_for_board(predictions.labels, predictions.predicted, SAMPLES):
-        true = names[predictions.labels[index]]
-        predicted = names[predictions.predicted[index]]
-        title = f"true {true}\npredicted {predicted}, {predictions.confidence[index]:.2f}"
-        samples.append(plots.Sample(data.image(int(index)), title, bool(predictions.right[index])))
-    plots.plot_samples(folder / "samples.png", samples)
-    worst = worst_mistakes(predictions)
-    if not len(worst):
-        return
-    images = data.images(worst)
-    maps = Explainer(model).heatmaps(images, predictions.predicted[worst])
-    rows = [
-        BoardRow(
-            image,
-            heat,
-            predictions.task.classes[predictions.labels[index]],
-            predictions.task.classes[predictions.predicted[index]],
-            float(predictions.confidence[index]),
-            False,
-            data.rows[index]["image_id"],
-        )
-        for index, image, heat in zip(worst, images, maps, strict=True)
-    ]
-    note = (
-        f"the gravest of {(~predictions.right).sum()} mistakes on {len(predictions.labels)} photographs; "
-        "heat: evidence for the predicted class"
-    )
-    write_board(folder / "mistakes.png", rows, f"{model.name} · {data.name}", note)
-
-
-def worst_mistakes(predictions: Predictions, most: int = MISTAKES) -> NDArray[np.int64]:
-    """Return the indices of at most `most` wrong predictions, int (m,), the gravest first.
-
-    The predictions furthest from the true class come first; of those equally far, the most confident.
-    """
-    distance = np.ones(len(predictions.labels))
-    if predictions.task.ordered:
-        distance = np.abs(predictions.predicted - predictions.labels)
-    order = np.lexsort((-predictions.confidence, -distance))
-    return order[~predictions.right[order]][:most]

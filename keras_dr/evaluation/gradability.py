@@ -39,8 +39,8 @@ from keras_dr.metrics.gradability import (
 from keras_dr.metrics.predictions import Predictions, patient_codes
 from keras_dr.preparation import changes
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.reports import plots
 from keras_dr.reports.gradability import gradability_text
+from keras_dr.reports.gradability_plot import plot_gradability
 from keras_dr.training.forward import decode
 from keras_dr.training.run import Run, save_changes
 
@@ -141,7 +141,7 @@ def gradability(
         figures = gradability_figures(steps, run.threshold)
         table = [{key: value for key, value in row.items() if "interval" not in key} for row in figures["steps"]]
         folders.write_bytes(folder / "gradability.csv", encode_csv(list(table[0]), table))
-        plots.plot_gradability(folder / "gradability.png", figures["steps"], len(data.rows))
+        plot_gradability(folder / "gradability.png", figures["steps"], len(data.rows))
         folders.write_json(folder / "gradability.json", {"schema_version": folders.SCHEMA_VERSION, **figures})
     save_changes(run, {"gradability": {"photographs": len(data.rows), "limits": figures["limits"]}})
     return Gradability(target, folders.read_json(target / "gradability.json"))

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decoding import Image, decode_rgb, read_header
+from keras_dr.core.decoding import Image, decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import read_file
+from keras_dr.core.headers import read_header
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.progress import Progress, no_progress
 from keras_dr.metrics import measure

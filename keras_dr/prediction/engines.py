@@ -7,11 +7,13 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
+from threading import BoundedSemaphore
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Grading, Prepared, read_photograph_file
@@ -23,7 +25,11 @@ from keras_dr.core.machine import usable_cores
 from keras_dr.core.privacy import Privacy
 from keras_dr.core.progress import Progress
 
+if TYPE_CHECKING:
+    from export.parity import Outputs
+
 _BATCH = 16
+_FORWARD_PASSES = 2  # of Keras at the same time: where one waits for a thread, the other uses the core
 Value = TypeVar("Value")
 Results = list[Grading | KerasDrError]  # for each photograph its grading, or the reason why it could not be graded
 Engine = Callable[[Sequence[Path], Progress], Results]
@@ -89,22 +95,32 @@ def keras_engine(model: Any, temperature: float, bundle: Bundle, privacy: Privac
 
     outputs_of = float_grader(model, temperature)
     grader = Grader(bundle, privacy=privacy)
+    turns = BoundedSemaphore(_FORWARD_PASSES)
+
+    def forward(inputs: NDArray[np.uint8]) -> "Outputs":
+        with turns:
+            return outputs_of(inputs)
 
     def grade(images: Sequence[Path], progress: Progress) -> Results:
+        cv2.setNumThreads(1)  # batches are prepared beside each other
+        workers = usable_cores()
+        size = max(1, min(_BATCH, -(-len(images) // workers)))
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
         results: Results = []
-        for start in range(0, len(images), _BATCH):
-            results += _grade_batch(grader, outputs_of, images[start : start + _BATCH])
-            progress(len(results), len(images))
+        with ThreadPoolExecutor(workers) as pool:
+            for batch_results in pool.map(partial(_grade_batch, grader, forward), batches):
+                results += batch_results
+                progress(len(results), len(images))
         return results
 
     return grade
 
 
-def _grade_batch(grader: Grader, outputs_of: Callable[[Any], Any], images: Sequence[Path]) -> Results:
+def _grade_batch(grader: Grader, forward: Callable[[NDArray[np.uint8]], "Outputs"], images: Sequence[Path]) -> Results:
     """Grade photographs in one forward pass; one that cannot be prepared takes no place in it."""
     attempts = [_attempt(partial(_prepare, grader, image)) for image in images]
     inputs = [attempt[0] for attempt in attempts if not isinstance(attempt, KerasDrError)]
-    outputs = outputs_of(np.stack(inputs)) if inputs else None
+    outputs = forward(np.stack(inputs)) if inputs else None
     results: Results = []
     row = 0  # of the outputs
     for image, attempt in zip(images, attempts, strict=True):

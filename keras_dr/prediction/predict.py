@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grading
-from edge_demo.patients import eyes_of
-from edge_demo.photographs import check_heatmaps, check_heatmaps_apart, heatmap_files
+from edge_demo.grading import Grading
+from edge_demo.patients import eyes_of, people_of
 from edge_demo.profiler import synthetic_photograph
+from edge_demo.result_files import check_heatmaps, check_heatmaps_apart, heatmap_files
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
@@ -22,6 +22,7 @@ from keras_dr.core.operating_point import points_of
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 from keras_dr.core.progress import Progress, no_progress
+from keras_dr.core.quality import gradability_limits_of
 from keras_dr.prediction.engines import Engine, keras_engine, litert_engine
 
 ENGINES = ("litert", "keras")
@@ -113,7 +114,7 @@ def predict(
     if engine == "keras":
         grade = _with_keras(source, bundle, privacy)
     else:
-        eyes = eyes_of(list(map(Path, images)), photographs, privacy) if pictures else {}
+        eyes = eyes_of(people_of(list(map(Path, images)), photographs, privacy)) if pictures else {}
         grade = litert_engine(bundle, pictures, privacy, eyes)
     results = grade(photographs, progress)
     outcomes: list[Outcome] = []
@@ -153,7 +154,7 @@ def bundle_of(run_folder: Path) -> Path:
     target = run_folder / _EXPORTED
     run_about = read_manifest(run_folder, "run")
     current_model = {"model_sha256": run_about.get("model_sha256")}
-    limits = (run_about.get("gradability") or {}).get("limits") or {}
+    limits = gradability_limits_of(run_about)
 
     def exists() -> bool:
         about = read_manifest(target, "bundle") if (target / MANIFESTS["bundle"]).is_file() else {}

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import cv2
 
-from keras_dr.core.decoding import decode_samples, read_header
+from keras_dr.core.decoding import decode_samples
 from keras_dr.core.dicom import unwrap
 from keras_dr.core.dicom_files import is_dicom, read_start
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import split_frame
+from keras_dr.core.headers import read_header
 from keras_dr.core.samples import UNDECIDED, used_bits
 from keras_dr.datasets.records import Record, read_bytes
 from keras_dr.preparation.journal import MapRecords

@@ -9,7 +9,6 @@ import errno
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,81 +25,21 @@ from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.progress import Progress
 from keras_dr.core.samples import UNDECIDED
-from keras_dr.datasets.grades import Task, check_task, choose_task
+from keras_dr.datasets.grades import Task, choose_task
 from keras_dr.datasets.inspection import Inspection, inspect
 from keras_dr.datasets.options import SourceOptions
-from keras_dr.datasets.records import SPLITS, Record
+from keras_dr.datasets.records import Record
 from keras_dr.preparation import duplicates
 from keras_dr.preparation.bit_depth import choose_bits
 from keras_dr.preparation.journal import MapRecords, prepare_images
-from keras_dr.preparation.photograph import Row, read_copy_square, source_name
+from keras_dr.preparation.manifest import REJECTED_COLUMNS, columns_of, describe, divide, training_limits
+from keras_dr.preparation.photograph import Row, source_name
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.preview import draw_preview
-from keras_dr.preparation.splits import (
-    CALIBRATION,
-    SplitShares,
-    assign_splits,
-    check_seed,
-    count_straddling,
-    find_leaks,
-    group_photographs,
-)
+from keras_dr.preparation.settings import PreparationSettings
+from keras_dr.preparation.splits import SplitShares, check_seed
 from keras_dr.workers.processes import map_surviving
-from keras_dr.workers.ray_cluster import check_engine, map_on_cluster
-
-COLUMNS = (
-    "image_id",
-    "patient_id",
-    "eye",
-    "grade",
-    "label",
-    "split",
-    "group_id",
-    "source",
-    "source_sha256",
-    "pixels_sha256",
-    "perceptual_hash",
-    "fundus_x",
-    "fundus_y",
-    "fundus_radius",
-    *quality.COLUMNS,
-)
-STRETCHED = "stretched"  # an additional column in sets whose squashed photographs were stretched
-REJECTED_COLUMNS = ("image_id", "source", "reason")
-
-
-def check_arguments(
-    *,
-    task: str,
-    size: int,
-    enhance: str,
-    fundus: str,
-    val: float,
-    test: float,
-    calibration: float,
-    engine: str,
-    address: str | None,
-) -> None:
-    """Refuse arguments that `prepare` refuses for every source, before the source is read.
-
-    Args:
-        task: as for `prepare`.
-        size: as for `prepare`.
-        enhance: as for `prepare`.
-        fundus: as for `prepare`.
-        val: as for `prepare`.
-        test: as for `prepare`.
-        calibration: as for `prepare`.
-        engine: as for `prepare`.
-        address: as for `prepare`.
-
-    Raises:
-        KerasDrError: an argument is out of range, or a name is unknown.
-    """
-    check_task(task)
-    Preprocessing(size, enhance, fundus)
-    SplitShares(val, test, calibration)
-    check_engine(engine, ("local", "ray"), address)
+from keras_dr.workers.ray_cluster import map_on_cluster
 
 
 def prepare(
@@ -164,7 +103,7 @@ def prepare(
         330
     """
     target = Path(target)
-    check_arguments(
+    settings = PreparationSettings(
         task=task,
         size=size,
         enhance=enhance,
@@ -175,19 +114,17 @@ def prepare(
         engine=engine,
         address=address,
     )
-    spec = Preprocessing(size, enhance, fundus)
-    shares = SplitShares(val, test, calibration)
     map_records = partial(map_on_cluster, address=address, workers=workers) if engine == "ray" else None
     inspection = source if isinstance(source, Inspection) else inspect(source, dataset, task, options)
     prepare_records(
         inspection.records,
         inspection.source,
         target,
-        spec,
+        settings.preprocessing(),
         dataset=inspection.dataset,
         task=inspection.task,
         inspection=inspection,
-        shares=shares,
+        shares=settings.shares(),
         seed=seed,
         workers=workers,
         spread=map_records,
@@ -265,14 +202,14 @@ def prepare_records(
         if len(rejected) == len(records):
             raise _nothing_readable(source, rejected)
         kept = [(record, row) for record, row in zip(records, outcomes, strict=True) if "reason" not in row]
-        rows, leaks, copies = _divide(kept, spec, label_space, shares, seed, keep_leaks)
+        rows, leaks, copies = divide(kept, spec, label_space, shares, seed, keep_leaks)
         if not keep_leaks:
             rejected += leaks
         rejected += [
             {"image_id": record.image_id, "source": source_name(record, source), "reason": reason}
             for record, reason in left_out
         ]
-        limits = _limits(rows, spec)
+        limits = training_limits(rows, spec)
         for row in rows:
             row |= quality.judge(row, limits["quality_limits"])
         about: dict[str, Any] = {
@@ -284,7 +221,7 @@ def prepare_records(
         }
         if inspection:
             about["inspection"] = inspection.to_dict()
-        about |= _describe(published, rows, label_space, spec)
+        about |= describe(published, rows, label_space, spec)
         about |= {
             "rejected": len(rejected),
             **duplicates.count_copies(copies),
@@ -293,7 +230,7 @@ def prepare_records(
         }
         folders.write_bytes(folder / "rejected.csv", encode_csv(REJECTED_COLUMNS, rejected))
         folders.write_bytes(folder / "duplicates.csv", encode_csv(duplicates.COLUMNS, copies))
-        folders.write_bytes(folder / "manifest.csv", encode_csv(_columns(spec), rows))
+        folders.write_bytes(folder / "manifest.csv", encode_csv(columns_of(spec), rows))
         about["manifest_sha256"] = folders.sha256_of(folder / "manifest.csv")
         _complete(folder, about, rows, spec)
     return about
@@ -342,122 +279,14 @@ def _relative_source(source: Path, target: Path, records: Sequence[Record]) -> s
     return printable(Path(os.path.relpath(base.resolve(), target.resolve())).as_posix())
 
 
-def _columns(spec: Preprocessing) -> tuple[str, ...]:
-    """Return the columns of manifest.csv."""
-    return (*COLUMNS, STRETCHED, *quality.COLOURS) if spec.stretch else COLUMNS
-
-
 def _plan(records: Sequence[Record], spec: Preprocessing) -> dict[str, Any]:
     """Return what determines the prepared photographs."""
     return {
         "records": hashlib.sha256(repr(records).encode()).hexdigest(),
         "preprocessing": spec.to_dict(),
-        "columns": _columns(spec),
+        "columns": columns_of(spec),
         "schema_version": folders.SCHEMA_VERSION,
     }
-
-
-def _divide(
-    kept: Sequence[tuple[Record, Row]],
-    spec: Preprocessing,
-    task: Task,
-    shares: SplitShares,
-    seed: int,
-    keep_leaks: bool,
-) -> tuple[list[Row], list[Row], list[Row]]:
-    """Divide the photographs into splits.
-
-    Returns:
-        The rows of the manifest, without leaks unless they are kept; the leaks as rows of rejected.csv; and the rows of
-        duplicates.csv.
-    """
-    rows = [row for _, row in kept]
-    copies = duplicates.group_copies(
-        [row["pixels_sha256"] for row in rows],
-        [row["perceptual_hash"] for row in rows],
-        lambda index: read_copy_square(kept[index][0], spec),
-    )
-    neighbours = [record.neighbours for record, _ in kept]
-    groups = group_photographs([record.patient_id for record, _ in kept], copies, neighbours)
-    labels = [task.label(record) for record, _ in kept]
-    official = [record.split for record, _ in kept]
-    leaking = find_leaks(official, copies)
-    leaks = [
-        rows[index] | {"reason": f"copy of {official[copy]} photograph {rows[copy]['image_id']}"}
-        for index, copy in leaking.items()
-    ]
-    staying = [index for index in range(len(kept)) if keep_leaks or index not in leaking]
-    numbers = [-1 if label is None else label for label in labels]
-    chosen = assign_splits(
-        [official[index] for index in staying],
-        [numbers[index] for index in staying],
-        [groups[index] for index in staying],
-        shares,
-        seed,
-    )
-    splits = dict(zip(staying, chosen, strict=True))
-    for index, ((record, row), label, group) in enumerate(zip(kept, labels, groups, strict=True)):
-        row |= {
-            "patient_id": record.patient_id,
-            "eye": record.eye,
-            "grade": "" if record.grade is None else record.grade,
-            "label": "" if label is None else task.classes[label],
-            "split": splits.get(index, record.split or "train"),
-            "group_id": group,
-        }
-    return [rows[index] for index in staying], leaks, duplicates.list_copies(rows, copies)
-
-
-def _limits(rows: Sequence[Row], spec: Preprocessing) -> dict[str, dict[str, list[float]]]:
-    """Return the limits of quality and of colours, from the training split."""
-    training_rows = [row for row in rows if row["split"] == "train"]
-    limits = {"quality_limits": quality.find_limits(training_rows)}
-    if spec.stretch:  # rows that an older version wrote have no colours
-        limits["colour_limits"] = quality.find_limits(training_rows, quality.COLOURS)
-    return limits
-
-
-def _describe(records: Sequence[Record], rows: Sequence[Row], task: Task, spec: Preprocessing) -> dict[str, Any]:
-    """Return the task and the counts of prepared.json.
-
-    Args:
-        records: all photographs that the data set lists.
-        rows: the rows of the manifest.
-        task: the label space.
-        spec: the preprocessing.
-    """
-    labels = [task.label(record) for record in records]
-    counts = _count(rows, task)
-    published = Counter("" if label is None else task.classes[label] for label in labels)
-    return {
-        **task.to_dict(),
-        "source_counts": {name: published[name] for name in counts["train"]},
-        "counts": counts,
-        "patients_on_both_sides": count_straddling([row["split"] for row in rows], [row["patient_id"] for row in rows]),
-        "fundus_not_found": sum(not row["fundus_radius"] for row in rows) if spec.fundus == "auto" else 0,
-        "stretched": sum(bool(row.get(STRETCHED)) for row in rows),
-        "too_small_for_near_copies": sum(not row["perceptual_hash"] for row in rows),
-        "not_gradable": sum(row["gradable"] == "no" for row in rows),
-    }
-
-
-def _count(rows: Sequence[Row], task: Task) -> dict[str, dict[str, int]]:
-    """Return split -> class ("" in a set without grades) -> number of photographs.
-
-    Raises:
-        KerasDrError: the training split has photographs of fewer than two classes.
-    """
-    pairs = Counter((row["split"], row["label"]) for row in rows)
-    labelled = any(row["label"] for row in rows)
-    names = task.classes if labelled else ("",)
-    splits = (*SPLITS, *([CALIBRATION] if any(split == CALIBRATION for split, _ in pairs) else []))
-    counts = {split: {name: pairs[split, name] for name in names} for split in splits}
-    in_training = [name for name, count in counts["train"].items() if count]
-    if labelled and len(in_training) < 2:
-        classes = f"are all of the class {in_training[0]}" if in_training else "have no class"
-        message = f"The training photographs {classes}, but training needs two or more classes."
-        raise KerasDrError(message, "Add photographs of other classes, or choose another --task.")
-    return counts
 
 
 def _sweep(folder: Path, names: set[str]) -> None:

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import read_file
+from keras_dr.core.headers import read_header
 from keras_dr.core.preprocessing import stretch
 from keras_dr.preparation.prepared_set import PreparedSet
 

@@ -1,9 +1,10 @@
-"""Tables of metrics.json: figures with their intervals, classes, operating points, subgroups."""
+"""Tables of metrics.json: figures with their intervals, classes, operating points, subgroups; and of folds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from textwrap import indent
 from typing import Any
 
-from keras_dr.reports.tables import Table, show, show_interval, with_interval
+from keras_dr.reports.tables import Table, show, show_interval, text_table, with_interval
 
 # name in metrics.json or its operating_point -> name for a reader
 MAIN_FIGURES = {
@@ -130,3 +131,16 @@ def robustness_table(figures: dict[str, Any]) -> Table:
     mean = figures["robustness"]["mean"]
     rows.append(("mean over the changes", show(mean["quadratic_kappa"]), mean["auroc"], None, None, None))
     return Table(columns, rows)
+
+
+def folds_text(about: Mapping[str, Any]) -> str:
+    """Return a table of cross_validation.json: each fold, the mean and deviation, and the pooled scores."""
+    names = list(about["pooled"])
+    folds = {f"fold {number}": scores for number, scores in enumerate(about["folds"], 1)}
+    rows = folds | {name: about[name] for name in ("mean", "deviation", "pooled")}
+    cells = [(title, *(scores[name] for name in names)) for title, scores in rows.items()]
+    limits = about.get("intervals", {})  # an older version wrote none
+    if limits:
+        cells.append(("95 % interval", *(show_interval(limits.get(name)) for name in names)))
+    table = Table(("", *names), cells)
+    return indent(text_table(table), "  ")

@@ -4,7 +4,6 @@ from typing import Any
 
 import yaml
 
-from keras_dr.reports.evaluation import in_words, positive_lines
 from keras_dr.reports.evaluation_tables import (
     MAIN_FIGURES,
     class_table,
@@ -13,6 +12,7 @@ from keras_dr.reports.evaluation_tables import (
     predictive_table,
     summary_table,
 )
+from keras_dr.reports.evaluation_words import in_words, positive_lines, size_in_words
 from keras_dr.reports.tables import NOTICE, counted, markdown, show
 
 MODEL_CARD = "MODEL_CARD.md"  # the name of the file in a Run and in a Bundle
@@ -46,9 +46,7 @@ def model_card(about: dict[str, Any], figures: dict[str, Any]) -> str:
         "chosen on validation.",
         "## Figures",
         f"The grader was measured on the {figures['split']} split of {figures['set']}, which has "
-        f"{counted(figures['photographs'], 'photograph', 'photographs')} of "
-        f"{counted(figures['patients'], 'patient', 'patients')} that were not used in training. "
-        + " ".join(in_words(figures)),
+        f"{size_in_words(figures)}. They were not used in training. " + " ".join(in_words(figures)),
         markdown(summary_table(figures)),
         markdown(class_table(figures)),
         *points,

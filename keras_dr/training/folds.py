@@ -22,7 +22,7 @@ from keras_dr.metrics.predictions import Predictions, write_predictions
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
-from keras_dr.reports.evaluation import folds_text
+from keras_dr.reports.evaluation_tables import folds_text
 from keras_dr.training.distillation import teachers_of_fold
 from keras_dr.training.forward import predict
 from keras_dr.training.run import Run

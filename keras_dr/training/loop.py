@@ -33,7 +33,7 @@ from keras_dr.training.checkpoints import (
 from keras_dr.training.distillation import Lessons, find_teachers, learn_from
 from keras_dr.training.earlier_run import starting_model
 from keras_dr.training.optimisers import make_optimizer, plateau_rate
-from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, target_matrix
+from keras_dr.training.pipeline import Batches, Photographs, augmented_reader, class_weights, loaded, target_matrix
 from keras_dr.training.preflight import check_recipe
 from keras_dr.training.spread import DeviceSpread
 
@@ -241,7 +241,7 @@ class Training:
     def _view(self, settings: Phase, view: int) -> tf.data.Dataset:
         """Return all training photographs in order, augmented as in an epoch, in batches float32 (b, S, S, 3)."""
         indices = tf.data.Dataset.range(len(self.photographs)).batch(self.recipe.batch_size)
-        return indices.map(self._reader(settings)(view), tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        return loaded(indices, self._reader(settings)(view))
 
     def _reader(self, settings: Phase) -> Callable[[int], Callable[[tf.Tensor], tf.Tensor]]:
         """Return a function from an epoch over both phases to a reader of training photographs, augmented or not."""

@@ -9,7 +9,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.training.finish import calibrated
 from keras_dr.training.forward import forward
-from keras_dr.training.run import Run, save_changes
+from keras_dr.training.run import FOUND_AT_THEM, Run, save_changes
 
 
 def recalibrate(
@@ -22,8 +22,8 @@ def recalibrate(
     """Choose temperature, operating points and certainty again on validation photographs, and write them to run.json.
 
     The weights stay. This brings a run of an older version to the rules of this one, or changes what the default
-    operating point aims for. Promises and sets of grades are dropped, and evaluations and bundles of the run must be
-    made again.
+    operating point aims for. Promises, sets of grades and limits of gradability are dropped, as they belong to the
+    temperature and thresholds before; evaluations and bundles of the run must be made again.
 
     Args:
         run: the grader, or its folder.
@@ -63,5 +63,4 @@ def recalibrate(
         run.decision,
         patient_codes(validation.rows),
     )
-    chosen["grade_sets"] = None  # they and the promises were calibrated at another temperature
-    return save_changes(run, chosen | {"recipe": recipe.model_dump(mode="json")})
+    return save_changes(run, chosen | dict.fromkeys(FOUND_AT_THEM) | {"recipe": recipe.model_dump(mode="json")})

@@ -20,6 +20,8 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
 
+# Key of run.json -> what was found at one temperature and its thresholds, and does not hold at others.
+FOUND_AT_THEM = {"grade_sets": "sets of grades (prediction-sets)", "gradability": "limits of gradability (gradability)"}
 _MOST_FOLDS = 1000  # a cross-validation with so many folds would take months
 
 
@@ -141,6 +143,12 @@ class Run:
     def gradability_limits(self) -> dict[str, float]:
         """Fault -> value of its measure beyond which the grader fails; empty if `gradability` has not been run."""
         return dict((self.about.get("gradability") or {}).get("limits") or {})
+
+    @property
+    def found_at_points(self) -> list[str]:
+        """What holds only at the temperature and thresholds of this run, with the command that finds it, in words."""
+        promises = ["promises (promise)"] if any(point.promise for point in self.points.values()) else []
+        return promises + [words for key, words in FOUND_AT_THEM.items() if self.about.get(key)]
 
     def at(self, point: str | None = None, threshold: float | None = None) -> "Run":
         """Return the run at another operating point.
@@ -279,15 +287,15 @@ def save_changes(run: Run, changes: Mapping[str, Any]) -> Run:
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
-    """Return the run with the choices of `calibration.calibrate`."""
+    """Return the run with the choices of `calibration.calibrate`, without what was `FOUND_AT_THEM` before."""
     return replace(
         run,
-        about=run.about | chosen,
+        about=run.about | chosen | dict.fromkeys(FOUND_AT_THEM),
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
         decision=chosen["decision"],
         points=points_of(chosen),
-        grade_sets=None,  # they were calibrated at another temperature
+        grade_sets=None,
     )
 
 

@@ -23,7 +23,7 @@ from keras_dr.models.features import weights_file
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
-from keras_dr.reports.plots import plot_curves
+from keras_dr.reports.run_plots import plot_curves
 from keras_dr.training import devices, distillation, hosts
 from keras_dr.training.checkpoints import PHASES, State
 from keras_dr.training.earlier_run import earlier_run, photographs_met

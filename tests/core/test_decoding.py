@@ -7,8 +7,9 @@ import pytest
 from drawn import encode, with_exif
 from PIL import Image
 
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.headers import read_header
 
 
 def saved(image: Image.Image, kind: str, **settings: object) -> bytes:

@@ -4,9 +4,10 @@ import zipfile
 
 import pytest
 
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import describe_kind
+from keras_dr.core.headers import read_header
 
 
 def workbook() -> bytes:

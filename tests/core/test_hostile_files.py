@@ -14,8 +14,9 @@ from drawn import encode
 
 from edge_demo.journal import Journal
 from keras_dr.core import folders
-from keras_dr.core.decoding import MAX_SCANS, decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.headers import MAX_SCANS, read_header
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.core.tables import read_table
 from keras_dr.datasets import read_records

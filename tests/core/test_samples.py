@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from drawn import encode
 
-from keras_dr.core.decoding import decode_mask, decode_rgb, read_header
+from keras_dr.core.decoding import decode_mask, decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.headers import read_header
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.samples import depth_of, to_eight_bits
 

@@ -12,9 +12,10 @@ from PIL import Image
 from places import SHARED
 from preparation import prepare, read_csv
 
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.fundus import examine, find_fundus
+from keras_dr.core.headers import read_header
 from keras_dr.core.preprocessing import Preprocessing, prepare_image, prepare_photograph, read_photograph
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.reports.preparation import prepared_text

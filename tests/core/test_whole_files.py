@@ -9,8 +9,9 @@ from drawn import encode, with_exif
 from PIL import Image
 
 from keras_dr.core import jpeg
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.headers import read_header
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.synthetic.photographs import synthesise
 

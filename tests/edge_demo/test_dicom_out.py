@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from edge_demo.__main__ import main as edge
-from edge_demo.dicom_out import SCHEME, read_report
+from edge_demo.dicom_report import SCHEME, read_report
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 

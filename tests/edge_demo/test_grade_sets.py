@@ -10,7 +10,7 @@ from edge_fixtures import change
 
 from edge_demo.__main__ import main
 from edge_demo.bundle import Bundle
-from edge_demo.dicom_out import read_report
+from edge_demo.dicom_report import read_report
 from edge_demo.grader import Grader
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.grade_sets import NO_SETS, GradeSets

@@ -18,7 +18,7 @@ import pydicom
 import pytest
 
 from edge_demo.__main__ import main as edge
-from edge_demo.dicom_out import read_report
+from edge_demo.dicom_report import read_report
 
 SECONDS = 60
 

@@ -8,7 +8,7 @@ import pytest
 from edge_fixtures import CLASSES, change
 
 from edge_demo import __main__ as command
-from edge_demo.grader import Grading
+from edge_demo.grading import Grading
 from edge_demo.patients import Person, patient_rows, people_of
 from edge_demo.results import Failure
 

@@ -62,6 +62,11 @@ def test_cores_that_a_process_may_not_use_do_not_count() -> None:
         os.sched_setaffinity(0, before)
 
 
+def test_threads_in_words() -> None:
+    words = [cores.threads_in_words(1), cores.threads_in_words(2), cores.threads_in_words(1, 2)]
+    assert words == ["1 thread", "2 threads", "1 or 2 threads"]
+
+
 def test_profile_refuses_more_threads_than_the_runtime_bears(bundle_folder: Path) -> None:
     with pytest.raises(
         KerasDrError, match=r"number of threads is 100000, but must be .* \(at most four for each core\)"

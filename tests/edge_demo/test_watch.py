@@ -17,7 +17,8 @@ from disks import Disk, small_disk
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading
+from edge_demo.grader import Grader
+from edge_demo.grading import Grading
 from edge_demo.journal import Journal
 from edge_demo.watch import watch
 from keras_dr.core.errors import KerasDrError

@@ -186,7 +186,7 @@ def bundle(box: Path) -> None:
     import numpy as np
 
     from edge_demo.bundle import Bundle
-    from edge_demo.grader import Grading
+    from edge_demo.grading import Grading
     from edge_demo.results import describe, encode_outcomes
     from keras_dr.core.errors import KerasDrError
 

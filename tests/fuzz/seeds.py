@@ -141,7 +141,7 @@ def workbooks(box: Path) -> list[bytes]:
 
 def manifest(box: Path) -> list[bytes]:
     """Return the manifest.csv of four photographs."""
-    from keras_dr.preparation.prepare import COLUMNS
+    from keras_dr.preparation.manifest import COLUMNS
 
     (box / "images").mkdir(exist_ok=True)
     rows = []

@@ -12,7 +12,7 @@ from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics import measure
 from keras_dr.metrics.predictions import Predictions
-from keras_dr.reports import evaluation, model_card
+from keras_dr.reports import evaluation, evaluation_tables, evaluation_words, model_card
 
 CHROMIUM = shutil.which("chromium")
 ABOUT = {
@@ -44,7 +44,7 @@ def test_terminal_text_has_figures_with_intervals_classes_and_points() -> None:
 
 
 def test_summary_for_a_clinician() -> None:
-    text = evaluation.in_words(figures())[0]
+    text = evaluation_words.in_words(figures())[0]
     assert "Of 100 eyes with referable DR it misses 25 (5 to 70); of 100 without it refers 0 (0 to 66)." in text
 
 
@@ -53,10 +53,10 @@ def test_points_that_do_the_same_share_a_sentence_and_need_no_threshold() -> Non
     point = measured["operating_point"]
     other = point | {"threshold": 1.05, "sensitivity": 0.5, "specificity": 1.0}
     measured["operating_points"] = {"youden": point, "screening": point, "specificity-95": other}
-    text = evaluation.in_words(measured)[0]
+    text = evaluation_words.in_words(measured)[0]
     assert "The points youden and screening do the same here." in text
     assert "The point specificity-95 would miss 50 and refer 0." in text
-    thresholds = {row[0]: row[1] for row in evaluation.points_table(measured).rows}
+    thresholds = {row[0]: row[1] for row in evaluation_tables.points_table(measured).rows}
     assert thresholds["specificity-95"] == "none" and thresholds["youden"] == "0.500"
 
 
@@ -82,11 +82,11 @@ def test_a_promise_is_measured_in_the_unit_that_is_named(report: Path) -> None:
     ],
 )
 def test_warnings_about_the_figures_come_first(more: dict, warning: str) -> None:
-    assert warning in evaluation.warnings(figures(**more))[0]
+    assert warning in evaluation_words.warnings(figures(**more))[0]
 
 
 def test_a_fair_test_has_no_warning() -> None:
-    assert evaluation.warnings(figures()) == []
+    assert evaluation_words.warnings(figures()) == []
 
 
 def test_the_card_has_metadata_and_names_no_folder() -> None:

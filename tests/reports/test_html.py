@@ -4,7 +4,7 @@ import numpy as np
 
 from keras_dr.datasets.grades import TASKS
 from keras_dr.reports import html, tables
-from keras_dr.reports.plots import plot_confusion, plot_roc_pr
+from keras_dr.reports.evaluation_plots import plot_confusion, plot_roc_pr
 
 
 def test_page_needs_no_other_file_and_escapes_its_text(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from keras_dr.evaluation.evaluate import evaluate_photographs
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold, fold_numbers
 from keras_dr.recipe import Recipe, recipe_from_dict
-from keras_dr.reports.evaluation import folds_text
+from keras_dr.reports.evaluation_tables import folds_text
 from keras_dr.training.folds import cross_validate
 from keras_dr.training.run import Run
 

@@ -12,7 +12,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics.measure import kappa_interval
 from keras_dr.metrics.predictions import Predictions
-from keras_dr.reports.evaluation import warnings
+from keras_dr.reports.evaluation_words import warnings
 from keras_dr.training.run import Run
 
 

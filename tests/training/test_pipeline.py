@@ -67,6 +67,14 @@ def test_augmentation_leaves_the_photographs_in_memory_alone(loaded: Photographs
     assert np.array_equal(loaded.array(), before)
 
 
+def test_the_end_of_an_epoch_waits_for_no_thread_that_tunes_it(loaded: Photographs) -> None:
+    train_batches = Batches(
+        np.zeros(len(loaded), np.int64), np.eye(5, dtype=np.float32), np.ones(5), recipe_from_dict({})
+    )
+    for dataset in (loaded.batches(4), train_batches.batches(loaded.tensor, 0)):
+        assert dataset.options().autotune.enabled is False
+
+
 def test_weights_follow_the_labels(loaded: Photographs) -> None:
     result = batches(loaded, 1, class_weights="balanced")
     labels = np.concatenate([batch[1] for batch in result]).argmax(axis=1)

@@ -2,12 +2,17 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import keras_dr as dr
+from keras_dr.commands.app import app
 from keras_dr.core.folders import sha256_of
+from keras_dr.core.grade_sets import GradeSets
+from keras_dr.core.operating_point import Promise
 
 
 @pytest.fixture
@@ -26,6 +31,20 @@ def test_another_target_changes_the_default_point_but_no_weights(copied_run: Pat
     assert after.temperature == pytest.approx(before.temperature, rel=1e-3)
     again = dr.recalibrate(copied_run, prepared_folder)
     assert again.point == after.point
+
+
+def test_what_holds_only_at_the_thresholds_before_is_dropped_and_named(copied_run: Path, prepared_folder: Path) -> None:
+    about = json.loads((copied_run / "run.json").read_text("utf-8"))
+    about["gradability"] = {"photographs": 8, "limits": {"blurred": 0.2}}
+    about["grade_sets"] = GradeSets(0.9, 0.9, "patients", 100, "clinic").to_dict()
+    about["operating_point"]["promise"] = asdict(Promise(0.1, 0.95, "patients", 120, 4, "clinic"))
+    (copied_run / "run.json").write_text(json.dumps(about))
+    told = CliRunner().invoke(app, ["recalibrate", str(copied_run), "--prepared", str(prepared_folder)])
+    assert told.exit_code == 0, told.output
+    for words in ("promises", "sets of grades", "limits of gradability"):
+        assert words in told.output
+    after = dr.Run.load(copied_run)
+    assert after.grade_sets is None and after.gradability_limits == {} and after.found_at_points == []
 
 
 def test_an_ensemble_of_folds_is_refused(copied_run: Path, prepared_folder: Path) -> None:

@@ -16,7 +16,7 @@ from odd_files import EYE, saved
 from web_page import WEB, use_page
 
 import keras_dr as dr
-from edge_demo.grader import FOOTER
+from edge_demo.grading import FOOTER
 from edge_demo.results import Failure, Outcome, encode_outcomes, outcomes_json
 from edge_demo.shipped import find_bundle
 from keras_dr.core import overlay, quality

@@ -1,5 +1,6 @@
 // Decodes JPEG and PNG files as RGB, JPEG also at a reduced scale; the same files are refused as in
-// keras_dr/core/decoding.py. Other formats that Python reads are refused here with a sentence that names them.
+// keras_dr/core/headers.py and decoding.py. Other formats that Python reads are refused here with a sentence that
+// names them.
 
 import { COPY_AGAIN, KerasDrError, truncated } from "./errors.ts";
 import { applyOrientation, readOrientation } from "./exif.ts";

@@ -1,4 +1,4 @@
-// Reads the orientation in the EXIF data of a JPEG, as keras_dr/core/tiff.py and decoding.py do, and applies it.
+// Reads the orientation in the EXIF data of a JPEG, as keras_dr/core/tiff.py and headers.py do, and applies it.
 
 import type { Picture } from "./picture.ts";
 
