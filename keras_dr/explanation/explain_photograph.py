@@ -13,6 +13,7 @@ from keras_dr.core import folders
 from keras_dr.core.decision import Decision, decide
 from keras_dr.core.encoding import encode_npz
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.names import class_words
 from keras_dr.core.overlay import enlarge
 from keras_dr.core.progress import Progress
 from keras_dr.explanation.closed_form import model_evidence
@@ -183,6 +184,6 @@ def _write(
     note = "; ".join(filter(None, notes))
     legend = {f"for {predicted}": FOR, f"for {rival}": AGAINST}
     with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
-        write_sheet(folder / "explanation.png", rows, title, note.replace("_", " "), legend)
+        write_sheet(folder / "explanation.png", rows, title, class_words(note), legend)
         folders.write_bytes(folder / "heatmaps.npz", encode_npz(maps))
         folders.write_json(folder / "scores.json", about)

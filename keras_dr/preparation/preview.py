@@ -12,6 +12,7 @@ from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import read_file
 from keras_dr.core.headers import read_header
+from keras_dr.core.names import class_words
 from keras_dr.core.preprocessing import stretch
 from keras_dr.preparation.prepared_set import PreparedSet
 
@@ -54,7 +55,7 @@ def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Seque
 
 def _class_words(name: str) -> str:
     """Return the name of a class as words; a photograph without a class is not graded."""
-    return name.replace("_", " ") or "not graded"
+    return class_words(name) or "not graded"
 
 
 def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
