@@ -25,7 +25,7 @@ from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import split_frame
 from keras_dr.core.image_files import printable
-from keras_dr.core.names import eye_of_name
+from keras_dr.core.names import class_words, eye_of_name
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.core.privacy import Privacy, shown_name
 
@@ -198,7 +198,7 @@ class Grader:
     def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
         """Return the reason for an action as a sentence."""
         threshold = self.bundle.threshold
-        grade = grade.replace("_", " ")
+        grade = class_words(grade)
         if action == ACTIONS["grade"] and self.bundle.decision != THRESHOLD:
             return f"The grade {grade} is referable."
         if action in (ACTIONS["grade"], ACTIONS["threshold"]):

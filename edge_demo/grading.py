@@ -16,6 +16,7 @@ from keras_dr.core.folders import write_bytes
 from keras_dr.core.frames import FRAME
 from keras_dr.core.grade_sets import set_words
 from keras_dr.core.image_files import IMAGE_SUFFIXES
+from keras_dr.core.names import class_words
 from keras_dr.core.outputs import mark_png
 from keras_dr.core.preprocessing import Fundus
 
@@ -142,7 +143,7 @@ class Grading:
         if self.trained_on:
             lines.append(f"Grader: {self.trained_on}.")
         lines.append(FOOTER)
-        headline = f"{self.grade.replace('_', ' ')}; {self.action_in_words}"
+        headline = f"{class_words(self.grade)}; {self.action_in_words}"
         if self.eye:
             headline = f"{self.eye.capitalize()} eye: {headline}"
         return draw_picture(self.photograph, self.circle, self.heatmap, headline, lines, self.probabilities, self.grade)

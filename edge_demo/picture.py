@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from keras_dr.core import overlay
 from keras_dr.core.decoding import Image
 from keras_dr.core.fundus import Fundus
+from keras_dr.core.names import class_words
 
 HEIGHT = 640  # of the photograph, pixels
 WIDTH = (900, 1280)  # of the whole picture, pixels
@@ -90,10 +91,10 @@ def _draw_scale(page: Image, heatmap: NDArray[np.floating], grade: str, y: int) 
     page[y - 11 : y + 1, _MARGIN + 14 : _MARGIN + 174] = bar
     _write(page, "0", (_MARGIN, y), 14, _QUIET, 400, _MARGIN + 14)
     _write(page, "1", (_MARGIN + 180, y), 14, _QUIET, 400, _MARGIN + 194)
-    text = f"Glow: evidence for {grade.replace('_', ' ')}, share of its maximum."
+    text = f"Glow: evidence for {class_words(grade)}, share of its maximum."
     rows, columns = heatmap.shape
     if not (np.asarray(heatmap) > 0).any():
-        text = f"No glow: no place speaks for {grade.replace('_', ' ')}."
+        text = f"No glow: no place speaks for {class_words(grade)}."
     y = _write(page, text, (_MARGIN + 204, y), 14, _QUIET, 400, page.shape[1] - _MARGIN)
     if min(rows, columns) < COARSE:
         text = f"The map is coarse: {rows} x {columns} places, which cannot show single lesions."
@@ -106,7 +107,7 @@ def _draw_probabilities(page: Image, probabilities: dict[str, float], grade: str
     for index, (name, probability) in enumerate(probabilities.items()):
         line = y + index * step
         colour = _INK if name == grade else _QUIET
-        _write(page, name.replace("_", " ")[:18], (x, line), 15, colour, 600 if name == grade else 400, x + 128)
+        _write(page, class_words(name)[:18], (x, line), 15, colour, 600 if name == grade else 400, x + 128)
         length = round(110 * probability)
         cv2.rectangle(
             page, (x + 130, line - 11), (x + 130 + length, line), _BAR if name == grade else _QUIET, cv2.FILLED

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.names import class_words
 from keras_dr.core.progress import Stage, no_progress
 from keras_dr.recipe import Recipe, recipe_from_dict
 from keras_dr.reports import html
@@ -133,7 +134,7 @@ def _grade(out: Path, bundle: Path, drawn: Path) -> list[Picture]:
     pictures = []
     grading = dr.Grader(bundle).grade(drawn)
     grading.save_picture(out / "graded-drawn.png")
-    grade = grading.grade.replace("_", " ")
+    grade = class_words(grading.grade)
     pictures.append(
         Picture(out / "graded-drawn.png", f"A drawn test photograph, graded {grade} by the grader of this demo")
     )
@@ -141,7 +142,7 @@ def _grade(out: Path, bundle: Path, drawn: Path) -> list[Picture]:
     if real.is_file():
         grading = dr.Grader(SHIPPED).grade(real)
         grading.save_picture(out / "graded-real.png")
-        grade = grading.grade.replace("_", " ")
+        grade = class_words(grading.grade)
         caption = f"A real photograph of IDRiD (CC BY 4.0), graded {grade} by the shipped grader {SHIPPED}"
         pictures.append(Picture(out / "graded-real.png", caption))
     return pictures

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NO_SETS = (
-    "No sets of grades are stated: this grader has no patients who chose nothing, on whom they could be calibrated."
-)
+from keras_dr.core.names import class_words
+
+NO_SETS = "No sets of grades are stated: none were calibrated for this grader, on patients who chose nothing."
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ def set_words(grades: Sequence[str]) -> str:
 
     Example:
         >>> set_words(["moderate", "severe"]), set_words(["no_dr", "mild", "moderate"])
-        ('moderate or severe', 'no dr to moderate')
+        ('moderate or severe', 'no DR to moderate')
     """
-    first, last = (name.replace("_", " ") for name in (grades[0], grades[-1]))
+    first, last = (class_words(name) for name in (grades[0], grades[-1]))
     if len(grades) == 1:
         return first
     return f"{first} or {last}" if len(grades) == 2 else f"{first} to {last}"

@@ -18,6 +18,16 @@ _OCCASION = re.compile(
 )
 
 
+def class_words(name: str) -> str:
+    """Return the name of a class, or a line with such names, as words for people.
+
+    Example:
+        >>> class_words("no_dr")
+        'no DR'
+    """
+    return re.sub(r"\bdr\b", "DR", name.replace("_", " "))
+
+
 def eye_of_value(text: str) -> str:
     """Return the eye that a cell names: "left" or "right"; "" if it names none."""
     whole = EYES.get(fold(text), "")

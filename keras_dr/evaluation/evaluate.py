@@ -17,6 +17,7 @@ from keras_dr.core.progress import Progress
 from keras_dr.evaluation.costs import measure_cost
 from keras_dr.evaluation.pictures import draw_photographs, draw_plots
 from keras_dr.evaluation.robustness import measure_robustness
+from keras_dr.evaluation.untouched import units
 from keras_dr.metrics import calibration, measure, referral
 from keras_dr.metrics import patients as by_patient
 from keras_dr.metrics.conformal import measured_sets
@@ -178,7 +179,7 @@ def evaluate_photographs(
             "predictions_sha256": folders.sha256_of(folder / "predictions.csv"),
             **_origin(run, data),
             **measure.measure(predictions, run.point, run.further_points, options.prevalence),
-            **_referral(run, predictions, options),
+            **_referral(run, data, predictions, options),
             **_quality(folder, run, data, predictions),
             "calibration": _calibration(run, predictions, unscaled),
             "subgroups": subgroups(predictions, data.rows, run.threshold, options.columns),
@@ -240,7 +241,21 @@ def _internal(run: Run) -> dict[str, Any] | None:
     return {key: figures[key] for key in evaluation_tables.MAIN if key in figures}
 
 
-def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) -> dict[str, Any]:
+def _promises(run: Run, data: PreparedSet, predictions: Predictions) -> dict[str, Any]:
+    """Return how many patients are missed at each point with a promise; blocks or photographs if they are unknown."""
+    try:
+        patients, unit = units(data)
+    except KerasDrError:
+        patients, unit = predictions.patients, "photographs"
+    counted = replace(predictions, patients=patients)
+    return {
+        name: kept_on(counted, point.value) | {"unit": unit, "promise": asdict(point.promise)}
+        for name, point in run.points.items()
+        if point.promise
+    }
+
+
+def _referral(run: Run, data: PreparedSet, predictions: Predictions, options: EvaluationOptions) -> dict[str, Any]:
     quantiles = run.about.get("certainty_quantiles")
     shares = set(SHARES)
     if options.human is not None:
@@ -251,11 +266,7 @@ def _referral(run: Run, predictions: Predictions, options: EvaluationOptions) ->
     return {
         "per_patient": referral.per_patient(predictions, run.threshold),
         "ungradable": referral.ungradable(predictions, run.threshold),
-        "promises": {
-            name: kept_on(predictions, point.value) | {"promise": asdict(point.promise)}
-            for name, point in run.points.items()
-            if point.promise
-        },
+        "promises": _promises(run, data, predictions),
         "states_sets": run.states_sets,
         "grade_sets": measured_sets(run.grade_sets, predictions, run.threshold) if run.grade_sets else None,
         "left_to_human": 0.2 if options.human is None else options.human,

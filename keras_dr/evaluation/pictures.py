@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from keras_dr.core.names import class_words
 from keras_dr.explanation.drawing.boards import BoardRow, write_board
 from keras_dr.explanation.methods import Explainer
 from keras_dr.explanation.sampling import choose_for_board
@@ -44,7 +45,7 @@ def draw_plots(folder: Path, run: Run, predictions: Predictions, figures: dict[s
 
 def draw_photographs(folder: Path, model: keras.Model, data: PreparedSet, predictions: Predictions) -> None:
     """Draw samples.png (right and wrong predictions of each class) and mistakes.png (with heat maps, gravest first)."""
-    names = [name.replace("_", " ") for name in predictions.task.classes]
+    names = [class_words(name) for name in predictions.task.classes]
     samples = []
     for index in choose_for_board(predictions.labels, predictions.predicted, SAMPLES):
         true = names[predictions.labels[index]]

@@ -13,9 +13,11 @@ from keras_dr.core import folders
 from keras_dr.core.decision import Decision, decide
 from keras_dr.core.encoding import encode_npz
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.names import class_words
 from keras_dr.core.overlay import enlarge
 from keras_dr.core.progress import Progress
 from keras_dr.explanation.closed_form import model_evidence
+from keras_dr.explanation.drawing.canvas import coarse_note
 from keras_dr.explanation.drawing.sheets import AGAINST, FOR, Cell, blend_signed, overlaid, verdict, write_sheet
 from keras_dr.explanation.forward_pass import check_fit
 from keras_dr.explanation.methods import METHODS, Explainer
@@ -106,7 +108,7 @@ def _first_row(
     class_names = data.task.classes
     label = data.rows[index]["label"] or "not graded"
     wrong = label in class_names and class_names[top[0]] != label
-    row = [Cell(image, f"true: {label}; {verdict(class_names[top[0]], probabilities[top[0]])}", wrong)]
+    row = [Cell(image, f"true: {label} / predicted: {verdict(class_names[top[0]], probabilities[top[0]])}", wrong)]
     try:
         evidence = model_evidence(explainer.predict(image[None])[1], explainer.model)[0]
     except KerasDrError:  # without a linear head the evidence does not add up to the score
@@ -178,9 +180,10 @@ def _write(
     """Write the folder; `class_names` are the predicted class and its rival."""
     predicted, rival = class_names
     title = f"{about['image_id']} · {about['set']}, {about['split']}"
-    note = "; ".join(verdict(name, value) for name, value in about["probabilities"].items())
+    notes = [*(verdict(name, value) for name, value in about["probabilities"].items()), coarse_note(maps)]
+    note = "; ".join(filter(None, notes))
     legend = {f"for {predicted}": FOR, f"for {rival}": AGAINST}
     with folders.growing_folder(out_folder, "explanation", {"call": uuid.uuid4().hex}, overwrite) as folder:
-        write_sheet(folder / "explanation.png", rows, title, note.replace("_", " "), legend)
+        write_sheet(folder / "explanation.png", rows, title, class_words(note), legend)
         folders.write_bytes(folder / "heatmaps.npz", encode_npz(maps))
         folders.write_json(folder / "scores.json", about)

@@ -12,6 +12,7 @@ from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import read_file
 from keras_dr.core.headers import read_header
+from keras_dr.core.names import class_words
 from keras_dr.core.preprocessing import stretch
 from keras_dr.preparation.prepared_set import PreparedSet
 
@@ -40,7 +41,8 @@ def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Seque
     lines = []
     for name in classes:
         label = np.zeros((side, side, 3), np.uint8)
-        cv2.putText(label, name, (6, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 320, _WHITE, 1, cv2.LINE_AA)
+        words = _class_words(name)
+        cv2.putText(label, words, (6, side // 2), cv2.FONT_HERSHEY_SIMPLEX, side / 320, _WHITE, 1, cv2.LINE_AA)
         chosen = [row for row in rows if row["label"] == name][:_PREVIEWED]
         files = [folder / "images" / f"{row['image_id']}.png" for row in chosen]
         images = [decode_rgb(file.read_bytes()) for file in files]
@@ -49,6 +51,11 @@ def draw_preview(folder: Path, rows: Sequence[Mapping[str, Any]], classes: Seque
         tiles += [np.zeros_like(label)] * (_PREVIEWED - len(tiles))
         lines.append(np.hstack([label, *tiles]))
     return np.vstack(lines)
+
+
+def _class_words(name: str) -> str:
+    """Return the name of a class as words; a photograph without a class is not graded."""
+    return class_words(name) or "not graded"
 
 
 def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
@@ -75,7 +82,7 @@ def draw_photograph(data: PreparedSet, image_id: str) -> tuple[Image, str]:
         panels[f"{image_id}: original"] = _original(data, row, side)
     except (OSError, KerasDrError) as error:
         missing = f"The original {data.source / row['source']} is not shown: {error}"
-    title = f"prepared: {row['label']}, {row['split']}"
+    title = f"prepared: {_class_words(row['label'])}, {row['split']}"
     if row["reasons"]:
         title += f", {row['reasons']}"
     panels[title] = _enlarge(image, side)
@@ -117,7 +124,7 @@ def _draw_masks(image: Image, masks: Mapping[str, NDArray[np.float32]], side: in
     drawn = np.rint(shown).astype(np.uint8)
     for number, (lesion, colour) in enumerate(colours.items()):
         place = (6, side - 8 - 16 * (len(colours) - 1 - number))
-        cv2.putText(drawn, lesion, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+        cv2.putText(drawn, lesion.replace("_", " "), place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
     return drawn
 
 

@@ -25,7 +25,7 @@ def plot_variants(file: Path, rows: Sequence[dict[str, Any]]) -> None:
     for number, row in enumerate(largest_first):
         label = f"{row['variant']}, {row['size_mib']:.1f} MiB"
         area = 1500 * row["size_mib"] / largest
-        colour = f"C{number}"
+        colour = COLOURS[number % len(COLOURS)]
         axes.scatter(row["latency_ms"], row["quality"], s=area, color=colour, alpha=0.4, edgecolors=colour)
         axes.plot(row["latency_ms"], row["quality"], ".", color=colour, label=label)
     middle = float(np.mean([row["quality"] for row in rows]))

@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from keras_dr.core.names import class_words
 from keras_dr.datasets.grades import Task
 from keras_dr.metrics.intervals import wilson
 from keras_dr.reports.plot_canvas import BLUE, GREY, INK, ORANGE, RED, new_figure, save
@@ -36,7 +37,7 @@ def plot_confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequenc
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, str(count), ha="center", va="center", color=colour)
-    names = [name.replace("_", " ") for name in classes]
+    names = [class_words(name) for name in classes]
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")

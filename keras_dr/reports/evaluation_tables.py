@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import indent
 from typing import Any
 
+from keras_dr.core.names import class_words
 from keras_dr.reports.tables import Table, show, show_interval, text_table, with_interval
 
 # name in metrics.json or its operating_point -> name for a reader
@@ -64,7 +65,7 @@ def class_table(figures: dict[str, Any], intervals: bool = True) -> Table:
     for name in ("macro", "weighted"):
         own = limits[name] if intervals else {}
         rows.append((f"{name} average", *(_cell(figures[name].get(key), own.get(key)) for key in columns)))
-    return Table(("class", *titles), [(str(row[0]).replace("_", " "), *row[1:]) for row in rows])
+    return Table(("class", *titles), [(class_words(str(row[0])), *row[1:]) for row in rows])
 
 
 def _cell(value: Any, interval: Sequence[float] | None) -> Any:

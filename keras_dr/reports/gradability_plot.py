@@ -69,4 +69,4 @@ def _step_label(row: Mapping[str, Any]) -> str:
     strength = row["strength"].split(",")[-1].strip()
     for words in (" of the longer side", " of white", "contrast ", " covered"):
         strength = strength.replace(words, "")
-    return strength if row["value"] is None else f"{strength}\n{row['value']:.3g}"
+    return f"{strength}\nno fundus" if row["value"] is None else f"{strength}\n{row['value']:.3g}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.reports.plot_canvas import BLUE, COLOURS, GREY, ORANGE, new_figure, save
+from keras_dr.reports.plot_canvas import BLUE, COLOURS, GREY, INK, ORANGE, new_figure, save
 
 
 def plot_curves(file: Path, history: Sequence[dict[str, Any]], monitor: str) -> None:
@@ -50,7 +50,7 @@ def draw_intervals(
     names: Sequence[str],
     figures: Sequence[Mapping[str, tuple[float | None, tuple[float, float] | None]]],
 ) -> None:
-    """Plot figures of several runs with their intervals, one panel per figure.
+    """Plot figures of several runs with their 95 % intervals, one panel per figure, all panels on one scale.
 
     Args:
         file: PNG to write.
@@ -58,6 +58,9 @@ def draw_intervals(
         figures: for each run, name of the figure -> value and interval.
     """
     titles = list(figures[0])
+    ends = [end for values in figures for value, interval in values.values() for end in (value, *(interval or ()))]
+    known = [end for end in ends if end is not None]
+    scale = (min(known) - 0.03, max(known) + 0.03) if known else (0.0, 1.0)
     figure, axes = new_figure(2.3 * len(titles) + 1, 0.45 * len(names) + 1.4, len(titles))
     for column, (panel, title) in enumerate(zip(axes, titles, strict=True)):
         for row, values in enumerate(figures):
@@ -67,8 +70,9 @@ def draw_intervals(
                 panel.plot(value, row, "o", color=colour)
             if interval is not None:
                 panel.plot(interval, (row, row), "-", color=colour, lw=2)
-        panel.set(title=title, ylim=(len(names) - 0.5, -0.5))
+        panel.set(title=title, ylim=(len(names) - 0.5, -0.5), xlim=scale)
         panel.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
+    figure.supxlabel("lines: 95 % intervals", size=9, color=INK)
     save(figure, file)
 
 
@@ -97,5 +101,6 @@ def draw_curves(
                 panel.axvline(frozen + 0.5, color=colour, ls="--", lw=0.8, alpha=0.6)
         panel.set(xlabel="epoch", ylabel=key.replace("val_", "validation "))
         panel.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.suptitle("Thick: smoothed over the epochs. Thin: as measured. Dashed: the fine-tuning begins", size=10)
     save(figure, file)

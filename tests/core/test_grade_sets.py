@@ -29,7 +29,7 @@ def test_the_more_probable_neighbour_enters_first_and_of_two_equal_ones_the_high
 def test_a_set_in_words() -> None:
     assert set_words(["moderate"]) == "moderate"
     assert set_words(["moderate", "severe"]) == "moderate or severe"
-    assert set_words(["no_dr", "mild", "moderate"]) == "no dr to moderate"
+    assert set_words(["no_dr", "mild", "moderate"]) == "no DR to moderate"
 
 
 def test_sets_say_what_they_promise_and_what_voids_it() -> None:

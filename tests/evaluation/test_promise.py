@@ -5,12 +5,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn import SIZE
 
 import keras_dr as dr
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets import read_records
+from keras_dr.evaluation import evaluate as evaluate_module
 from keras_dr.preparation.prepare import prepare_records
 from keras_dr.synthetic.photographs import write_dataset
 
@@ -88,6 +90,18 @@ def test_the_calibration_split_of_the_own_set_is_used(with_calibration: dr.Run) 
     assert figures["promises"]["promise-30"]["patients"] == len(positive)
     text = (run.folder / "evaluation" / "own-calibration" / "report.html").read_text("utf-8")
     assert "Measuring on it spends nothing" in text
+
+
+def test_where_patients_are_not_known_a_promise_is_measured_on_blocks(
+    with_calibration: dr.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_calibration
+    dr.promise(run, risk=0.3)
+    data = run.own_set().split("calibration")
+    blocks = np.zeros(len(data.rows), np.int64)
+    monkeypatch.setattr(evaluate_module, "units", lambda given: (blocks[: len(given.rows)], "blocks"))
+    measured = dr.evaluate(Path(run.folder), split="calibration").figures["promises"]["promise-30"]
+    assert (measured["patients"], measured["unit"]) == (1, "blocks")
 
 
 def test_an_earlier_run_that_met_the_calibration_split_voids_it(with_calibration: dr.Run) -> None:

@@ -12,6 +12,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.explanation import explain_photograph as explaining
 from keras_dr.explanation.drawing.boards import BoardRow, write_board
+from keras_dr.explanation.drawing.canvas import coarse_note
 from keras_dr.explanation.drawing.sheets import blend_signed
 from keras_dr.explanation.explain_photograph import explain_photograph
 from keras_dr.explanation.explain_split import explain_split
@@ -214,3 +215,9 @@ def test_overwrite_replaces_an_explanation(grader: keras.Model, fundus_set: Prep
 def test_photographs_of_another_size_are_refused(fundus_set: PreparedSet, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"photographs of 64 pixels, but .* have 96 pixels. Prepare with --size 64"):
         explain_split(build_model("tiny", 64, 5), fundus_set, tmp_path / "out")
+
+
+def test_a_coarse_map_is_said_to_be_coarse() -> None:
+    maps = {"grad-cam": np.zeros((2, 3, 5)), "layercam-4x": np.zeros((2, 24, 24))}  # of two classes
+    assert coarse_note(maps) == "coarse: grad-cam has 3 x 5 places, which cannot show single lesions"
+    assert coarse_note({"layercam-4x": maps["layercam-4x"]}) == ""

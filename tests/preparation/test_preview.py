@@ -7,7 +7,7 @@ import pytest
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.preprocessing import decode_rgb
 from keras_dr.preparation.prepared_set import PreparedSet
-from keras_dr.preparation.preview import draw_photograph
+from keras_dr.preparation.preview import draw_photograph, draw_preview
 
 
 def test_original_prepared_image_and_masks_stand_side_by_side(prepared_folder: Path, photographs: Path) -> None:
@@ -45,3 +45,11 @@ def test_half_a_circle_is_not_drawn(prepared_folder: Path) -> None:
     row = data.rows[3] | {"fundus_x": ""}
     picture, _ = draw_photograph(replace(data, rows=(row,)), row["image_id"])
     assert not (picture[28:, :427] == (0, 230, 118)).all(axis=2).any()
+
+
+def test_photographs_without_a_class_are_said_to_be_not_graded(prepared_folder: Path) -> None:
+    data = PreparedSet.load(prepared_folder)
+    row = data.rows[3] | {"label": ""}
+    sheet = draw_preview(data.folder, [row], [""], data.preprocessing.size)
+    side = sheet.shape[0]
+    assert (sheet[:, :side] > 100).any()  # the place of the name is not empty

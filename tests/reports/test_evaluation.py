@@ -12,7 +12,7 @@ from keras_dr.core.operating_point import OperatingPoint
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics import measure
 from keras_dr.metrics.predictions import Predictions
-from keras_dr.reports import evaluation, evaluation_words, model_card
+from keras_dr.reports import evaluation, evaluation_tables, evaluation_words, model_card
 
 CHROMIUM = shutil.which("chromium")
 ABOUT = {
@@ -53,11 +53,20 @@ def test_points_that_do_the_same_share_a_sentence_and_need_no_threshold() -> Non
     point = measured["operating_point"]
     other = point | {"threshold": 1.05, "sensitivity": 0.5, "specificity": 1.0}
     measured["operating_points"] = {"youden": point, "screening": point, "specificity-95": other}
-    text = evaluation.in_words(measured)[0]
+    text = evaluation_words.in_words(measured)[0]
     assert "The points youden and screening do the same here." in text
     assert "The point specificity-95 would miss 50 and refer 0." in text
-    thresholds = {row[0]: row[1] for row in evaluation.points_table(measured).rows}
+    thresholds = {row[0]: row[1] for row in evaluation_tables.points_table(measured).rows}
     assert thresholds["specificity-95"] == "none" and thresholds["youden"] == "0.500"
+
+
+def test_a_promise_is_measured_in_the_unit_that_is_named(report: Path) -> None:
+    promise = {"risk": 0.4, "confidence": 0.95, "unit": "blocks", "count": 6, "missed": 0, "data": "clinic"}
+    measured = {"patients": 9, "missed": 2, "share": 2 / 9, "interval": [0.03, 0.6], "unit": "blocks"}
+    promises = {"promise-40": measured | {"promise": promise | {"margin": 0.05}}}
+    evaluation.write_report(report.parent, ABOUT, figures(promises=promises), report.parent)
+    page = report.read_text()
+    assert "at most 40 % of blocks with referable DR are missed" in page and "2 of 9 blocks" in page
 
 
 @pytest.mark.parametrize(

@@ -163,10 +163,10 @@ def test_heat_maps_of_all_classes_are_those_of_python(
 @pytest.mark.minutes
 @pytest.mark.parametrize("backbone", ["densenet121", "resnet50v2"])
 def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_path: Path) -> None:
-    """Random weights: only the arithmetic of the operators matters. TensorFlow converts the model."""
+    """Random weights: only the arithmetic of the operators matters, not whether int8 grades as well as float32."""
     import graders
 
-    graders.export(graders.grader(backbone), tmp_path / "bundle", variants=("float32", "int8"))
+    graders.export(graders.grader(backbone), tmp_path / "bundle", variants=("float32", "int8"), allow_drift=True)
     site = dr.export_web(tmp_path / "bundle", tmp_path / "site", variants=["float32", "int8"])
     files = [file for file in photographs if file.stem in ("drawn", "IDRiD_003")]
     steps: list[list] = [["open", None]]

@@ -1,5 +1,7 @@
 // Sets of neighbouring grades that hold the true grade with a stated coverage: keras_dr/core/grade_sets.py.
 
+import { classWords } from "./names.ts";
+
 /** How sets are made: the probability that the grades before a grade of the set may have together, and the coverage. */
 export interface GradeSets {
   readonly limit: number;
@@ -34,8 +36,8 @@ export function gradeSet(sets: GradeSets, classes: readonly string[], probabilit
 }
 
 function setWords(grades: readonly string[]): string {
-  const first = grades[0].replaceAll("_", " ");
-  const last = grades.at(-1)!.replaceAll("_", " ");
+  const first = classWords(grades[0]);
+  const last = classWords(grades.at(-1)!);
   if (grades.length === 1) return first;
   return grades.length === 2 ? `${first} or ${last}` : `${first} to ${last}`;
 }

@@ -7,6 +7,7 @@ import { KerasDrError } from "./errors.ts";
 import type { Fundus } from "./fundus.ts";
 import { gradeSet, type GradeSet } from "./gradeSets.ts";
 import type { JpegDecoder } from "./jpeg.ts";
+import { classWords } from "./names.ts";
 import type { HeatMap } from "./overlay.ts";
 import type { Picture } from "./picture.ts";
 import { circleMask, preparePhotograph, readPhotograph, type Photograph } from "./preprocessing.ts";
@@ -141,7 +142,7 @@ export class Grader {
   /** Returns the reason for an action as a sentence. */
   private explain(action: Action, label: string, score: number, faults: readonly string[]): string {
     const { threshold, referable } = this.bundle;
-    const grade = label.replaceAll("_", " ");
+    const grade = classWords(label);
     const condition = "The probability of referable DR";
     if (action === "refer: by grade" && this.bundle.decision !== "threshold") return `The grade ${grade} is referable.`;
     if (action === "refer: by grade" || action === "refer: by threshold") {

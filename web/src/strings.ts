@@ -2,6 +2,7 @@
 
 import { setSentence } from "./gradeSets.ts";
 import type { Grading } from "./grader.ts";
+import { classWords } from "./names.ts";
 
 export const TEXTS: Readonly<Record<string, string>> = {
   title: "Fundus grader",
@@ -68,7 +69,7 @@ export function actionText(action: Grading["action"]): string {
 }
 
 export function gradeText(grade: string): string {
-  return GRADES[grade] ?? grade;
+  return GRADES[grade] ?? classWords(grade);
 }
 
 /** The grade and why the action follows, in sentences. */

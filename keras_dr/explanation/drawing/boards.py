@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.names import class_words
 from keras_dr.core.overlay import blend
 from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, LINE, MARGIN, QUIET, WRONG, Page, fit
 
@@ -72,7 +73,7 @@ def write_board(file: Path, rows: Sequence[BoardRow], title: str = "", note: str
 def _draw_cell(page: Page, row: BoardRow, x: int, y: int, side: int) -> None:
     """Draw title, photograph, overlay and name, with the upper left corner at (x, y)."""
     confidence = f"{row.confidence:.2f}".removeprefix("0")
-    title = f"true: {row.true} / predicted: {row.predicted} {confidence}".replace("_", " ")
+    title = class_words(f"true: {row.true} / predicted: {row.predicted} {confidence}")
     if row.correct:
         page.text(x, y + LINE / 2, title, 13)
     else:

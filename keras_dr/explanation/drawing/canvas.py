@@ -1,6 +1,7 @@
 """A page drawn in pixels: text, images at their own resolution, and a colour bar."""
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from edge_demo.picture import COARSE
 from keras_dr.core import overlay
 
 _HEAT = LinearSegmentedColormap.from_list("heat", [tuple(value / 255 for value in stop) for stop in overlay.STOPS])
@@ -68,3 +70,15 @@ def fit(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """The image at another size: uint8 (S, S, 3) -> uint8 (side, side, 3)."""
     smaller = image.shape[0] > side
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+
+
+def coarse_note(maps: Mapping[str, NDArray[np.floating]]) -> str:
+    """What a reader must know of maps with few places, method -> float (..., h, w); "" if none is coarse.
+
+    Example:
+        >>> coarse_note({"grad-cam": np.zeros((3, 3))})
+        'coarse: grad-cam has 3 x 3 places, which cannot show single lesions'
+    """
+    sides = {method: heat.shape[-2:] for method, heat in maps.items()}
+    coarse = [f"{method} has {h} x {w} places" for method, (h, w) in sides.items() if min(h, w) < COARSE]
+    return f"coarse: {', '.join(coarse)}, which cannot show single lesions" if coarse else ""

@@ -12,6 +12,7 @@ from keras_dr.core import folders, overlay
 from keras_dr.core.decision import decide
 from keras_dr.core.encoding import encode_png
 from keras_dr.explanation.drawing.boards import BoardRow, write_board
+from keras_dr.explanation.drawing.canvas import coarse_note
 from keras_dr.explanation.drawing.sheets import Cell, lesion_colours, overlaid, verdict, with_contours, write_sheet
 from keras_dr.explanation.methods import Explainer
 
@@ -51,7 +52,6 @@ def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
     """Write one board per method, and an overlay of each photograph on it."""
     entries = [job.entry(index) for index in job.board]
     images = job.data.images(job.board)
-    note = _board_note(job) if job.data.labelled else ""
     methods = list(maps[job.board[0]])
     for method in methods:
         suffix = f"-{method}" if len(methods) > 1 else ""
@@ -68,7 +68,8 @@ def _write_boards(backbone: str, job: "Job", maps: Maps, folder: Path) -> None:
             for index, image, entry in zip(job.board, images, entries, strict=True)
         ]
         title = f"{method} · {backbone} · {job.data.name}, {job.split}"
-        write_board(folder / f"board{suffix}.png", rows, title, note)
+        notes = [_board_note(job) if job.data.labelled else "", coarse_note({method: rows[0].heatmap})]
+        write_board(folder / f"board{suffix}.png", rows, title, "; ".join(filter(None, notes)))
         for row in rows:
             blended = overlay.blend(row.image, row.heatmap)
             folders.write_bytes(folder / "heatmaps" / f"{row.name}{suffix}.png", encode_png(blended))
@@ -98,7 +99,8 @@ def _write_lesions(job: "Job", maps: Maps, file: Path) -> None:
             cells.append(overlaid(image, heat, method))
         rows.append([Cell(with_contours(cell.image, masks[index], colours), cell.title, cell.wrong) for cell in cells])
     title = f"Lesions and heat of the predicted class · {job.data.name}, {job.split}"
-    write_sheet(file, rows, title, "outlines: lesions marked by ophthalmologists", colours)
+    notes = ["outlines: lesions marked by ophthalmologists", coarse_note(maps[chosen[0]])]
+    write_sheet(file, rows, title, "; ".join(filter(None, notes)), colours)
 
 
 def _write_before_after(before: Explainer, after: Explainer, job: "Job", file: Path) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.names import class_words
 from keras_dr.core.overlay import OPACITY, blend, enlarge
 from keras_dr.explanation.drawing.canvas import FOOTER, GAP, HEADER, INK, LINE, MARGIN, QUIET, WRONG, Page, fit
 
@@ -61,7 +62,7 @@ def write_sheet(
         for column, cell in enumerate(row):
             x = MARGIN + column * (SIDE + GAP)
             y = HEADER + number * row_height
-            page.text(x, y + LINE / 2, cell.title.replace("_", " "), 13, WRONG if cell.wrong else INK)
+            page.text(x, y + LINE / 2, class_words(cell.title), 13, WRONG if cell.wrong else INK)
             page.image(x, y + LINE, fit(cell.image, SIDE))
     page.colour_bar(MARGIN, page.height - FOOTER + 16, 140, "share of the map's maximum")
     _draw_legend(page, legend or {}, MARGIN + 360)
@@ -74,7 +75,7 @@ def _draw_legend(page: Page, legend: Mapping[str, tuple[int, int, int]], x: floa
         swatch = np.full((14, 14, 3), colour, np.uint8)
         swatch[[0, -1]] = swatch[:, [0, -1]] = 60  # a grey rim, because one of the colours is white
         page.image(round(x), page.height - FOOTER + 15, swatch)
-        page.text(x + 20, page.height - FOOTER + 22, name.replace("_", " "), 12)
+        page.text(x + 20, page.height - FOOTER + 22, class_words(name), 12)
         x += 36 + 7 * len(name)
 
 
