@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from keras_dr.core.decoding import decode_rgb, read_header
+from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.headers import read_header
 from keras_dr.core.image_files import walk_images
 
 JPEG_END, PNG_END = b"\xff\xd9", b"\0\0\0\0IEND\xaeB`\x82"

@@ -67,9 +67,11 @@ def measure_page(site: Path, photograph: Path, variant: str, search: str = "") -
 def measure(bundle: dr.Bundle, site: Path, photograph: Path, variant: str, repeats: int) -> None:
     """Measure in turns, and print the stages of the last round and the ratios of all."""
     ratios = []
+    largest_mib = 0.0
     for _ in range(repeats):
         with LargestMemory() as memory:
             (page,) = measure_page(site, photograph, variant)["measurements"]
+        largest_mib = max(largest_mib, memory.mib)
         (edge,) = profile(bundle.folder, [variant], [1], photograph.read_bytes()).measurements
         ratios.append(page["total"]["p50_ms"] / edge.total.p50_ms)
     print(f"\n{variant}, ms: median (95 %)        page       edge_demo")
@@ -77,8 +79,9 @@ def measure(bundle: dr.Bundle, site: Path, photograph: Path, variant: str, repea
         print(f"  {stage:24} {page['stages'][stage]['p50_ms']:10.0f} {edge.stages[stage].p50_ms:15.0f}")
     whole = (page["total"], {"p50_ms": edge.total.p50_ms, "p95_ms": edge.total.p95_ms})
     print("  whole photograph      ", *(f"{time['p50_ms']:10.0f} ({time['p95_ms']:.0f})" for time in whole))
+    memory_words = f"{largest_mib:.0f} MiB" if largest_mib else "not measured"
     print(f"  loading {page['load_ms']:.0f} ms, first result after {page['first_result_ms']:.0f} ms, "
-          f"largest memory of the page's process {memory.mib:.0f} MiB", flush=True)  # fmt: skip
+          f"largest memory of the page's process {memory_words}", flush=True)  # fmt: skip
     common.report(f"whole photograph, {variant}, page / edge_demo", "edge_demo profile --threads 1", np.array(ratios))
 
 
