@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, Grading, Prepared, read_photograph_file
+from edge_demo.grader import Grader, Prepared, read_photograph_file
+from edge_demo.grading import Grading
 from edge_demo.photographs import grade_file, one_of_many
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import subject_of

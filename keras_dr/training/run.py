@@ -14,6 +14,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.grade_sets import GradeSets
 from keras_dr.core.operating_point import DEFAULT, OWN, OperatingPoint, find_point, points_of
 from keras_dr.core.preprocessing import Preprocessing
+from keras_dr.core.quality import gradability_limits_of
 from keras_dr.datasets.grades import Task, task_of
 from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.prepared_set import PreparedSet
@@ -142,7 +143,7 @@ class Run:
     @property
     def gradability_limits(self) -> dict[str, float]:
         """Fault -> value of its measure beyond which the grader fails; empty if `gradability` has not been run."""
-        return dict((self.about.get("gradability") or {}).get("limits") or {})
+        return gradability_limits_of(self.about)
 
     @property
     def found_at_points(self) -> list[str]:

@@ -151,7 +151,7 @@ def test_a_changed_or_missing_model_is_refused(run) -> None:
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KerasDrError, match=r"cli\.py train"):
+    with pytest.raises(KerasDrError, match="keras-dr train"):
         Run.load(tmp_path)
 
 
