@@ -163,7 +163,11 @@ def test_heat_maps_of_all_classes_are_those_of_python(
 @pytest.mark.minutes
 @pytest.mark.parametrize("backbone", ["densenet121", "resnet50v2"])
 def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_path: Path) -> None:
-    """Random weights: only the arithmetic of the operators matters, not whether int8 grades as well as float32."""
+    """Random weights: only the arithmetic of the operators matters, not whether int8 grades as well as float32.
+
+    A value halfway between two steps of int8 can be rounded up in one runtime and down in the other, where operators
+    that stay in float add in another order. So int8 has the limits that it has on Arm (`tests/arm/parity.py`).
+    """
     import graders
 
     graders.export(graders.grader(backbone), tmp_path / "bundle", variants=("float32", "int8"), allow_drift=True)
@@ -173,10 +177,13 @@ def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_pat
     steps += [["outputs", [list(map(str, files)), variant, variant]] for variant in ("float32", "int8")]
     result = use_page(site, tmp_path, steps)
     for variant in ("float32", "int8"):
-        check_outputs(dr.Grader(tmp_path / "bundle", variant, threads=1), files, result[variant])
+        limits = {"probability": 0.02, "heat": 0.05} if variant == "int8" else {}
+        check_outputs(dr.Grader(tmp_path / "bundle", variant, threads=1), files, result[variant], **limits)
 
 
-def check_outputs(grader: dr.Grader, files: list[Path], outputs: dict) -> None:
+def check_outputs(
+    grader: dr.Grader, files: list[Path], outputs: dict, probability: float = 1e-5, heat: float = 1e-5
+) -> None:
     """Compare the prepared pixels, the probabilities and the heat map of each class with Python's."""
     assert files
     for file, actual in zip(files, outputs["photographs"], strict=True):
@@ -186,8 +193,8 @@ def check_outputs(grader: dr.Grader, files: list[Path], outputs: dict) -> None:
         maps = np.reshape(actual["heatmaps"], (actual["height"], actual["width"], -1))
         assert maps.shape == heatmaps.shape
         scale = max(1.0, float(np.abs(heatmaps).max()))
-        assert np.abs(maps - heatmaps).max() <= 1e-5 * scale, file
-        assert np.abs(actual["probabilities"] - probabilities).max() <= 1e-5
+        assert np.abs(maps - heatmaps).max() <= heat * scale, file
+        assert np.abs(actual["probabilities"] - probabilities).max() <= probability
 
 
 def test_the_compatible_build_uses_float32_alone(site: Path, tmp_path: Path) -> None:
