@@ -47,7 +47,9 @@ def demo_recipe() -> Recipe:
 def run_demo(
     out: Path, count: int = 400, seed: int = 42, overwrite: bool = False, stage: Stage | None = None
 ) -> dict[str, Any]:
-    """Draw photographs, prepare, train, evaluate, explain, export and profile, and write OUT/report.html.
+    """Draw photographs, prepare, train, evaluate, explain, export, profile and grade, and write OUT/report.html.
+
+    OUT/site is the page of the shipped grader for the browser.
 
     A stage whose result exists is skipped, so that an interrupted demo continues where it stopped.
 
@@ -101,6 +103,9 @@ def run_demo(
         dr.profile(bundle, image=graded)
     with stage("grade"):
         pictures = _grade(out, bundle, graded)
+    site = out / "site"
+    if not site.exists():
+        dr.export_web("idrid-lite", site)
     _write_report(out, evaluation, explanation, count, pictures)
     return folders.read_json(evaluation / "metrics.json")
 
@@ -222,5 +227,6 @@ def _summary(figures: Mapping[str, Any]) -> str:
         f"{figures['photographs']} test photographs of patients that were not used in training, its quadratic kappa is "
         f"{figures['quadratic_kappa']:.3f} and its accuracy {figures['accuracy']:.3f}. Drawn photographs are far "
         "easier to grade than real ones: these figures show that every step works, but say nothing about a clinic. "
-        "The report ends with a drawn and a real photograph as they are graded on a device."
+        "The report ends with a drawn and a real photograph as they are graded on a device. Beside it, the folder "
+        "`site` is the page on which the shipped grader grades in a browser."
     )

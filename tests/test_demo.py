@@ -22,6 +22,7 @@ def test_it_writes_a_report_and_continues_after_an_interruption(
     monkeypatch.setattr(demo, "demo_recipe", short_recipe)
     figures = demo.run_demo(tmp_path / "demo", count=60)
     assert figures["photographs"] == 12 and (tmp_path / "demo/bundle/profile.json").is_file()
+    assert (tmp_path / "demo/site/index.html").is_file()
     report = tmp_path / "demo/report.html"
     text = report.read_text("utf-8")
     assert "On 12 test photographs" in text

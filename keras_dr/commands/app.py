@@ -56,6 +56,7 @@ def demo(
 
     summary = run_demo(out, count, seed, overwrite, stage=bar)
     say(f"Quadratic kappa {summary['quadratic_kappa']:.3f} on {summary['photographs']} synthetic test photographs.")
+    say(f"Page for the browser: python -m edge_demo serve {out / 'site'} --open")
     done(out / "report.html", command("prepare", "--help"))
 
 
