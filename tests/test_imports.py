@@ -3,6 +3,7 @@ without TensorFlow runs without it.
 """
 
 import ast
+import statistics
 import subprocess
 import sys
 import time
@@ -169,13 +170,13 @@ def test_help_answers_at_once() -> None:
 
 
 def test_a_device_imports_at_once() -> None:
-    """In seconds of work: less than twice what NumPy and OpenCV take by themselves, measured in turns."""
+    """In seconds of work, medians: less than twice what NumPy and OpenCV take by themselves, measured in turns."""
     ours, theirs = "edge_demo.grader, edge_demo.__main__", "numpy, cv2"
     seconds: dict[str, list[float]] = {ours: [], theirs: []}
-    for _ in range(5):
+    for _ in range(9):
         for modules, measured in seconds.items():
             measured.append(float(run(f"import time, {modules}; print(time.process_time())").stdout))
-    assert min(seconds[ours]) < 2 * min(seconds[theirs])
+    assert statistics.median(seconds[ours]) < 2 * statistics.median(seconds[theirs])
 
 
 def test_every_package_is_in_the_wheel() -> None:
