@@ -1,4 +1,4 @@
-"""Patients and eyes in the names of photographs, and in cells: 1000_OD and 1000_OS are the two eyes of one patient."""
+"""Names in words: of classes, and of the patients and eyes in the names of photographs, such as 1000_OD and 1000_OS."""
 
 import re
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
 from keras_dr.training.finish import calibrated
 from keras_dr.training.forward import forward
-from keras_dr.training.run import FOUND_AT_THEM, Run, save_changes
+from keras_dr.training.run import FOUND_AT_POINTS, Run, save_changes
 
 
 def recalibrate(
@@ -63,4 +63,4 @@ def recalibrate(
         run.decision,
         patient_codes(validation.rows),
     )
-    return save_changes(run, chosen | dict.fromkeys(FOUND_AT_THEM) | {"recipe": recipe.model_dump(mode="json")})
+    return save_changes(run, chosen | dict.fromkeys(FOUND_AT_POINTS) | {"recipe": recipe.model_dump(mode="json")})

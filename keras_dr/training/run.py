@@ -22,7 +22,10 @@ from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
 
 # Key of run.json -> what was found at one temperature and its thresholds, and does not hold at others.
-FOUND_AT_THEM = {"grade_sets": "sets of grades (prediction-sets)", "gradability": "limits of gradability (gradability)"}
+FOUND_AT_POINTS = {
+    "grade_sets": "sets of grades (prediction-sets)",
+    "gradability": "limits of gradability (gradability)",
+}
 _MOST_FOLDS = 1000  # a cross-validation with so many folds would take months
 
 
@@ -149,7 +152,7 @@ class Run:
     def found_at_points(self) -> list[str]:
         """What holds only at the temperature and thresholds of this run, with the command that finds it, in words."""
         promises = ["promises (promise)"] if any(point.promise for point in self.points.values()) else []
-        return promises + [words for key, words in FOUND_AT_THEM.items() if self.about.get(key)]
+        return promises + [words for key, words in FOUND_AT_POINTS.items() if self.about.get(key)]
 
     def at(self, point: str | None = None, threshold: float | None = None) -> "Run":
         """Return the run at another operating point.
@@ -288,10 +291,10 @@ def save_changes(run: Run, changes: Mapping[str, Any]) -> Run:
 
 
 def recalibrated(run: Run, chosen: dict[str, Any]) -> Run:
-    """Return the run with the choices of `calibration.calibrate`, without what was `FOUND_AT_THEM` before."""
+    """Return the run with the choices of `calibration.calibrate`, without what was `FOUND_AT_POINTS` before."""
     return replace(
         run,
-        about=run.about | chosen | dict.fromkeys(FOUND_AT_THEM),
+        about=run.about | chosen | dict.fromkeys(FOUND_AT_POINTS),
         threshold=float(chosen["operating_point"]["value"]),
         temperature=float(chosen["temperature"]),
         decision=chosen["decision"],
