@@ -165,19 +165,24 @@ def test_heat_maps_of_all_classes_are_those_of_python(
 def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_path: Path) -> None:
     """Random weights: only the arithmetic of the operators matters, not whether int8 grades as well as float32.
 
-    A value halfway between two steps of int8 can be rounded up in one runtime and down in the other, where operators
-    that stay in float add in another order. So int8 has the limits that it has on Arm (`tests/arm/parity.py`).
+    Where the whole backbone is int8, the page must agree with Python. Where some operators stay in float, the last bits
+    of a convolution depend on whether the processor multiplies and adds in one step, and the QUANTIZE after it can
+    round a value near the middle of two steps to the other one. In Chromium without these instructions, one such step
+    changed heat maps by up to .021 and probabilities by 3e-5 (docs/browser.md, section 3); .038 was seen once, so that
+    such files have wider limits.
     """
     import graders
 
     graders.export(graders.grader(backbone), tmp_path / "bundle", variants=("float32", "int8"), allow_drift=True)
+    about = json.loads((tmp_path / "bundle" / "bundle.json").read_bytes())
     site = dr.export_web(tmp_path / "bundle", tmp_path / "site", variants=["float32", "int8"])
     files = [file for file in photographs if file.stem in ("drawn", "IDRiD_003")]
     steps: list[list] = [["open", None]]
     steps += [["outputs", [list(map(str, files)), variant, variant]] for variant in ("float32", "int8")]
     result = use_page(site, tmp_path, steps)
     for variant in ("float32", "int8"):
-        limits = {"probability": 0.02, "heat": 0.05} if variant == "int8" else {}
+        is_mixed = variant == "int8" and about["variants"]["int8"]["float_operators"]
+        limits = {"probability": 1e-3, "heat": 0.05} if is_mixed else {}
         check_outputs(dr.Grader(tmp_path / "bundle", variant, threads=1), files, result[variant], **limits)
 
 
