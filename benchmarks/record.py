@@ -14,9 +14,9 @@ figure. A text names one in one of three ways:
   the name of a figure holds its numbers. Each row must be one.
 - a line in a recipe: `# docs/results.json: idrid-lite: training minutes = 24`.
 
-The table of figures in the model card of a shipped grader, which the page in the browser shows as plain text, needs no
-mark: the card's folder has the name of the entry. After `<!-- table: benchmarks -->` stands the table of
-`benchmarks/results.json`, which `make bench` writes.
+The tables of figures in the model card of a shipped grader, which the page in the browser shows as plain text, need no
+mark: the card's folder has the name of the entry, and the table of "figure, test" is that of the entry NAME-test. After
+`<!-- table: benchmarks -->` stands the table of `benchmarks/results.json`, which `make bench` writes.
 """
 
 import argparse
@@ -43,7 +43,7 @@ Figures = Mapping[str, Sequence[float]]
 NUMBER = r"[-−]?(?:\d[\d,]*)?\.?\d+(?:e-?\d+)?"
 _INLINE = re.compile(r"<!-- (?P<entry>[\w-]+): (?P<figure>[^>]+?)(?P<value> \(value\))? -->")
 _TABLE = re.compile(r"^<!-- figures: (?P<entry>[\w-]+) -->\n\n?(?P<table>(?:\|.*\n)+)", re.M)
-_CARD = re.compile(r"^(?P<table>\| figure \| value \| 95 % interval \|\n(?:\|.*\n)+)", re.M)
+_CARD = re.compile(r"^(?P<table>\| figure(?P<test>, test)? \| value \| 95 % interval \|\n(?:\|.*\n)+)", re.M)
 _BENCHMARKS = re.compile(r"^<!-- table: benchmarks -->\n\n(?P<table>(?:\|.*\n)+)", re.M)
 _RECIPE = re.compile(rf"^# docs/results\.json: (?P<entry>[\w-]+): (?P<figure>.+?) = (?P<number>{NUMBER})$", re.M)
 
@@ -116,8 +116,9 @@ def written(text: str, results: Mapping[str, Any], card: str = "") -> str:
     for table in reversed(list(_TABLE.finditer(text))):
         new = write_table(table["table"], table["entry"], results)
         text = text[: table.start("table")] + new + text[table.end("table") :]
-    for table in _CARD.finditer(text) if card else ():
-        text = text[: table.start()] + write_table(table["table"], card, results) + text[table.end() :]
+    for table in reversed(list(_CARD.finditer(text))) if card else ():
+        new = write_table(table["table"], f"{card}-test" if table["test"] else card, results)
+        text = text[: table.start()] + new + text[table.end() :]
     for table in _BENCHMARKS.finditer(text):
         text = text[: table.start("table")] + benchmarks_table() + text[table.end("table") :]
     parts = []

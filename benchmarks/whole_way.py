@@ -5,8 +5,8 @@
 PREPARED holds photographs of 224 pixels. Each backbone is trained by the recipe of its name with this many epochs per
 phase, evaluated on validation photographs, explained in closed form and by tf-keras-vis, exported in four variants and
 profiled on one thread. Its folder in OUT is kept; a backbone that already has a run there is not trained again. The
-rows are also written to OUT/whole_way.json. With random weights a grader learns little, so variants that exceed the
-limits of the parity are kept and listed.
+rows are also written to OUT/whole_way.json, as JSON, and printed as two tables. With random weights a grader learns
+little, so variants that exceed the limits of the parity are kept and listed.
 """
 
 import json
@@ -17,6 +17,7 @@ import common
 import numpy as np
 
 import keras_dr as dr
+from keras_dr.reports.tables import Table, markdown, with_interval
 
 DEFAULT_BACKBONES = ("resnet50v2", "resnet101v2", "resnet152v2", "densenet121")
 VARIANTS = ("float32", "float16", "dynamic", "int8")
@@ -61,7 +62,11 @@ def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, e
         "backbone": name,
         "weights": "random weights" if weights == "none" else weights,
         "parameters": run.about["parameters"],
+        "training_minutes": sum(phase["seconds"] for phase in run.about["phases"].values()) / 60,
         "quadratic_kappa": evaluation.figures["quadratic_kappa"],
+        "quadratic_kappa_interval": evaluation.figures["intervals"]["quadratic_kappa"],
+        "auroc": evaluation.figures["auroc_referable"],
+        "auroc_interval": evaluation.figures["intervals"]["auroc_referable"],
         "learned_nothing": bool(run.learned_nothing),
         "map_difference": {method: largest_difference(run, validation, method) for method in METHODS},
         "variants": {
@@ -78,8 +83,51 @@ def whole_way(name: str, prepared: dr.PreparedSet, folder: Path, weights: str, e
     }
 
 
+def networks_table(rows: list[dict[str, Any]]) -> Table:
+    """Return one row per backbone: weights, parameters, figures, and the largest difference of the heat maps."""
+    cells = [
+        (
+            row["backbone"],
+            row["weights"],
+            f"{row['parameters']:,}",
+            f"{row['training_minutes']:.1f}",
+            with_interval(row["quadratic_kappa"], row["quadratic_kappa_interval"]),
+            with_interval(row["auroc"], row["auroc_interval"]),
+            *(f"{row['map_difference'][method]:.0e}" for method in METHODS),
+        )
+        for row in rows
+    ]
+    differences = [f"{method}, largest difference of the engines" for method in METHODS]
+    columns = ("network", "weights", "parameters", "training min", "quadratic kappa", "AUROC", *differences)
+    return Table(columns, cells)
+
+
+def variants_table(rows: list[dict[str, Any]]) -> Table:
+    """Return one row per backbone and variant: size, parity with Keras, heat maps, latency, memory and the gate."""
+    cells = [
+        (
+            row["backbone"],
+            row["weights"],
+            name,
+            f"{variant['mib']:.1f}",
+            variant["grade_agreement"],
+            f"{variant['largest_probability_difference']:.0e}",
+            variant["heatmap_correlation"],
+            f"{variant['invoke_ms']:.0f}",
+            f"{variant['whole_ms']:.0f}",
+            f"{variant['memory_mib']:.0f}",
+            "missed: " + "; ".join(variant["failed"]) if variant["failed"] else "passed",
+        )
+        for row in rows
+        for name, variant in row["variants"].items()
+    ]
+    parity = ("same grade", "largest probability difference", "heat-map r")
+    cost = ("invoke, ms", "whole photograph, ms", "memory, MiB")
+    return Table(("network", "weights", "variant", "MiB", *parity, *cost, "gate"), cells)
+
+
 def main() -> None:
-    """Parse the command line, measure each backbone, and print its row."""
+    """Parse the command line, measure each backbone, and print its row; at the end, print the tables."""
     parser = common.parser(__doc__, epochs=2)
     parser.add_argument("prepared", type=Path)
     parser.add_argument("out", type=Path)
@@ -92,6 +140,7 @@ def main() -> None:
         rows.append(whole_way(name, prepared, arguments.out / name, arguments.weights, arguments.epochs))
         print(json.dumps(rows[-1]), flush=True)
     (arguments.out / "whole_way.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+    print(f"\n{markdown(networks_table(rows))}\n\n{markdown(variants_table(rows))}")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ PURE_IN_HEAVY = (
     "keras_dr.models.torch_weights",
     "keras_dr.evaluation.compare",
     "keras_dr.evaluation.comparison_files",
+    "keras_dr.evaluation.contenders",
     "export.engines",
     "export.engine_process",
     "export.profile_bundle",

@@ -145,12 +145,17 @@ def gradability(
 
 
 def compare(
-    run: Annotated[list[Path], typer.Argument(help="Folders that train wrote and evaluate measured.")],
+    run: Annotated[
+        list[Path], typer.Argument(help="Folders that train wrote and evaluate measured; or folders of train --folds.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("comparison"),
-    split: Split = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, val, test, calibration or all; default: test; not for folders of --folds."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare evaluated runs on the same photographs.
+    """Compare evaluated runs, or cross-validations, on the same photographs.
 
     The result holds their figures, paired differences, costs and training curves.
     """
@@ -159,7 +164,11 @@ def compare(
 
     comparison = compare_runs(run, out, split, overwrite)
     say(comparison_text(comparison))
-    done(out / "comparison.md", command("export", run[comparison.best_by_validation()], "BUNDLE"))
+    best = run[comparison.best_by_validation()]
+    if comparison.contenders[0].is_cross_validation:
+        done(out / "comparison.md", command("ensemble", "RUN", best))
+    else:
+        done(out / "comparison.md", command("export", best, "BUNDLE"))
 
 
 def explain(

@@ -280,8 +280,21 @@ def find_point(
     return name, points[name]
 
 
+def points_in_words(points: Mapping[str, OperatingPoint], positive: str) -> dict[str, str]:
+    """Return names -> the words of a point; points with the same words are named together, such as "default, youden".
+
+    Args:
+        points: name -> point.
+        positive: the condition of the positive classes, such as "referable DR".
+    """
+    names: dict[str, list[str]] = {}
+    for name, point in points.items():
+        names.setdefault(point.in_words(positive), []).append(name)
+    return {", ".join(alike): words for words, alike in names.items()}
+
+
 def points_text(points: Mapping[str, OperatingPoint], positive: str, referable: Sequence[str]) -> str:
-    """Return the points in words, one per line, for the terminal.
+    """Return the points in words, one line for all that do the same, for the terminal.
 
     Args:
         points: name -> point.
@@ -291,5 +304,5 @@ def points_text(points: Mapping[str, OperatingPoint], positive: str, referable: 
     if not referable:
         return "This grader refers nobody, so it has no operating points."
     lines = [f"Referable: {', '.join(referable)}. A photograph with such a grade is referred at every point."]
-    lines += [f"{name}: {point.in_words(positive)}" for name, point in points.items()]
+    lines += [f"{names}: {words}" for names, words in points_in_words(points, positive).items()]
     return "\n".join(lines)

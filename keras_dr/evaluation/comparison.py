@@ -1,22 +1,15 @@
-"""Compares runs on the same photographs: figures, paired differences, costs and training curves."""
+"""Compares runs on the same photographs: figures, paired differences and costs."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core import folders
-from keras_dr.core.decision import rule_of
-from keras_dr.core.errors import KerasDrError
-from keras_dr.datasets.grades import task_of
+from keras_dr.evaluation.contenders import Contender
 from keras_dr.metrics import measure, weighted
 from keras_dr.metrics.intervals import RESAMPLES, Difference, bootstrap, delong_difference, mcnemar
-from keras_dr.metrics.predictions import Predictions, read_predictions
 from keras_dr.reports.tables import Table, show, show_interval
 
 TITLES = {
@@ -31,37 +24,16 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class EvaluatedRun:
-    """An evaluated run.
-
-    Attributes:
-        name: its name in tables.
-        about: the content of run.json.
-        history: the rows of history.csv.
-        threshold: of the operating point, see `Predictions.referred`.
-        predictions: its predictions, in the same order of photographs for all runs that are compared.
-        cost: the result of `costs.measure_cost` for the run; empty in evaluations of an older version.
-    """
-
-    name: str
-    about: Mapping[str, Any]
-    history: Sequence[Mapping[str, str]]
-    threshold: float
-    predictions: Predictions
-    cost: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Comparison:
-    """Evaluated runs on the same photographs, and their paired differences.
+    """Evaluated runs, or cross-validations, on the same photographs, and their paired differences.
 
     Attributes:
-        contenders: the runs.
+        contenders: the runs, or the cross-validations.
         values: for each run, figure -> value; None where the figure does not exist.
         differences: (i, j, figure) -> the figure of run i minus that of run j, i < j.
     """
 
-    contenders: Sequence[EvaluatedRun]
+    contenders: Sequence[Contender]
     values: Sequence[Mapping[str, float | None]]
     differences: Mapping[tuple[int, int, str], Difference]
 
@@ -104,87 +76,15 @@ def _is_clearly_better(difference: Difference | None) -> bool:
     return difference is not None and difference.clear and difference.value > 0
 
 
-def load_evaluated_runs(run_folders: Sequence[Path], split: str = "test") -> list[EvaluatedRun]:
-    """Read evaluated runs, with their predictions in the same order of photographs.
-
-    Args:
-        run_folders: the folders of two or more runs.
-        split: the split of its own Prepared set on which each run was evaluated.
-
-    Raises:
-        KerasDrError: there are fewer than two runs, a run was not evaluated, or its photographs, labels or classes are
-            not those of the first run.
-    """
-    if len(run_folders) < 2:
-        message = f"A comparison needs two or more runs, but the number of runs given is {len(run_folders)}."
-        raise KerasDrError(message, "Name another run.")
-    names = [folder.resolve().name for folder in run_folders]
-    if len(set(names)) < len(names):
-        names = [str(folder) for folder in run_folders]
-    runs: list[EvaluatedRun] = []
-    order: list[str] = []
-    for folder, name in zip(run_folders, names, strict=True):
-        try:
-            ids, run = _read(folder, name, split)
-        except (LookupError, TypeError, AttributeError) as error:
-            message = f"The run {folder} is not as train and evaluate wrote it: {type(error).__name__}: {error}."
-            raise KerasDrError(message, _SAME) from error
-        order = order or ids
-        if set(ids) != set(order) or len(ids) != len(order):
-            message = (
-                f"The photographs of {name} are not the {len(order)} photographs of {names[0]}: "
-                f"{len(set(ids) ^ set(order))} in all belong to only one of the two runs."
-            )
-            raise KerasDrError(message, _SAME)
-        positions = {image_id: position for position, image_id in enumerate(ids)}
-        predictions = run.predictions.subset(np.array([positions[image_id] for image_id in order]))
-        first = runs[0].predictions if runs else predictions
-        if predictions.task.classes != first.task.classes or (predictions.labels != first.labels).any():
-            raise KerasDrError(f"The labels or classes of {name} differ from those of {names[0]}.", _SAME)
-        runs.append(replace(run, predictions=predictions))
-    return runs
-
-
-_SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
-
-
-def _read(folder: Path, name: str, split: str) -> tuple[list[str], EvaluatedRun]:
-    """Read an evaluated run, with the image ids of its predictions in their order."""
-    about = folders.read_manifest(folder, "run")
-    evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
-    remedy = f"Run: keras-dr evaluate {folder} --split {split} --overwrite"
-    file = evaluated / "metrics.json"
-    figures = folders.read_json(file) if file.is_file() else {}
-    if figures.get("model_sha256") != about["model_sha256"] or "predictions_sha256" not in figures:
-        fault = "is of an older version or of another model" if figures else "does not exist"
-        raise KerasDrError(f"The evaluation of the run in {evaluated} {fault}.", remedy)
-    threshold = figures["operating_point"]["threshold"]
-    ids, predictions = read_predictions(
-        evaluated / "predictions.csv",
-        figures["predictions_sha256"],
-        task_of(about),
-        rule_of(about.get("decision", "argmax"), about["referable"], threshold),
-    )
-    cost_file = evaluated / "cost.json"  # evaluations of an older version have none
-    cost = folders.read_json(cost_file) if cost_file.is_file() else {}
-    return ids, EvaluatedRun(name, about, _history(folder / "history.csv"), threshold, predictions, cost)
-
-
-def _history(file: Path) -> list[dict[str, str]]:
-    if not file.is_file():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAMPLES) -> Comparison:
-    """Return the figures of evaluated runs and all paired differences.
+def compare_contenders(contenders: Sequence[Contender], resamples: int = RESAMPLES) -> Comparison:
+    """Return the figures of evaluated runs, or of cross-validations, and all paired differences.
 
     The intervals come from a bootstrap over patients, or from DeLong's test for AUROC; p of accuracy is McNemar's.
-    Both tests take photographs as independent. If a patient has several, only the bootstrap is used.
+    Both tests take photographs as independent. If a patient has several, only the bootstrap is used. Photographs that a
+    cross-validation keeps together count as those of one patient.
 
     Args:
-        contenders: two or more runs on the same photographs.
+        contenders: two or more on the same photographs.
         resamples: the number of bootstrap resamples; every run is measured on the same ones.
     """
     once = np.ones((1, len(contenders[0].predictions.labels)))
@@ -217,7 +117,7 @@ def compare_evaluated(contenders: Sequence[EvaluatedRun], resamples: int = RESAM
     return Comparison(contenders, values, differences)
 
 
-def figures(run: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
+def figures(run: Contender, weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
     """Return the figures of a run under weights, float (R, n): name -> float (R,)."""
     predictions = run.predictions
     ordered = predictions.task.ordered
@@ -231,7 +131,7 @@ def figures(run: EvaluatedRun, weights: weighted.Weights) -> dict[str, NDArray[n
     if ordered:
         run_figures["quadratic_kappa"] = weighted.quadratic_kappa(matrix[:, :ordered, :ordered])
     if predictions.task.referable:
-        referred = predictions.referred(run.threshold)
+        referred = predictions.referred(run.thresholds)
         run_figures["auroc_referable"] = weighted.ranking(weights, predictions.positive, predictions.scores)[0]
         run_figures["sensitivity"] = weighted.share(weights, referred, predictions.positive)
         run_figures["specificity"] = weighted.share(weights, ~referred, ~predictions.positive)
@@ -253,7 +153,7 @@ def figures_table(comparison: Comparison) -> Table:
     return Table(("run", "frozen val. acc.", "fine-tuned val. acc.", *(TITLES[key] for key in keys)), rows)
 
 
-def _validation_accuracy(run: EvaluatedRun, phase: str) -> float | None:
+def _validation_accuracy(run: Contender, phase: str) -> float | None:
     """Return the validation accuracy in the phase's best epoch."""
     epoch = str(run.about["phases"].get(phase, {}).get("epoch"))
     rows = [row for row in run.history if row["phase"] == phase and row["epoch"] == epoch]

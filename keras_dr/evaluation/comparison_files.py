@@ -21,11 +21,18 @@ from keras_dr.reports.run_plots import draw_curves, draw_intervals
 from keras_dr.reports.tables import Table, markdown, text_table
 
 FILES = ("comparison.md", "figures.csv", "differences.csv", "costs.csv", "figures.png", "curves.png")
+_HEAD = re.compile(r"# \d+ (runs|cross-validations) on \d+ photographs( of \d+ patients| in \d+ groups)?$")
 _OTHER_FOLDER = "Choose another folder."
 NOTE = (
     "* The best run beyond chance: the 95 % interval of its difference to every other run excludes zero. The intervals "
     "come from a bootstrap over patients with the same resamples for all runs, or from DeLong's test for AUROC. The p "
     "of accuracy is that of McNemar's exact test."
+)
+FOLDS_NOTE = (
+    "* The best cross-validation beyond chance: the 95 % interval of its difference to every other one excludes zero. "
+    "The intervals come from a bootstrap over the groups of photographs that stay together in the folds, with the same "
+    "resamples for all. Sensitivity and specificity are slightly too good, because the threshold of each fold was "
+    "chosen on the photographs that it grades."
 )
 _SMOOTHING = 0.6  # weight of the earlier epochs in each smoothed value
 
@@ -56,7 +63,7 @@ def check_folder(folder: Path, runs: Sequence[Path], overwrite: bool = False) ->
 def _is_comparison(file: Path) -> bool:
     try:
         with file.open(encoding="utf-8") as stream:
-            return re.match(r"# \d+ runs on \d+ photographs( of \d+ patients)?$", stream.readline(200)) is not None
+            return _HEAD.match(stream.readline(200)) is not None
     except (OSError, ValueError):
         return False
 
@@ -73,11 +80,12 @@ def write_comparison(folder: Path, compared: Comparison) -> None:
         folders.write_bytes(folder / f"{name}.csv", _csv(table))
     predictions = compared.contenders[0].predictions
     patients = int(predictions.patients.max()) + 1
-    head = f"# {len(compared.contenders)} runs on {len(predictions.labels)} photographs"
+    kind, unit = ("cross-validations", "in {} groups") if _of_folds(compared) else ("runs", "of {} patients")
+    head = f"# {len(compared.contenders)} {kind} on {len(predictions.labels)} photographs"
     if patients < len(predictions.labels):  # otherwise each photograph may only stand for a patient who is not known
-        head += f" of {patients} patients"
+        head += f" {unit.format(patients)}"
     body = "\n\n".join(f"## {name.capitalize()}\n\n{markdown(table)}" for name, table in tables.items())
-    folders.write_bytes(folder / "comparison.md", f"{head}\n\n{body}\n\n{NOTE}\n".encode())
+    folders.write_bytes(folder / "comparison.md", f"{head}\n\n{body}\n\n{_note(compared)}\n".encode())
     names = [run.name for run in compared.contenders]
     draw_intervals(folder / "figures.png", names, [_intervals(compared, index) for index in range(len(names))])
     histories = {run.name: run.history for run in compared.contenders if run.history}
@@ -119,4 +127,12 @@ def comparison_text(compared: Comparison) -> str:
     differences = comparison.differences_table(compared)
     clear = [row for row in differences.rows if row[-1]]
     differences_text = text_table(Table(differences.columns, clear)) if clear else "No difference excludes zero."
-    return "\n\n".join([*map(text_table, tables), differences_text, NOTE])
+    return "\n\n".join([*map(text_table, tables), differences_text, _note(compared)])
+
+
+def _of_folds(compared: Comparison) -> bool:
+    return compared.contenders[0].is_cross_validation
+
+
+def _note(compared: Comparison) -> str:
+    return FOLDS_NOTE if _of_folds(compared) else NOTE

@@ -1,4 +1,4 @@
-"""The predictions of a grader for each photograph, and predictions.csv, which evaluate writes and compare reads."""
+"""The predictions of a grader for each photograph, and their table: predictions.csv and out_of_fold.csv."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core import folders
-from keras_dr.core.decision import MARGIN, Cut, Decision, ReferralRule, decide
+from keras_dr.core.decision import MARGIN, Cut, Decision, ReferralRule, decide, rule_of
 from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import Task
@@ -94,10 +94,14 @@ class Predictions:
 
     def subset(self, chosen: NDArray[Any]) -> "Predictions":
         """Return the predictions for some of the photographs, chosen by bool (n,) or by indices."""
+        decision = self.decision
+        if isinstance(decision, Cut) and isinstance(decision.threshold, np.ndarray):
+            decision = replace(decision, threshold=decision.threshold[chosen])
         return replace(
             self,
             labels=self.labels[chosen],
             probabilities=self.probabilities[chosen],
+            decision=decision,
             patients=self.patients[chosen],
         )
 
@@ -143,34 +147,46 @@ def write_predictions(
     folders.write_bytes(file, encode_csv(list(columns), lines))
 
 
-def read_predictions(file: Path, sha256: str, task: Task, decision: Decision) -> tuple[list[str], Predictions]:
-    """Read predictions.csv.
+def read_predictions(
+    file: Path, sha256: str, task: Task, rule: str, threshold: float | None = None
+) -> tuple[list[str], Predictions, NDArray[np.float64]]:
+    """Read predictions.csv of an evaluation, or out_of_fold.csv of a cross-validation.
+
+    Photographs that stay together in cross-validations (the column `group_id`) count as those of one patient.
 
     Args:
         file: the file to read.
-        sha256: the hash of the file when it was written, from metrics.json.
+        sha256: the hash of the file when it was written, from the manifest beside it.
         task: the label space.
-        decision: how classes are predicted.
+        rule: the key of the rule by which classes are predicted, see `decision.rule_of`.
+        threshold: of the operating point; None: the column `threshold` has that of each photograph.
 
     Returns:
-        Image ids, and the predictions in the same order.
+        Image ids; the predictions in the same order; and the threshold of each photograph, float64 (n,).
 
     Raises:
         KerasDrError: the file is missing, or has changed since it was written.
     """
-    remedy = "Evaluate the run again with --overwrite."
+    remedy = "Evaluate the run again, or train the cross-validation again, with --overwrite."
     if not file.is_file():
         raise KerasDrError(f"{file} does not exist.", remedy)
     if folders.sha256_of(file) != sha256:
-        raise KerasDrError(f"{file} has changed since evaluate wrote it (sha256 in metrics.json).", remedy)
+        raise KerasDrError(f"{file} has changed since it was written (its sha256 was noted then).", remedy)
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
         probabilities = np.array([[float(row[f"p_{name}"]) for name in task.classes] for row in rows])
         labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
         ids = [row["image_id"] for row in rows]
+        thresholds = np.array([float(row["threshold"]) if threshold is None else threshold for row in rows])
         patients = patient_codes(rows)
+        if rows and "group_id" in rows[0]:
+            patients = np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
     except (ValueError, LookupError, TypeError, csv.Error) as error:
-        message = f"{file} is not a table that evaluate wrote ({type(error).__name__}: {error})."
+        message = f"{file} is not a table of predictions ({type(error).__name__}: {error})."
         raise KerasDrError(message, remedy) from error
-    return ids, Predictions(labels, probabilities, task, decision, patients)
+    return (
+        ids,
+        Predictions(labels, probabilities, task, rule_of(rule, task.referable, thresholds), patients),
+        thresholds,
+    )

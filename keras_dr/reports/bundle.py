@@ -3,7 +3,7 @@
 from typing import Any
 
 from keras_dr.core.decision import MARGIN, condition_words, positive_words
-from keras_dr.core.operating_point import points_of
+from keras_dr.core.operating_point import points_in_words, points_of
 from keras_dr.core.quality import FAULTS
 from keras_dr.reports.tables import NOTICE, Table, counted, markdown, show, text_table
 
@@ -64,7 +64,8 @@ def _reading(about: dict[str, Any]) -> list[str]:
             rule += f", or if their probabilities add up to {about['threshold']:.3f} or at most {MARGIN:g} less"
         parts.append(f"{rule}. The operating points:")
         condition = condition_words(about["task"], about["classes"], about["referable"])
-        parts.append("\n".join(f"- {name}: {point.in_words(condition)}" for name, point in points_of(about).items()))
+        described = points_in_words(points_of(about), condition)
+        parts.append("\n".join(f"- {names}: {words}" for names, words in described.items()))
     else:
         parts.append("Positive: none, so that nobody is referred.")
     return [*parts, *_limits(about), f"Heat maps: {about['heatmaps']}"]

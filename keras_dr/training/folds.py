@@ -116,9 +116,16 @@ def cross_validate(
             held_out = folded.split("val")
             graded_folds.append(GradedFold(run, held_out, predict(run, run.model(), held_out)))
         _write_out_of_fold(folder / "out_of_fold.csv", graded_folds)
+        predictions_sha256 = folders.sha256_of(folder / "out_of_fold.csv")
         summary = {**summarise(graded_folds), "intervals": pooled_intervals(graded_folds)}
-        manifest = {"recipe": recipe.model_dump(mode="json"), "data": {"manifest_sha256": manifest_sha256}, **summary}
-        folders.write_manifest(folder, "cross-validation", **manifest)
+        folders.write_manifest(
+            folder,
+            "cross-validation",
+            recipe=recipe.model_dump(mode="json"),
+            data={"manifest_sha256": manifest_sha256},
+            predictions_sha256=predictions_sha256,
+            **summary,
+        )
     return CrossValidation(target, folders.read_manifest(target, "cross-validation"))
 
 
@@ -196,12 +203,13 @@ def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.
 
 
 def _write_out_of_fold(file: Path, graded_folds: Sequence[GradedFold]) -> None:
-    """Write the predictions of all folds as predictions.csv, with the fold of each photograph."""
+    """Write the predictions of all folds, as `read_predictions` reads them, with the fold of each photograph."""
     rows = []
     for number, fold in enumerate(graded_folds, start=1):
-        rows += [row | {"fold": number} for row in fold.held_out.rows]
+        threshold = repr(fold.run.threshold)
+        rows += [row | {"fold": number, "threshold": threshold} for row in fold.held_out.rows]
     thresholds = np.concatenate([np.full(len(fold.probabilities), fold.run.threshold) for fold in graded_folds])
-    write_predictions(file, rows, pooled(graded_folds, thresholds), thresholds, ["fold"])
+    write_predictions(file, rows, pooled(graded_folds, thresholds), thresholds, ["threshold", "group_id", "fold"])
 
 
 def _check(folded_sets: list[PreparedSet], folds: int) -> None:

@@ -22,7 +22,7 @@ from keras_dr.core.tables import read_table
 from keras_dr.datasets import read_records
 from keras_dr.datasets.grades import task_of
 from keras_dr.datasets.records import read_array
-from keras_dr.evaluation.comparison import load_evaluated_runs
+from keras_dr.evaluation.contenders import load_contenders
 from keras_dr.preparation import prepared_set
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
@@ -267,7 +267,7 @@ def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str,
 def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "run.json", '{"schema_version": 1, "data": []}')
     with pytest.raises(KerasDrError, match="not as train and evaluate wrote it: TypeError"):
-        load_evaluated_runs([tmp_path, tmp_path], "test")
+        load_contenders([tmp_path, tmp_path], "test")
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a", "bytes": 1e999, "changed_ns": 0}', "[]", "\xff"])

@@ -63,7 +63,8 @@ def test_it_says_on_what_it_was_trained(tmp_path: Path, capsys: pytest.CaptureFi
 def test_its_points_are_listed_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["points", "idrid-lite"]) == 0
     output = capsys.readouterr().out
-    assert "default: " in output and "Of 100 eyes with referable DR it misses" in output
+    assert "default, sensitivity-90, youden, screening: No threshold" in output
+    assert "sensitivity-95: Threshold 0.300. Of 100 eyes with referable DR it misses 4 (1 to 13)" in output
 
 
 def test_its_card_names_the_data_and_the_limits() -> None:

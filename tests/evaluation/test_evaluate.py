@@ -107,7 +107,10 @@ def test_values_chosen_on_validation_are_measured_on_test(run) -> None:
     assert list(figures["operating_points"]) == list(AIMS)
     assert figures["operating_points"]["youden"]["threshold"] == chosen["operating_points"]["youden"]["value"]
     assert [band["aimed"] for band in figures["bands"]] == list(evaluate.SHARES)
-    _, read = read_predictions(folder / "predictions.csv", figures["predictions_sha256"], run.task, "median")
+    threshold = figures["operating_point"]["threshold"]
+    _, read, _ = read_predictions(
+        folder / "predictions.csv", figures["predictions_sha256"], run.task, "median", threshold
+    )
     assert figures["accuracy"] == read.right.mean()
 
 

@@ -24,10 +24,10 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_predictions_are_read_as_they_were_written(file: Path) -> None:
-    names, predictions = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median")
+    names, predictions, thresholds = read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median", 0.5)
     assert names == ["a_left", "a_right", "b"] and predictions.labels.tolist() == [0, 3, 1]
     assert np.array_equal(predictions.probabilities, P) and predictions.patients.tolist() == [0, 0, 1]
-    assert predictions.predicted.tolist() == [0, 2, 1]
+    assert predictions.predicted.tolist() == [0, 2, 1] and thresholds.tolist() == [0.5, 0.5, 0.5]
     assert [line.split(",")[4] for line in file.read_text().splitlines()[1:]] == ["no_dr", "moderate", "mild"]
 
 
@@ -35,4 +35,4 @@ def test_a_file_edited_by_hand_is_refused(file: Path) -> None:
     digest = folders.sha256_of(file)
     file.write_text(file.read_text().replace("severe", "mild"))
     with pytest.raises(KerasDrError, match="--overwrite"):
-        read_predictions(file, digest, TASKS["icdr"], "median")
+        read_predictions(file, digest, TASKS["icdr"], "median", 0.5)

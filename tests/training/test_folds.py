@@ -9,6 +9,7 @@ import pytest
 
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
+from keras_dr.evaluation.compare import compare
 from keras_dr.evaluation.evaluate import evaluate_photographs
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold, fold_numbers
@@ -133,6 +134,21 @@ def test_pooled_intervals_draw_groups_together(folder: Path) -> None:
         accuracies.append(np.mean(np.concatenate(drawn)))
     assert (low, high) == pytest.approx(np.quantile(accuracies, (0.025, 0.975)), abs=0.03)
     assert "95 % interval" in folds_text(about)
+
+
+def test_a_comparison_has_the_figures_of_the_cross_validation(folder: Path) -> None:
+    about = folders.read_manifest(folder, "cross-validation")
+    compared = compare([folder, folder])
+    for values in compared.values:
+        assert values["quadratic_kappa"] == pytest.approx(about["pooled"]["val_quadratic_kappa"])
+        assert values["auroc_referable"] == pytest.approx(about["pooled"]["val_auroc"])
+    assert {difference.value for difference in compared.differences.values()} == {0.0}
+    table = folder / "out_of_fold.csv"
+    rows = table.read_text()
+    table.write_text(rows.replace(",1\n", ",2\n"))
+    with pytest.raises(KerasDrError, match="has changed since it was written"):
+        compare([folder, folder])
+    table.write_text(rows)
 
 
 def test_a_fold_is_evaluated_like_any_run(folder: Path, prepared_folder: Path) -> None:
