@@ -181,7 +181,7 @@ def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_pat
     steps += [["outputs", [list(map(str, files)), variant, variant]] for variant in ("float32", "int8")]
     result = use_page(site, tmp_path, steps)
     for variant in ("float32", "int8"):
-        is_mixed = variant == "int8" and about["variants"]["int8"]["float_operators"]
+        is_mixed = variant == "int8" and about["models"]["int8"]["float_operators"]
         limits = {"probability": 1e-3, "heat": 0.05} if is_mixed else {}
         check_outputs(dr.Grader(tmp_path / "bundle", variant, threads=1), files, result[variant], **limits)
 
