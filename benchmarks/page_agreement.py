@@ -71,11 +71,13 @@ def main() -> None:
         of_probabilities = float(np.abs(np.array(shown["probabilities"]) - probabilities).max())
         of_heatmaps = float(np.abs(np.reshape(shown["heatmaps"], heatmaps.shape) - heatmaps).max() / np.ptp(heatmaps))
         differences.append((of_probabilities, of_heatmaps))
-        print(f"{file.name}: pixels {'equal' if same_pixels else 'DIFFERENT'}, "
-              f"probabilities {of_probabilities:.1e}, heat maps {of_heatmaps:.1e}", flush=True)  # fmt: skip
+        pixels = "equal" if same_pixels else "DIFFERENT"
+        print(f"{file.name}: pixels {pixels}, probabilities {of_probabilities:.1e}, heat maps {of_heatmaps:.1e}")
     largest = np.max(differences, axis=0)
-    print(f"{arguments.variant}, build {outputs['build']!r}, {len(files)} photographs; largest differences: "
-          f"probabilities {largest[0]:.1e}, heat maps {largest[1]:.1e} of their range")  # fmt: skip
+    print(
+        f"{arguments.variant}, build {outputs['build']!r}, {len(files)} photographs; largest differences: "
+        f"probabilities {largest[0]:.1e}, heat maps {largest[1]:.1e} of their range"
+    )
 
 
 if __name__ == "__main__":
