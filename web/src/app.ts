@@ -67,9 +67,11 @@ function fillSettings(): void {
     usePoint();
   }
   const variants = byId<HTMLSelectElement>("variant");
-  variants.replaceChildren(...started.variants.map((name) => new Option(name, name)));
+  const { failed } = started.bundle;
+  const label = (name: string) => strings.variantText(name, failed.includes(name));
+  variants.replaceChildren(...started.variants.map((name) => new Option(label(name), name)));
   variants.value = started.variant;
-  byId("build").textContent = strings.buildText(started.variant, started.build, started.threads, started.loadMs / 1000);
+  byId("build").textContent = strings.buildText(label(started.variant), started.build, started.threads, started.loadMs / 1000);
 }
 
 /** Takes over the chosen operating point and shows what it does. */

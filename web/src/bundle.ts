@@ -167,11 +167,12 @@ function trainedOn(manifest: Values): string {
  * Returns the variants that this browser can run exactly, the preferred one first.
  *
  * Without relaxed SIMD, the runtime computes int8 models differently, by up to .02 of a probability; so they are left
- * out there.
+ * out there. A variant that differs too much from the float model is only in a site whose maker named it; it comes last.
  */
 export function usableVariants(bundle: Bundle, hasRelaxedSimd: boolean): string[] {
-  const names = PREFERRED.filter((name) => name in bundle.models && !bundle.failed.includes(name));
-  return hasRelaxedSimd ? names : names.filter((name) => name !== "int8");
+  const names = PREFERRED.filter((name) => name in bundle.models && (hasRelaxedSimd || name !== "int8"));
+  const hasFailed = (name: string) => bundle.failed.includes(name);
+  return [...names.filter((name) => !hasFailed(name)), ...names.filter(hasFailed)];
 }
 
 /** Refuses a file whose SHA-256 is not the manifest's. */

@@ -127,6 +127,11 @@ export function countsText(refer: number, retake: number, none: number, failed: 
   return `${refer} to refer, ${retake} to take again, ${none} without referral, ${failed} not graded.`;
 }
 
+/** The name of a variant, and that it failed the comparison at its export, if so. */
+export function variantText(name: string, hasFailed: boolean): string {
+  return hasFailed ? `${name} (differs too much from the float model)` : name;
+}
+
 export function buildText(variant: string, build: string, threads: number, seconds: number): string {
   const word = threads === 1 ? "one thread" : `${threads} threads`;
   return `Running ${variant}, ${build} build, ${word}; loaded in ${seconds.toFixed(1)} s.`;
