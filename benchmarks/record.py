@@ -54,7 +54,7 @@ def shown(value: float, pattern: str) -> str:
         return f"{value:.0e}".replace("e-0", "e-")
     decimals = len(pattern.partition(".")[2])
     text = f"{value:,.{decimals}f}" if decimals == 0 else f"{value:.{decimals}f}"
-    return text[1:] if pattern.startswith(".") and text.startswith("0.") else text
+    return text.replace("0.", ".", 1) if pattern.lstrip("-−").startswith(".") and abs(value) < 1 else text
 
 
 def replaced(text: str, values: Sequence[float], place: str, last: bool = False) -> str:

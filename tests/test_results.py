@@ -8,6 +8,7 @@ from places import ROOT
 
 SHARES = ("sensitivity", "specificity")
 RESULTS = {"small": {"figures": {"kappa": [0.1234, 0.05, 0.2], "photographs": [1234.0], "difference": [0.00021]}}}
+RESULTS["small"]["figures"]["change"] = [-0.1234, -1.23, 0.4]
 
 
 @pytest.fixture
@@ -35,6 +36,7 @@ def test_every_entry_says_how_it_was_measured(record: ModuleType) -> None:
     [
         ("it is .9 (.1 to .3)<!-- small: kappa --> of 2", "it is .1 (.1 to .2)<!-- small: kappa --> of 2"),
         ("2 graders, 0.99<!-- small: kappa (value) -->", "2 graders, 0.12<!-- small: kappa (value) -->"),
+        ("-.9 (-1.9 to 2)<!-- small: change -->", "-.1 (-1.2 to 0)<!-- small: change -->"),
         ("1,000<!-- small: photographs -->", "1,234<!-- small: photographs -->"),
         ("3e-5<!-- small: difference -->", "2e-4<!-- small: difference -->"),
         ("# docs/results.json: small: photographs = 7\n", "# docs/results.json: small: photographs = 1,234\n"),
