@@ -61,6 +61,7 @@ def sandbox(
             "ELSEWHERE": lambda path: write_dataset(path, count=40, seed=9, size=(96, 128), workers=1),
             "PREPARED": lambda path: shutil.copytree(prepared_folder, path),
             **dict.fromkeys(("RUN-1", "RUN-2"), lambda path: copy_run(run_folder, prepared_folder, path)),
+            "OTHER": lambda path: shutil.copytree(folder / "RUN", path),  # a cross-validation
             "runs/other": lambda path: shutil.copytree(folder / "runs/own", path),
             "BUNDLE": lambda path: shutil.copytree(bundle_folder, path),
             "PHOTOGRAPH.jpg": lambda path: shutil.copy(image, path),

@@ -58,6 +58,9 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
         raise KerasDrError(message, "Name another run.")
     cross_validations = [folder for folder in contender_folders if _is_cross_validation(folder)]
     if cross_validations and len(cross_validations) < len(contender_folders):
+        for folder in contender_folders:
+            if folder not in cross_validations:
+                folders.read_manifest(folder, "run")  # a folder that is neither is reported as such
         message = f"{cross_validations[0]} is a cross-validation, but not all the folders that are compared are."
         raise KerasDrError(message, "Compare runs with runs, and cross-validations with cross-validations.")
     if cross_validations and split is not None:

@@ -236,5 +236,7 @@ def test_a_cross_validation_and_a_run_are_not_compared(tmp_path: Path) -> None:
     folds = write_cross_validation(tmp_path / "folds", make_predictions(10), NAMES)
     with pytest.raises(KerasDrError, match="folds is a cross-validation, but not all"):
         load_contenders([run, folds])
+    with pytest.raises(KerasDrError, match="missing does not exist"):
+        load_contenders([folds, tmp_path / "missing"])
     with pytest.raises(KerasDrError, match="a cross-validation grades all photographs"):
         load_contenders([folds, folds], "val")
