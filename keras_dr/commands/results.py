@@ -155,9 +155,10 @@ def compare(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare evaluated runs, or cross-validations, on the same photographs.
+    """Compare evaluated runs or cross-validations.
 
-    The result holds their figures, paired differences, costs and training curves.
+    They must be of the same photographs. The result holds their figures, paired
+    differences, costs and training curves.
     """
     from keras_dr import compare as compare_runs
     from keras_dr.evaluation.comparison_files import comparison_text
