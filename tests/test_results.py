@@ -1,6 +1,7 @@
 """The figures in the texts are those of docs/results.json, and the measuring commands write that file."""
 
 import json
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -61,3 +62,33 @@ def test_the_tables_of_a_model_card_are_written(record: ModuleType) -> None:
     card = f"| figure | value | 95 % interval |\n{rows}\n| figure, test | value | 95 % interval |\n{rows}"
     tables = record.written(card, results, card="small").split("\n\n")
     assert "| kappa | .1 | .1 to .2 |" in tables[0] and "| kappa | .7 | .6 to .8 |" in tables[1]
+
+
+def test_measurements_are_taken_into_the_file(
+    record: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run" / "evaluation" / "set-val"
+    folder.mkdir(parents=True)
+    scores = {"precision": 0.5, "recall": 0.75, "support": 4}
+    metrics = {
+        "photographs": 6,
+        "quadratic_kappa": 0.123456789,
+        "classes": {"healthy": scores},
+        "confusion_matrix": [[3, 1], [0, 2]],
+        "operating_point": {"sensitivity": 1.0, "specificity": 0.5, "intervals": {key: [0.1, 1.0] for key in SHARES}},
+        "intervals": {"quadratic_kappa": [-0.1, 0.3], "classes": {"healthy": {"recall": [0.3, 0.95]}}},
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    run = {"data": {"photographs": {"train": 20}}, "phases": {"frozen": {"seconds": 30}, "finetune": {"seconds": 60}}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(run))
+    (tmp_path / "more.json").write_text('{"pooled kappa": [0.7, 0.6, 0.8], "seeds": 3}')
+    monkeypatch.setattr(record, "RESULTS", tmp_path / "results.json")
+    words = ["record.py", "add", "new", "--evaluation", str(folder), "--figures", str(tmp_path / "more.json")]
+    monkeypatch.setattr("sys.argv", [*words, "--command", "c", "--data", "d", "--machine", "m", "--date", "2026-11-26"])
+    record.main()
+    entry = json.loads((tmp_path / "results.json").read_bytes())["new"]
+    assert entry["machine"] == "m" and entry["date"] == "2026-11-26"
+    figures = entry["figures"]
+    assert figures["quadratic kappa"] == [0.12346, -0.1, 0.3]
+    assert figures["correct of healthy"] == [3, 4] and figures["training minutes"] == [1.5]
+    assert figures["pooled kappa"] == [0.7, 0.6, 0.8] and figures["seeds"] == [3]
