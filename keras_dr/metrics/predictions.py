@@ -185,8 +185,5 @@ def read_predictions(
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         message = f"{file} is not a table of predictions ({type(error).__name__}: {error})."
         raise KerasDrError(message, remedy) from error
-    return (
-        ids,
-        Predictions(labels, probabilities, task, rule_of(rule, task.referable, thresholds), patients),
-        thresholds,
-    )
+    predictions = Predictions(labels, probabilities, task, rule_of(rule, task.referable, thresholds), patients)
+    return ids, predictions, thresholds
