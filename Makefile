@@ -15,7 +15,7 @@ help:
 	@echo "make web       build the web page again from web/ (Node 20, npm and a network)"
 	@echo "make web-demo  grade photographs in the browser with the shipped grader"
 	@echo "make check     run ruff, ruff format and mypy"
-	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (Debian or Ubuntu): IDRID=... ARM_CACHE=..."
+	@echo "make arm       compare this machine with an emulated 64-bit Arm processor (half an hour; Debian or Ubuntu): IDRID=... ARM_CACHE=..."
 	@echo "make bench     compare the speed with other libraries: IDRID=... FULLRES=... PREPARED=... RUN=..."
 	@echo "make docs      build the documentation as a site in site/"
 	@echo "make faults    kill commands, fill disks and change clocks, and check that nothing is lost (minutes; Linux)"

@@ -1,7 +1,7 @@
 """Grades photographs with the installed wheel, and writes everything on the way to a file that `parity` compares.
 
-It runs on both kinds of processor: `python answers.py PLAN.json ANSWERS.npz`. PLAN names the photographs, the settings
-of preprocessing and the bundles.
+It runs on both kinds of processor: `python answers.py PLAN.json ANSWERS.npz`. PLAN names the photographs, the sizes and
+enhancements of preprocessing, and the bundles.
 """
 
 import json
@@ -23,11 +23,9 @@ def main() -> None:
     photographs = [Path(name) for name in plan["photographs"]]
     arrays: dict[str, np.ndarray] = {}
     words: dict[str, Any] = {}
-    for settings in plan["preprocessing"]:
-        spec = Preprocessing(**settings)
-        for photograph in photographs:
-            key = f"{photograph.name}|{spec.size} {spec.enhance}"
-            _prepare(photograph.read_bytes(), spec, key, arrays, words)
+    for photograph in photographs:
+        for size in plan["sizes"]:
+            _prepare(photograph, size, plan["enhancements"], arrays, words)
     for folder in plan["bundles"]:
         bundle = Bundle.load(Path(folder))
         for variant in bundle.models:
@@ -38,16 +36,19 @@ def main() -> None:
     np.savez(sys.argv[2], words=np.array(json.dumps(words)), **arrays)
 
 
-def _prepare(data: bytes, spec: Preprocessing, key: str, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> None:
+def _prepare(
+    file: Path, size: int, enhancements: list[str], arrays: dict[str, np.ndarray], words: dict[str, Any]
+) -> None:
     try:
-        photograph = read_photograph(data, spec)
-        image, fundus = prepare_photograph(photograph, spec)
+        photograph = read_photograph(file.read_bytes(), Preprocessing(size))  # the same for every enhancement
+        arrays[f"{file.name}|{size}|decoded"] = photograph.pixels
+        for enhance in enhancements:
+            image, fundus = prepare_photograph(photograph, Preprocessing(size, enhance=enhance))
+            arrays[f"{file.name}|{size} {enhance}|prepared"] = image
     except KerasDrError as error:
-        words[f"{key}|refused"] = str(error)
+        words[f"{file.name}|{size}|refused"] = str(error)
         return
-    arrays[f"{key}|decoded"] = photograph.pixels
-    arrays[f"{key}|prepared"] = image
-    arrays[f"{key}|circle"] = np.array([fundus.x, fundus.y, fundus.radius] if fundus else [])
+    arrays[f"{file.name}|{size}|circle"] = np.array([fundus.x, fundus.y, fundus.radius] if fundus else [])
 
 
 def _grade(grader: Grader, photograph: Path, key: str, arrays: dict[str, np.ndarray], words: dict[str, Any]) -> None:

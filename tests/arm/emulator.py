@@ -134,6 +134,7 @@ def _fetch(folder: Path, architecture: str, packages: Sequence[str], alone: bool
     settings = {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
+        "Acquire::Retries": "3",
         "APT::Sandbox::User": "",  # do not change the user who downloads: no root is needed
         "Debug::NoLocking": "true",
         "Dir::Etc::sourcelist": folder / "sources.list",

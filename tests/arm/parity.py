@@ -149,11 +149,11 @@ def _plan(arguments: argparse.Namespace, folder: Path, bundles: Sequence[Path]) 
         if arguments.idrid:
             found = sorted(arguments.idrid.rglob("*.jpg"))
             files += found[:: max(1, len(found) // arguments.photographs)][: arguments.photographs]
-    settings = [{"size": size, "enhance": enhance} for size in sizes for enhance in ENHANCEMENTS]
     plan = folder / "plan.json"
     content = {
         "photographs": [str(file) for file in files],
-        "preprocessing": settings,
+        "sizes": sizes,
+        "enhancements": ENHANCEMENTS,
         "bundles": [str(bundle) for bundle in bundles],
         "step": 9 if arguments.short else 4,  # a large network grades only each fourth photograph, or each ninth
     }
@@ -191,6 +191,7 @@ def main() -> int:
     def grade(processor: str) -> "subprocess.CompletedProcess[str]":
         return arm.run([script, str(plan), str(cache / f"{processor}.npz")], processor)
 
+    print("Grading under emulation" + (" ..." if arguments.short else ": about half an hour ..."), file=sys.stderr)
     processors = (emulator.PLAIN, emulator.NEW)
     wrong = 0
     with ThreadPoolExecutor() as pool:  # each emulation is a process, which uses one core
