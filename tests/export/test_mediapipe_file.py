@@ -60,7 +60,6 @@ def test_it_names_the_classes_and_is_always_the_same(model: bytes) -> None:
         assert archive.read("labels.txt").decode().split() == list(CLASSES)
 
 
-@pytest.mark.minutes
 def test_mediapipe_gives_the_same_classes_and_scores(model: bytes, images: np.ndarray, tmp_path: Path) -> None:
     python = os.environ.get(PYTHON)
     if python is None:
