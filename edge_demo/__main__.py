@@ -205,8 +205,8 @@ def _watch(arguments: argparse.Namespace) -> int:
         print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
-        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; {grader.bundle.positive}. "
-        f"{notice(grader.bundle)}",
+        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; model {grader.variant}; "
+        f"{grader.bundle.positive}. {grader.bundle.point_text()} {notice(grader.bundle)}",
         flush=True,
     )
     watch(
