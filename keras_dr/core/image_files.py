@@ -56,11 +56,13 @@ class SkippedFiles:
 
     def lines(self) -> list[str]:
         """Return one line per reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
-        lines = []
-        for reason, count in self.counts.most_common():
-            more = ", ..." if count > len(self.names[reason]) else ""
-            lines.append(f"{count} {reason} ({', '.join(self.names[reason])}{more})")
-        return lines
+        return [self.line(reason) for reason, _ in self.counts.most_common()]
+
+    def line(self, reason: str) -> str:
+        """Return the line of one reason."""
+        count = self.counts[reason]
+        more = ", ..." if count > len(self.names[reason]) else ""
+        return f"{count} {reason} ({', '.join(self.names[reason])}{more})"
 
 
 def printable(path: Path | str) -> str:
@@ -123,9 +125,13 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
         skipped: gets each file of a folder that is passed over; None: nothing is recorded.
 
     Raises:
-        KerasDrError: a folder or list cannot be read, or has no images.
+        KerasDrError: nothing that the user named exists, a folder or list cannot be read, or it has no images.
     """
     skipped = skipped or SkippedFiles()
+    given = list(given)
+    if given and not any(os.path.lexists(split_frame(path)[0]) for path in given):
+        more = f", and none of the {len(given)} that were named exists" if given[1:] else ""
+        raise KerasDrError(f"There is no file or folder {shown(given[0])}{more}.", "Correct the path.")
     for path in given:
         before = skipped.counts.copy()
         if path.is_dir():

@@ -115,3 +115,13 @@ def test_paths_of_another_computer_are_told_with_their_line(folder: Path) -> Non
     (folder / "list.csv").write_text("image\na.jpg\nC:\\eyes\\b.png\n")
     with pytest.raises(KerasDrError, match=r"path of a Windows computer in line 3 of"):
         list(find_images([folder / "list.csv"]))
+
+
+def test_names_that_do_not_exist_are_refused_if_nothing_else_is_named(tmp_path: Path) -> None:
+    eye = tmp_path / "eye.jpg"
+    with pytest.raises(
+        KerasDrError, match=r"There is no file or folder .*CAM22, and none of the 2 that were named exists"
+    ):
+        list(find_images([tmp_path / "CAM22", eye]))
+    eye.write_bytes(b"")
+    assert list(find_images([tmp_path / "gone.jpg", eye])) == [tmp_path / "gone.jpg", eye]
