@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, find_images, walk_files, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, check_any_exists, find_images, walk_files, walk_images
 
 
 @pytest.fixture
@@ -117,11 +117,17 @@ def test_paths_of_another_computer_are_told_with_their_line(folder: Path) -> Non
         list(find_images([folder / "list.csv"]))
 
 
-def test_names_that_do_not_exist_are_refused_if_nothing_else_is_named(tmp_path: Path) -> None:
+def test_names_of_which_none_exists_are_refused(tmp_path: Path) -> None:
     eye = tmp_path / "eye.jpg"
     with pytest.raises(
         KerasDrError, match=r"There is no file or folder .*CAM22, and none of the 2 that were named exists"
     ):
-        list(find_images([tmp_path / "CAM22", eye]))
+        check_any_exists([tmp_path / "CAM22", eye])
     eye.write_bytes(b"")
-    assert list(find_images([tmp_path / "gone.jpg", eye])) == [tmp_path / "gone.jpg", eye]
+    check_any_exists([tmp_path / "gone.jpg", eye])
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(KerasDrError, match="neither a file nor a folder"):
+        list(find_images([tmp_path / "pipe.jpg"]))

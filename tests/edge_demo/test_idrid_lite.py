@@ -33,6 +33,7 @@ def test_it_is_made_from_the_run_in_the_repository() -> None:
     }
     assert bundle["operating_point"]["value"] == run["operating_point"]["value"]
     assert bundle["parity"]["failures"] == {}
+    assert set(bundle["colour_limits"]) == {"red_to_green", "blue_to_green"}
 
 
 def test_it_is_small_enough_to_ship() -> None:
