@@ -94,7 +94,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
     if grader.bundle.referable:
-        print(grader.bundle.point_text(), flush=True)
+        print(grader.bundle.point_text(arguments.margin), flush=True)
     if arguments.dicom_out:
         with _writing(arguments.dicom_out):
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from typing import Any
 from edge_demo.shipped import find_bundle, shipped_graders
 from keras_dr.core.decision import (
     DECISION_NAMES,
+    MARGIN,
     THRESHOLD,
     Decision,
     condition_words,
@@ -181,13 +182,13 @@ class Bundle:
         return replace(self, threshold=chosen.value, point_name=name)
 
     def check_margin(self, margin: float) -> None:
-        """Refuse a margin that breaks the promise of the operating point in use; see `OperatingPoint.check_margin`.
+        """Refuse a margin that is no probability, or breaks the promise of the operating point in use.
 
         Args:
             margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
 
         Raises:
-            KerasDrError: the margin is smaller than that of the promise.
+            KerasDrError: see `OperatingPoint.check_margin`.
         """
         self.points.get(self.point_name, OperatingPoint(self.threshold)).check_margin(margin)
 
@@ -210,12 +211,17 @@ class Bundle:
             lines.append(sets_text(self.grade_sets, self.condition))
         return "\n".join(lines)
 
-    def point_text(self) -> str:
-        """Return the operating point in use in words; "" if nobody is referred."""
+    def point_text(self, margin: float = MARGIN) -> str:
+        """Return the operating point in use in words, and what another margin changes; "" if nobody is referred.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+        """
         if not self.referable:
             return ""
         point = self.points.get(self.point_name, OperatingPoint(self.threshold))
-        return f"Operating point {self.point_name}. {point.in_words(self.condition)}"
+        words = [f"Operating point {self.point_name}.", point.in_words(self.condition), point.margin_words(margin)]
+        return " ".join(filter(None, words))
 
     @property
     def positive(self) -> str:

@@ -19,7 +19,7 @@ from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.grading import Grading
 from edge_demo.interpreter import load_runner
 from keras_dr.core import quality
-from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide
+from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide, used_margin
 from keras_dr.core.decoding import Image
 from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.errors import KerasDrError
@@ -69,8 +69,8 @@ class Grader:
 
         Raises:
             KerasDrError: the variant or the operating point is unknown, every model failed its comparison and none was
-                named, the file of the variant is missing, changed or not as the bundle describes, or the margin breaks
-                the promise of the operating point.
+                named, the file of the variant is missing, changed or not as the bundle describes, or the margin is
+                no number from 0 to 1 or breaks the promise of the operating point.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
@@ -207,7 +207,8 @@ class Grader:
         if action in (ACTIONS["grade"], ACTIONS["threshold"]):
             return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
         if action == ACTIONS["uncertain"]:
-            below = f"{p_referable:.3f}, is at most {self.margin:g} below the threshold {threshold:.3f}"
+            margin = used_margin(threshold, self.margin).item()
+            below = f"{p_referable:.3f}, is at most {margin:g} below the threshold {threshold:.3f}"
             return f"The probability of referable DR, {below}: uncertain."
         if faults:
             return f"The photograph has faults: {', '.join(faults)}."
