@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -61,9 +61,17 @@ def _writing(target: Path) -> Iterator[None]:
 
 def _load(arguments: argparse.Namespace) -> Grader:
     bundle = Bundle.load(arguments.bundle).at(arguments.operating_point, arguments.threshold)
-    try_model(bundle.model_path(arguments.variant or bundle.default_variant()))
+    variant = arguments.variant or bundle.default_variant()
+    try_model(bundle.model_path(variant))
+    _say_doubts(bundle, [variant])
     privacy = Privacy(arguments.key, arguments.identified)
-    return Grader(bundle, arguments.variant, arguments.threads, arguments.margin, privacy)
+    return Grader(bundle, variant, arguments.threads, arguments.margin, privacy)
+
+
+def _say_doubts(bundle: Bundle, variants: Iterable[str]) -> None:
+    """Name the models that failed their comparison on standard error, a line each."""
+    for doubt in filter(None, map(bundle.model_doubt, variants)):
+        print(doubt, file=sys.stderr, flush=True)
 
 
 def _grade(arguments: argparse.Namespace) -> int:
@@ -87,7 +95,7 @@ def _grade(arguments: argparse.Namespace) -> int:
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
     print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
     if grader.bundle.referable:
-        print(grader.bundle.point_text(), flush=True)
+        print(grader.bundle.point_text(arguments.margin), flush=True)
     if arguments.dicom_out:
         with _writing(arguments.dicom_out):
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)
@@ -246,6 +254,10 @@ def _profile(arguments: argparse.Namespace) -> int:
     image = read_bytes(arguments.image) if arguments.image else None
     bundle = arguments.bundle
     variants = arguments.variants
+    loaded = Bundle.load(bundle)
+    if variants is None:
+        loaded.default_variant()  # measures none without a word if all failed
+    _say_doubts(loaded, variants or loaded.models)
     threads = arguments.threads
     repeats = arguments.repeats
 

@@ -15,7 +15,10 @@ DESCRIPTION = "Grade fundus photographs on this device, or measure how fast it d
 MOST_MINUTES = 1440  # a day
 MOST_SECONDS = 86_400  # a day; time.sleep raises an OverflowError for centuries
 BUNDLE_HELP = f"the folder that keras-dr export wrote, or a shipped grader: {', '.join(shipped_graders()) or 'none'}"
-VARIANT_HELP = "the model to use (default: int8 if the bundle has it and it passed the comparison at export)"
+VARIANT_HELP = (
+    "the model to use (default: int8 if the bundle has it and it passed the comparison at export; one that failed is "
+    "used only if it is named here, and each result then says so)"
+)
 THREADS_HELP = "number of processor threads (default: chosen by LiteRT)"
 KEY_HELP = "the key of the patients' hashes and of the journal (default: ~/.config/keras_dr/key, made if missing)"
 MARGIN_HELP = f"scores at most this far below the threshold count as uncertain and are referred (default: {MARGIN})"
@@ -230,7 +233,9 @@ def _add_profile(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     summary = "measure latency, memory and size on this device"
     profile = _add_command(commands, "profile", summary)
     profile.add_argument("--image", type=Path, metavar="FILE", help="the photograph to grade (default: a drawn one)")
-    profile.add_argument("--variants", type=_names, metavar="A,B", help="the models to measure (default: all)")
+    profile.add_argument(
+        "--variants", type=_names, metavar="A,B", help="the models to measure (default: all, unless all failed)"
+    )
     profile.add_argument(
         "--threads", type=_threads, default=[1, 2], metavar="N,N", help="numbers of processor threads (default: 1,2)"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from edge_demo.shipped import find_bundle, shipped_graders
 from keras_dr.core.decision import (
     DECISION_NAMES,
+    MARGIN,
     THRESHOLD,
     Decision,
     condition_words,
@@ -181,13 +182,13 @@ class Bundle:
         return replace(self, threshold=chosen.value, point_name=name)
 
     def check_margin(self, margin: float) -> None:
-        """Refuse a margin that breaks the promise of the operating point in use; see `OperatingPoint.check_margin`.
+        """Refuse a margin that is no probability, or breaks the promise of the operating point in use.
 
         Args:
             margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
 
         Raises:
-            KerasDrError: the margin is smaller than that of the promise.
+            KerasDrError: see `OperatingPoint.check_margin`.
         """
         self.points.get(self.point_name, OperatingPoint(self.threshold)).check_margin(margin)
 
@@ -202,19 +203,25 @@ class Bundle:
         return condition_words(self.task, self.classes, self.referable)
 
     def points_text(self) -> str:
-        """Return all operating points in words, one per line, and what is said of sets of grades."""
+        """Return all operating points in words, one per line, doubtful models, and what is said of sets of grades."""
         referable = [self.classes[index] for index in self.referable]
         lines = [points_text(self.points, self.condition, referable)]
+        lines += filter(None, map(self.model_doubt, self.models))
         if len(self.classes) > 2:
             lines.append(sets_text(self.grade_sets, self.condition))
         return "\n".join(lines)
 
-    def point_text(self) -> str:
-        """Return the operating point in use in words; "" if nobody is referred."""
+    def point_text(self, margin: float = MARGIN) -> str:
+        """Return the operating point in use in words, and what another margin changes; "" if nobody is referred.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+        """
         if not self.referable:
             return ""
         point = self.points.get(self.point_name, OperatingPoint(self.threshold))
-        return f"Operating point {self.point_name}. {point.in_words(self.condition)}"
+        words = [f"Operating point {self.point_name}.", point.in_words(self.condition), point.margin_words(margin)]
+        return " ".join(filter(None, words))
 
     @property
     def positive(self) -> str:
@@ -222,9 +229,25 @@ class Bundle:
         return positive_words(self.classes, self.referable)
 
     def default_variant(self) -> str:
-        """Return the first of `PREFERRED` that the bundle holds and that did not fail; else the bundle's first."""
-        passed = [name for name in PREFERRED if name in self.models and name not in self.failed]
-        return passed[0] if passed else next(iter(self.models))
+        """Return the first of `PREFERRED` that the bundle holds and that did not fail; else the first that did not.
+
+        Raises:
+            KerasDrError: every model failed, so that one is used only if it is named.
+        """
+        passed = [name for name in (*PREFERRED, *self.models) if name in self.models and name not in self.failed]
+        if not passed:
+            raise KerasDrError(
+                f"Every model of the bundle {printable(self.folder)} failed its comparison with the float model: "
+                f"{', '.join(self.models)}.",
+                f"Export it again, or name one to use it all the same: grade --variant {next(iter(self.models))}.",
+            )
+        return passed[0]
+
+    def model_doubt(self, variant: str) -> str:
+        """Return what is to be said of a model that failed its comparison, a sentence; "" of one that passed."""
+        if variant not in self.failed:
+            return ""
+        return f"The model {variant} failed its comparison at export: it differs too much from the float model."
 
     def model_path(self, variant: str) -> Path:
         """Return the path of a variant's model after its SHA-256 is compared with the manifest's.

@@ -118,9 +118,8 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
         ],
         source_images=[sr.SourceImageForMeasurementGroup(subject.sop_class, subject.instance_uid, frames)],
     )
-    for text in filter(
-        None, (grading.reason, grading.grade_set_sentence, _faults(grading), grading.trained_on, FOOTER)
-    ):
+    comments = (grading.reason, grading.grade_set_sentence, _faults(grading), grading.model_doubt, grading.trained_on)
+    for text in filter(None, (*comments, FOOTER)):
         contains = sr.RelationshipTypeValues.CONTAINS
         group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, text, contains))
     return group

@@ -19,7 +19,7 @@ from edge_demo.bundle import EXPORT_AGAIN, Bundle
 from edge_demo.grading import Grading
 from edge_demo.interpreter import load_runner
 from keras_dr.core import quality
-from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide
+from keras_dr.core.decision import ACTIONS, MARGIN, THRESHOLD, ReferralRule, decide, used_margin
 from keras_dr.core.decoding import Image
 from keras_dr.core.dicom import Subject, unwrap
 from keras_dr.core.errors import KerasDrError
@@ -57,7 +57,8 @@ class Grader:
 
         Args:
             bundle: a Bundle, the folder that `export` wrote, or the name of a shipped grader such as "idrid-lite".
-            variant: name of the model; by default `bundle.default_variant()`.
+            variant: name of the model; by default `bundle.default_variant()`. One that failed its comparison at export
+                is used only if it is named, and its results say so in `Grading.model_doubt`.
             threads: number of processor threads of the model, 1 or more; by default LiteRT chooses.
             margin: a photograph whose p_referable is at most this far below the threshold is uncertain, 0..1.
             operating_point: the name of the operating point at which photographs are referred; by default the default
@@ -67,8 +68,9 @@ class Grader:
             privacy: how results name the patients of DICOM files; by default by a keyed hash.
 
         Raises:
-            KerasDrError: the variant or the operating point is unknown, the file of the variant is missing, changed
-                or not as the bundle describes, or the margin breaks the promise of the operating point.
+            KerasDrError: the variant or the operating point is unknown, every model failed its comparison and none was
+                named, the file of the variant is missing, changed or not as the bundle describes, or the margin is
+                no number from 0 to 1 or breaks the promise of the operating point.
         """
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
@@ -186,6 +188,7 @@ class Grader:
             trained_on=self.bundle.trained_on,
             grade_set=self._grade_set(probabilities, best),
             grade_set_coverage=self.bundle.grade_sets.coverage if self.bundle.grade_sets else 0.0,
+            model_doubt=self.bundle.model_doubt(self.variant),
         )
 
     def _grade_set(self, probabilities: NDArray[np.float32], best: int) -> tuple[str, ...]:
@@ -204,7 +207,8 @@ class Grader:
         if action in (ACTIONS["grade"], ACTIONS["threshold"]):
             return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
         if action == ACTIONS["uncertain"]:
-            below = f"{p_referable:.3f}, is at most {self.margin:g} below the threshold {threshold:.3f}"
+            margin = used_margin(threshold, self.margin).item()
+            below = f"{p_referable:.3f}, is at most {margin:g} below the threshold {threshold:.3f}"
             return f"The probability of referable DR, {below}: uncertain."
         if faults:
             return f"The photograph has faults: {', '.join(faults)}."

@@ -62,6 +62,7 @@ class Grading:
         grade_set: neighbouring grades, of which one is the true one with the coverage `grade_set_coverage`; empty if
             the bundle has no calibrated sets.
         grade_set_coverage: 0..1; 0 without a set.
+        model_doubt: that the model failed its comparison at export, a sentence; "" if it passed.
     """
 
     path: str
@@ -84,6 +85,7 @@ class Grading:
     eye: str = ""
     grade_set: tuple[str, ...] = ()
     grade_set_coverage: float = 0.0
+    model_doubt: str = ""
 
     @property
     def grade_set_in_words(self) -> str:
@@ -119,6 +121,8 @@ class Grading:
                 "words": self.grade_set_in_words,
                 "coverage": self.grade_set_coverage,
             }
+        if self.model_doubt:
+            about["model_doubt"] = self.model_doubt
         return about | {"subject": dict(self.subject)} if self.subject else about
 
     def overlay(self) -> Image:
@@ -140,6 +144,8 @@ class Grading:
             lines.append(f"Faults of the photograph: {', '.join(self.faults)}.")
         if self.unfamiliar:
             lines.append(f"Colours unlike those of the training photographs: {', '.join(self.unfamiliar)}.")
+        if self.model_doubt:
+            lines.append(self.model_doubt)
         if self.trained_on:
             lines.append(f"Grader: {self.trained_on}.")
         lines.append(FOOTER)

@@ -18,6 +18,7 @@ _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
 _TRAINED_ON = "trained_on"  # a further column if the bundle says it
 _GRADE_SET = "grade_set"  # a further column if the bundle has calibrated sets of grades
+_MODEL_DOUBT = "model_doubt"  # a further column if the model failed its comparison at export
 _SUBJECT = ("patient", "eye", "date", "device")  # further columns of tables with DICOM files
 _IDENTIFIERS = ("study_uid", "instance_uid")  # and those of --identified
 
@@ -46,7 +47,7 @@ def notice(bundle: Bundle) -> str:
 
 
 def describe(grading: Grading) -> str:
-    """Return two lines of text, and further ones for a set of grades, faults or unusual colours."""
+    """Return two lines of text, and further ones for a set of grades, a doubtful model, faults or unusual colours."""
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in grading.probabilities.items())
     lines = [f"{shown(grading.path)}: {grading.grade}; {grading.action_in_words}. {grading.reason}"]
     lines.append(f"  {probabilities}")
@@ -54,6 +55,8 @@ def describe(grading: Grading) -> str:
         lines.append(f"  {grading.grade_set_sentence}")
     if grading.subject.get("burned_in"):
         lines.append("  The file says that text is part of its pixels; it may name the patient, also in a heat map.")
+    if grading.model_doubt:
+        lines.append(f"  {grading.model_doubt}")
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
@@ -104,7 +107,7 @@ def column_types(bundle: Bundle, further: Sequence[str] = ()) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, _GRADE_SET, *_SUBJECT, *_IDENTIFIERS), ("p_",))
+    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, _GRADE_SET, _MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS), ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
@@ -119,6 +122,8 @@ def table_row(grading: Grading) -> dict[str, Any]:
         row[_TRAINED_ON] = grading.trained_on
     if grading.grade_set:
         row[_GRADE_SET] = grading.grade_set_in_words
+    if grading.model_doubt:
+        row[_MODEL_DOUBT] = grading.model_doubt
     return row | dict(grading.subject)
 
 
@@ -137,7 +142,7 @@ def encode_outcomes(
 ) -> bytes:
     """Return a table of `table_columns`, one row per photograph, in the format of a suffix."""
     rows = [outcome_row(outcome) for outcome in outcomes]
-    further = [name for name in (*_SUBJECT, *_IDENTIFIERS) if any(name in row for row in rows)]
+    further = [name for name in (_MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS) if any(name in row for row in rows)]
     return encode_table(suffix, column_types(bundle, further), rows, style)
 
 

@@ -127,6 +127,23 @@ REASONS = ("", "grade", "threshold", "uncertain")  # why a photograph is referre
 ACTIONS = {"grade": "refer: by grade", "threshold": "refer: by threshold", "uncertain": "refer: uncertain"}
 
 
+def used_margin(threshold: float | NDArray[np.float64], margin: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the margin that counts below a threshold, float64 of the shape of both: above 1, at most `MARGIN`.
+
+    A threshold is chosen `MARGIN` above the lowest probability that is referred, so one above 1 may refer the highest
+    probabilities. A wider margin would refer photographs by a threshold that, as the operating point says, is none.
+
+    Args:
+        threshold: probability of a referable class, above 1 if referable grades alone are referred; or float (n,).
+        margin: probability, 0..1; or float (n,).
+
+    Example:
+        >>> used_margin(0.5, 0.3).item(), used_margin(1.05, 0.3).item()
+        (0.3, 0.05)
+    """
+    return np.where(np.asarray(threshold) > 1, np.minimum(margin, MARGIN), margin).astype(np.float64)
+
+
 @dataclass(frozen=True)
 class ReferralRule:
     """Which photographs are referred.
@@ -135,7 +152,8 @@ class ReferralRule:
         referable: indices of the classes that are sent to an ophthalmologist; if empty, nobody is referred.
         threshold: probability of a referable class, 0..1, at which a photograph is referred; or one per photograph.
         margin: probability below the threshold, 0..1, within which a photograph is uncertain and referred as well; or
-            one per photograph.
+            one per photograph. A threshold above 1 stands for none: below it, no more than `MARGIN` counts, with which
+            thresholds are chosen, see `used_margin`.
     """
 
     referable: Sequence[int]
@@ -159,7 +177,8 @@ class ReferralRule:
             ['grade', '', 'threshold']
         """
         scores = self.scores(probabilities)
-        conditions = [np.isin(grades, self.referable), scores >= self.threshold, scores >= self.threshold - self.margin]
+        uncertain = scores >= self.threshold - used_margin(self.threshold, self.margin)
+        conditions = [np.isin(grades, self.referable), scores >= self.threshold, uncertain]
         reasons = np.select(conditions, REASONS[1:], REASONS[0])
         return reasons if len(self.referable) else np.full(len(grades), REASONS[0])
 

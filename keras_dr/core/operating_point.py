@@ -4,9 +4,10 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Real
 from typing import Any
 
-from keras_dr.core.decision import MARGIN
+from keras_dr.core.decision import MARGIN, used_margin
 from keras_dr.core.errors import KerasDrError
 
 DEFAULT = "default"  # the name of the point that a run or a bundle uses if no other is chosen
@@ -111,14 +112,15 @@ class OperatingPoint:
         return asdict(self)
 
     def check_margin(self, margin: float) -> None:
-        """Refuse a margin at which the promise of this point does not hold.
+        """Refuse a margin that is no probability, or at which the promise of this point does not hold.
 
         Args:
             margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
 
         Raises:
-            KerasDrError: the margin is smaller than that of the promise.
+            KerasDrError: the margin is no number from 0 to 1, or is smaller than that of the promise.
         """
+        _check_probability("margin", margin)
         if self.promise and margin < self.promise.margin:
             raise KerasDrError(
                 f"The margin {margin:g} breaks the promise of this operating point, which was made with a margin of "
@@ -158,6 +160,21 @@ class OperatingPoint:
                 )
         return sentences
 
+    def margin_words(self, margin: float) -> str:
+        """Return what another margin than `MARGIN` changes at this point, a sentence; "" for `MARGIN` itself.
+
+        Args:
+            margin: probability below the threshold from which photographs are referred as uncertain, 0..1.
+        """
+        if margin == MARGIN:
+            return ""
+        if used_margin(self.value, margin) == MARGIN:
+            return f"The margin of {margin:g} changes nothing, because there is no threshold."
+        if self.sensitivity is None and self.specificity is None:
+            return ""
+        more = "more" if margin > MARGIN else "less"
+        return f"These figures hold with a margin of {MARGIN:g}; with {margin:g}, it refers {more}."
+
     def in_words(self, positive: str) -> str:
         """Return what the final action does at this point, in sentences; see `hundred_words`."""
         sentence = hundred_words(
@@ -168,6 +185,12 @@ class OperatingPoint:
         )
         promise = [self.promise.in_words(positive)] if self.promise else []
         return " ".join([first, *filter(None, [sentence]), *promise, *self.doubts(positive)])
+
+
+def _check_probability(name: str, value: object) -> None:
+    """Refuse what is no number from 0 to 1; text such as "0.1" is none."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise KerasDrError(f"The {name} {value!r} is not a probability from 0 to 1.", "Correct it.")
 
 
 def _check(point: OperatingPoint) -> None:
@@ -269,8 +292,7 @@ def find_point(
     if not points:
         raise KerasDrError("This grader refers nobody, so it has no operating points.", "Leave the option out.")
     if threshold is not None:
-        if not 0 <= threshold <= 1:
-            raise KerasDrError(f"The threshold {threshold} is not a probability from 0 to 1.", "Correct it.")
+        _check_probability("threshold", threshold)
         return OWN, OperatingPoint(threshold)
     name = DEFAULT if name is None else name
     if name not in points:

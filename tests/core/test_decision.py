@@ -40,6 +40,18 @@ def test_the_first_reason_that_applies_refers() -> None:
     assert rule.referred(ROWS, decide(ROWS)).tolist() == [True, True, True, False]
 
 
+def test_a_threshold_above_1_is_none_at_any_margin() -> None:
+    grades = decide(ROWS)
+    wide = ReferralRule((2, 3, 4), threshold=1.05, margin=1.0)
+    assert wide.reasons(ROWS, grades).tolist() == ["grade", "", "", ""]
+    assert (
+        ReferralRule((2, 3, 4), np.array([1.05, 1.05, 1.05, 1.0]), np.ones(4)).reasons(ROWS, grades)[3] == "uncertain"
+    )
+    almost_sure = np.array([[0.03, 0.97], [0.05, 0.95]])  # of two classes, the threshold 1.01 was chosen to refer 0.97
+    rule = ReferralRule((1,), threshold=1.01, margin=0.3)
+    assert rule.reasons(almost_sure, decide(almost_sure, Cut(1, 1.01))).tolist() == ["uncertain", ""]
+
+
 def test_a_task_that_refers_nobody_has_no_reasons() -> None:
     assert ReferralRule((), threshold=0.0).reasons(ROWS, decide(ROWS)).tolist() == [""] * 4
 

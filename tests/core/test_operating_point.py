@@ -43,6 +43,14 @@ def test_points_are_listed_in_words() -> None:
     assert OperatingPoint(1.05).in_words("referable DR") == "No threshold: referable grades alone are referred."
 
 
+def test_a_margin_voids_the_figures_of_a_point_but_does_nothing_without_a_threshold() -> None:
+    assert FEW.margin_words(0.05) == "" == OperatingPoint(0.3).margin_words(0.2)
+    assert FEW.margin_words(0.2) == "These figures hold with a margin of 0.05; with 0.2, it refers more."
+    assert FEW.margin_words(0).endswith("with 0, it refers less.")
+    said = OperatingPoint(1.05, sensitivity=0.9).margin_words(1)
+    assert said == "The margin of 1 changes nothing, because there is no threshold."
+
+
 def test_the_user_chooses_a_point_or_a_threshold() -> None:
     assert find_point(POINTS, None, None) == (DEFAULT, FEW)
     assert find_point(POINTS, "screening", None) == ("screening", POINTS["screening"])

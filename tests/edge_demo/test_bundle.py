@@ -1,11 +1,13 @@
 """edge_demo.bundle: the checks before a model is loaded."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 from edge_fixtures import SIZE, change
 
+from edge_demo.__main__ import main
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from keras_dr.core.errors import KerasDrError
@@ -24,6 +26,41 @@ def test_default_variant_is_not_one_that_failed_parity(bundle_folder: Path) -> N
     manifest = json.loads(file.read_bytes()) | {"parity": {"failures": {"int8": ["grade_agreement .8"]}}}
     file.write_text(json.dumps(manifest))
     assert Bundle.load(bundle_folder).default_variant() == "float32"
+
+
+def only_failed(folder: Path) -> Path:
+    models = json.loads((folder / "bundle.json").read_bytes())["models"]
+    change(folder, models={"int8": models["int8"]}, parity={"failures": {"int8": ["grade_agreement .8"]}})
+    return folder
+
+
+@pytest.mark.parametrize("words", [["grade", "a.jpg"], ["watch", "."], ["profile"]])
+def test_a_model_that_failed_is_not_used_unless_it_is_named(
+    bundle_folder: Path, words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(bundle_folder.parent)
+    Path("a.jpg").touch()
+    name, *rest = words
+    assert main([name, str(only_failed(bundle_folder)), *rest]) == 1
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1
+    assert "failed its comparison with the float model: int8. " in err and "grade --variant int8" in err
+
+
+def test_a_failed_model_that_is_named_is_marked(
+    bundle_folder: Path, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["grade", str(only_failed(bundle_folder)), str(camera / "a.jpg"), "--variant", "int8"]
+    words += ["--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")]
+    assert main(words) == 0 and main(words) == 0  # the table is recognised as its own
+    out, err = capsys.readouterr()
+    doubt = "The model int8 failed its comparison at export: it differs too much from the float model."
+    assert err == 2 * f"{doubt}\n" and f"  {doubt}\n" in out
+    assert json.loads((tmp_path / "r.json").read_bytes())["photographs"][0]["model_doubt"] == doubt
+    with (tmp_path / "r.csv").open(newline="") as stream:
+        assert [row["model_doubt"] for row in csv.DictReader(stream)] == [doubt]
+    assert main(["points", str(bundle_folder)]) == 0
+    assert doubt in capsys.readouterr().out
 
 
 def test_an_altered_model_is_never_loaded(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

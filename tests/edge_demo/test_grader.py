@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
 
+from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Prepared
 from edge_demo.results import describe
@@ -182,6 +183,23 @@ def test_a_bundle_may_seek_no_fundus(bundle_folder: Path, photograph: bytes) -> 
     grading = Grader(Bundle.load(bundle_folder)).grade(photograph, "x")
     assert np.array_equal(grading.prepared, prepare_image(photograph, Preprocessing(SIZE, fundus="none")))
     assert grading.fundus_found and not grading.faults
+
+
+@pytest.mark.parametrize("value", [5, -1, math.nan, "0.1", True])
+def test_a_margin_or_a_threshold_that_is_no_probability_is_refused(bundle_folder: Path, value: float) -> None:
+    with pytest.raises(KerasDrError, match=f"The margin {value!r} is not a probability from 0 to 1"):
+        Grader(bundle_folder, margin=value)
+    with pytest.raises(KerasDrError, match=f"The threshold {value!r} is not a probability from 0 to 1"):
+        Grader(bundle_folder, threshold=value)
+
+
+def test_a_margin_changes_nothing_where_the_point_has_no_threshold(
+    bundle_folder: Path, camera: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(bundle_folder, threshold=1.05, referable=[1])
+    assert command.main(["grade", str(bundle_folder), str(camera / "a.jpg"), "--margin", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "The margin of 1 changes nothing" in out and "; no action. " in out
 
 
 def test_a_smaller_margin_than_that_of_the_promise_is_refused(bundle_folder: Path) -> None:
