@@ -215,7 +215,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     print(
         f"Watching {shown(arguments.folder)}, journal {shown(journal)}; model {grader.variant}; "
-        f"{grader.bundle.positive}. {grader.bundle.point_text()} {notice(grader.bundle)}",
+        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}",
         flush=True,
     )
     watch(
