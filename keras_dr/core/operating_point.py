@@ -191,7 +191,7 @@ class OperatingPoint:
 
 def _check_probability(name: str, value: object) -> None:
     """Refuse what is no number from 0 to 1; text such as "0.1" is none."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
         raise KerasDrError(f"The {name} {value!r} is not a probability from 0 to 1.", "Correct it.")
 
 

@@ -65,10 +65,8 @@ def test_its_points_are_listed_in_words(capsys: pytest.CaptureFixture[str]) -> N
     assert command.main(["points", "idrid-lite"]) == 0
     output = capsys.readouterr().out
     assert "default, sensitivity-90, youden, screening: No threshold" in output
-    assert (
-        "sensitivity-95: Threshold 0.300. On the photographs that chose it, of 100 eyes with referable DR it misses 4 (1 to 13)"
-        in output
-    )
+    assert "sensitivity-95: Threshold 0.300. On the photographs that chose it, of 100 eyes with" in output
+    assert "referable DR it misses 4 (1 to 13)" in output
 
 
 def test_its_card_names_the_data_and_the_limits() -> None:
