@@ -43,7 +43,7 @@ from edge_demo.trial import try_model
 from keras_dr.core.encoding import CsvStyle, check_csv_options, check_format
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes, write_json
-from keras_dr.core.image_files import SkippedFiles, find_images, printable, shown
+from keras_dr.core.image_files import SkippedFiles, check_any_exists, find_images, printable, shown
 from keras_dr.core.outputs import TABLE_FORMATS, check_apart, check_place, is_json
 from keras_dr.core.privacy import Privacy, shown_error
 
@@ -91,6 +91,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
     grader = _load(arguments)
+    check_any_exists(arguments.images)
     if heatmaps:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
@@ -292,8 +293,8 @@ def _watch(arguments: argparse.Namespace) -> int:
         print(f"{shown(line['file'])}: {said}", flush=True)
 
     print(
-        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; {grader.bundle.positive}. "
-        f"{notice(grader.bundle)}",
+        f"Watching {shown(arguments.folder)}, journal {shown(journal)}; model {grader.variant}; "
+        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}",
         flush=True,
     )
     watch(

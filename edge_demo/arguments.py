@@ -82,6 +82,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _mebibytes(text: str) -> float:
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1.0
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB above 0")
+    return size
+
+
 def _budget(text: str) -> float:
     try:
         budget = float(text)
@@ -211,7 +221,7 @@ def _add_watch(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_privacy(watcher)
     watcher.add_argument(
         "--rotate-mib",
-        type=float,
+        type=_mebibytes,
         default=ROTATE_MIB,
         metavar="MIB",
         help=f"size at which a journal is renamed, and a new one continues it (default: {ROTATE_MIB})",

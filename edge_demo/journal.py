@@ -6,12 +6,12 @@ so. Each line carries a code, so that the journal can be checked; see `trail`.
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge_demo.results import ROTATE_MIB
-from edge_demo.trail import Trail, next_part, parts_of
+from edge_demo.trail import Trail, missing_lines, next_part, parts_of
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.privacy import Privacy
@@ -30,7 +30,13 @@ class Journal:
         contents: name of a photograph -> SHA-256 of the content that was last noted; older journals hold none.
     """
 
-    def __init__(self, file: Path, privacy: Privacy | None = None, rotate_mib: float = ROTATE_MIB) -> None:
+    def __init__(
+        self,
+        file: Path,
+        privacy: Privacy | None = None,
+        rotate_mib: float = ROTATE_MIB,
+        warn: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Read a journal, or begin one.
 
         Args:
@@ -38,6 +44,7 @@ class Journal:
             privacy: names the key of the codes; None: lines carry no codes.
             rotate_mib: a journal with codes of at least this size is renamed before the next line, and a new file
                 continues it.
+            warn: called with a sentence when lines of the journal are no longer there.
 
         Raises:
             KerasDrError: another process appends to it, it cannot be read or written, or it has lost lines.
@@ -46,6 +53,7 @@ class Journal:
         self.repaired = ""
         self._trail = Trail(file, privacy) if privacy else None
         self._rotate_bytes = rotate_mib * 2**20
+        self._warn = warn
         self.done: set[Stamp] = set()
         self.contents: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -69,9 +77,12 @@ class Journal:
     def _read(self, content: bytes) -> None:
         event = self._trail.begin(content[: self._end], content[self._end :]) if self._trail else None
         earlier = [part.read_bytes() for part in parts_of(self.file)] if self._trail else []
-        for text in (*earlier, content[: self._end]):
+        texts = (*earlier, content[: self._end])
+        for text in texts:
             for line in _lines_of(text):
                 self._take(line)
+        if self._trail and (missing := missing_lines(texts)):
+            self._warn(f"{missing} What only it noted is graded again.")
         was_cut = bool(content[self._end :])
         if event:
             self._put(event)
@@ -123,7 +134,9 @@ class Journal:
         try:
             if self._trail and self._end >= self._rotate_bytes:
                 self.file.replace(next_part(self.file))
-            if not self.file.exists():  # removed, or its disk was taken out
+                self._reopen()
+            elif not self.file.exists():  # removed, or its disk was taken out
+                self._warn(f"The journal {printable(self.file)} was moved or deleted. A new file continues it.")
                 self._reopen()
             self._end = min(self._end, os.fstat(self._stream.fileno()).st_size)  # another program may have emptied it
             self._stream.truncate(self._end)

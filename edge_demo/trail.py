@@ -10,7 +10,7 @@ import hmac
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,8 +175,31 @@ def _last_coded(content: bytes) -> Head:
 
 
 def next_part(journal: Path) -> Path:
-    """Return the name that a full journal gets: gradings.000001.jsonl, gradings.000002.jsonl and so on."""
-    return journal.with_name(f"{journal.stem}.{len(parts_of(journal)) + 1:06}{journal.suffix}")
+    """Return the name that a full journal gets: gradings.000001.jsonl, gradings.000002.jsonl and so on.
+
+    The number is above those of all earlier files, of which somebody may have moved some away.
+    """
+    parts = parts_of(journal)
+    last = int(parts[-1].name.removesuffix(journal.suffix)[-6:]) if parts else 0
+    return journal.with_name(f"{journal.stem}.{last + 1:06}{journal.suffix}")
+
+
+def missing_lines(texts: Iterable[bytes]) -> str:
+    """Return a sentence on the first lines that are missing between or before files of a journal; "" if none are.
+
+    Args:
+        texts: the content of each file, in their order.
+    """
+    last = 0
+    for text in texts:
+        first = next((_number(parts[0]) for line in text.splitlines() if (parts := _split(line))), None)
+        if first is None:
+            continue
+        if first > last + 1:
+            missing = f"Lines {last + 1} to {first - 1}" if first > last + 2 else f"Line {last + 1}"
+            return f"{missing} of the journal cannot be found: an earlier file of it was moved or deleted."
+        last = _last_coded(text).line
+    return ""
 
 
 def parts_of(journal: Path) -> list[Path]:

@@ -15,10 +15,10 @@ from edge_demo.grader import Grader
 from edge_demo.journal import Journal, Stamp
 from edge_demo.photographs import one_of_many
 from edge_demo.results import ROTATE_MIB
-from keras_dr.core.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError, MissingPackageError
 from keras_dr.core.folders import MANIFESTS, sha256_of
 from keras_dr.core.frames import expand_frames, split_frame
-from keras_dr.core.image_files import printable, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, printable, walk_images
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
 
 
@@ -37,7 +37,9 @@ def watch(
 
     The folder is searched again and again. A file counts as complete when its size and time of change are the same in
     two successive searches; the decoder refuses JPEG and PNG files that are cut short. A file whose content changes
-    later is graded again. A file that was renamed gets a line that names its earlier name.
+    later is graded again. A file that was renamed gets a line that names its earlier name. A file that cannot be read
+    for a reason outside itself, such as its permissions, a failing disk or a missing package, gets no line: it is tried
+    again in each search.
 
     Args:
         grader: the grader.
@@ -48,7 +50,8 @@ def watch(
         say: called with each line of the journal; and with {"note": text} if the journal had to be repaired.
         reload: returns the grader of a bundle that has changed since it was loaded; without it, the first grader
             stays.
-        warn: called with a sentence when it begins to wait, and when it goes on.
+        warn: called with a sentence when it begins to wait, and when it goes on; for files that are passed over or
+            tried again; and for lines that the journal has lost.
         rotate_mib: a journal of this size is renamed, and a new file continues it; see `journal.Journal`.
 
     Raises:
@@ -56,7 +59,7 @@ def watch(
             limited, the journal cannot be written.
     """
     check_folder(folder)
-    with Journal(journal, grader.privacy, rotate_mib) as kept:
+    with Journal(journal, grader.privacy, rotate_mib, warn) as kept:
         if kept.repaired:
             say({"note": kept.repaired})
         watcher = _Watcher(grader, folder, kept, reload, warn)
@@ -108,6 +111,8 @@ class _Watcher:
         self._warn = warn
         self._before: set[Stamp] = set()
         self._unchanged: set[Stamp] = set()  # rewritten with the content that the journal has under this name
+        self._postponed: dict[Stamp, str] = {}  # not readable for a reason outside the file
+        self._told: set[str] = {"hidden", APPLE_DOUBLE, f"with the suffix {journal.file.suffix}"}  # reasons
         self._files: dict[Stamp, Path] = {}
         self._pending: dict[str, Any] | None = None  # graded, but not yet written to the journal
         self._waiting_for = ""
@@ -119,7 +124,12 @@ class _Watcher:
         Args:
             waits: whether it ends the search, instead of raising an error, if the journal cannot be written.
         """
-        self._files = dict(_stamps(self._folder, self._grader.privacy))
+        if not self._folder.is_dir():  # deleted, or its disk was taken out
+            self._wait_for(f"There is no folder {printable(self._folder)} any more.")
+            return
+        skipped = SkippedFiles()
+        self._files = dict(_stamps(self._folder, self._grader.privacy, skipped))
+        self._tell_of(skipped)
         stamps = sorted((self._files.keys() & self._before) - self._journal.done - self._unchanged)
         self._before = set(self._files)
         try:
@@ -154,9 +164,9 @@ class _Watcher:
             content = file.read_bytes()
         except FileNotFoundError:  # renamed or removed since the search
             return None
-        except OSError as error:
-            reason = error.strerror or error
-            return line | {"error": f"The photograph {stamp[0]} cannot be read: {reason}."}
+        except OSError as error:  # its permissions, the network or the disk
+            self._postpone(stamp, f"The photograph {stamp[0]} cannot be read: {error.strerror or error}.")
+            return None
         line["sha256"] = hashlib.sha256(content).hexdigest()
         if self._journal.contents.get(stamp[0]) == line["sha256"]:
             self._unchanged.add(stamp)
@@ -169,12 +179,27 @@ class _Watcher:
         try:
             with one_of_many():
                 line |= self._grader.grade(content, printable(path), frame).to_dict()
+        except MissingPackageError as error:
+            self._postpone(stamp, f"{stamp[0]}: {error}")
+            return None
         except KerasDrError as error:
             line["error"] = shown_error(error, path, self._grader.privacy)
         line |= {"seconds": round(perf_counter() - began, 3), "time": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())}
         if _stamp(self._folder, path, self._grader.privacy) != stamp or self._bundle_has_changed():
             return None  # the photograph or the model changed meanwhile: it is graded in a later search
         return line
+
+    def _postpone(self, stamp: Stamp, reason: str) -> None:
+        """Say once that a photograph is tried again in the next search."""
+        if self._postponed.get(stamp) != reason:
+            self._warn(f"{reason} It is tried again.")
+        self._postponed[stamp] = reason
+
+    def _tell_of(self, skipped: SkippedFiles) -> None:
+        """Say once for each reason that files of the folder are passed over."""
+        for reason in skipped.counts.keys() - self._told:
+            self._warn(f"Passed over: {skipped.line(reason)}.")
+            self._told.add(reason)
 
     def _bundle_is_ready(self) -> bool:
         """Whether the grader is that of the bundle as it is now; a bundle that has changed is loaded again."""
@@ -216,9 +241,9 @@ def _graded_with(grader: Grader) -> dict[str, Any]:
     }
 
 
-def _stamps(folder: Path, privacy: Privacy) -> Iterator[tuple[Stamp, Path]]:
+def _stamps(folder: Path, privacy: Privacy, skipped: SkippedFiles) -> Iterator[tuple[Stamp, Path]]:
     """Each photograph's stamp and file: a name that is no UTF-8 does not lead back from its stamp to the file."""
-    for file in walk_images(folder, skip_unreadable=True):
+    for file in walk_images(folder, skip_unreadable=True, skipped=skipped):
         for path in expand_frames(file):
             stamp = _stamp(folder, path, privacy)
             if stamp is not None:

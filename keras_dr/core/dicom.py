@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_dr.core.dicom_files import DEFLATED, PHOTOGRAPHS, PRODUCER, class_name, is_dicom, read_head
-from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.errors import KerasDrError, MissingPackageError, brief
 
 MAX_FRAMES = 1000
 _LARGEST = 1 << 29  # bytes of a deflated data set: twenty times an uncompressed photograph of a camera
@@ -130,7 +130,7 @@ def _dataset(data: bytes) -> Any:
         from pydicom import config
     except ImportError as error:
         message = "The file is a DICOM file, and pydicom, which reads them, is not installed."
-        raise KerasDrError(message, "Install it with: pip install 'keras_dr[dicom]'") from error
+        raise MissingPackageError(message, "Install it with: pip install 'keras_dr[dicom]'") from error
     config.settings.reading_validation_mode = config.IGNORE
     head = read_head(data)
     if head.syntax == DEFLATED:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keras_dr.core.dicom_decoder import decode_apart
-from keras_dr.core.errors import KerasDrError, brief
+from keras_dr.core.errors import KerasDrError, MissingPackageError, brief
 
 _MAX_BYTES = 300_000_000  # as for other photographs: 100 megapixels of three bytes
 _EXPORT = "Export the photograph uncompressed, or as PNG, from the viewer or the archive that it came from."
@@ -207,7 +207,7 @@ def _samples(dataset: Any, index: int, syntax: str, stream: bytes) -> tuple[NDAr
     if plugin and plugin not in decoder.available_plugins:
         message = f"The picture in the DICOM file is stored as {decoder.UID.name}, and the package that reads it, "
         message += f"{_PACKAGES.get(plugin, plugin)}, is not installed."
-        raise KerasDrError(message, "Install it with: pip install 'keras_dr[dicom]'")
+        raise MissingPackageError(message, "Install it with: pip install 'keras_dr[dicom]'")
     colours = str(dataset.PhotometricInterpretation)
     if plugin in _PACKAGES:
         pixels, colours = decode_apart(stream, dataset, syntax, plugin)

@@ -1,4 +1,4 @@
-"""The only exception that the library raises for a fault that the user can correct."""
+"""The exceptions that the library raises for a fault that the user can correct."""
 
 import reprlib
 from typing import Any
@@ -27,6 +27,10 @@ class KerasDrError(Exception):
     def __reduce__(self) -> tuple[type["KerasDrError"], tuple[str, str]]:
         """Let worker processes send the two parts; by default an exception is sent as its whole text."""
         return type(self), (self.message, self.remedy)
+
+
+class MissingPackageError(KerasDrError):
+    """An optional package is missing. The file itself may be sound, and can be read when the package is installed."""
 
 
 def brief(value: Any) -> str:

@@ -56,11 +56,13 @@ class SkippedFiles:
 
     def lines(self) -> list[str]:
         """Return one line per reason, the most frequent first: "12 with the suffix .gif (a.gif, b.gif, c.gif, ...)"."""
-        lines = []
-        for reason, count in self.counts.most_common():
-            more = ", ..." if count > len(self.names[reason]) else ""
-            lines.append(f"{count} {reason} ({', '.join(self.names[reason])}{more})")
-        return lines
+        return [self.line(reason) for reason, _ in self.counts.most_common()]
+
+    def line(self, reason: str) -> str:
+        """Return the line of one reason."""
+        count = self.counts[reason]
+        more = ", ..." if count > len(self.names[reason]) else ""
+        return f"{count} {reason} ({', '.join(self.names[reason])}{more})"
 
 
 def printable(path: Path | str) -> str:
@@ -134,6 +136,8 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
         elif is_list(path):
             kind = "list"
             images = (image for image, _, _ in list_rows(path))
+        elif path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise KerasDrError(f"{printable(path)} is neither a file nor a folder.", "Name a photograph.")
         else:
             yield from expand_frames(path)
             continue
@@ -147,6 +151,17 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
             if passed:
                 message += f" Files that were passed over: {'; '.join(passed)}."
             raise KerasDrError(message, "Name another folder or list, or the photographs themselves.")
+
+
+def check_any_exists(given: Sequence[Path]) -> None:
+    """Refuse names of which none exists, such as one mistyped folder, before their results replace others.
+
+    Raises:
+        KerasDrError: no file or folder has any of the names.
+    """
+    if given and not any(os.path.lexists(split_frame(path)[0]) for path in given):
+        more = f", and none of the {len(given)} that were named exists" if given[1:] else ""
+        raise KerasDrError(f"There is no file or folder {shown(given[0])}{more}.", "Correct the path.")
 
 
 def walk_files(folder: Path, depth: int, enter: Callable[[str], bool] = lambda name: True) -> Iterator[Path]:
@@ -226,7 +241,10 @@ def list_rows(file: Path) -> Iterator[tuple[Path, "TableRow", "Header"]]:
     with open_table(file) as (header, rows):
         columns = header.find(IMAGE_COLUMNS)
         if not columns:
-            raise KerasDrError(no_column(header, "photographs", "image"), "Rename that column to image.")
+            remedy = "Rename that column to image."
+            if first_line_is_data(header):
+                remedy = "Add a line above it that says: image."
+            raise KerasDrError(no_column(header, "photographs", "image"), remedy)
         first = list(islice(rows, _SAMPLE_ROWS))
         column = _column_of_files(columns, first, file.parent)
         for row in chain(first, rows):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_dr.core.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError, MissingPackageError
 
 MAGIC = b"\xff\xd8\xff"
 # In the compressed data of a JPEG, 0xFF is followed by 0 or by a restart mark; anything else ends the data.
@@ -130,7 +130,7 @@ def _decode(data: bytes, width: int, height: int, reduction: int, strict: bool) 
         import simplejpeg
     except ImportError as error:
         message = "The package simplejpeg, which shows whether a JPEG file is whole, is not installed."
-        raise KerasDrError(message, "Install it: pip install simplejpeg") from error
+        raise MissingPackageError(message, "Install it: pip install simplejpeg") from error
     wanted = (-(-height // reduction), -(-width // reduction))
     least = {"min_height": wanted[0], "min_width": wanted[1], "min_factor": reduction}
     pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB", strict=strict, **least)

@@ -180,6 +180,8 @@ class OperatingPoint:
         sentence = hundred_words(
             positive, self.sensitivity, self.specificity, self.sensitivity_interval, self.specificity_interval
         )
+        if sentence:
+            sentence = f"On the photographs that chose it, {sentence[0].lower()}{sentence[1:]}"
         first = (
             f"Threshold {self.value:.3f}." if self.value <= 1 else "No threshold: referable grades alone are referred."
         )

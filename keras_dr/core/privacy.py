@@ -29,8 +29,16 @@ _UID = re.compile(r"\d+(?:\.\d+){5,}")
 
 
 def default_key_file() -> Path:
-    """Return the user's key file: keras_dr/key in $XDG_CONFIG_HOME, which is ~/.config by default."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "keras_dr" / "key"
+    """Return the user's key file: keras_dr/key in $XDG_CONFIG_HOME, which is ~/.config by default.
+
+    Raises:
+        KerasDrError: the user has no home, as some users of services.
+    """
+    folder = os.environ.get("XDG_CONFIG_HOME")
+    try:
+        return Path(folder or Path.home() / ".config") / "keras_dr" / "key"
+    except RuntimeError as error:
+        raise KerasDrError("This user has no home folder to keep the key in.", "Name a file with --key.") from error
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, read_manifest
-from keras_dr.core.image_files import find_images
+from keras_dr.core.image_files import check_any_exists, find_images
 from keras_dr.core.operating_point import points_of
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
 from keras_dr.core.privacy import Privacy, shown_error, shown_name
@@ -105,6 +105,7 @@ def predict(
     if engine == "keras" and not is_run:
         raise KerasDrError(f"Keras needs a run, but {source} is not one.", "Leave --engine out, or name the run.")
     bundle = Bundle.load(bundle_at(source)).at(operating_point, threshold)
+    check_any_exists([Path(name) for name in images])
     privacy = privacy or Privacy()
     pictures = _pictures(heatmaps, photographs, [source, *map(Path, images)], overwrite, privacy)
     if pictures and engine == "keras":

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from keras_dr.core import folders, preprocessing, quality
 from keras_dr.core.decoding import Image, decode_rgb
+from keras_dr.core.encoding import encode_csv
 from keras_dr.core.errors import KerasDrError, brief
 from keras_dr.core.preprocessing import Preprocessing
 from keras_dr.datasets.grades import TASKS, Task, task_of
@@ -38,6 +39,7 @@ _CELLS = {
 _STRETCHED = re.compile(r"(\d{1,6}x\d{1,6})?")  # the column `stretched`, which older sets lack
 _TEXTS = ("image_id", "patient_id", "label", "split", "group_id", "source", "pixels_sha256")
 COLUMNS = (*_TEXTS, *_CELLS, *quality.COLUMNS)  # every manifest must have these
+ADDED = quality.COLOURS  # columns that sets of older versions lack
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,18 @@ class PreparedSet:
             raise KerasDrError(message, _AGAIN)
         photographs = Path(os.path.normpath(folder.resolve() / about.get("source", "")))
         return cls(folder, task, spec, rows, photographs, about=about)
+
+    def hashes(self) -> set[str]:
+        """Return the SHA-256 of manifest.csv as it is, and as it would be without the columns of `ADDED`.
+
+        A run holds one of them. So a set that a later version prepares again is still known as the run's own, if its
+        photographs, pixels, grades and splits are the same.
+        """
+        file = self.folder / "manifest.csv"
+        with file.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        columns = [column for column in rows[0] if column not in ADDED]
+        return {folders.sha256_of(file), hashlib.sha256(encode_csv(columns, rows)).hexdigest()}
 
     def __str__(self) -> str:
         """Return the numbers of photographs by split and class, for the user."""

@@ -194,8 +194,8 @@ class Run:
         return model
 
     def is_own(self, data: PreparedSet) -> bool:
-        """Whether this is the set that the run was trained on, even if it has moved."""
-        return folders.sha256_of(data.folder / "manifest.csv") == self.about["data"]["manifest_sha256"]
+        """Whether this is the set that the run was trained on, even if it has moved or was prepared again."""
+        return self.about["data"]["manifest_sha256"] in data.hashes()
 
     def result_name(self, data: PreparedSet, split: str) -> str:
         """Return the name of results on a split: "<set>-<split>", with part of the hash of a set that is not the run's.

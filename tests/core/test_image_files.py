@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, find_images, walk_files, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, check_any_exists, find_images, walk_files, walk_images
 
 
 @pytest.fixture
@@ -115,3 +115,19 @@ def test_paths_of_another_computer_are_told_with_their_line(folder: Path) -> Non
     (folder / "list.csv").write_text("image\na.jpg\nC:\\eyes\\b.png\n")
     with pytest.raises(KerasDrError, match=r"path of a Windows computer in line 3 of"):
         list(find_images([folder / "list.csv"]))
+
+
+def test_names_of_which_none_exists_are_refused(tmp_path: Path) -> None:
+    eye = tmp_path / "eye.jpg"
+    with pytest.raises(
+        KerasDrError, match=r"There is no file or folder .*CAM22, and none of the 2 that were named exists"
+    ):
+        check_any_exists([tmp_path / "CAM22", eye])
+    eye.write_bytes(b"")
+    check_any_exists([tmp_path / "gone.jpg", eye])
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(KerasDrError, match="neither a file nor a folder"):
+        list(find_images([tmp_path / "pipe.jpg"]))

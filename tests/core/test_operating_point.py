@@ -38,7 +38,7 @@ def test_sensitivity_and_specificity_in_words() -> None:
 def test_points_are_listed_in_words() -> None:
     lines = points_text(POINTS, "referable DR", ["moderate", "severe"]).splitlines()
     assert lines[0].startswith("Referable: moderate, severe.")
-    assert lines[1].startswith("default: Threshold 0.860. Of 100 eyes with referable DR it misses 10 (4 to 21);")
+    assert lines[1].startswith("default: Threshold 0.860. On the photographs that chose it, of 100 eyes with")
     assert lines[2].startswith("screening: Threshold 0.300.")
     assert OperatingPoint(1.05).in_words("referable DR") == "No threshold: referable grades alone are referred."
 

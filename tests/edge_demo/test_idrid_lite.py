@@ -33,6 +33,7 @@ def test_it_is_made_from_the_run_in_the_repository() -> None:
     }
     assert bundle["operating_point"]["value"] == run["operating_point"]["value"]
     assert bundle["parity"]["failures"] == {}
+    assert set(bundle["colour_limits"]) == {"red_to_green", "blue_to_green"}
 
 
 def test_it_is_small_enough_to_ship() -> None:
@@ -64,7 +65,10 @@ def test_its_points_are_listed_in_words(capsys: pytest.CaptureFixture[str]) -> N
     assert command.main(["points", "idrid-lite"]) == 0
     output = capsys.readouterr().out
     assert "default, sensitivity-90, youden, screening: No threshold" in output
-    assert "sensitivity-95: Threshold 0.300. Of 100 eyes with referable DR it misses 4 (1 to 13)" in output
+    assert (
+        "sensitivity-95: Threshold 0.300. On the photographs that chose it, of 100 eyes with referable DR it misses 4 (1 to 13)"
+        in output
+    )
 
 
 def test_its_card_names_the_data_and_the_limits() -> None:

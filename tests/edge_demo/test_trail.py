@@ -121,6 +121,23 @@ def test_rotation_keeps_the_chain(tmp_path: Path, privacy: Privacy) -> None:
     assert "Line 1 is missing" in verify(journal, privacy).fault
 
 
+def test_no_part_is_overwritten_when_an_earlier_one_was_moved(tmp_path: Path, privacy: Privacy) -> None:
+    journal = tmp_path / "gradings.jsonl"
+    for number in range(3):
+        append(journal, privacy, f"eye{number}.jpg", rotate_mib=1e-6)
+    parts_of(journal)[0].rename(tmp_path / "elsewhere")
+    kept = parts_of(journal)[0].read_bytes()
+    said: list[str] = []
+    with Journal(journal, privacy, 1e-6, said.append) as again:
+        again.append({"file": "eye3.jpg", "bytes": 1, "changed_ns": 2})
+    assert [part.name for part in parts_of(journal)] == ["gradings.000002.jsonl", "gradings.000003.jsonl"]
+    assert parts_of(journal)[0].read_bytes() == kept
+    assert said == [
+        "Line 1 of the journal cannot be found: an earlier file of it was moved or deleted. "
+        "What only it noted is graded again."
+    ]
+
+
 def test_a_process_that_ends_within_a_rotation(journal: Path, privacy: Privacy) -> None:
     journal.rename(journal.with_name("gradings.000001.jsonl"))
     append(journal, privacy, "eye5.jpg")

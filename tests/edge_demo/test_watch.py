@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from edge_demo.grader import Grader
 from edge_demo.grading import Grading
 from edge_demo.journal import Journal
 from edge_demo.watch import watch
-from keras_dr.core.errors import KerasDrError
+from keras_dr.core.errors import KerasDrError, MissingPackageError
 
 
 @pytest.fixture
@@ -191,7 +192,8 @@ def test_watch_waits_while_the_disk_is_full(
         watch(grader, camera, journal, warn=warnings.append)
     assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
     assert len(graded) == 3
-    assert len(warnings) == 2 and "No space left" in warnings[0] and warnings[1] == "Going on."
+    passed_over, full_disk, goes_on = warnings
+    assert "note.txt" in passed_over and "No space left" in full_disk and goes_on == "Going on."
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk, or limits the size of files")
@@ -254,10 +256,66 @@ def test_two_processes_do_not_write_one_journal(grader: Grader, camera: Path, tm
         watch(grader, camera, journal, rounds=1)
 
 
+def test_a_photograph_that_cannot_be_read_yet_is_tried_again(
+    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("locked.jpg", "package.jpg"):
+        (folder / name).write_bytes(photograph + name.encode())
+    journal = tmp_path / "journal.jsonl"
+    read = Path.read_bytes
+    grade = Grader.grade
+
+    def refuse(file: Path) -> bytes:
+        if file.name == "locked.jpg":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return read(file)
+
+    def lack(self: Grader, data: bytes, *words: object) -> Grading:
+        if data.endswith(b"package.jpg"):
+            raise MissingPackageError("pydicom is not installed.", "Install it.")
+        return grade(self, data, *words)  # type: ignore[arg-type]
+
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        patch.setattr(Grader, "grade", lack)
+        watch(grader, folder, journal, 0.01, rounds=4, warn=said.append)
+    assert not lines(journal)
+    assert said == [
+        "The photograph locked.jpg cannot be read: Permission denied. It is tried again.",
+        "package.jpg: pydicom is not installed. Install it. It is tried again.",
+    ]
+    watch(grader, folder, journal, 0.01, rounds=2)
+    assert [line["file"] for line in lines(journal)] == ["locked.jpg", "package.jpg"]
+
+
+def test_what_is_passed_over_and_a_folder_that_is_gone_are_said(grader: Grader, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.heic", "b.heic", ".c.part"):
+        (folder / name).write_bytes(b"x")
+    said: list[str] = []
+
+    def remove(seconds: float) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
+        steps = iter([None, None, None])
+        patch.setattr("edge_demo.watch.sleep", lambda seconds: (next(steps), remove(seconds)))
+        watch(grader, folder, tmp_path / "journal.jsonl", warn=said.append)
+    assert said == [
+        "Passed over: 2 with the suffix .heic (a.heic, b.heic).",
+        f"There is no folder {folder} any more. Waiting.",
+    ]
+
+
 def test_a_journal_that_is_removed_or_emptied_goes_on(grader: Grader, tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     line = {"file": "a.jpg", "bytes": 1, "changed_ns": 2}
-    with Journal(file) as journal:
+    said: list[str] = []
+    with Journal(file, warn=said.append) as journal:
         journal.append(line)
         file.write_bytes(b"")
         journal.append({**line, "file": "b.jpg"})
@@ -265,6 +323,7 @@ def test_a_journal_that_is_removed_or_emptied_goes_on(grader: Grader, tmp_path: 
         file.unlink()
         journal.append({**line, "file": "c.jpg"})
     assert [entry["file"] for entry in lines(file)] == ["c.jpg"]
+    assert said == [f"The journal {file} was moved or deleted. A new file continues it."]
 
 
 def test_a_bundle_that_is_replaced_is_loaded_again(

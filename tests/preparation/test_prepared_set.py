@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_an_edited_manifest_is_refused(prepared_folder: Path, tmp_path: Path) ->
     manifest.write_text(manifest.read_text().replace(",train,", ",test,"))
     with pytest.raises(KerasDrError, match="manifest"):
         PreparedSet.load(tmp_path / "set")
+
+
+def test_the_hash_of_a_manifest_of_an_older_version_is_known(prepared_folder: Path) -> None:
+    content = (prepared_folder / "manifest.csv").read_bytes()
+    assert b",stretched,red_to_green,blue_to_green\n" in content
+    older = b"".join(line.rsplit(b",", 2)[0] + b"\n" for line in content.splitlines())
+    hashes = {hashlib.sha256(content).hexdigest(), hashlib.sha256(older).hexdigest()}
+    assert len(hashes) == 2 and PreparedSet.load(prepared_folder).hashes() == hashes
 
 
 def test_a_lost_image_is_named(prepared_folder: Path, tmp_path: Path) -> None:
