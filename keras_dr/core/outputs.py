@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.folders import MANIFESTS
+from keras_dr.core.folders import MANIFESTS, check_writable
 from keras_dr.core.image_files import printable
 
 TABLE_FORMATS = (".csv", ".xlsx", ".parquet")
@@ -43,7 +43,7 @@ def check_output(
 
     Raises:
         KerasDrError: the suffix is not one of `formats`, the file is an input or a folder, its folder does not exist,
-            or another file exists there.
+            another file exists there, or nothing can be written there.
     """
     name = printable(file)
     if file.suffix.lower() not in formats:
@@ -58,6 +58,23 @@ def check_output(
     if file.exists() and not overwrite and not known(file):
         message = f"The file {name} already exists, and this command did not write it for this purpose."
         raise KerasDrError(message, "Choose another name, or pass --overwrite to replace it.")
+    check_place(file)
+
+
+def check_place(file: Path) -> None:
+    """Check before the work, by a file that is made beside it and removed, that a result can be written.
+
+    Args:
+        file: the file to write; its folder exists.
+
+    Raises:
+        KerasDrError: the folder cannot be written, or the name is too long.
+    """
+    try:
+        check_writable(file)
+    except OSError as error:
+        message = f"The result {printable(file)} cannot be written: {error.strerror or error}."
+        raise KerasDrError(message, "Choose a folder that is writable and has free space.") from error
 
 
 def check_apart(place: Path, inputs: Iterable[Path]) -> None:

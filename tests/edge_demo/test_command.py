@@ -16,7 +16,9 @@ from edge_demo import __main__ as command
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
+from edge_demo.grading import Grading
 from edge_demo.results import encode_outcomes
+from keras_dr.core.errors import KerasDrError
 
 
 def test_cli_missing_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +150,80 @@ def test_cli_results_that_cannot_be_written(
     words = [str(bundle_folder), str(camera / "a.jpg"), "--heatmap", file]
     assert command.main(["grade", *words]) == 1
     assert f"{file} cannot be written: Not a directory. Choose" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command_words", [["grade", "eye.jpg"], ["profile"]])
+def test_cli_tries_to_write_before_the_work(
+    bundle_folder: Path, command_words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / f"{'a' * 240}.json"  # no room for the temporary name; also refused where permissions do not count
+    name, *rest = command_words
+    assert command.main([name, str(bundle_folder), *rest, "--json", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert not out and f"The result {file} cannot be written: " in err
+
+
+def test_cli_one_table_that_cannot_be_written_does_not_cost_the_other(
+    bundle_folder: Path,
+    camera: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "write_json", full)
+    words = ["--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")]
+    assert command.main(["grade", str(bundle_folder), str(camera / "a.jpg"), *words]) == 1
+    out, err = capsys.readouterr()
+    assert f"{tmp_path / 'r.json'} cannot be written: No space left on device." in err
+    assert f"Wrote {tmp_path / 'r.csv'}" in out and "r.json" not in out
+    assert "proliferative" in (tmp_path / "r.csv").read_text()
+
+
+def test_cli_a_heat_map_that_cannot_be_written_costs_no_grading(
+    bundle_folder: Path,
+    camera: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise KerasDrError("The heat map cannot be written: No space left on device.", "Free some.")
+
+    monkeypatch.setattr(Grading, "save_picture", full)
+    words = [str(camera / "a.jpg"), "--heatmap", str(tmp_path / "map.png"), "--csv", str(tmp_path / "r.csv")]
+    assert command.main(["grade", str(bundle_folder), *words]) == 1
+    out, err = capsys.readouterr()
+    assert "No space left" in err and "a.jpg: proliferative" in out and " 0 failed" in out
+    assert "proliferative" in (tmp_path / "r.csv").read_text() and "map.png" not in out
+
+
+def test_cli_ctrl_c_writes_what_was_graded(
+    bundle_folder: Path,
+    camera: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    grade = Grader.grade
+
+    def interrupted(grader: Grader, photograph: Path) -> object:
+        if photograph.name == "a.JPG":
+            raise KeyboardInterrupt
+        return grade(grader, photograph)
+
+    monkeypatch.setattr(Grader, "grade", interrupted)
+    results = ["--csv", str(tmp_path / "r.csv"), "--json", str(tmp_path / "r.json")]
+    assert command.main(["grade", str(bundle_folder), str(camera), *results]) == 130
+    assert "interrupted: 2 of 3 photographs are done" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "r.csv").read_text().splitlines()))
+    assert [row["image_id"] for row in rows] == ["a", "broken"]
+    assert json.loads((tmp_path / "r.json").read_text())["interrupted"]
+    before = (tmp_path / "r.csv").read_bytes()
+    assert command.main(["grade", str(bundle_folder), str(camera / "left" / "a.JPG"), *results]) == 130
+    assert (tmp_path / "r.csv").read_bytes() == before  # not replaced by an empty table
 
 
 def test_cli_a_class_named_referable_has_one_column(bundle_folder: Path, photograph: bytes) -> None:
