@@ -156,7 +156,7 @@ def test_cli_results_that_cannot_be_written(
 def test_cli_tries_to_write_before_the_work(
     bundle_folder: Path, command_words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    file = tmp_path / f"{'a' * 240}.json"  # no room for the temporary name; also refused where permissions do not count
+    file = tmp_path / f"{'a' * 248}.json"  # no room for the temporary name; also refused where permissions do not count
     name, *rest = command_words
     assert command.main([name, str(bundle_folder), *rest, "--json", str(file)]) == 1
     out, err = capsys.readouterr()
