@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from edge_demo.results import FOOTER, JOURNAL, ROTATE_MIB
@@ -48,14 +49,20 @@ def _cpus(text: str) -> list[int]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _minutes(text: str) -> float:
+def _number(text: str, fits: Callable[[float], bool], what: str) -> float:
+    """Return a number; text that is none, or a number that does not fit, is refused as not being what is wanted."""
     try:
-        minutes = float(text)
+        number = float(text)
     except ValueError:
-        minutes = -1.0
-    if not 0 < minutes <= MOST_MINUTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0 and up to {MOST_MINUTES}")
-    return minutes
+        number = math.nan  # fits nowhere
+    if not fits(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {what}")
+    return number
+
+
+def _minutes(text: str) -> float:
+    what = f"a number of minutes above 0 and up to {MOST_MINUTES}"
+    return _number(text, lambda minutes: 0 < minutes <= MOST_MINUTES, what)
 
 
 def _thread_count(text: str) -> int:
@@ -63,43 +70,19 @@ def _thread_count(text: str) -> int:
 
 
 def _probability(text: str) -> float:
-    try:
-        probability = float(text)
-    except ValueError:
-        probability = -1.0
-    if not 0 <= probability <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability from 0 to 1")
-    return probability
+    return _number(text, lambda probability: 0 <= probability <= 1, "a probability from 0 to 1")
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {MOST_SECONDS}")
-    return seconds
+    return _number(text, lambda seconds: 0 <= seconds <= MOST_SECONDS, f"a number of seconds from 0 to {MOST_SECONDS}")
 
 
 def _mebibytes(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = -1.0
-    if not 0 < size < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of MiB above 0")
-    return size
+    return _number(text, lambda size: 0 < size < math.inf, "a number of MiB above 0")
 
 
 def _budget(text: str) -> float:
-    try:
-        budget = float(text)
-    except ValueError:
-        budget = -1.0
-    if not 0 <= budget < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return budget
+    return _number(text, lambda budget: 0 <= budget < math.inf, "a number of 0 or more")
 
 
 def _names(text: str) -> list[str]:

@@ -98,6 +98,13 @@ def test_cli_watch_checks_its_interval(interval: str, capsys: pytest.CaptureFixt
     assert "not a number of seconds from 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", ["0", "-5", "nan", "inf", "big"])
+def test_cli_watch_checks_the_size_of_its_journal(size: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["watch", "bundle", "folder", f"--rotate-mib={size}"])
+    assert f"{size!r} is not a number of MiB above 0" in capsys.readouterr().err
+
+
 def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"There is no folder .* to watch"):
         watch(grader, tmp_path / "none", tmp_path / "journal.jsonl", rounds=1)
