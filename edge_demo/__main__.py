@@ -20,7 +20,6 @@ from edge_demo.grading import Grading
 from edge_demo.photographs import grade_file
 from edge_demo.result_files import (
     check_heatmaps,
-    check_heatmaps_apart,
     check_results,
     check_tables_apart,
     heatmap_files,
@@ -128,7 +127,6 @@ def _check_files(
     check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
     patients.check(inputs, arguments.overwrite)
     check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
-    check_heatmaps_apart(heatmaps, arguments.images)
     if arguments.dicom_out:
         check_apart(arguments.dicom_out, inputs)
     if arguments.csv:

@@ -17,10 +17,11 @@ from keras_dr.core.frames import FRAME
 from keras_dr.core.grade_sets import set_words
 from keras_dr.core.image_files import IMAGE_SUFFIXES
 from keras_dr.core.names import class_words
-from keras_dr.core.outputs import mark_png
+from keras_dr.core.png_marks import mark_png
 from keras_dr.core.preprocessing import Fundus
 
 FOOTER = "Research use only, not a medical device."
+HEATMAP = "heat map"  # the purpose that is noted in a heat map's file
 
 
 def image_id(path: str) -> str:
@@ -175,7 +176,7 @@ class Grading:
             message = f"The file name of a heat map must end in .png, but is {path.name}."
             raise KerasDrError(message, "Choose another name.")
         try:
-            write_bytes(path, mark_png(encode_png(image), "heat map"))
+            write_bytes(path, mark_png(encode_png(image), HEATMAP))
         except OSError as error:
             message = f"The heat map {path} cannot be written: {error.strerror or error}."
             raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error

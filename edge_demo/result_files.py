@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edge_demo.results import HEATMAP
+from edge_demo.grading import HEATMAP
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import split_frame, subject_of
 from keras_dr.core.image_files import printable
@@ -51,25 +51,6 @@ def _stem(image: Path, privacy: Privacy) -> str:
     subject = subject_of(file)
     stem = privacy.mask(file.stem, subject.secrets) if subject else file.stem
     return f"{stem}_frame-{frame}" if frame else stem
-
-
-def check_heatmaps_apart(files: Iterable[Path], given: Iterable[Path]) -> None:
-    """Refuse heat maps in a folder of photographs: the next time they would be graded as photographs.
-
-    Args:
-        files: the heat maps.
-        given: photographs, folders and lists, as a command is given them.
-
-    Raises:
-        KerasDrError: one would lie in a folder that was given, other than in a hidden folder there.
-    """
-    folders = [path.resolve() for path in given if path.is_dir()]
-    for place in {file.resolve().parent for file in files}:
-        for folder in folders:
-            inside = place.relative_to(folder).parts if place.is_relative_to(folder) else (".",)
-            if not any(part.startswith(".") for part in inside):
-                message = f"The heat maps would lie in the folder of the photographs, {printable(folder)}, "
-                raise KerasDrError(f"{message}and be graded as photographs the next time.", "Choose another --heatmap.")
 
 
 def check_results(

@@ -13,7 +13,6 @@ from keras_dr.core.outputs import Known, is_json, is_table, known_by_suffix
 
 JOURNAL = "gradings.jsonl"  # the file that watch appends to, in the folder of the camera
 ROTATE_MIB = 64  # the size at which a journal is renamed
-HEATMAP = "heat map"  # the purpose that is written into a heat map's file
 _BEFORE = ("image_id", "path", "prediction")
 _AFTER = ("p_referable", "referred", "fundus_found", "faults", "action", "reason", "error")
 _TRAINED_ON = "trained_on"  # a further column if the bundle says it

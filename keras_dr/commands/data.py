@@ -134,7 +134,8 @@ def show(
     """
     from keras_dr.core import folders
     from keras_dr.core.encoding import encode_png
-    from keras_dr.core.outputs import check_output, is_png, mark_png
+    from keras_dr.core.outputs import check_output, is_png
+    from keras_dr.core.png_marks import mark_png
     from keras_dr.preparation import preview
     from keras_dr.preparation.prepared_set import PreparedSet
     from keras_dr.reports.preparation import quality_text

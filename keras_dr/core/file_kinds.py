@@ -5,6 +5,7 @@ import struct
 from keras_dr.core.endings import read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.jpeg import MAGIC, rare_kind
+from keras_dr.core.png_marks import is_drawn
 from keras_dr.core.tiff import read_directory
 
 READ = "JPEG, PNG, TIFF, BMP, WebP, binary PGM and PPM, and DICOM"
@@ -75,6 +76,8 @@ _LINES = 4096  # bytes that show whether a file is text
 
 def describe_kind(data: bytes) -> tuple[str, str]:
     """Return the kind of a file, such as "a DICOM file", and what the user can do; ("", "") if the kind is unknown."""
+    if is_drawn(data):
+        return "a picture that keras_dr drew", "Name the photograph itself."
     for place, mark, kind, remedy in _MARKS:
         if data.startswith(mark, place):
             return kind, remedy

@@ -13,6 +13,7 @@ from keras_dr.core.dicom_files import is_dicom
 from keras_dr.core.endings import read_pnm_header
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.file_kinds import not_a_photograph
+from keras_dr.core.png_marks import is_drawn
 from keras_dr.core.tiff import HEIGHT, WIDTH, find_photograph, read_directories, read_directory
 
 # Four times a 24-megapixel camera, and 300 MB when it is decoded, which fits a workstation's worker and a phone. A file
@@ -155,8 +156,8 @@ def _tiff_bits(bits: int, largest: int) -> int:
 def _png_header(data: bytes, page: str) -> Header:
     """Read IHDR, which comes first (PNG specification, 11.2.1)."""
     kind, width, height = struct.unpack_from(">4sII", data, 12)
-    if kind != b"IHDR":
-        raise ValueError("There is no IHDR.")
+    if kind != b"IHDR" or is_drawn(data):
+        raise ValueError("There is no IHDR, or the picture is one of our own.")
     if page != "first" and data.find(b"acTL", 0, data.find(b"IDAT")) >= 0:
         raise _several_frames("PNG")
     depth = data[24]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from keras_dr.core.dicom_files import DICOM_SUFFIXES, is_dicom, read_start, why_no_photograph
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import expand_frames, split_frame
+from keras_dr.core.png_marks import is_drawn
 
 if TYPE_CHECKING:  # tables are read only where a list is given: a device that grades starts without them
     from keras_dr.core.tables import Header, TableRow
@@ -29,6 +30,7 @@ IMAGE_COLUMNS = (
     *("img", "img_name", "photograph", "photo", "picture", "fundus_image", "image_index"),
     *("image_id", "img_id", "id_code"),
 )
+DRAWN = "drawn by keras_dr, such as heat maps"
 APPLE_DOUBLE = "by macOS itself (AppleDouble, ._name), which hold no photograph"
 _SAMPLE_ROWS = 100  # first rows of a list, by which its column of photographs is chosen
 _NAMES_KEPT = 3
@@ -89,7 +91,8 @@ def why_no_image(file: Path) -> str:
     """Return why a file is not an image, in words that follow a number ("with the suffix .gif"); "" if it is an image.
 
     The suffix decides, or the first bytes of the content if there is no suffix. A suffix of digits is none, because
-    DICOM files are often named by identifiers such as 1.2.840.113619. Of DICOM files, the class decides as well.
+    DICOM files are often named by identifiers such as 1.2.840.113619. Of DICOM files, the class decides as well, and of
+    PNG files whether keras_dr drew them.
     """
     suffix = "" if file.suffix[1:].isdigit() else file.suffix.lower()
     if file.name.startswith("._"):
@@ -98,6 +101,8 @@ def why_no_image(file: Path) -> str:
         return "hidden"
     if suffix in DICOM_SUFFIXES:
         return why_no_photograph(read_start(file))
+    if suffix == ".png":
+        return DRAWN if is_drawn(read_start(file)) else ""
     if suffix in IMAGE_SUFFIXES:
         return ""
     if suffix:

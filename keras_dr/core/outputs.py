@@ -5,19 +5,17 @@ A file that the same command wrote for the same purpose may be replaced; it is r
 
 import csv
 import json
-import struct
-import zlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
+from keras_dr.core.dicom_files import read_start
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, check_writable
 from keras_dr.core.image_files import printable
+from keras_dr.core.png_marks import is_drawn
 
 TABLE_FORMATS = (".csv", ".xlsx", ".parquet")
 _OTHER_NAME = "Choose another name."
-_PNG = b"\x89PNG\r\n\x1a\n"
-_HEADER_END = 33  # bytes of the signature and the chunk IHDR of a PNG file
 _LONGEST_JSON = 1 << 28  # bytes; longer JSON files are not read to recognise them
 Known = Callable[[Path], bool]
 
@@ -211,33 +209,9 @@ def is_json(kind: str) -> Known:
     return known
 
 
-def mark_png(data: bytes, purpose: str) -> bytes:
-    """Return a PNG file with a note of its purpose; its pixels are unchanged.
-
-    The note is a chunk tEXt (PNG specification, 11.3.3.3).
-
-    Args:
-        data: the bytes of the PNG file.
-        purpose: the purpose, as `is_png` recognises it.
-    """
-    chunk = b"tEXt" + b"Software\0" + f"keras_dr {purpose}".encode("latin-1")
-    note = struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    return data[:_HEADER_END] + note + data[_HEADER_END:]
-
-
 def is_png(purpose: str) -> Known:
     """Return a function that recognises a PNG file that `mark_png` marked with this purpose."""
-    note = b"tEXtSoftware\0" + f"keras_dr {purpose}".encode("latin-1")
-
-    def known(file: Path) -> bool:
-        try:
-            with file.open("rb") as stream:
-                start = stream.read(_HEADER_END + 4 + len(note))
-        except OSError:
-            return False
-        return start.startswith(_PNG) and start.endswith(note)
-
-    return known
+    return lambda file: is_drawn(read_start(file), purpose)
 
 
 def known_by_suffix(**known: Known) -> Known:

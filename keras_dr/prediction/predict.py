@@ -11,7 +11,7 @@ from edge_demo.bundle import Bundle
 from edge_demo.grading import Grading
 from edge_demo.patients import eyes_of, people_of
 from edge_demo.profiler import synthetic_photograph
-from edge_demo.result_files import check_heatmaps, check_heatmaps_apart, heatmap_files
+from edge_demo.result_files import check_heatmaps, heatmap_files
 from edge_demo.results import Failure, Outcome, count_actions, outcome_row
 from edge_demo.shipped import find_bundle
 from edge_demo.trial import try_model
@@ -136,7 +136,6 @@ def _pictures(
     target = Path(folder)
     files = heatmap_files(target, photographs, privacy)
     check_heatmaps(target, files, [*given, *photographs], overwrite)
-    check_heatmaps_apart(files, given)
     files[0].parent.mkdir(parents=True, exist_ok=True)
     return dict(zip(photographs, files, strict=True))
 

@@ -7,6 +7,7 @@ from odd_files import EYE, READ, REFUSED, TWO_EYES, deep, run_lengths
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.fundus import examine
+from keras_dr.core.png_marks import mark_png
 from keras_dr.core.preprocessing import Preprocessing, prepare_image, read_photograph
 from keras_dr.core.tiff import Directory, find_photograph
 
@@ -25,6 +26,11 @@ def test_it_is_refused_with_its_cause(name: str) -> None:
     with pytest.raises(KerasDrError) as caught:
         prepare_image(data, SPEC)
     assert cause in caught.value.message and caught.value.remedy
+
+
+def test_a_heat_map_of_our_own_is_no_photograph() -> None:
+    with pytest.raises(KerasDrError, match="a picture that keras_dr drew"):
+        prepare_image(mark_png(READ["plain.png"], "heat map"), SPEC)
 
 
 @pytest.mark.parametrize("name", TWO_EYES)

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.encoding import CsvStyle, encode_csv, encode_png, encode_table
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.outputs import check_apart, check_holds_no_input, check_output, is_json, is_png, is_table, mark_png
+from keras_dr.core.outputs import check_apart, check_holds_no_input, check_output, is_json, is_png, is_table
+from keras_dr.core.png_marks import mark_png
 
 TABLE = is_table(("image_id", "path", "error"), ("p_",))
 
@@ -81,7 +82,7 @@ def test_json_is_known_by_its_kind(text: str, own: bool, tmp_path: Path) -> None
 def test_a_picture_is_known_by_its_note_and_keeps_its_pixels(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     (tmp_path / "a.png").write_bytes(mark_png(encode_png(image), "heat map"))
-    assert np.array_equal(decode_rgb((tmp_path / "a.png").read_bytes()), image)
+    assert np.array_equal(cv2.imread(str(tmp_path / "a.png"))[..., ::-1], image)
     assert is_png("heat map")(tmp_path / "a.png") and not is_png("photograph shown")(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(encode_png(image))
     assert not is_png("heat map")(tmp_path / "b.png")
