@@ -5,11 +5,13 @@ import os
 import warnings
 from collections.abc import Iterator
 
+from keras_dr.core.memory import keep_freed_memory
 from keras_dr.core.silence import held_back
 
 
 def load_tensorflow() -> None:
     """Import TensorFlow without its start-up messages, which are shown if the import fails."""
+    keep_freed_memory()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back([2]):
         import tensorflow as tf
