@@ -13,6 +13,7 @@ from odd_files import EYE, OTHER, READ, REFUSED, cut_between_scans, deep, saved
 from web_page import prepare_in_node
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.png_marks import mark_png
 from keras_dr.core.preprocessing import Preprocessing, circle_mask, prepare_photograph, read_photograph
 from keras_dr.core.quality import measure
 from keras_dr.synthetic.photographs import synthesise
@@ -187,6 +188,7 @@ def test_orientations(tmp_path: Path) -> None:
 
 def test_odd_files(tmp_path: Path) -> None:
     files = READ | {name: data for name, (data, _) in REFUSED.items()} | {"other.png": encode(OTHER)}
+    files["heat map.png"] = mark_png(READ["plain.png"], "heat map")
     files = {name: data for name, data in files.items() if not data.startswith(READ_IN_PYTHON_ALONE)}
     check({name: (data, Preprocessing(64)) for name, data in files.items()}, tmp_path / "work")
 

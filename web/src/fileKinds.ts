@@ -11,6 +11,10 @@ const UNPACK = "Unpack it, and choose the photographs.";
 const FRAME = "Save one frame of it as PNG.";
 const READ_ELSEWHERE = "Save it as PNG or JPEG, or grade it with the command keras-dr-edge, which reads it.";
 
+// the note in a PNG file that keras_dr drew; after keras_dr/core/png_marks.py
+const DRAWN_PLACE = 37;
+const DRAWN = "tEXtSoftware\0keras_dr ";
+
 /** A mark: its place in the file, the mark itself as text of bytes, the kind, and what to do. */
 type Mark = readonly [place: number, mark: string, kind: string, remedy: string];
 
@@ -48,6 +52,7 @@ const MARKS: readonly Mark[] = [
   [0, "PK\x03\x04", "a ZIP archive or an Office document", UNPACK],
   [257, "ustar", "a TAR archive", UNPACK],
   [0, "\x1a\x45\xdf\xa3", "a video", FRAME],
+  [DRAWN_PLACE, DRAWN, "a picture that keras_dr drew", NAME_PHOTOGRAPHS],
   [4, "ftypavif", "an AVIF picture", CONVERT],
   [4, "ftypheic", "a HEIC picture", CONVERT],
   [4, "ftypheix", "a HEIC picture", CONVERT],
@@ -64,8 +69,9 @@ export function isJpeg(data: Uint8Array): boolean {
   return hasMark(data, 0, "\xff\xd8\xff");
 }
 
+/** Whether it is a PNG file of a photograph, not one that keras_dr drew. */
 export function isPng(data: Uint8Array): boolean {
-  return hasMark(data, 0, "\x89PNG\r\n\x1a\n");
+  return hasMark(data, 0, "\x89PNG\r\n\x1a\n") && !hasMark(data, DRAWN_PLACE, DRAWN);
 }
 
 /** Returns the error for a file that cannot be read as a photograph. */
