@@ -4,266 +4,20 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import cv2
+from collections.abc import Sequence
+from typing import Any
 
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
-from edge_demo.grader import Grader, read_bytes
-from edge_demo.grading import Grading
-from edge_demo.photographs import grade_file
-from edge_demo.result_files import (
-    check_heatmaps,
-    check_results,
-    check_tables_apart,
-    heatmap_files,
-)
-from edge_demo.results import (
-    FOOTER,
-    JOURNAL,
-    Failure,
-    Outcome,
-    closing_line,
-    count_actions,
-    describe,
-    encode_outcomes,
-    is_own_result,
-    notice,
-    outcome_row,
-    outcomes_json,
-)
-from edge_demo.trial import try_model
-from keras_dr.core.encoding import CsvStyle, check_csv_options, check_format
+from edge_demo.grade_command import grade
+from edge_demo.grader import read_bytes
+from edge_demo.loading import load_grader, say_doubts
+from edge_demo.result_files import check_results
+from edge_demo.results import FOOTER, JOURNAL, notice
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.folders import write_bytes, write_json
-from keras_dr.core.image_files import SkippedFiles, check_any_exists, find_images, printable, shown
-from keras_dr.core.outputs import TABLE_FORMATS, check_apart, check_place, is_json
-from keras_dr.core.privacy import Privacy, shown_error
-
-if TYPE_CHECKING:
-    from edge_demo.patients import PatientsTable
-
-
-@contextmanager
-def _writing(target: Path) -> Iterator[None]:
-    """Turn an OSError into a KerasDrError that names the target."""
-    try:
-        yield
-    except OSError as error:
-        message = f"{printable(target)} cannot be written: {error.strerror or error}."
-        raise KerasDrError(message, "Choose a folder that exists, is writable and has free space.") from error
-
-
-def _load(arguments: argparse.Namespace) -> Grader:
-    bundle = Bundle.load(arguments.bundle).at(arguments.operating_point, arguments.threshold)
-    variant = arguments.variant or bundle.default_variant()
-    try_model(bundle.model_path(variant))
-    _say_doubts(bundle, [variant])
-    privacy = Privacy(arguments.key, arguments.identified)
-    return Grader(bundle, variant, arguments.threads, arguments.margin, privacy)
-
-
-def _say_doubts(bundle: Bundle, variants: Iterable[str]) -> None:
-    """Name the models that failed their comparison on standard error, a line each."""
-    for doubt in filter(None, map(bundle.model_doubt, variants)):
-        print(doubt, file=sys.stderr, flush=True)
-
-
-def _grade(arguments: argparse.Namespace) -> int:
-    from edge_demo.patients import PatientsTable, eyes_of, people_of
-
-    check_csv_options(arguments.excel, arguments.separator, arguments.csv)
-    skipped = SkippedFiles()
-    images = list(find_images(arguments.images, skipped))
-    privacy = Privacy(arguments.key, arguments.identified)
-    heatmaps = heatmap_files(arguments.heatmap, images, privacy) if arguments.heatmap else []
-    style = CsvStyle.choose(arguments.excel, arguments.separator)
-    people = people_of(arguments.images, images, privacy) if arguments.csv or heatmaps else {}
-    patients = PatientsTable.beside(arguments.csv, people, style)
-    _check_files(arguments, images, heatmaps, patients)
-    if arguments.threads:
-        cv2.setNumThreads(arguments.threads)
-    grader = _load(arguments)
-    check_any_exists(arguments.images)
-    if heatmaps:
-        with _writing(arguments.heatmap):
-            heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
-        check_place(heatmaps[0])
-    print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
-    if grader.bundle.referable:
-        print(grader.bundle.point_text(arguments.margin), flush=True)
-    if arguments.dicom_out:
-        with _writing(arguments.dicom_out):
-            arguments.dicom_out.mkdir(parents=True, exist_ok=True)
-        check_place(arguments.dicom_out / "report.dcm")
-        print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
-    graded = _grade_each(grader, images, heatmaps, eyes_of(people) if heatmaps else {}, arguments)
-    outcomes = graded.outcomes
-    unwritten = graded.unwritten + _write_results(arguments, grader, graded, skipped, patients)
-    for line in skipped.lines():
-        print(f"Skipped in folders: {line}.")
-    counts = count_actions(map(outcome_row, outcomes))
-    print(closing_line(counts))
-    print(notice(grader.bundle))
-    if graded.interrupted:
-        print(f"interrupted: {len(outcomes)} of {len(images)} photographs are done", file=sys.stderr)
-        return 130
-    return 1 if counts["failed"] or unwritten else 0
-
-
-def _check_files(
-    arguments: argparse.Namespace, images: Sequence[Path], heatmaps: Sequence[Path], patients: "PatientsTable"
-) -> None:
-    """Check before the work that every result can be written and replaces only an earlier result."""
-    inputs = (arguments.bundle, *arguments.images, *images)
-    own_result = is_own_result()
-    tables = [(arguments.json, (".json",)), (arguments.csv, TABLE_FORMATS)]
-    check_results([(file, formats, own_result) for file, formats in tables if file], inputs, arguments.overwrite)
-    patients.check(inputs, arguments.overwrite)
-    check_heatmaps(arguments.heatmap, heatmaps, inputs, arguments.overwrite)
-    if arguments.dicom_out:
-        check_apart(arguments.dicom_out, inputs)
-    if arguments.csv:
-        check_format(arguments.csv.suffix.lower())
-    check_tables_apart([file for file, _ in tables if file], arguments.heatmap, heatmaps)
-
-
-def _write_results(
-    arguments: argparse.Namespace,
-    grader: Grader,
-    graded: "_Graded",
-    skipped: SkippedFiles,
-    patients: "PatientsTable",
-) -> int:
-    """Write the tables, name all results, and return how many tables could not be written: one stops no other."""
-    for result in filter(None, (arguments.heatmap, arguments.dicom_out)):
-        if graded.written[result]:
-            print(f"Wrote {shown(result)}")
-    unwritten = 0
-    for target, write in _table_writers(arguments, grader, graded, skipped, patients):
-        try:
-            with _writing(target):
-                lines = write()
-        except KerasDrError as error:
-            unwritten += 1
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        print("".join(f"{line}\n" for line in lines), end="")
-    return unwritten
-
-
-def _table_writers(
-    arguments: argparse.Namespace,
-    grader: Grader,
-    graded: "_Graded",
-    skipped: SkippedFiles,
-    patients: "PatientsTable",
-) -> Iterator[tuple[Path, Callable[[], list[str]]]]:
-    """Each table, and the function that writes it and returns lines that name it."""
-
-    def write_content() -> list[str]:
-        content = outcomes_json(grader.bundle, grader.variant, graded.outcomes)
-        if graded.interrupted:
-            content["interrupted"] = True
-        write_json(arguments.json, content | {"skipped": dict(skipped.counts)})
-        return [f"Wrote {shown(arguments.json)}"]
-
-    def write_table() -> list[str]:
-        suffix = arguments.csv.suffix.lower()
-        write_bytes(arguments.csv, encode_outcomes(grader.bundle, graded.outcomes, suffix, patients.style))
-        return [f"Wrote {shown(arguments.csv)}"]
-
-    if arguments.json:
-        yield arguments.json, write_content
-    if arguments.csv:
-        yield arguments.csv, write_table
-        yield patients.file, partial(patients.write, graded.outcomes, grader.bundle.classes)
-
-
-@dataclass
-class _Graded:
-    """What `_grade_each` did.
-
-    Attributes:
-        outcomes: the results of the photographs.
-        written: folder or file of heat maps or reports, as it was given -> how many photographs have theirs.
-        unwritten: number of heat maps and reports that could not be written.
-        interrupted: whether Ctrl-C ended it before the last photograph.
-    """
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    written: Counter[Path] = field(default_factory=Counter)
-    unwritten: int = 0
-    interrupted: bool = False
-
-
-def _grade_each(
-    grader: Grader,
-    images: Sequence[Path],
-    heatmaps: Sequence[Path],
-    eyes: Mapping[str, str],
-    arguments: argparse.Namespace,
-) -> _Graded:
-    """Grade each photograph, print its result, draw its heat map and write its report.
-
-    An error stops only its own photograph, and a heat map or a report that fails costs no grading. Ctrl-C ends the
-    work; what was graded before is kept.
-    """
-    graded = _Graded()
-    try:
-        for number, image in enumerate(images):
-            try:
-                grading = grade_file(grader, image)
-                grading = replace(grading, eye=eyes.get(grading.path, grading.eye))
-            except KerasDrError as error:
-                reason = _say_error(error, image, grader, arguments.debug)
-                graded.outcomes.append(Failure(grader.name_of(image), reason))
-                continue
-            graded.outcomes.append(grading)
-            print(describe(grading), flush=True)
-            for target, write in _further(grader, grading, image, heatmaps[number : number + 1], arguments):
-                try:
-                    with _writing(target):
-                        write()
-                    graded.written[target] += 1
-                except KerasDrError as error:
-                    graded.unwritten += 1
-                    _say_error(error, image, grader, arguments.debug)
-    except KeyboardInterrupt:
-        if not graded.outcomes:
-            raise  # an earlier table is not replaced by an empty one
-        graded.interrupted = True
-    return graded
-
-
-def _further(
-    grader: Grader, grading: Grading, image: Path, heatmaps: Sequence[Path], arguments: argparse.Namespace
-) -> Iterator[tuple[Path, Callable[[], object]]]:
-    """What else is written of a photograph: where, as it was given, and the function that writes it."""
-    for heatmap in heatmaps:
-        yield arguments.heatmap, partial(grading.save_picture, heatmap)
-    if arguments.dicom_out:
-        from edge_demo.dicom_out import write_dicom
-
-        folder = arguments.dicom_out
-        yield folder, partial(write_dicom, grading, image, grader.bundle, grader.variant, folder)
-
-
-def _say_error(error: KerasDrError, image: Path, grader: Grader, debug: bool) -> str:
-    """Print an error with the name of its photograph, and return its reason."""
-    if debug:
-        import traceback
-
-        traceback.print_exc()
-    reason = shown_error(error, image, grader.privacy)
-    print(f"error: {shown(grader.name_of(image))}: {reason}", file=sys.stderr)
-    return reason
+from keras_dr.core.image_files import shown
+from keras_dr.core.outputs import check_apart, is_json
+from keras_dr.core.privacy import Privacy
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -271,7 +25,7 @@ def _watch(arguments: argparse.Namespace) -> int:
     from edge_demo.watch import check_folder, watch
 
     check_folder(arguments.folder)  # before the model is tried
-    grader = _load(arguments)
+    grader = load_grader(arguments)
     journal = arguments.journal or arguments.folder / JOURNAL
     check_apart(journal, [arguments.bundle])
     check_journal(journal)
@@ -302,7 +56,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         arguments.interval,
         rounds=2 if arguments.once else None,
         say=say,
-        reload=lambda: _load(arguments),
+        reload=lambda: load_grader(arguments),
         rotate_mib=arguments.rotate_mib,
         warn=lambda text: print(text, file=sys.stderr, flush=True),
     )
@@ -334,7 +88,7 @@ def _profile(arguments: argparse.Namespace) -> int:
     loaded = Bundle.load(bundle)
     if variants is None:
         loaded.default_variant()  # measures none without a word if all failed
-    _say_doubts(loaded, variants or loaded.models)
+    say_doubts(loaded, variants or loaded.models)
     threads = arguments.threads
     repeats = arguments.repeats
 
@@ -386,7 +140,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"grade": _grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail, "serve": _serve}
+COMMANDS = {"grade": grade, "watch": _watch, "profile": _profile, "points": _points, "trail": _trail, "serve": _serve}
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from edge_fixtures import CLASSES, by_hand, change
 from places import ROOT
 
 from edge_demo import __main__ as command
+from edge_demo import grade_command
 from edge_demo.arguments import parser
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
@@ -173,7 +174,7 @@ def test_cli_one_table_that_cannot_be_written_does_not_cost_the_other(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(command, "write_json", full)
+    monkeypatch.setattr(grade_command, "write_json", full)
     words = ["--json", str(tmp_path / "r.json"), "--csv", str(tmp_path / "r.csv")]
     assert command.main(["grade", str(bundle_folder), str(camera / "a.jpg"), *words]) == 1
     out, err = capsys.readouterr()
