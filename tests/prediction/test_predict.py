@@ -81,8 +81,9 @@ def test_pictures_are_drawn_into_a_folder(bundle_folder: Path, images: list[Path
     graded = predict(bundle_folder, images, heatmaps=tmp_path / "maps")
     assert sorted(file.name for file in (tmp_path / "maps").iterdir()) == ["a.png", "c.png"]
     assert graded.gradings[0].photograph is None  # it takes too much memory to keep
-    with pytest.raises(KerasDrError, match="in the folder of the photographs"):
-        predict(bundle_folder, [images[0].parent], heatmaps=images[0].parent / "more")
+    predict(bundle_folder, [tmp_path], heatmaps=tmp_path / "more")
+    again = predict(bundle_folder, [tmp_path])
+    assert len(again.outcomes) == len(images)  # the pictures of both folders are passed over
 
 
 def test_the_operating_point_decides(bundle_folder: Path, images: list[Path]) -> None:
