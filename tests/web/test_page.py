@@ -189,12 +189,20 @@ def test_a_variant_that_failed_its_comparison_is_used_where_it_was_asked_for(
     (copy / "bundle.json").write_text(json.dumps(about))
     files = [file for file in photographs if file.stem == "IDRiD_003"]
     steps = [["open", None], ["outputs", [list(map(str, files)), "int8", "outputs"]]]
+    steps += [["grade", [str(files[0])]], ["show", "grade"], ["save", "saved"]]
     sites = {None: ["float32"], ("int8",): ["int8"], ("int8", "float32"): ["float32", "int8"]}
     for chosen, offered in sites.items():
         site = dr.export_web(copy, tmp_path / str(chosen), variants=chosen)
-        outputs = use_page(site, tmp_path, steps)["outputs"]
+        result = use_page(site, tmp_path, steps)
+        outputs = result["outputs"]
         assert outputs["variants"] == offered and outputs["variant"] == ("int8" if chosen else "float32")
         check_outputs(dr.Grader(copy, outputs["variant"], threads=1), files, outputs)
+        doubt = "The model int8 failed its comparison at export" if chosen == ("int8",) else ""
+        assert ("failed its comparison" in result["shown"]["grade"]) == bool(doubt)
+        (row,) = csv.DictReader(io.StringIO(result["saved"]["csv"]))
+        (photograph,) = result["saved"]["json"]["photographs"]
+        assert row.get("model_doubt", "").startswith(doubt) and ("model_doubt" in row) == bool(doubt)
+        assert photograph.get("model_doubt", "") == row.get("model_doubt", "")
 
 
 def check_outputs(grader: dr.Grader, files: list[Path], outputs: dict) -> None:

@@ -175,6 +175,12 @@ export function usableVariants(bundle: Bundle, hasRelaxedSimd: boolean): string[
   return [...names.filter((name) => !hasFailed(name)), ...names.filter(hasFailed)];
 }
 
+/** Returns what is to be said of a model that failed its comparison, a sentence; "" of one that passed. */
+export function modelDoubt(bundle: Bundle, variant: string): string {
+  if (!bundle.failed.includes(variant)) return "";
+  return `The model ${variant} failed its comparison at export: it differs too much from the float model.`;
+}
+
 /** Refuses a file whose SHA-256 is not the manifest's. */
 export async function verify(data: Uint8Array<ArrayBuffer>, model: ModelFile): Promise<void> {
   const digits = await sha256(data);

@@ -1,7 +1,7 @@
 // Grades a photograph with a model of a bundle, after edge_demo/grader.py. The model is given as a function, so that the
 // same code runs in the page's worker and in tests.
 
-import type { Bundle } from "./bundle.ts";
+import { modelDoubt, type Bundle } from "./bundle.ts";
 import { DECISIONS } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import type { Fundus } from "./fundus.ts";
@@ -43,6 +43,7 @@ export interface Grading {
   readonly unfamiliar: readonly string[];
   readonly trained_on: string;
   readonly grade_set: GradeSet | null;
+  readonly model_doubt: string;
   readonly heatmap: HeatMap;
   readonly prepared: Picture;
   readonly fundus: Fundus | null;
@@ -60,12 +61,14 @@ export class Grader {
   readonly bundle: Bundle;
   private readonly decoder: JpegDecoder;
   private readonly model: Model;
+  private readonly variant: string;
   private readonly margin: number;
 
-  constructor(bundle: Bundle, decoder: JpegDecoder, model: Model, margin = MARGIN) {
+  constructor(bundle: Bundle, decoder: JpegDecoder, model: Model, variant: string, margin = MARGIN) {
     this.bundle = bundle;
     this.decoder = decoder;
     this.model = model;
+    this.variant = variant;
     this.margin = margin;
   }
 
@@ -124,6 +127,7 @@ export class Grader {
       unfamiliar: prepared.unfamiliar,
       trained_on: bundle.trainedOn,
       grade_set: bundle.gradeSets && gradeSet(bundle.gradeSets, bundle.classes, probabilities, best),
+      model_doubt: modelDoubt(bundle, this.variant),
       heatmap: { values, width, height },
       prepared: prepared.image,
       fundus: prepared.fundus,

@@ -30,6 +30,7 @@ export function toCsv(bundle: Bundle, outcomes: readonly Outcome[]): string {
   columns.push("referred", "fundus_found", "faults", "action", "reason", "error");
   if (bundle.trainedOn) columns.push("trained_on");
   if (bundle.gradeSets) columns.push("grade_set");
+  if (outcomes.some((outcome) => "grading" in outcome && outcome.grading.model_doubt)) columns.push("model_doubt");
   const unique = [...new Set(columns)];
   const lines = [unique.map(quoted).join(",")];
   for (const outcome of outcomes) {
@@ -57,6 +58,7 @@ function rowOf(outcome: Outcome): Record<string, Cell> {
     reason: grading.reason,
     ...(grading.trained_on ? { trained_on: grading.trained_on } : {}),
     ...(grading.grade_set ? { grade_set: grading.grade_set.words } : {}),
+    ...(grading.model_doubt ? { model_doubt: grading.model_doubt } : {}),
   };
 }
 
@@ -110,8 +112,8 @@ export function toJson(bundle: Bundle, variant: string, point: string, outcomes:
 
 function photographJson(grading: Grading): unknown {
   const { path, grade, probabilities, p_referable, referred, fundus_found, faults, action, reason } = grading;
-  const { stretched, unfamiliar, trained_on, grade_set } = grading;
+  const { stretched, unfamiliar, trained_on, grade_set, model_doubt } = grading;
   const first = { image_id: imageId(path), path, grade, probabilities, p_referable, referred, fundus_found };
   const about = { ...first, faults, action, reason, stretched, unfamiliar, trained_on };
-  return grade_set ? { ...about, grade_set } : about;
+  return { ...about, ...(grade_set ? { grade_set } : {}), ...(model_doubt ? { model_doubt } : {}) };
 }

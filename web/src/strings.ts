@@ -78,7 +78,7 @@ export function reasonText(grading: Grading): string {
   return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason} ${setSentence(grading.grade_set)}`.trimEnd();
 }
 
-/** Remarks on the photograph, each a sentence. */
+/** Remarks on the photograph and on the model, each a sentence. */
 export function remarksOn(grading: Grading): string[] {
   const remarks = grading.faults.map((fault) => FAULTS[fault] ?? `Fault: ${fault}.`);
   if (grading.stretched) remarks.push("It was squashed, and was stretched so that its fundus is a circle.");
@@ -86,6 +86,7 @@ export function remarksOn(grading: Grading): string[] {
     const words = grading.unfamiliar.join(", ");
     remarks.push(`Its colours are unlike those of the training photographs (${words}): the grade may be shifted.`);
   }
+  if (grading.model_doubt) remarks.push(grading.model_doubt);
   return remarks;
 }
 

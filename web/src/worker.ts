@@ -20,6 +20,7 @@ const base = new URL("./", self.location.href).href;
 let decoder: JpegDecoder;
 let bundle: Bundle;
 let model: CompiledModel;
+let variant: string;
 
 async function start(wanted: string | null): Promise<Started> {
   const begun = performance.now();
@@ -31,7 +32,7 @@ async function start(wanted: string | null): Promise<Started> {
   decoder = await JpegDecoder.load(code);
   bundle = readBundle(JSON.parse(new TextDecoder().decode(manifest)));
   const variants = usableVariants(bundle, runtime.build !== "compatible");
-  const variant = wanted && variants.includes(wanted) ? wanted : variants[0];
+  variant = wanted && variants.includes(wanted) ? wanted : variants[0];
   if (!variant) throw noModel(bundle, runtime.build);
   const file = bundle.models[variant];
   const data = await fetchSiteFile(`bundle/${file.file}`);
@@ -67,7 +68,7 @@ async function run(image: Uint8Array): Promise<Outputs> {
 }
 
 function graderAt(threshold: number): Grader {
-  return new Grader({ ...bundle, threshold }, decoder, run);
+  return new Grader({ ...bundle, threshold }, decoder, run, variant);
 }
 
 async function grade(bytes: ArrayBuffer, name: string, threshold: number): Promise<View> {
