@@ -4,9 +4,10 @@
 
 The pooled features of each train and validation photograph are computed once, as the mean over its eight orientations.
 A logistic regression on standardised features is fitted on all folds but one and judged on that one; its penalty is
-chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of
-`train --folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over
-patients, for each network and for the features of all networks side by side. Nothing is compared with a peer.
+chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of `train
+--folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over the groups
+that are never divided between folds, as `train --folds` makes them, for each network and for the features of all
+networks side by side. Nothing is compared with a peer.
 """
 
 from itertools import product
@@ -23,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import keras_dr as dr
 from keras_dr.metrics import intervals, measure
-from keras_dr.metrics.predictions import Predictions, patient_codes
+from keras_dr.metrics.predictions import Predictions
 from keras_dr.metrics.weighted import Weights
 from keras_dr.models.features import build_features
 from keras_dr.preparation.splits import Fold
@@ -84,7 +85,8 @@ def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: 
 
 def line(name: str, data: dr.PreparedSet, probabilities: NDArray[np.float64]) -> str:
     """Return a row of the table."""
-    predictions = Predictions(data.labels(), probabilities, data.task, "argmax", patient_codes(data.rows))
+    groups = np.unique([row["group_id"] for row in data.rows], return_inverse=True)[1]
+    predictions = Predictions(data.labels(), probabilities, data.task, "argmax", groups)
 
     def figures(weights: Weights) -> dict[str, NDArray[np.float64]]:
         overall = measure.overall(predictions, weights)
