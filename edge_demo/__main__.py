@@ -49,7 +49,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}",
         flush=True,
     )
-    watch(
+    unread = watch(
         grader,
         arguments.folder,
         journal,
@@ -60,9 +60,11 @@ def _watch(arguments: argparse.Namespace) -> int:
         rotate_mib=arguments.rotate_mib,
         warn=lambda text: print(text, file=sys.stderr, flush=True),
     )
-    if arguments.once:
-        print(f"New photographs: {new['graded']} graded, {new['failed']} failed.")
-    return 0
+    if not arguments.once:
+        return 0
+    more = f", {unread} could not be read" if unread else ""
+    print(f"New photographs: {new['graded']} graded, {new['failed']} failed{more}.")
+    return 1 if new["failed"] or unread else 0
 
 
 def _trail(arguments: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ def watch(
     reload: Callable[[], Grader] | None = None,
     warn: Callable[[str], None] = lambda text: None,
     rotate_mib: float = ROTATE_MIB,
-) -> None:
+) -> int:
     """Grade the photographs in a folder, and new ones when they appear.
 
     The folder is searched again and again. A file counts as complete when its size and time of change are the same in
@@ -54,6 +54,9 @@ def watch(
             tried again; and for lines that the journal has lost.
         rotate_mib: a journal of this size is renamed, and a new file continues it; see `journal.Journal`.
 
+    Returns:
+        The number of photographs that could not be read in the last search.
+
     Raises:
         KerasDrError: the folder does not exist, another process writes the journal, or, if the number of searches is
             limited, the journal cannot be written.
@@ -70,6 +73,7 @@ def watch(
             look += 1
             for line in watcher.search(waits=rounds is None):
                 say(line)
+        return len(watcher.unread)
 
 
 def check_folder(folder: Path) -> None:
@@ -111,7 +115,8 @@ class _Watcher:
         self._warn = warn
         self._before: set[Stamp] = set()
         self._unchanged: set[Stamp] = set()  # rewritten with the content that the journal has under this name
-        self._postponed: dict[Stamp, str] = {}  # not readable for a reason outside the file
+        self.unread: set[Stamp] = set()  # in the latest search, for a reason outside the file
+        self._postponed: dict[Stamp, str] = {}  # that were unread, with the reason that was said
         self._told: set[str] = {"hidden", APPLE_DOUBLE, f"with the suffix {journal.file.suffix}"}  # reasons
         self._files: dict[Stamp, Path] = {}
         self._pending: dict[str, Any] | None = None  # graded, but not yet written to the journal
@@ -132,6 +137,7 @@ class _Watcher:
         self._tell_of(skipped)
         stamps = sorted((self._files.keys() & self._before) - self._journal.done - self._unchanged)
         self._before = set(self._files)
+        self.unread.clear()
         try:
             if self._pending is not None:
                 yield self._write(self._pending)
@@ -194,6 +200,7 @@ class _Watcher:
         if self._postponed.get(stamp) != reason:
             self._warn(f"{reason} It is tried again.")
         self._postponed[stamp] = reason
+        self.unread.add(stamp)
 
     def _tell_of(self, skipped: SkippedFiles) -> None:
         """Say once for each reason that files of the folder are passed over."""

@@ -73,7 +73,7 @@ def test_a_journal_cut_by_a_power_failure_goes_on(grader: Grader, camera: Path, 
 
 
 def test_cli_watch_once(bundle_folder: Path, camera: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["watch", str(bundle_folder), str(camera), "--once", "--interval", "0.01"]) == 0
+    assert command.main(["watch", str(bundle_folder), str(camera), "--once", "--interval", "0.01"]) == 1
     out = capsys.readouterr().out
     assert "a.jpg: proliferative, action: refer" in out and "New photographs: 2 graded, 1 failed." in out
     assert len(lines(camera / "gradings.jsonl")) == 3
@@ -288,13 +288,13 @@ def test_a_photograph_that_cannot_be_read_yet_is_tried_again(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refuse)
         patch.setattr(Grader, "grade", lack)
-        watch(grader, folder, journal, 0.01, rounds=4, warn=said.append)
+        assert watch(grader, folder, journal, 0.01, rounds=4, warn=said.append) == 2
     assert not lines(journal)
     assert said == [
         "The photograph locked.jpg cannot be read: Permission denied. It is tried again.",
         "package.jpg: pydicom is not installed. Install it. It is tried again.",
     ]
-    watch(grader, folder, journal, 0.01, rounds=2)
+    assert watch(grader, folder, journal, 0.01, rounds=2) == 0
     assert [line["file"] for line in lines(journal)] == ["locked.jpg", "package.jpg"]
 
 
