@@ -32,14 +32,15 @@ async function start(wanted: string | null): Promise<Started> {
   decoder = await JpegDecoder.load(code);
   bundle = readBundle(JSON.parse(new TextDecoder().decode(manifest)));
   const variants = usableVariants(bundle, runtime.build !== "compatible");
-  variant = wanted && variants.includes(wanted) ? wanted : variants[0];
-  if (!variant) throw noModel(bundle, runtime.build);
-  const file = bundle.models[variant];
+  const chosen = wanted && variants.includes(wanted) ? wanted : variants[0];
+  if (!chosen) throw noModel(bundle, runtime.build);
+  const file = bundle.models[chosen];
   const data = await fetchSiteFile(`bundle/${file.file}`);
   await verify(data, file);
   model = await loadAndCompile(data, { accelerator: "wasm", cpuOptions: { numThreads: runtime.threads } });
+  variant = chosen; // with the model: if that cannot be loaded, both stay as they were
   await run(new Uint8Array(bundle.preprocessing.size ** 2 * 3)); // the first run allocates
-  return { bundle, variant, variants, ...runtime, loadMs: performance.now() - begun };
+  return { bundle, variant: chosen, variants, ...runtime, loadMs: performance.now() - begun };
 }
 
 function noModel({ models }: Bundle, build: string): KerasDrError {
