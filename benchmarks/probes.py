@@ -4,10 +4,10 @@
 
 The pooled features of each train and validation photograph are computed once, as the mean over its eight orientations.
 A logistic regression on standardised features is fitted on all folds but one and judged on that one; its penalty is
-chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of `train
---folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over the groups
-that are never divided between folds, as `train --folds` makes them, for each network and for the features of all
-networks side by side. Nothing is compared with a peer.
+chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of
+`train --folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over the
+groups that are never divided between folds, as `train --folds` makes them, for each network and for the features of
+all networks side by side. Nothing is compared with a peer.
 """
 
 from itertools import product
@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import keras_dr as dr
 from keras_dr.metrics import intervals, measure
-from keras_dr.metrics.predictions import Predictions
+from keras_dr.metrics.predictions import Predictions, group_codes
 from keras_dr.metrics.weighted import Weights
 from keras_dr.models.features import build_features
 from keras_dr.preparation.splits import Fold
@@ -58,7 +58,7 @@ def fitted(features: NDArray[np.float32], labels: NDArray[np.int64], penalty: fl
     return make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=2000)).fit(features, labels)
 
 
-def best_penalty(features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.str_]) -> float:
+def best_penalty(features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64]) -> float:
     """Return the penalty with the best kappa in a cross-validation of the training folds alone."""
     scores = []
     for penalty in PENALTIES:
@@ -72,7 +72,7 @@ def best_penalty(features: NDArray[np.float32], labels: NDArray[np.int64], group
 def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: int) -> NDArray[np.float64]:
     """Return the probabilities float64 (n, C) of each photograph by the probe that was not fitted on it."""
     labels = data.labels()
-    groups = np.array([row["group_id"] for row in data.rows])
+    groups = group_codes(data.rows)
     result = np.zeros((len(labels), len(data.task.classes)))
     for number in range(1, folds + 1):
         sides = {row["image_id"]: row["split"] for row in data.folded(Fold(number, folds)).rows}
@@ -85,8 +85,7 @@ def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: 
 
 def line(name: str, data: dr.PreparedSet, probabilities: NDArray[np.float64]) -> str:
     """Return a row of the table."""
-    groups = np.unique([row["group_id"] for row in data.rows], return_inverse=True)[1]
-    predictions = Predictions(data.labels(), probabilities, data.task, "argmax", groups)
+    predictions = Predictions(data.labels(), probabilities, data.task, "argmax", group_codes(data.rows))
 
     def figures(weights: Weights) -> dict[str, NDArray[np.float64]]:
         overall = measure.overall(predictions, weights)

@@ -111,6 +111,11 @@ def patient_codes(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
     return np.unique([row["patient_id"] or row["image_id"] for row in rows], return_inverse=True)[1]
 
 
+def group_codes(rows: Sequence[Mapping[str, str]]) -> NDArray[np.int64]:
+    """Return the group of each row of a manifest that splits and folds never divide, int (n,)."""
+    return np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
+
+
 def write_predictions(
     file: Path,
     rows: Sequence[Mapping[str, Any]],
@@ -179,9 +184,7 @@ def read_predictions(
         labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
         ids = [row["image_id"] for row in rows]
         thresholds = np.array([float(row["threshold"]) if threshold is None else threshold for row in rows])
-        patients = patient_codes(rows)
-        if rows and "group_id" in rows[0]:
-            patients = np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
+        patients = group_codes(rows) if rows and "group_id" in rows[0] else patient_codes(rows)
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         message = f"{file} is not a table of predictions ({type(error).__name__}: {error})."
         raise KerasDrError(message, remedy) from error

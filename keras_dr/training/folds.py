@@ -18,7 +18,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_holds_no_input
 from keras_dr.core.progress import Stage, no_progress
 from keras_dr.metrics import intervals, measure, weighted
-from keras_dr.metrics.predictions import Predictions, write_predictions
+from keras_dr.metrics.predictions import Predictions, group_codes, write_predictions
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe
@@ -191,7 +191,6 @@ def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.
     between seeds or between other divisions into folds.
     """
     rows = [row for fold in graded_folds for row in fold.held_out.rows]
-    groups = np.unique([row["group_id"] for row in rows], return_inverse=True)[1]
     predictions = pooled(graded_folds)
 
     def scores(weights: weighted.Weights) -> dict[str, NDArray[np.float64]]:
@@ -199,7 +198,7 @@ def pooled_intervals(graded_folds: Sequence[GradedFold]) -> dict[str, intervals.
         accuracy = {"val_accuracy": weighted.mean(weights, predictions.right.astype(float))}
         return accuracy | {name: figures[key] for name, key in _POOLED.items() if key in figures}
 
-    return intervals.bootstrap(scores, groups)
+    return intervals.bootstrap(scores, group_codes(rows))
 
 
 def _write_out_of_fold(file: Path, graded_folds: Sequence[GradedFold]) -> None:
