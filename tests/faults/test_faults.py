@@ -8,7 +8,7 @@ import pytest
 
 DRILL = Path(__file__).with_name("drill.py")
 pytestmark = [
-    pytest.mark.slow,  # it starts commands as a user does: about a minute
+    pytest.mark.minutes,  # it starts commands as a user does: two minutes
     pytest.mark.skipif(sys.platform != "linux", reason="the drill forks and mounts"),
 ]
 
