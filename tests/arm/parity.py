@@ -54,11 +54,9 @@ class Comparison:
         self.largest[what] = max(self.largest.get(what, 0.0), difference)
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of the report."""
+        """Yield a line for each quantity."""
         for what, (equal, compared) in self.counts.items():
             yield f"  {what}: {equal} of {compared} equal, largest difference {self.largest[what]:.2g}"
-        for sentence in self.wrong:
-            yield f"  DIFFERENT: {sentence}"
 
 
 def compare(here: Path, there: Path) -> Comparison:
@@ -126,9 +124,9 @@ def _check_commands(arm: emulator.Emulator, processor: str, bundle: Path, folder
     for name, words in commands.items():
         done = arm.run_command(words, processor)
         if done.returncode:
-            wrong.append(f"{name} ended with {done.returncode} on {processor}: {done.stderr.strip()[-500:]}")
+            wrong.append(f"{name} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     if not wrong and len(journal.read_text().splitlines()) != 2:
-        wrong.append(f"watch did not grade two photographs on {processor}")
+        wrong.append("watch did not grade two photographs")
     if not wrong:
         content = json.loads(report.read_text())
         if content["machine"]["architecture"] != "aarch64":
@@ -193,7 +191,7 @@ def main() -> int:
 
     print("Grading under emulation" + (" ..." if arguments.short else ": about half an hour ..."), file=sys.stderr)
     processors = (emulator.PLAIN, emulator.NEW)
-    wrong = 0
+    wrong: list[str] = []
     with ThreadPoolExecutor() as pool:  # each emulation is a process, which uses one core
         for processor, done in zip(processors, pool.map(grade, processors), strict=True):
             if done.returncode:
@@ -204,8 +202,9 @@ def main() -> int:
                 comparison.wrong += _check_commands(arm, processor, bundles[0], cache)
             print(f"x86-64 and 64-bit Arm ({processor}, emulated; {processor_features(arm, processor)}):")
             print("\n".join(comparison.lines()), flush=True)
-            wrong += len(comparison.wrong)
-    print("Everything agrees." if not wrong else f"{wrong} differences that must not be.")
+            wrong += [f"{processor}: {sentence}" for sentence in comparison.wrong]
+    print(f"Differences that must not be: {len(wrong)}." if wrong else "Everything agrees.")
+    print("\n".join(f"  {sentence}" for sentence in wrong), end="\n" if wrong else "")
     return 1 if wrong else 0
 
 
