@@ -126,7 +126,8 @@ class Sandbox:
             assert not cli.app(words[2:], standalone_mode=False), line
             return
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        done = subprocess.run(line, shell=True, cwd=self.folder, env={"PATH": path}, capture_output=True, text=True)
+        environment = {"PATH": path, "HOME": str(self.folder)}  # where the key of patients' hashes is made
+        done = subprocess.run(line, shell=True, cwd=self.folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
     def stand_in(self, words: Iterable[str]) -> None:
