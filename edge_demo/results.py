@@ -106,7 +106,8 @@ def column_types(bundle: Bundle, further: Sequence[str] = ()) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    table = is_table((*_BEFORE, *_AFTER, _TRAINED_ON, _GRADE_SET, _MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS), ("p_",))
+    further = (_TRAINED_ON, _GRADE_SET, _MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS)
+    table = is_table((*_BEFORE, *_AFTER), further, ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 

@@ -146,24 +146,24 @@ def is_result(folder: Path) -> bool:
     return any((folder / name).is_file() for name in MANIFESTS.values())
 
 
-def is_table(columns: Collection[str], prefixes: tuple[str, ...] = ()) -> Known:
+def is_table(columns: Collection[str], further: Collection[str] = (), prefixes: tuple[str, ...] = ()) -> Known:
     """Return a function that recognises a CSV file, a workbook or a Parquet file by its header.
 
-    The file must have the first of the columns, and no unknown column.
+    The file must have all the columns, and no unknown one: a user's own table may have some of them too.
 
     Args:
-        columns: all columns that the command writes.
-        prefixes: the beginnings of the names of further columns that it may write.
+        columns: the columns that the command always writes.
+        further: those that it may write.
+        prefixes: the beginnings of the names of others that it may write.
     """
-    first = next(iter(columns))
 
     def known(file: Path) -> bool:
         try:
             cells = _HEADERS.get(file.suffix.lower(), _csv_header)(file)
         except (OSError, ValueError, csv.Error, KerasDrError, ImportError):
             return False
-        foreign = [cell for cell in cells if cell not in columns and not (prefixes and cell.startswith(prefixes))]
-        return first in cells and not foreign
+        others = [cell for cell in cells if cell not in columns and cell not in further]
+        return set(columns) <= set(cells) and all(prefixes and cell.startswith(prefixes) for cell in others)
 
     return known
 

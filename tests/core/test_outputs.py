@@ -12,7 +12,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.outputs import check_apart, check_holds_no_input, check_output, is_json, is_png, is_table
 from keras_dr.core.png_marks import mark_png
 
-TABLE = is_table(("image_id", "path", "error"), ("p_",))
+TABLE = is_table(("image_id", "path"), ("error",), ("p_",))
 
 
 def put(file: Path, text: str) -> Path:
@@ -62,6 +62,8 @@ def test_another_file_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -
         ("image_id,path,p_mild,error\na,b,0.5,\n", True),
         ("\ufeffimage_id;path;p_mild;error\n", True),
         ("image_id,path\n", True),
+        ("image_id\n", False),
+        ("image_id,error\n", False),
         ("image_id,path,error,my notes\n", False),
         ("image,grade\n", False),
         ("", False),

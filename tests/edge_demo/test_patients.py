@@ -91,6 +91,8 @@ def test_grade_writes_the_patients(
     rows = list(csv.DictReader((tmp_path / "patients.csv").read_text().splitlines()))
     assert [(row["patient_id"], row["photographs"]) for row in rows] == [("7", "2"), ("8", "1")]
     assert command.main(words) == 0  # it replaces its own table
-    (tmp_path / "patients.csv").write_text("name,phone\n")
-    assert command.main(words) == 1
-    assert "did not write it" in capsys.readouterr().err
+    for header in ("name,phone", "patient_id,left,right"):  # the second is a part of its own columns
+        (tmp_path / "patients.csv").write_text(f"{header}\n1,2,3\n")
+        assert command.main(words) == 1
+        assert "did not write it" in capsys.readouterr().err
+        assert (tmp_path / "patients.csv").read_text().startswith(header)

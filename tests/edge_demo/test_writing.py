@@ -77,12 +77,13 @@ def test_no_photograph_and_no_list_is_replaced(overwrite: list[str], bundle: Pat
     assert (eyes / "a.jpg").read_bytes() == photograph
 
 
-def test_another_file_needs_overwrite(bundle: Path, eyes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("header", ["patient,phone", "image_id,prediction"])  # the second is a part of its own columns
+def test_another_file_needs_overwrite(header: str, bundle: Path, eyes: Path, tmp_path: Path) -> None:
     table, picture = tmp_path / "precious.csv", write(tmp_path / "precious.png", EYE)
-    table.write_text("patient,phone\n1,2\n")
+    table.write_text(f"{header}\n1,2\n")
     before = picture.read_bytes()
     words = ["grade", str(bundle), str(eyes / "a.jpg")]
-    assert main([*words, "--csv", str(table)]) == 1 and table.read_text().startswith("patient")
+    assert main([*words, "--csv", str(table)]) == 1 and table.read_text().startswith(header)
     assert main([*words, "--heatmap", str(picture)]) == 1 and picture.read_bytes() == before
     assert main([*words, "--csv", str(table), "--heatmap", str(picture), "--overwrite"]) == 0
     assert main([*words, "--csv", str(table), "--heatmap", str(picture)]) == 0
