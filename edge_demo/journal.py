@@ -56,7 +56,7 @@ class Journal:
         self._warn = warn
         self.done: set[Stamp] = set()
         self.contents: dict[str, str] = {}
-        self._names: dict[str, str] = {}
+        self._names: dict[tuple[str, int | None], str] = {}  # SHA-256 and frame -> the latest name
         try:
             is_new = not file.exists()
             self._stream = file.open("a+b", buffering=0)
@@ -109,13 +109,23 @@ class Journal:
 
     def _take(self, line: Mapping[str, Any]) -> None:
         self.done.add((line["file"], line["bytes"], line["changed_ns"]))
-        if isinstance(line.get("sha256"), str):
-            self.contents[line["file"]] = line["sha256"]
-            self._names[line["sha256"]] = line["file"]
+        sha256 = line.get("sha256")
+        if isinstance(sha256, str):
+            self.contents[line["file"]] = sha256
+            if "error" not in line:
+                self._names[sha256, line.get("frame")] = line["file"]
 
-    def name_of(self, sha256: str) -> str | None:
-        """Return the name under which a content was last noted; None if it is new, or something else is there now."""
-        name = self._names.get(sha256)
+    def name_of(self, sha256: str, frame: int | None) -> str | None:
+        """Return the name under which a photograph was last noted as graded.
+
+        Args:
+            sha256: of its file.
+            frame: its frame in the file; None: the file holds this photograph alone.
+
+        Returns:
+            None if it has not been graded, or if something else has the name now.
+        """
+        name = self._names.get((sha256, frame))
         return name if name is not None and self.contents[name] == sha256 else None
 
     def append(self, line: Mapping[str, Any]) -> None:

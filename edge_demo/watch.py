@@ -174,10 +174,12 @@ class _Watcher:
             self._postpone(stamp, f"The photograph {stamp[0]} cannot be read: {error.strerror or error}.")
             return None
         line["sha256"] = hashlib.sha256(content).hexdigest()
+        if frame is not None:
+            line["frame"] = frame
         if self._journal.contents.get(stamp[0]) == line["sha256"]:
             self._unchanged.add(stamp)
             return None
-        earlier = self._journal.name_of(line["sha256"])
+        earlier = self._journal.name_of(line["sha256"], frame)
         if earlier is not None and all(name != earlier for name, _, _ in self._files):
             return line | {"renamed_from": earlier}
         line |= _graded_with(self._grader)

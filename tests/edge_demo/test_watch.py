@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 
+import dicom_fixtures as made
+import numpy as np
 import pytest
 from disks import Disk, small_disk
 
@@ -122,6 +124,36 @@ def test_a_renamed_photograph_is_not_graded_again(grader: Grader, tmp_path: Path
     first, second = lines(journal)
     assert "grade" in first and "grade" not in second
     assert (second["file"], second["renamed_from"]) == ("b.jpg", "a.jpg")
+
+
+def test_the_frames_of_a_renamed_file_keep_their_own_results(grader: Grader, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    frames = np.stack([made.colours(), np.flip(made.colours(), axis=1)])
+    made.save(made.dataset(frames, made.TRUE_COLOUR, number=2), folder / "a.dcm")
+    watch(grader, folder, journal, 0.01, rounds=2)
+    (folder / "a.dcm").rename(folder / "b.dcm")
+    watch(grader, folder, journal, 0.01, rounds=2)
+    assert [(line["file"], line.get("renamed_from")) for line in lines(journal)] == [
+        ("a.dcm/frame-1", None),
+        ("a.dcm/frame-2", None),
+        ("b.dcm/frame-1", "a.dcm/frame-1"),
+        ("b.dcm/frame-2", "a.dcm/frame-2"),
+    ]
+
+
+def test_a_photograph_that_failed_fails_again_under_another_name(
+    grader: Grader, tmp_path: Path, photograph: bytes
+) -> None:
+    folder = tmp_path / "in"
+    journal = tmp_path / "journal.jsonl"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photograph[: len(photograph) // 2])
+    watch(grader, folder, journal, 0.01, rounds=2)
+    (folder / "a.jpg").rename(folder / "b.jpg")
+    watch(grader, folder, journal, 0.01, rounds=2)
+    assert [(line["file"], "error" in line) for line in lines(journal)] == [("a.jpg", True), ("b.jpg", True)]
 
 
 def test_a_file_rewritten_with_the_same_content_is_not_graded_again(
