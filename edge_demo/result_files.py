@@ -6,7 +6,7 @@ from pathlib import Path
 from edge_demo.grading import HEATMAP
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.frames import split_frame, subject_of
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import printable, resolved
 from keras_dr.core.outputs import Known, check_apart, check_output, is_png
 from keras_dr.core.privacy import Privacy
 
@@ -37,9 +37,9 @@ def heatmap_files(target: Path, images: Sequence[Path], privacy: Privacy | None 
             name = f"{stem}-{number}"
         taken.add(name.lower())
         files.append(target if single else target / f"{name}.png")
-    photographs = {image.resolve() for image in images}
+    photographs = {resolved(image) for image in images}
     for file in files:
-        if file.resolve() in photographs:
+        if resolved(file) in photographs:
             message = f"The heat map {file} would overwrite a photograph."
             raise KerasDrError(message, "Choose another --heatmap.")
     return files
@@ -68,11 +68,11 @@ def check_results(
     """
     taken: set[Path] = set()
     for file, formats, known in files:
-        if file.resolve() in taken:
+        if resolved(file) in taken:
             raise KerasDrError(
                 f"Two results would be written to {printable(file)}.", "Choose another name for one of them."
             )
-        taken.add(file.resolve())
+        taken.add(resolved(file))
         check_output(file, formats, inputs=inputs, known=known, overwrite=overwrite)
 
 
@@ -108,8 +108,8 @@ def check_tables_apart(tables: Iterable[Path], target: Path | None, heatmaps: It
     Raises:
         KerasDrError: a table has that name.
     """
-    folders = {file.parent.resolve() for file in heatmaps if file != target}
+    folders = {resolved(file.parent) for file in heatmaps if file != target}
     for table in tables:
-        if table.resolve() in folders:
+        if resolved(table) in folders:
             message = f"The table {printable(table)} has the same name as the folder of the heat maps."
             raise KerasDrError(message, "Choose another name for one of them.")

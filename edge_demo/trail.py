@@ -17,7 +17,7 @@ from typing import Any
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import printable, resolved
 from keras_dr.core.privacy import Privacy, default_key_file
 
 _NOTHING = "0" * 64  # stands for the code of the line before the first one
@@ -108,7 +108,7 @@ class Trail:
 
 def head_file(journal: Path, privacy: Privacy) -> Path:
     """Return the file that keeps the head of a journal, in the folder `trails` beside the key."""
-    name = hashlib.sha256(os.fsencode(journal.resolve())).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(resolved(journal))).hexdigest()[:16]
     return (privacy.key_file or default_key_file()).parent / "trails" / f"{name}.json"
 
 

@@ -135,13 +135,13 @@ def find_images(given: Iterable[Path], skipped: SkippedFiles | None = None) -> I
     skipped = skipped or SkippedFiles()
     for path in given:
         before = skipped.counts.copy()
-        if path.is_dir():
+        if _holds(path.is_dir):
             kind = "folder"
             images = walk_images(path, skipped=skipped)
         elif is_list(path):
             kind = "list"
             images = (image for image, _, _ in list_rows(path))
-        elif path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        elif _holds(path.exists) and not _holds(path.is_file):  # reading a pipe would wait for ever
             raise KerasDrError(f"{printable(path)} is neither a file nor a folder.", "Name a photograph.")
         else:
             yield from expand_frames(path)
@@ -184,7 +184,7 @@ def walk_files(folder: Path, depth: int, enter: Callable[[str], bool] = lambda n
     except OSError:
         return
     for entry in entries:
-        if not entry.is_dir():
+        if not _holds(entry.is_dir):
             yield Path(entry)
         elif depth and not entry.name.startswith(".") and enter(entry.name):
             yield from walk_files(Path(entry), depth - 1, enter)
@@ -222,14 +222,31 @@ def walk_images(folder: Path, skip_unreadable: bool = False, skipped: SkippedFil
         if entry.is_dir(follow_symlinks=False):
             if not entry.name.startswith("."):
                 yield from walk_images(path, skip_unreadable, skipped)
-        elif entry.is_dir():
+        elif _holds(entry.is_dir):
             skipped.add(path, "linked and not followed (folders)")
-        elif not entry.is_file():
-            skipped.add(path, "neither a file nor a folder")
+        elif not _holds(entry.is_file):
+            is_link = entry.is_symlink()
+            skipped.add(path, "links that lead to no file" if is_link else "neither a file nor a folder")
         elif reason := why_no_image(path):
             skipped.add(path, reason)
         else:
             yield path
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    """Return what a check of a file returns; False for a link in a circle, or to where the user has no permission."""
+    try:
+        return check()
+    except OSError:
+        return False
+
+
+def resolved(path: Path) -> Path:
+    """Return a path without links; as it is, but absolute, if its links lead nowhere or no file can have its name."""
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return path.absolute()
 
 
 def list_rows(file: Path) -> Iterator[tuple[Path, "TableRow", "Header"]]:
@@ -318,6 +335,6 @@ def _named_file(folder: Path, name: str) -> Path:
 def _is_file(path: Path) -> bool:
     """Whether a file or a frame's file exists; False also for a name that no file can have."""
     try:
-        return split_frame(path)[0].is_file()
-    except (OSError, ValueError):
+        return _holds(split_frame(path)[0].is_file)
+    except ValueError:
         return False

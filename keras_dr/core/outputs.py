@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_dr.core.dicom_files import read_start
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS, check_writable
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import printable, resolved
 from keras_dr.core.png_marks import is_drawn
 
 TABLE_FORMATS = (".csv", ".xlsx", ".parquet")
@@ -85,18 +85,18 @@ def check_apart(place: Path, inputs: Iterable[Path]) -> None:
     Raises:
         KerasDrError: the result would replace an input or lie inside one.
     """
-    target = place.resolve()
+    target = resolved(place)
     results: set[Path] = set()
     parents: set[Path] = set()
     for given in inputs:
-        if target == given.resolve() or is_same_file(place, given):
+        if target == resolved(given) or is_same_file(place, given):
             message = f"The result {printable(place)} would replace an input of this command."
             raise KerasDrError(message, f"{_OTHER_NAME} Inputs are never replaced.")
         results |= {given} if is_result(given) else set()
         parents.add(given.parent)
-    results |= {result for parent in parents if (result := _enclosing_result(parent.resolve()))}
+    results |= {result for parent in parents if (result := _enclosing_result(resolved(parent)))}
     for result in sorted(results):
-        if target.is_relative_to(result.resolve()):
+        if target.is_relative_to(resolved(result)):
             message = f"The result {printable(place)} would lie inside {printable(result)}, an input of this command."
             raise KerasDrError(message, "Choose a name outside of it.")
 
@@ -119,18 +119,11 @@ def check_holds_no_input(folder: Path, inputs: Iterable[Path]) -> None:
     """
     if not folder.exists():
         return
-    target = folder.resolve()
+    target = resolved(folder)
     for given in inputs:
-        if is_same_file(folder, given) or _lies_in(given, target):
+        if is_same_file(folder, given) or resolved(given).is_relative_to(target):
             message = f"The result {printable(folder)} would replace a folder that holds an input of this command: "
             raise KerasDrError(f"{message}{printable(given)}.", f"{_OTHER_NAME} Inputs are never replaced.")
-
-
-def _lies_in(file: Path, folder: Path) -> bool:
-    try:
-        return file.resolve().is_relative_to(folder)
-    except (OSError, ValueError, RuntimeError):  # no name that a file can have, or links in a circle
-        return False
 
 
 def is_same_file(first: Path, second: Path) -> bool:

@@ -17,7 +17,7 @@ from keras_dr.core.dicom_files import DICOM_SUFFIXES
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import MANIFESTS
 from keras_dr.core.frames import split_frame, subject_of
-from keras_dr.core.image_files import printable
+from keras_dr.core.image_files import printable, resolved
 
 if TYPE_CHECKING:
     from keras_dr.core.dicom import Subject
@@ -183,7 +183,7 @@ def _make_key(file: Path) -> None:
     """Write a new key; if another process makes one at the same time, the first one stays."""
     import secrets  # only a new key needs it, and devices start without it
 
-    inside = next((place for place in file.resolve().parents if _is_result(place)), None)
+    inside = next((place for place in resolved(file).parents if _is_result(place)), None)
     if inside:
         message = f"The key {file} would lie in a result, {inside}, and would be copied with it."
         raise KerasDrError(message, "Choose another file with --key.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, check_any_exists, find_images, walk_files, walk_images
+from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, check_any_exists, find_images, resolved, walk_files, walk_images
 
 
 @pytest.fixture
@@ -125,6 +125,37 @@ def test_names_of_which_none_exists_are_refused(tmp_path: Path) -> None:
         check_any_exists([tmp_path / "CAM22", eye])
     eye.write_bytes(b"")
     check_any_exists([tmp_path / "gone.jpg", eye])
+
+
+@pytest.fixture
+def links(folder: Path) -> Path:
+    """The folder, with links that lead nowhere, in a circle, and below a file."""
+    (folder / "nowhere.jpg").symlink_to("none.jpg")
+    (folder / "circle.jpg").symlink_to("circle.jpg")
+    (folder / "below.jpg").symlink_to(next(walk_images(folder)) / "part")
+    return folder
+
+
+def test_links_that_lead_to_no_file_are_passed_over(links: Path) -> None:
+    before = list(walk_images(links))
+    skipped = SkippedFiles()
+    assert list(walk_images(links, skipped=skipped)) == before
+    assert skipped.names["links that lead to no file"] == ["below.jpg", "circle.jpg", "nowhere.jpg"]
+    assert len(list(walk_files(links, 0))) >= 3  # whoever reads them says why they cannot be read
+
+
+def test_what_may_not_be_looked_at_is_no_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert list(find_images([folder / "locked" / "a.jpg"])) == [folder / "locked" / "a.jpg"]
+
+
+@pytest.mark.parametrize("name", ["circle.jpg", "nowhere.jpg", "below.jpg"])
+def test_a_link_that_leads_to_no_file_has_a_path(name: str, links: Path) -> None:
+    assert resolved(links / name).is_absolute()
 
 
 def test_a_pipe_is_refused(tmp_path: Path) -> None:

@@ -112,6 +112,19 @@ def test_no_folder_to_watch(grader: Grader, tmp_path: Path) -> None:
         watch(grader, tmp_path / "none", tmp_path / "journal.jsonl", rounds=1)
 
 
+def test_a_broken_link_stops_neither_watch_nor_grade(
+    grader: Grader, camera: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (camera / "circle.jpg").symlink_to("circle.jpg")
+    warnings: list[str] = []
+    watch(grader, camera, tmp_path / "journal.jsonl", 0.01, rounds=2, warn=warnings.append)
+    assert [line["file"] for line in lines(tmp_path / "journal.jsonl")] == ["a.jpg", "broken.png", "left/a.JPG"]
+    assert any("circle.jpg" in warning for warning in warnings)
+    words = ["grade", str(grader.bundle.folder), str(camera / "circle.jpg"), str(camera / "a.jpg")]
+    assert command.main([*words, "--csv", str(tmp_path / "t.csv"), "--heatmap", str(tmp_path / "maps")]) == 1
+    assert "1 failed" in capsys.readouterr().out and "\na," in (tmp_path / "t.csv").read_text()
+
+
 def test_a_renamed_photograph_is_not_graded_again(grader: Grader, tmp_path: Path, photograph: bytes) -> None:
     folder = tmp_path / "in"
     journal = tmp_path / "journal.jsonl"
