@@ -155,10 +155,10 @@ class Journal:
             if written != len(data):
                 raise OSError(f"only {written} of {len(data)} bytes fitted")
             os.fsync(self._stream.fileno())
-            if self._trail:
-                self._trail.keep()
         except OSError as error:
             raise _unwritable(self.file, error) from error
+        if self._trail:
+            self._trail.keep()
         self._end += len(data)
 
     def _reopen(self) -> None:

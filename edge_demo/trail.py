@@ -12,8 +12,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
@@ -39,6 +40,14 @@ class Head:
 
     line: int = 0
     code: str = _NOTHING
+
+
+class _Coded(NamedTuple):
+    """A line of a journal that has a code: its number, its bytes without the code, and the code."""
+
+    number: int
+    body: bytes
+    code: str
 
 
 class Trail:
@@ -73,11 +82,11 @@ class Trail:
             before; None if nothing happened.
 
         Raises:
-            KerasDrError: the journal has lost lines.
+            KerasDrError: the journal has lost lines, or its last line was not written with this key.
         """
-        last = _last_coded(content)
-        if not last.line:  # a new file: the process may have ended after it renamed a full one
-            last = next((_last_coded(part.read_bytes()) for part in reversed(parts_of(self._journal))), last)
+        earlier = (part.read_bytes() for part in reversed(parts_of(self._journal)))
+        coded = (line for text in chain([content], earlier) for line in _coded_from_end(text))
+        last = self._checked(next(coded, None), next(coded, None))
         if last.line < self._stored.line - bool(cut):  # of the last line, a part may be there
             journal = printable(self._journal)
             message = f"The journal {journal} ends with line {last.line}, but {self._stored.line} were written."
@@ -88,6 +97,18 @@ class Trail:
         if content and not last.line:
             return {_EVENT: _BEGUN, "bytes": len(content), "sha256": _sha256(content)}
         return None
+
+    def _checked(self, last: "_Coded | None", before: "_Coded | None") -> Head:
+        """Return the last line as a head, after a check of its code; an earlier file may lack the line before it."""
+        if last is None:
+            return Head()
+        code_before = before.code if before and before.number == last.number - 1 else None
+        if last.number == 1:
+            code_before = _NOTHING
+        if code_before is not None and not hmac.compare_digest(last.code, _code(self._key, code_before, last.body)):
+            message = f"The last line of the journal {printable(self._journal)} was changed, or the key is another one."
+            raise KerasDrError(message, "Name the key that it was begun with as --key, or choose another --journal.")
+        return Head(last.number, last.code)
 
     def seal(self, line: Mapping[str, Any]) -> bytes:
         """Return a line as it is written, with its number and its code."""
@@ -100,9 +121,13 @@ class Trail:
         """Note that the last sealed line is on the disk.
 
         Raises:
-            OSError: the head cannot be written.
+            KerasDrError: the head cannot be written.
         """
-        _write_head(self._file, self._key, self._next)
+        try:
+            _write_head(self._file, self._key, self._next)
+        except OSError as error:
+            message = f"The head of the journal, {printable(self._file)}, cannot be written: {error.strerror or error}."
+            raise KerasDrError(message, "Name a --key whose folder is writable and has free space.") from error
         self._head = self._next
 
 
@@ -162,16 +187,14 @@ def _number(body: bytes) -> int:
         return 0
 
 
-def _last_coded(content: bytes) -> Head:
-    """Return the number and the code of the last complete line that has a code."""
+def _coded_from_end(content: bytes) -> Iterator[_Coded]:
+    """Yield the complete lines that have a code, the last one first."""
     end = len(content)
     while end > 0:
         begin = content.rfind(b"\n", 0, end - 1) + 1
-        parts = _split(content[begin : end - 1])
-        if parts:
-            return Head(_number(parts[0]), parts[1])
+        if parts := _split(content[begin : end - 1]):
+            yield _Coded(_number(parts[0]), *parts)
         end = begin
-    return Head()
 
 
 def next_part(journal: Path) -> Path:
@@ -198,7 +221,7 @@ def missing_lines(texts: Iterable[bytes]) -> str:
         if first > last + 1:
             missing = f"Lines {last + 1} to {first - 1}" if first > last + 2 else f"Line {last + 1}"
             return f"{missing} of the journal cannot be found: an earlier file of it was moved or deleted."
-        last = _last_coded(text).line
+        last = next((line.number for line in _coded_from_end(text)), 0)
     return ""
 
 
@@ -246,7 +269,7 @@ def verify(journal: Path, privacy: Privacy, head: Path | None = None) -> Verific
     if texts and all(not text.startswith(b"{") for _, text in texts):
         message = f"{printable(journal)} is no journal: none of its lines is a line of JSON."
         raise KerasDrError(message, "Name the file that watch wrote.")
-    key = privacy.key()
+    key = privacy.key(make=False)
     last = Head()
     loose: list[bytes] = []  # lines without a code, which the next line must account for
     repaired = 0

@@ -53,13 +53,19 @@ class Privacy:
     key_file: Path | None = field(default=None)
     identified: bool = False
 
-    def key(self) -> bytes:
+    def key(self, make: bool = True) -> bytes:
         """Return the key.
 
+        Args:
+            make: whether a key is made if there is none.
+
         Raises:
-            KerasDrError: the file is not a key, others may read it, or it cannot be read or made.
+            KerasDrError: the file is not a key, others may read it, it cannot be read or made, or there is none.
         """
-        return read_key(self.key_file or default_key_file())
+        file = self.key_file or default_key_file()
+        if not make and not file.exists():
+            raise KerasDrError(f"There is no key {printable(file)}.", "Name the key that was used with --key.")
+        return read_key(file)
 
     def about(self, subject: "Subject") -> dict[str, str]:
         """Return what a result says of a photograph's subject, all as text: patient, eye, date, device.

@@ -75,7 +75,42 @@ def test_every_cut_of_the_file_shows(journal: Path, privacy: Privacy) -> None:
 
 
 def test_another_key_is_noticed(journal: Path, tmp_path: Path) -> None:
-    assert "Line 1 was changed" in verify(journal, Privacy(tmp_path / "other")).fault
+    other = Privacy(tmp_path / "other")
+    with pytest.raises(KerasDrError, match=r"There is no key .*other"):
+        verify(journal, other)
+    assert not (tmp_path / "other").exists()
+    other.key()
+    assert "Line 1 was changed" in verify(journal, other).fault
+
+
+@pytest.mark.parametrize("rotate_mib", [ROTATE_MIB, 600 / 2**20])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_another_key_does_not_continue_a_journal(
+    count: int, rotate_mib: float, tmp_path: Path, privacy: Privacy
+) -> None:
+    journal = tmp_path / "gradings.jsonl"
+    append(journal, privacy, *(f"eye{number}.jpg" for number in range(count)), rotate_mib=rotate_mib)
+    before = journal.read_bytes()
+    with pytest.raises(KerasDrError, match=r"gradings\.jsonl was changed, or the key is another one"):
+        append(journal, Privacy(tmp_path / "other"), "eye.jpg", rotate_mib=rotate_mib)
+    assert journal.read_bytes() == before
+    append(journal, privacy, "eye.jpg", rotate_mib=rotate_mib)
+    assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (count + 1, "")
+
+
+def test_a_head_that_cannot_be_written_is_named(
+    journal: Path, privacy: Privacy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Journal(journal, privacy) as kept:
+        monkeypatch.setattr("edge_demo.trail.write_bytes", full)
+        with pytest.raises(KerasDrError, match=r"The head of the journal, .*trails.*No space left"):
+            kept.append({"file": "eye5.jpg", "bytes": 10, "changed_ns": 5})
+        monkeypatch.undo()
+        kept.append({"file": "eye5.jpg", "bytes": 10, "changed_ns": 5})
+    assert (verify(journal, privacy).lines, verify(journal, privacy).fault) == (6, "")
 
 
 @pytest.mark.parametrize("lost", [2, 20, 100])
