@@ -16,7 +16,8 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import printable
 from keras_dr.core.privacy import Privacy
 
-_BEGIN = (b'{"file": ', b'{"event": ')
+_EVENT = b'{"event": '
+_BEGIN = (b'{"file": ', _EVENT)
 Stamp = tuple[str, int, int]  # name relative to the folder, bytes, time of the last change in ns
 
 
@@ -187,10 +188,20 @@ def check_journal(journal: Path) -> None:
         KerasDrError: the file is not a journal.
     """
     content = journal.read_bytes() if journal.is_file() else b""
-    begins_like_a_journal = any(mark.startswith(content[: len(mark)]) for mark in _BEGIN)  # also if it was cut short
-    if not begins_like_a_journal and next(_lines_of(content), None) is None:
+    if next(_lines_of(content), None) is None and not _begins_one(content):
         message = f"The file {printable(journal)} is not a journal of watch: none of its lines names a photograph."
         raise KerasDrError(message, "Choose another --journal.")
+
+
+def _begins_one(content: bytes) -> bool:
+    """Whether this is the beginning of a journal: nothing, a part of its first line, or an event."""
+    first, end, _ = content.partition(b"\n")
+    if not end:
+        try:
+            json.loads(first)
+        except (ValueError, RecursionError):
+            return any(mark.startswith(first[: len(mark)]) for mark in _BEGIN)
+    return first.startswith(_EVENT)  # any other whole line is of another program
 
 
 def _unwritable(journal: Path, error: OSError) -> KerasDrError:

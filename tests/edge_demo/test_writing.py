@@ -103,6 +103,10 @@ def test_a_photograph_is_no_journal(bundle: Path, eyes: Path, tmp_path: Path) ->
     words = ["watch", str(bundle), str(eyes), "--once", "--interval", "0", "--journal"]
     assert main([*words, str(eyes / "a.jpg")]) == 1
     assert (eyes / "a.jpg").read_bytes() == photograph
+    for text in ('{"file": "camera.ini", "clinic": "Ward 3"}', '{"file": "a"}\n{"file": "b"}\n', "[1]", '"file"'):
+        (tmp_path / "settings.json").write_text(text)
+        assert main([*words, str(tmp_path / "settings.json")]) == 1
+        assert (tmp_path / "settings.json").read_text() == text
     assert main([*words, str(tmp_path / "j.jsonl")]) == 1  # two files of the folder cannot be graded
     assert main([*words, str(tmp_path / "j.jsonl")]) == 0  # none is new
 
