@@ -48,7 +48,7 @@ class CsvStyle:
                 None: a comma.
 
         Raises:
-            KerasDrError: the separator is unknown.
+            KerasDrError: the separator is unknown, or the user's locale is not installed.
         """
         if separator in (None, *SEPARATORS):
             return cls(SEPARATORS[separator or "comma"], ".", excel)
@@ -76,13 +76,18 @@ def check_csv_options(excel: bool, separator: str | None, file: Path | None) -> 
 
 
 def _decimal_point() -> str:
-    """Return the decimal point of the user's locale, even if the process does not use that locale."""
+    """Return the decimal point of the user's locale, even if the process does not use that locale.
+
+    Raises:
+        KerasDrError: the locale is not installed.
+    """
     before = locale.setlocale(locale.LC_NUMERIC)
     try:
         locale.setlocale(locale.LC_NUMERIC, "")
         return str(locale.localeconv()["decimal_point"])
-    except locale.Error:  # the locale is not installed
-        return "."
+    except locale.Error as error:
+        message = "The locale of LC_ALL, LC_NUMERIC or LANG is not installed, so that its separator is not known."
+        raise KerasDrError(message, "Pass --separator comma or --separator semicolon.") from error
     finally:
         locale.setlocale(locale.LC_NUMERIC, before)
 

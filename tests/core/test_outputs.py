@@ -116,6 +116,12 @@ def test_the_separator_may_be_chosen_and_decimal_commas_follow_the_locale(monkey
         CsvStyle.choose(separator="blank")
 
 
+def test_a_locale_that_is_not_installed_is_no_decimal_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "xx_XX.UTF-8")
+    with pytest.raises(KerasDrError, match=r"not installed.*--separator semicolon"):
+        CsvStyle.choose(separator="locale")
+
+
 def test_plain_csv_keeps_all_digits() -> None:
     assert b"0.123456789" in encode_csv(["name", "p"], ROWS)
 
