@@ -70,23 +70,33 @@ def sha256_of(file: Path) -> str:
 
 
 def write_bytes(file: Path, data: bytes) -> None:
-    """Write a file so that it is either complete or unchanged: temporary name, flush to disk, rename."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    """Write a file so that it is either complete or unchanged: temporary name, flush to disk, rename.
+
+    The file that a link leads to is written, not the link. A file that exists keeps its permissions.
+    """
+    target = Path(os.path.realpath(file))
+    temporary = _temporary(target)
     try:
         with temporary.open("wb") as stream:
+            if target.exists():
+                shutil.copymode(target, temporary)
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
-        temporary.replace(file)
+        temporary.replace(target)
     except OSError as error:  # the error of a full disk does not name the file
         raise OSError(error.errno, error.strerror, str(file)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _temporary(file: Path) -> Path:
+    return file.with_name(f".{file.name}.{os.getpid()}.tmp")
+
+
 def check_writable(file: Path) -> None:
     """Check before long work that a file can be written after it; raises the error that writing would raise."""
-    trial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    trial = _temporary(Path(os.path.realpath(file)))
     try:
         trial.touch()
         trial.unlink()

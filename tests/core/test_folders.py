@@ -168,6 +168,20 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path: Path, monkeypat
         folders.write_bytes(tmp_path / "x.csv", b"1")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links as on POSIX")
+def test_a_file_keeps_its_permissions_and_a_link_stays(tmp_path: Path) -> None:
+    file, link = tmp_path / "private.csv", tmp_path / "link.csv"
+    file.write_bytes(b"old")
+    file.chmod(0o600)
+    link.symlink_to(file.name)
+    folders.check_writable(link)
+    folders.write_bytes(link, b"new")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777, link.is_symlink()) == (b"new", 0o600, True)
+    folders.write_bytes(file, b"newer")
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (b"newer", 0o600)
+    assert sorted(tmp_path.iterdir()) == [link, file]
+
+
 def test_a_name_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     folders.check_writable(tmp_path / "x.csv")
     assert not list(tmp_path.iterdir())
