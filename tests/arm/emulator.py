@@ -55,7 +55,7 @@ class Emulator:
         environment |= {"PYTHONPATH": str(self.site), "PYTHONNOUSERSITE": "1", "QEMU_CPU": processor}
         environment["PYTHONPYCACHEPREFIX"] = str(self.site.with_name("bytecode"))
         command = [str(self.python), *words]
-        with tempfile.TemporaryDirectory() as settings:  # the key of the user, and the heads of journals, stay out of it
+        with tempfile.TemporaryDirectory() as settings:  # of the user, whose key and heads of journals stay as they are
             environment["XDG_CONFIG_HOME"] = settings
             try:
                 return subprocess.run(

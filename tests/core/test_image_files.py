@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.image_files import APPLE_DOUBLE, SkippedFiles, check_any_exists, find_images, resolved, walk_files, walk_images
+from keras_dr.core.image_files import (
+    APPLE_DOUBLE,
+    SkippedFiles,
+    check_any_exists,
+    find_images,
+    resolved,
+    walk_files,
+    walk_images,
+)
 
 
 @pytest.fixture
