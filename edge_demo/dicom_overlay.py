@@ -35,7 +35,7 @@ def make_overlay(grading: Grading, source: Any, subject: Subject, bundle: Bundle
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = UID(_SECONDARY_CAPTURE)
-    meta.MediaStorageSOPInstanceUID = UID(object_uid(subject, bundle, variant, "overlay"))
+    meta.MediaStorageSOPInstanceUID = UID(object_uid(grading, subject, bundle, variant, "overlay"))
     made = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     for keyword in STUDY_ELEMENTS:
         setattr(made, keyword, source.get(keyword))

@@ -75,8 +75,9 @@ class Grader:
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
             raise KerasDrError(message, "Choose another number of threads.")
-        self.bundle = Bundle.load(bundle).at(operating_point, threshold)
-        self.bundle.check_margin(margin)
+        at_point = Bundle.load(bundle).at(operating_point, threshold)
+        at_point.check_margin(margin)
+        self.bundle = replace(at_point, margin=used_margin(at_point.threshold, margin).item())
         self.margin = margin
         self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()

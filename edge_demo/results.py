@@ -76,6 +76,7 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
         "model_sha256": bundle.models[variant].sha256,
         "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
+        "margin": bundle.margin,
         "referable": [bundle.classes[index] for index in bundle.referable],
         "photographs": [outcome.to_dict() for outcome in outcomes if isinstance(outcome, Grading)],
         "failures": [

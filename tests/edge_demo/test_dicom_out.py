@@ -9,6 +9,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from edge_fixtures import change
 
 from edge_demo.__main__ import main as edge
 from edge_demo.dicom_report import SCHEME, read_report
@@ -80,6 +81,23 @@ def test_a_report_that_is_written_twice_is_one_object(graded: Path, bundle_folde
     assert edge(["grade", str(bundle_folder), *words[:-1], str(graded / "other"), "--threshold", "0.25"]) == 0
     uids = [pydicom.dcmread(graded / folder / "eye_report.dcm").SOPInstanceUID for folder in ("out", "again", "other")]
     assert uids[0] == uids[1] != uids[2]
+
+
+def test_what_changes_a_report_changes_its_identifiers(graded: Path, bundle_folder: Path) -> None:
+    """An archive keeps the first of two objects with one identifier, and drops the other."""
+    photograph = str(graded / "eye.dcm")
+    identifiers = []
+    for number, options in enumerate((["--margin", "0"], ["--margin", "0.25"], ["--margin", "0"])):
+        if number == 2:  # the model and the operating point stay the same, but every photograph has faults now
+            change(bundle_folder, gradability_limits={"blurred": 1e9})
+        words = [photograph, "--dicom-out", str(graded / f"r{number}"), "--threshold", "0.3", *options]
+        assert edge(["grade", str(bundle_folder), *words, "--json", str(graded / f"r{number}.json")]) == 0
+        files = [graded / f"r{number}" / f"eye_{kind}.dcm" for kind in ("report", "overlay")]
+        identifiers += [pydicom.dcmread(file).SOPInstanceUID for file in files]
+        assert json.loads((graded / f"r{number}.json").read_text())["margin"] == float(options[1])
+        point = f"operating point own threshold, threshold 0.3, margin {float(options[1])}"
+        assert point in read_report(files[0])["algorithm"]
+    assert len(set(identifiers)) == 6
 
 
 def test_photographs_of_the_same_name_each_have_a_report(bundle_folder: Path, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def check_equal(
     grader, outcomes = in_python(files, variant, point, bundle)
     expected = json.loads(json.dumps(outcomes_json(grader.bundle, variant, outcomes)))  # tuples become lists
     actual = shown["json"]
-    same = ("schema_version", "kind", "variant", "model_sha256", "operating_point", "threshold", "referable")
+    same = ("schema_version", "kind", "variant", "model_sha256", "operating_point", "threshold", "margin", "referable")
     for key in (*same, "counts", "notice"):
         assert actual[key] == expected[key], key
     assert [row["path"] for row in actual["failures"]] == [row["path"] for row in expected["failures"]]

@@ -2,7 +2,7 @@
 // same code runs in the page's worker and in tests.
 
 import { modelDoubt, type Bundle } from "./bundle.ts";
-import { DECISIONS } from "./decision.ts";
+import { DECISIONS, MARGIN } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import type { Fundus } from "./fundus.ts";
 import { gradeSet, type GradeSet } from "./gradeSets.ts";
@@ -12,8 +12,6 @@ import type { HeatMap } from "./overlay.ts";
 import type { Picture } from "./picture.ts";
 import { circleMask, preparePhotograph, readPhotograph, type Photograph } from "./preprocessing.ts";
 import { faultsOf, measure, unfamiliar } from "./quality.ts";
-
-export const MARGIN = 0.05;
 
 /** What a model returns: probabilities (C) and heat maps (h, w, C), both float32. */
 export interface Outputs {

@@ -1,6 +1,7 @@
 // Gradings as a CSV table and as JSON, with the columns and keys of edge_demo/results.py.
 
 import type { Bundle } from "./bundle.ts";
+import { MARGIN } from "./decision.ts";
 import type { Grading } from "./grader.ts";
 
 export const FOOTER = "Research use only, not a medical device.";
@@ -96,6 +97,7 @@ export function toJson(bundle: Bundle, variant: string, point: string, outcomes:
     model_sha256: bundle.models[variant].sha256,
     operating_point: point,
     threshold: bundle.threshold,
+    margin: MARGIN,
     referable: bundle.referable.map((index) => bundle.classes[index]),
     photographs: graded.map(photographJson),
     failures,
