@@ -50,7 +50,7 @@ def make_overlay(grading: Grading, source: Any, subject: Subject, bundle: Bundle
         "InstanceNumber": instance_number(source, subject),
         "SeriesDescription": "Heat map by an algorithm: research use only",
         "Modality": "OT",
-        "Laterality": {"left": "L", "right": "R"}.get(subject.eye, ""),
+        "Laterality": {"left": "L", "right": "R"}.get(grading.eye, ""),
         "ConversionType": "WSD",
         "Manufacturer": PRODUCER,
         "SecondaryCaptureDeviceManufacturer": PRODUCER,

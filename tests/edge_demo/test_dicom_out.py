@@ -75,6 +75,20 @@ def test_the_overlay_says_research_use_only_in_its_pixels(graded: Path) -> None:
         decode_rgb((graded / "out" / "eye_overlay.dcm").read_bytes())
 
 
+def test_the_eye_of_a_list_is_in_the_overlay(bundle_folder: Path, tmp_path: Path) -> None:
+    frames = np.stack([made.colours(), made.colours() // 2])
+    made.save(made.dataset(frames, made.TRUE_COLOUR, ImageLaterality=None), tmp_path / "two.dcm")
+    (tmp_path / "list.csv").write_text("image,eye\ntwo.dcm,left\n")
+    identifiers = []
+    for given in ("two.dcm", "list.csv"):
+        words = [str(tmp_path / given), "--dicom-out", str(tmp_path / f"of {given}")]
+        assert edge(["grade", str(bundle_folder), *words]) == 0
+        overlay = pydicom.dcmread(tmp_path / f"of {given}" / "two_frame-2_overlay.dcm")
+        assert overlay.Laterality == ("L" if given == "list.csv" else "")
+        identifiers.append(overlay.SOPInstanceUID)
+    assert identifiers[0] != identifiers[1]
+
+
 def test_a_report_that_is_written_twice_is_one_object(graded: Path, bundle_folder: Path) -> None:
     words = [str(graded / "eye.dcm"), "--dicom-out", str(graded / "again")]
     assert edge(["grade", str(bundle_folder), *words]) == 0
