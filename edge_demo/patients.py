@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_demo.grading import Grading
+from edge_demo.grading import Grading, image_id
 from edge_demo.results import Outcome
 from keras_dr.core.decision import ACTIONS
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
@@ -49,7 +49,7 @@ def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | 
     for path in given:
         if is_list(path) and path.is_file():
             people |= _people_of_list(path)
-    pairs = patients_of_names([image.stem for image in images])
+    pairs = patients_of_names([image_id(str(image)) for image in images])
     if pairs and not any(person.patient for person in people.values()):
         for image, (patient, eye) in zip(images, pairs, strict=True):
             people[image] = Person(patient, people.get(image, Person()).eye or eye)
