@@ -168,6 +168,10 @@ class Bundle:
             raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
+        if self.threshold != self.points[DEFAULT].value:
+            value = self.points[DEFAULT].value
+            message = f"The threshold in {where} is {self.threshold}, but that of its operating point is {value}."
+            raise KerasDrError(message, EXPORT_AGAIN)
 
     def at(self, point: str | None = None, threshold: float | None = None) -> "Bundle":
         """Return the bundle at another operating point.
