@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -164,6 +165,21 @@ def test_uncertain_photographs_are_referred(bundle_folder: Path, photograph: byt
     p_referable = Grader(bundle_folder, "float32").grade(photograph, "eye").p_referable
     grading = Grader(bundle_folder, "float32", margin=margin, threshold=p_referable + 0.01).grade(photograph, "eye")
     assert (grading.action, grading.referred) == (action, action != "none")
+
+
+@pytest.mark.parametrize(("margin", "action"), [(0.0, "none"), (0.05, "refer: uncertain")])
+@pytest.mark.parametrize(("distance", "decimals"), [(0.01, {3}), (1e-5, {3, 4, 5}), (1e-9, {7, 8, 9})])
+def test_a_reason_tells_the_probability_from_the_threshold(
+    bundle_folder: Path, photograph: bytes, distance: float, decimals: set[int], margin: float, action: str
+) -> None:
+    change(bundle_folder, referable=[4])
+    p_referable = Grader(bundle_folder, "float32").grade(photograph, "eye").p_referable
+    threshold = p_referable + distance
+    grading = Grader(bundle_folder, "float32", margin=margin, threshold=threshold).grade(photograph, "eye")
+    assert grading.action == action
+    probability, limit = (text for text in re.findall(r"0\.(\d+)", grading.reason) if text != "05")
+    assert int(probability) < int(limit) and len(probability) == len(limit)
+    assert len(limit) in decimals and f"{threshold:.{len(limit)}f}" == f"0.{limit}"
 
 
 def test_the_bundle_may_decide_by_the_median(bundle_folder: Path, photograph: bytes) -> None:

@@ -160,6 +160,22 @@ def test_heat_maps_of_all_classes_are_those_of_python(
     check_outputs(dr.Grader("idrid-lite", variant, threads=1), files, outputs)
 
 
+def test_a_reason_tells_the_probability_from_the_threshold(tmp_path: Path) -> None:
+    copy = shutil.copytree(find_bundle("idrid-lite"), tmp_path / "bundle")
+    file = EXAMPLES / "IDRiD_138.jpg"
+    probability = dr.Grader(copy, "float32", threads=1).grade(file).p_referable
+    threshold = next(near for near in (probability + 1e-4, probability + 3e-4) if f"{near:.3f}" == f"{probability:.3f}")
+    about = json.loads((copy / "bundle.json").read_bytes())
+    about["operating_points"]["near"] = {"value": threshold}
+    (copy / "bundle.json").write_text(json.dumps(about))
+    site = dr.export_web(copy, tmp_path / "site", variants=["float32"])
+    steps: list[list] = [["open", None], ["grade", [str(file)]], ["point", "near"], ["save", "near"]]
+    result = use_page(site, tmp_path, steps)
+    check_equal(result["near"], [file], "float32", "near", copy)
+    (photograph,) = result["near"]["json"]["photographs"]
+    assert f"threshold {threshold:.4f}: uncertain" in photograph["reason"]
+
+
 @pytest.mark.minutes
 @pytest.mark.parametrize("backbone", ["densenet121", "resnet50v2"])
 def test_int8_of_other_backbones(backbone: str, photographs: list[Path], tmp_path: Path) -> None:
