@@ -117,8 +117,8 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
         ],
         source_images=[sr.SourceImageForMeasurementGroup(subject.sop_class, subject.instance_uid, frames)],
     )
-    comments = (grading.reason, grading.grade_set_sentence, _faults(grading), grading.model_doubt, grading.trained_on)
-    for text in filter(None, (*comments, FOOTER)):
+    comments = [grading.reason, grading.grade_set_sentence, _faults(grading), grading.unfamiliar_sentence]
+    for text in filter(None, (*comments, grading.model_doubt, grading.trained_on, FOOTER)):
         contains = sr.RelationshipTypeValues.CONTAINS
         group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, text, contains))
     return group

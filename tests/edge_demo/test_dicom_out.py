@@ -1,5 +1,6 @@
 """The reports and overlays that `grade --dicom-out` writes: valid, complete, and the same grading when read back."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edge_demo.__main__ import main as edge
 from edge_demo.dicom_report import SCHEME, read_report
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.quality import COLOURS, MEASURES
 
 
 @pytest.fixture
@@ -87,6 +89,19 @@ def test_the_eye_of_a_list_is_in_the_overlay(bundle_folder: Path, tmp_path: Path
         assert overlay.Laterality == ("L" if given == "list.csv" else "")
         identifiers.append(overlay.SOPInstanceUID)
     assert identifiers[0] != identifiers[1]
+
+
+def test_a_report_names_unusual_colours(graded: Path, bundle_folder: Path) -> None:
+    usual = {name: [-1e9, 1e9] for name in MEASURES}
+    change(bundle_folder, quality_limits=usual, colour_limits={name: [50, 99] for name in COLOURS})
+    words = [str(graded / "eye.dcm"), "--dicom-out", str(graded / "colours"), "--csv", str(graded / "a.csv")]
+    assert edge(["grade", str(bundle_folder), *words]) == 0
+    (row,) = csv.DictReader((graded / "a.csv").read_text().splitlines())
+    assert row["unfamiliar"] == "less red;less blue" and list(row)[-1] == "unfamiliar"
+    comments = read_report(graded / "colours" / "eye_report.dcm")["comments"]
+    words_of_colours = "unlike those of the training photographs (less red, less blue): the grade may be shifted."
+    assert any(words_of_colours in text for text in comments)
+    assert "Error" not in made.call("dciodvfy", graded / "colours" / "eye_report.dcm")
 
 
 def test_a_report_that_is_written_twice_is_one_object(graded: Path, bundle_folder: Path) -> None:

@@ -1,5 +1,6 @@
 """edge_demo.grader: gradings compared with results worked out by hand."""
 
+import csv
 import json
 import math
 import re
@@ -14,7 +15,7 @@ from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Prepared
-from edge_demo.results import describe
+from edge_demo.results import describe, encode_outcomes
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import OperatingPoint, Promise
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
@@ -157,6 +158,11 @@ def test_colours_beyond_those_of_the_training_photographs_are_reported(bundle_fo
     assert grading.unfamiliar == ("redder", "less blue") and grading.faults == ()
     assert "(redder, less blue): the grade may be shifted." in describe(grading)
     assert grading.to_dict()["unfamiliar"] == ("redder", "less blue")
+    usual = replace(grading, path="usual", unfamiliar=())
+    first, second = csv.DictReader(encode_outcomes(bundle, [usual, grading]).decode().splitlines())
+    assert list(first)[-1] == "unfamiliar"
+    assert (first["unfamiliar"], second["unfamiliar"]) == ("", "redder;less blue")
+    assert b"unfamiliar" not in encode_outcomes(bundle, [usual])
 
 
 @pytest.mark.parametrize(("margin", "action"), [(0.02, "refer: uncertain"), (0.005, "none")])

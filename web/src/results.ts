@@ -32,6 +32,7 @@ export function toCsv(bundle: Bundle, outcomes: readonly Outcome[]): string {
   if (bundle.trainedOn) columns.push("trained_on");
   if (bundle.gradeSets) columns.push("grade_set");
   if (outcomes.some((outcome) => "grading" in outcome && outcome.grading.model_doubt)) columns.push("model_doubt");
+  if (outcomes.some((outcome) => "grading" in outcome && outcome.grading.unfamiliar.length)) columns.push("unfamiliar");
   const unique = [...new Set(columns)];
   const lines = [unique.map(quoted).join(",")];
   for (const outcome of outcomes) {
@@ -60,6 +61,7 @@ function rowOf(outcome: Outcome): Record<string, Cell> {
     ...(grading.trained_on ? { trained_on: grading.trained_on } : {}),
     ...(grading.grade_set ? { grade_set: grading.grade_set.words } : {}),
     ...(grading.model_doubt ? { model_doubt: grading.model_doubt } : {}),
+    ...(grading.unfamiliar.length ? { unfamiliar: grading.unfamiliar.join(";") } : {}),
   };
 }
 
