@@ -74,6 +74,8 @@ class Bundle:
         trained_on: the photographs that the grader was trained on, in words, such as "trained on 333 photographs of one
             camera in one clinic"; "" if the bundle does not say.
         grade_sets: the sets of grades that gradings state; None: they state none.
+        margin: probability below the threshold from which photographs are referred as uncertain, 0..1, as the grader
+            that uses the bundle was told; see `used_margin`.
     """
 
     folder: Path
@@ -93,6 +95,7 @@ class Bundle:
     point_name: str = DEFAULT
     trained_on: str = ""
     grade_sets: GradeSets | None = None
+    margin: float = MARGIN
 
     @classmethod
     def load(cls, source: "Bundle | Path | str") -> "Bundle":
@@ -165,6 +168,10 @@ class Bundle:
             raise KerasDrError(message, EXPORT_AGAIN)
         if self.threshold < 0:
             raise KerasDrError(f"The threshold in {where} is {self.threshold}, which is below 0.", EXPORT_AGAIN)
+        if self.threshold != self.points[DEFAULT].value:
+            value = self.points[DEFAULT].value
+            message = f"The threshold in {where} is {self.threshold}, but that of its operating point is {value}."
+            raise KerasDrError(message, EXPORT_AGAIN)
 
     def at(self, point: str | None = None, threshold: float | None = None) -> "Bundle":
         """Return the bundle at another operating point.
@@ -179,7 +186,7 @@ class Bundle:
         if point is None and threshold is None:
             return self
         name, chosen = find_point(self.points if self.referable else {}, point, threshold)
-        return replace(self, threshold=chosen.value, point_name=name)
+        return replace(self, threshold=float(chosen.value), point_name=name)
 
     def check_margin(self, margin: float) -> None:
         """Refuse a margin that is no probability, or breaks the promise of the operating point in use.

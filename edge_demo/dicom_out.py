@@ -13,10 +13,11 @@ from edge_demo.bundle import Bundle
 from edge_demo.dicom_identifiers import STUDY_ELEMENTS
 from edge_demo.dicom_overlay import make_overlay
 from edge_demo.dicom_report import make_report
-from edge_demo.grading import Grading
+from edge_demo.grading import Grading, image_id
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import write_bytes
 from keras_dr.core.frames import split_frame, subject_of
+from keras_dr.core.image_files import printable
 
 
 def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, folder: Path) -> list[Path]:
@@ -30,8 +31,9 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
         folder: an existing folder.
 
     Returns:
-        The two files, NAME_report.dcm and NAME_overlay.dcm; NAME-2 and so on if the folder holds those of another
-        photograph under this name, because archives number the files of each series anew.
+        The two files, NAME_report.dcm and NAME_overlay.dcm with the photograph's image_id as NAME; NAME-2 and so on if
+        the folder holds those of another photograph under this name, because archives number the files of each series
+        anew.
 
     Raises:
         KerasDrError: the photograph is no DICOM file, lacks an identifier, or highdicom is not installed.
@@ -40,18 +42,16 @@ def write_dicom(grading: Grading, image: Path, bundle: Bundle, variant: str, fol
         >>> write_dicom(grading, Path("eye.dcm"), grader.bundle, "int8", Path("out"))
         [PosixPath('out/eye_report.dcm'), PosixPath('out/eye_overlay.dcm')]
     """
-    file, frame = split_frame(image)
     subject = subject_of(image)
     if subject is None or not (subject.study_uid and subject.instance_uid):
         message = f"{image.name} has no identifiers of a DICOM study, so that no report can refer to it."
         raise KerasDrError(message, "Leave --dicom-out out, or name DICOM files.")
-    source = _source(file)
-    stem = f"{file.stem}_frame-{frame}" if frame else file.stem
+    source = _source(split_frame(image)[0])
     made = {
         "report": make_report(grading, source, subject, bundle, variant),
         "overlay": make_overlay(grading, source, subject, bundle, variant),
     }
-    files = _free_names(folder, stem, made)
+    files = _free_names(folder, image_id(printable(image)), made)
     for target, dataset in zip(files, made.values(), strict=True):
         stream = io.BytesIO()
         dataset.save_as(stream, enforce_file_format=True)

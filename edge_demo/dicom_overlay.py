@@ -35,7 +35,7 @@ def make_overlay(grading: Grading, source: Any, subject: Subject, bundle: Bundle
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = UID(_SECONDARY_CAPTURE)
-    meta.MediaStorageSOPInstanceUID = UID(object_uid(subject, bundle, variant, "overlay"))
+    meta.MediaStorageSOPInstanceUID = UID(object_uid(grading, subject, bundle, variant, "overlay"))
     made = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
     for keyword in STUDY_ELEMENTS:
         setattr(made, keyword, source.get(keyword))
@@ -50,7 +50,7 @@ def make_overlay(grading: Grading, source: Any, subject: Subject, bundle: Bundle
         "InstanceNumber": instance_number(source, subject),
         "SeriesDescription": "Heat map by an algorithm: research use only",
         "Modality": "OT",
-        "Laterality": {"left": "L", "right": "R"}.get(subject.eye, ""),
+        "Laterality": {"left": "L", "right": "R"}.get(grading.eye, ""),
         "ConversionType": "WSD",
         "Manufacturer": PRODUCER,
         "SecondaryCaptureDeviceManufacturer": PRODUCER,

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from edge_demo.bundle import Bundle
-from edge_demo.dicom_identifiers import SERIES, instance_number, object_uid, series_uid
+from edge_demo.dicom_identifiers import SERIES, instance_number, object_uid, series_uid, settings_of
 from edge_demo.grading import FOOTER, Grading
 from keras_dr import __version__
 from keras_dr.core.dicom import Subject
 from keras_dr.core.dicom_files import PRODUCER
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.folders import sha256_of
 
 SCHEME = "99KERASDR"  # designators of private coding schemes begin with 99 (PS3.16, section 8.2)
 _LONGEST_MEANING = 64  # characters of a code's meaning
@@ -66,7 +65,7 @@ def make_report(grading: Grading, source: Any, subject: Subject, bundle: Bundle,
         content=content[0],
         series_instance_uid=series_uid(subject, "report"),
         series_number=SERIES["report"],
-        sop_instance_uid=object_uid(subject, bundle, variant, "report"),
+        sop_instance_uid=object_uid(grading, subject, bundle, variant, "report"),
         instance_number=instance_number(source, subject),
         manufacturer=PRODUCER,
         is_complete=True,
@@ -100,7 +99,7 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
     from pydicom.sr.codedict import codes
 
     tracking = sr.TrackingIdentifier(
-        uid=object_uid(subject, bundle, variant, "tracking"), identifier=f"photograph {subject.frame}"
+        uid=object_uid(grading, subject, bundle, variant, "tracking"), identifier=f"photograph {subject.frame}"
     )
     frames = [subject.frame] if subject.frames > 1 else None
     measured = {"p_referable": (_NAMES["p_referable"], grading.p_referable)} if bundle.referable else {}
@@ -118,8 +117,8 @@ def _group(grading: Grading, subject: Subject, bundle: Bundle, variant: str) -> 
         ],
         source_images=[sr.SourceImageForMeasurementGroup(subject.sop_class, subject.instance_uid, frames)],
     )
-    comments = (grading.reason, grading.grade_set_sentence, _faults(grading), grading.model_doubt, grading.trained_on)
-    for text in filter(None, (*comments, FOOTER)):
+    comments = [grading.reason, grading.grade_set_sentence, _faults(grading), grading.unfamiliar_sentence]
+    for text in filter(None, (*comments, grading.model_doubt, grading.trained_on, FOOTER)):
         contains = sr.RelationshipTypeValues.CONTAINS
         group[0].ContentSequence.append(sr.TextContentItem(codes.DCM.Comment, text, contains))
     return group
@@ -151,15 +150,8 @@ def _algorithm(bundle: Bundle, variant: str) -> Any:
     """Return name, version and settings of the grader (TID 4019)."""
     from highdicom import sr
 
-    parameters = [
-        f"variant {variant}",
-        f"model SHA-256 {bundle.models[variant].sha256}",
-        f"bundle SHA-256 {sha256_of(bundle.folder / 'bundle.json')}",
-        f"operating point {bundle.point_name}, threshold {bundle.threshold:.6f}",
-    ]
-    return sr.AlgorithmIdentification(
-        f"{PRODUCER} {bundle.folder.name}", __version__, parameters, manufacturer=PRODUCER
-    )
+    name = f"{PRODUCER} {bundle.folder.name}"
+    return sr.AlgorithmIdentification(name, __version__, settings_of(bundle, variant), manufacturer=PRODUCER)
 
 
 def read_report(file: Path | str) -> dict[str, Any]:

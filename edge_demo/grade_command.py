@@ -60,7 +60,8 @@ def grade(arguments: argparse.Namespace) -> int:
     privacy = Privacy(arguments.key, arguments.identified)
     heatmaps = heatmap_files(arguments.heatmap, images, privacy) if arguments.heatmap else []
     style = CsvStyle.choose(arguments.excel, arguments.separator)
-    people = people_of(arguments.images, images, privacy) if arguments.csv or heatmaps else {}
+    needs_people = arguments.csv or heatmaps or arguments.dicom_out
+    people = people_of(arguments.images, images, privacy) if needs_people else {}
     patients = PatientsTable.beside(arguments.csv, people, style)
     _check_files(arguments, images, heatmaps, patients)
     if arguments.threads:
@@ -79,7 +80,7 @@ def grade(arguments: argparse.Namespace) -> int:
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)
         check_place(arguments.dicom_out / "report.dcm")
         print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
-    graded = _grade_each(grader, images, heatmaps, eyes_of(people) if heatmaps else {}, arguments)
+    graded = _grade_each(grader, images, heatmaps, eyes_of(people), arguments)
     outcomes = graded.outcomes
     unwritten = graded.unwritten + _write_results(arguments, grader, graded, skipped, patients)
     for line in skipped.lines():

@@ -29,6 +29,8 @@ from keras_dr.core.names import class_words, eye_of_name
 from keras_dr.core.preprocessing import Fundus, Photograph, circle_mask, prepare_photograph, read_photograph
 from keras_dr.core.privacy import Privacy, shown_name
 
+_MOST_DECIMALS = 17  # of probabilities in sentences
+
 
 class Prepared(NamedTuple):
     """A prepared photograph; the fields are those of `Grading`, the image is the model's input uint8 RGB (S, S, 3)."""
@@ -75,8 +77,9 @@ class Grader:
         if threads is not None and threads < 1:
             message = f"The number of threads is {threads}; it must be 1 or more."
             raise KerasDrError(message, "Choose another number of threads.")
-        self.bundle = Bundle.load(bundle).at(operating_point, threshold)
-        self.bundle.check_margin(margin)
+        at_point = Bundle.load(bundle).at(operating_point, threshold)
+        at_point.check_margin(margin)
+        self.bundle = replace(at_point, margin=used_margin(at_point.threshold, margin).item())
         self.margin = margin
         self.privacy = privacy or Privacy()
         self.variant = variant or self.bundle.default_variant()
@@ -201,22 +204,23 @@ class Grader:
     def _explain(self, action: str, grade: str, p_referable: float, faults: tuple[str, ...]) -> str:
         """Return the reason for an action as a sentence."""
         threshold = self.bundle.threshold
+        probability, limit = _told_apart(p_referable, threshold)
         grade = class_words(grade)
         if action == ACTIONS["grade"] and self.bundle.decision != THRESHOLD:
             return f"The grade {grade} is referable."
         if action in (ACTIONS["grade"], ACTIONS["threshold"]):
-            return f"The probability of referable DR, {p_referable:.3f}, reaches the threshold {threshold:.3f}."
+            return f"The probability of referable DR, {probability}, reaches the threshold {limit}."
         if action == ACTIONS["uncertain"]:
             margin = used_margin(threshold, self.margin).item()
-            below = f"{p_referable:.3f}, is at most {margin:g} below the threshold {threshold:.3f}"
-            return f"The probability of referable DR, {below}: uncertain."
+            distance = f"at most {margin:g} below the threshold {limit}"
+            return f"The probability of referable DR, {probability}, is {distance}: uncertain."
         if faults:
             return f"The photograph has faults: {', '.join(faults)}."
         if not self.bundle.referable:
             return "No class of this grader is referred."
         if threshold > 1:  # referable grades alone are referred
             return f"The grade {grade} is not referable."
-        return f"The grade {grade} is not referable, and the probability {p_referable:.3f} is below {threshold:.3f}."
+        return f"The grade {grade} is not referable, and the probability {probability} is below {limit}."
 
     def grade(self, photograph: bytes | Path | str, name: str | None = None, frame: int | None = None) -> Grading:
         """Grade one photograph.
@@ -262,6 +266,19 @@ class Grader:
     def name_of(self, image: Path) -> str:
         """Return the path of a photograph as results may name it, also of one that cannot be graded."""
         return shown_name(image, self.privacy)
+
+
+def _told_apart(one: float, other: float) -> tuple[str, str]:
+    """Return two numbers with three decimals, or with as many more as tell them apart.
+
+    Example:
+        >>> _told_apart(0.08029, 0.08031)
+        ('0.08029', '0.08031')
+    """
+    decimals = 3
+    while one != other and f"{one:.{decimals}f}" == f"{other:.{decimals}f}" and decimals < _MOST_DECIMALS:
+        decimals += 1
+    return f"{one:.{decimals}f}", f"{other:.{decimals}f}"
 
 
 def _shape_fits(actual: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:

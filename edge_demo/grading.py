@@ -102,6 +102,14 @@ class Grading:
         return f"With {share} coverage the grade is {self.grade_set_in_words}."
 
     @property
+    def unfamiliar_sentence(self) -> str:
+        """What is said of unusual colours, a sentence; "" if there are none."""
+        if not self.unfamiliar:
+            return ""
+        words = ", ".join(self.unfamiliar)
+        return f"Its colours are unlike those of the training photographs ({words}): the grade may be shifted."
+
+    @property
     def action_in_words(self) -> str:
         """The action for a line of text."""
         return "no action" if self.action == "none" else self.action

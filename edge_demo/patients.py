@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_demo.grading import Grading
+from edge_demo.grading import Grading, image_id
 from edge_demo.results import Outcome
 from keras_dr.core.decision import ACTIONS
 from keras_dr.core.encoding import PLAIN, CsvStyle, encode_table
 from keras_dr.core.folders import write_bytes
-from keras_dr.core.frames import subject_of
+from keras_dr.core.frames import split_frame, subject_of
 from keras_dr.core.image_files import is_list, list_rows, shown
 from keras_dr.core.names import eye_of_value, patients_of_names
 from keras_dr.core.outputs import TABLE_FORMATS, check_output, is_table, known_by_suffix
@@ -34,10 +34,10 @@ class Person:
 
 
 def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | None = None) -> dict[str, Person]:
-    """Return path -> the patient and the eye of each photograph; empty if they are not known.
+    """Return path -> the patient and the eye of each photograph of which one of them is known.
 
     They are taken from DICOM files, from the columns of the lists that were given, or else from names such as 1000_OD
-    and 1000_OS.
+    and 1000_OS. Names say no patients if a list says some.
 
     Args:
         given: photographs, folders and lists, as a command is given them.
@@ -49,16 +49,16 @@ def people_of(given: Sequence[Path], images: Sequence[Path], privacy: Privacy | 
     for path in given:
         if is_list(path) and path.is_file():
             people |= _people_of_list(path)
-    if not people:
-        pairs = patients_of_names([image.stem for image in images])
-        people = {image: Person(*pair) for image, pair in zip(images, pairs, strict=False)}  # no pairs: none is known
+    pairs = patients_of_names([image_id(str(image)) for image in images])
+    if pairs and not any(person.patient for person in people.values()):
+        for image, (patient, eye) in zip(images, pairs, strict=True):
+            people[image] = Person(patient, people.get(image, Person()).eye or eye)
     for image in images:
         subject = subject_of(image)
         if subject:
-            own = people.get(image, Person())
+            own = people.get(image) or people.get(split_frame(image)[0], Person())  # a list may name the whole file
             people[image] = Person(privacy.patient(subject.patient_id or own.patient), subject.eye or own.eye)
-    known = [image for image in images if image in people and people[image].patient]
-    return {shown_name(image, privacy): people[image] for image in known}
+    return {shown_name(image, privacy): people[image] for image in images if people.get(image, Person()) != Person()}
 
 
 def eyes_of(people: Mapping[str, Person]) -> dict[str, str]:
@@ -67,21 +67,20 @@ def eyes_of(people: Mapping[str, Person]) -> dict[str, str]:
 
 
 def _people_of_list(file: Path) -> dict[Path, Person]:
-    """Return photograph -> patient and eye, by the columns of a list; empty if it has no column of patients."""
+    """Return photograph -> patient and eye, by the columns of a list; "" if it has no such column."""
     people = {}
     for image, row, header in list_rows(file):
         patients = header.find(_PATIENT_COLUMNS)
-        if not patients:
-            return {}
         eyes = header.find(_EYE_COLUMNS)
-        people[image] = Person(row.text(patients[0]), eye_of_value(row.text(eyes[0])) if eyes else "")
+        patient = row.text(patients[0]) if patients else ""
+        people[image] = Person(patient, eye_of_value(row.text(eyes[0])) if eyes else "")
     return people
 
 
 def patient_rows(
     outcomes: Sequence[Outcome], people: Mapping[str, Person], classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return a row per patient, in the order of their first photographs.
+    """Return a row per patient, in the order of their first photographs, without photographs of unknown patients.
 
     The patient's action is the most urgent of all photographs, and the grade the worst of the photographs without
     faults. An eye without such a photograph is ungradable.
@@ -94,7 +93,7 @@ def patient_rows(
     by_patient: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         person = people.get(outcome.path)
-        if person is not None:
+        if person is not None and person.patient:
             by_patient.setdefault(person.patient, []).append(outcome)
     rank = {name: index for index, name in enumerate(classes)}
     return [_row(patient, own, people, rank) for patient, own in by_patient.items()]
@@ -140,7 +139,7 @@ class PatientsTable:
 
     Attributes:
         file: the file to write.
-        people: see `people_of`.
+        people: see `people_of`; empty if no patient is known.
         style: the style of a CSV file.
     """
 
@@ -157,7 +156,8 @@ class PatientsTable:
             people: from `people_of`.
             style: the style of a CSV file.
         """
-        if table is None or table.suffix.lower() not in TABLE_FORMATS:
+        has_patients = any(person.patient for person in people.values())
+        if table is None or table.suffix.lower() not in TABLE_FORMATS or not has_patients:
             return cls(Path(), {}, style)
         return cls(table.with_name(PATIENTS + table.suffix), people, style)
 

@@ -11,7 +11,7 @@ from keras_dr.core.names import class_words
 
 HEIGHT = 640  # of the photograph, pixels
 WIDTH = (900, 1280)  # of the whole picture, pixels
-PANEL = 214  # height of the part below the photograph
+PANEL = 214  # least height of the part below the photograph
 COARSE = 7  # a map with fewer places in a direction is marked as coarse
 _PAPER = (22, 22, 26)
 _INK = (240, 240, 240)
@@ -44,19 +44,31 @@ def draw_picture(
         uint8 RGB (H, W, 3).
     """
     drawn = _with_heat(photograph, circle, heatmap)
-    width = max(WIDTH[0], drawn.shape[1])
-    page = np.full((drawn.shape[0] + PANEL, width, 3), _PAPER, np.uint8)
-    left = (width - drawn.shape[1]) // 2
-    page[: drawn.shape[0], left : left + drawn.shape[1]] = drawn
-    top = drawn.shape[0]
+    top, drawn_width = drawn.shape[:2]
+    width = max(WIDTH[0], drawn_width)
     bars = width - 330
-    _write(page, headline, (_MARGIN, top + 38), 26, _INK, 600, bars - 20)
-    y = top + 68
-    for line in lines:
-        y = _write(page, line, (_MARGIN, y), 16, _INK, 400, bars - 20) + 24
-    _draw_scale(page, heatmap, grade, top + PANEL - 40)
+    remarks = _scale_texts(heatmap, grade)
+    measured = np.empty((1, width, 3), np.uint8)  # texts that are written below a page are only measured
+    words_end = _write_all(measured, [headline, *lines], top, bars - 20)
+    bars_end = top + 32 + (len(probabilities) - 1) * _bar_step(probabilities)
+    scale = max(top + PANEL - 40, words_end + 34, bars_end + 14)
+    scale_end = _write_remarks(measured, remarks, scale)
+    page = np.full((max(top + PANEL, scale + 40, scale_end + 20), width, 3), _PAPER, np.uint8)
+    left = (width - drawn_width) // 2
+    page[:top, left : left + drawn_width] = drawn
+    _write_all(page, [headline, *lines], top, bars - 20)
+    _draw_scale(page, scale)
+    _write_remarks(page, remarks, scale)
     _draw_probabilities(page, probabilities, grade, bars, top + 32)
     return page
+
+
+def _write_all(page: Image, texts: list[str], top: int, right: int) -> int:
+    """Write the headline and the sentences below it, and return the y of the last line."""
+    y = _write(page, texts[0], (_MARGIN, top + 38), 26, _INK, 600, right) + 6
+    for text in texts[1:]:
+        y = _write(page, text, (_MARGIN, y + 24), 16, _INK, 400, right)
+    return y
 
 
 def _with_heat(photograph: Image, circle: Fundus | None, heatmap: NDArray[np.floating]) -> Image:
@@ -83,27 +95,43 @@ def _with_heat(photograph: Image, circle: Fundus | None, heatmap: NDArray[np.flo
     return overlay.lay_over(image, placed)
 
 
-def _draw_scale(page: Image, heatmap: NDArray[np.floating], grade: str, y: int) -> None:
-    """Draw the colour bar of the heat map, and say what it means."""
+def _draw_scale(page: Image, y: int) -> None:
+    """Draw the colour bar of the heat map."""
     bar = overlay.lay_over(
         np.full((12, 160, 3), 90, np.uint8), np.tile(np.linspace(0, 1, 160, dtype=np.float32), (12, 1))
     )
     page[y - 11 : y + 1, _MARGIN + 14 : _MARGIN + 174] = bar
     _write(page, "0", (_MARGIN, y), 14, _QUIET, 400, _MARGIN + 14)
     _write(page, "1", (_MARGIN + 180, y), 14, _QUIET, 400, _MARGIN + 194)
-    text = f"Glow: evidence for {class_words(grade)}, share of its maximum."
-    rows, columns = heatmap.shape
+
+
+def _scale_texts(heatmap: NDArray[np.floating], grade: str) -> list[str]:
+    """Return what is said of the colour bar: what the glow means, and whether the map is coarse."""
+    texts = [f"Glow: evidence for {class_words(grade)}, share of its maximum."]
     if not (np.asarray(heatmap) > 0).any():
-        text = f"No glow: no place speaks for {class_words(grade)}."
-    y = _write(page, text, (_MARGIN + 204, y), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+        texts = [f"No glow: no place speaks for {class_words(grade)}."]
+    rows, columns = heatmap.shape
     if min(rows, columns) < COARSE:
-        text = f"The map is coarse: {rows} x {columns} places, which cannot show single lesions."
-        _write(page, text, (_MARGIN + 204, y + 20), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+        texts.append(f"The map is coarse: {rows} x {columns} places, which cannot show single lesions.")
+    return texts
+
+
+def _write_remarks(page: Image, texts: list[str], y: int) -> int:
+    """Write the texts next to the colour bar, and return the y of the last line."""
+    y -= 20
+    for text in texts:
+        y = _write(page, text, (_MARGIN + 204, y + 20), 14, _QUIET, 400, page.shape[1] - _MARGIN)
+    return y
+
+
+def _bar_step(probabilities: dict[str, float]) -> int:
+    """Return the distance of two bars in pixels."""
+    return max(14, min(26, (PANEL - 70) // len(probabilities)))
 
 
 def _draw_probabilities(page: Image, probabilities: dict[str, float], grade: str, x: int, y: int) -> None:
     """Draw a bar per class, with its name and its probability."""
-    step = min(26, (PANEL - 70) // len(probabilities))
+    step = _bar_step(probabilities)
     for index, (name, probability) in enumerate(probabilities.items()):
         line = y + index * step
         colour = _INK if name == grade else _QUIET

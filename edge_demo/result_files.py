@@ -3,16 +3,15 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from edge_demo.grading import HEATMAP
+from edge_demo.grading import HEATMAP, image_id
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.frames import split_frame, subject_of
 from keras_dr.core.image_files import printable, resolved
 from keras_dr.core.outputs import Known, check_apart, check_output, is_png
-from keras_dr.core.privacy import Privacy
+from keras_dr.core.privacy import Privacy, shown_name
 
 
 def heatmap_files(target: Path, images: Sequence[Path], privacy: Privacy | None = None) -> list[Path]:
-    """Return the PNG file of each photograph's heat map: `target` itself, or a file in it named after the photograph.
+    """Return the PNG file of each photograph's heat map: `target` itself, or a file in it named by the image_id.
 
     Args:
         target: the file or the folder.
@@ -29,7 +28,7 @@ def heatmap_files(target: Path, images: Sequence[Path], privacy: Privacy | None 
     files = []
     taken: set[str] = set()
     for image in images:
-        stem = _stem(image, privacy or Privacy())
+        stem = image_id(shown_name(image, privacy or Privacy()))
         name = stem
         number = 1
         while name.lower() in taken:
@@ -43,14 +42,6 @@ def heatmap_files(target: Path, images: Sequence[Path], privacy: Privacy | None 
             message = f"The heat map {file} would overwrite a photograph."
             raise KerasDrError(message, "Choose another --heatmap.")
     return files
-
-
-def _stem(image: Path, privacy: Privacy) -> str:
-    """Return the name of a photograph's heat map without its suffix; of a frame, the file's name stands before it."""
-    file, frame = split_frame(image)
-    subject = subject_of(file)
-    stem = privacy.mask(file.stem, subject.secrets) if subject else file.stem
-    return f"{stem}_frame-{frame}" if frame else stem
 
 
 def check_results(

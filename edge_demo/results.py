@@ -20,6 +20,8 @@ _GRADE_SET = "grade_set"  # a further column if the bundle has calibrated sets o
 _MODEL_DOUBT = "model_doubt"  # a further column if the model failed its comparison at export
 _SUBJECT = ("patient", "eye", "date", "device")  # further columns of tables with DICOM files
 _IDENTIFIERS = ("study_uid", "instance_uid")  # and those of --identified
+_UNFAMILIAR = "unfamiliar"  # a further column if a photograph has unusual colours
+_FURTHER = (_MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS, _UNFAMILIAR)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def describe(grading: Grading) -> str:
     if grading.stretched:
         lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
     if grading.unfamiliar:
-        words = ", ".join(grading.unfamiliar)
-        lines.append(f"  Its colours are unlike those of the training photographs ({words}): the grade may be shifted.")
+        lines.append(f"  {grading.unfamiliar_sentence}")
     if grading.faults:
         lines.append(f"  Faults of the photograph: {', '.join(grading.faults)}. Check it, and better retake it.")
     return "\n".join(lines)
@@ -76,6 +77,7 @@ def outcomes_json(bundle: Bundle, variant: str, outcomes: Sequence[Outcome]) -> 
         "model_sha256": bundle.models[variant].sha256,
         "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
+        "margin": bundle.margin,
         "referable": [bundle.classes[index] for index in bundle.referable],
         "photographs": [outcome.to_dict() for outcome in outcomes if isinstance(outcome, Grading)],
         "failures": [
@@ -106,8 +108,7 @@ def column_types(bundle: Bundle, further: Sequence[str] = ()) -> dict[str, str]:
 
 def is_own_result() -> Known:
     """Return a function that recognises a table or a JSON file of gradings."""
-    further = (_TRAINED_ON, _GRADE_SET, _MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS)
-    table = is_table((*_BEFORE, *_AFTER), further, ("p_",))
+    table = is_table((*_BEFORE, *_AFTER), (_TRAINED_ON, _GRADE_SET, *_FURTHER), ("p_",))
     return known_by_suffix(csv=table, xlsx=table, parquet=table, json=is_json("gradings"))
 
 
@@ -124,6 +125,8 @@ def table_row(grading: Grading) -> dict[str, Any]:
         row[_GRADE_SET] = grading.grade_set_in_words
     if grading.model_doubt:
         row[_MODEL_DOUBT] = grading.model_doubt
+    if grading.unfamiliar:
+        row[_UNFAMILIAR] = ";".join(grading.unfamiliar)
     return row | dict(grading.subject)
 
 
@@ -142,7 +145,7 @@ def encode_outcomes(
 ) -> bytes:
     """Return a table of `table_columns`, one row per photograph, in the format of a suffix."""
     rows = [outcome_row(outcome) for outcome in outcomes]
-    further = [name for name in (_MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS) if any(name in row for row in rows)]
+    further = [name for name in _FURTHER if any(name in row for row in rows)]
     return encode_table(suffix, column_types(bundle, further), rows, style)
 
 

@@ -69,8 +69,8 @@ def unwrap(data: bytes, frame: int | None = None) -> tuple[bytes, Subject | None
         The bytes of a photograph's file, and what the DICOM file says; None for other files.
 
     Raises:
-        KerasDrError: pydicom is not installed; the file is damaged, holds no fundus photograph or several frames; or
-            its pixels are of a kind that is not read.
+        KerasDrError: a frame is named of a file that is no DICOM file; pydicom is not installed; the file is damaged,
+            holds no fundus photograph or several frames; or its pixels are of a kind that is not read.
 
     Example:
         >>> photograph, subject = unwrap(Path("eye.dcm").read_bytes())
@@ -78,6 +78,9 @@ def unwrap(data: bytes, frame: int | None = None) -> tuple[bytes, Subject | None
         ('right', b'P6')
     """
     if not is_dicom(data):
+        if frame is not None:
+            message = f"The file is not a DICOM file, so that it has no frame {frame}."
+            raise KerasDrError(message, "Name the file itself, or a frame of a DICOM file.")
         return data, None
     with _reading(data):
         dataset = _dataset(data)

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from dicom_fixtures import as_bytes
 from numpy.typing import NDArray
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.sequence import Sequence
@@ -129,6 +130,21 @@ def test_each_frame_is_a_photograph(tmp_path: Path) -> None:
         decode_rgb(file.read_bytes())
     with pytest.raises(KerasDrError, match="no frame 3"):
         read_file(file / "frame-3")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "GIF"])
+def test_other_files_have_no_frames(kind: str, tmp_path: Path) -> None:
+    """Neither do those of several pages or pictures, of which one is read."""
+    pages = [Image.fromarray(made.colours()), Image.fromarray(255 - made.colours())]
+    file = tmp_path / f"eye.{kind.lower()}"
+    more = {} if kind == "JPEG" else {"save_all": True, "append_images": pages[1:]}
+    pages[0].save(file, kind, **more)
+    for number in (1, 2, 7):
+        with pytest.raises(KerasDrError, match=f"not a DICOM file, so that it has no frame {number}"):
+            read_file(file / f"frame-{number}")
+    with pytest.raises(KerasDrError, match="no frame 2"):
+        unwrap(file.read_bytes(), 2)
+    assert unwrap(file.read_bytes()) == (file.read_bytes(), None)
 
 
 def test_frames_of_compressed_pictures(tmp_path: Path) -> None:

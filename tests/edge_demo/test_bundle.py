@@ -96,6 +96,7 @@ def test_unknown_variant_names_the_known_ones(bundle_folder: Path) -> None:
         ({"threshold": True}, "'threshold'"),
         ({"threshold": float("nan")}, "NaN, which is not finite"),
         ({"threshold": -0.1}, "threshold .* is -0.1, which is below 0"),
+        ({"threshold": 0.07, "operating_point": {"value": 0.5}}, "is 0.07, but that of its operating point is 0.5"),
         ({"referable": [5]}, "indices from 0 to 4, but is .5."),
         ({"referable": [2, 2, 3, 4]}, "'referable' .* holds a value twice"),
         ({"classes": ["x"] * 5}, "'classes' .* holds a value twice"),

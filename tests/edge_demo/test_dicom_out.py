@@ -1,5 +1,6 @@
 """The reports and overlays that `grade --dicom-out` writes: valid, complete, and the same grading when read back."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from edge_fixtures import change
 
 from edge_demo.__main__ import main as edge
 from edge_demo.dicom_report import SCHEME, read_report
 from keras_dr.core.decoding import decode_rgb
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.quality import COLOURS, MEASURES
 
 
 @pytest.fixture
@@ -74,12 +77,56 @@ def test_the_overlay_says_research_use_only_in_its_pixels(graded: Path) -> None:
         decode_rgb((graded / "out" / "eye_overlay.dcm").read_bytes())
 
 
+def test_the_eye_of_a_list_is_in_the_overlay(bundle_folder: Path, tmp_path: Path) -> None:
+    frames = np.stack([made.colours(), made.colours() // 2])
+    made.save(made.dataset(frames, made.TRUE_COLOUR, ImageLaterality=None), tmp_path / "two.dcm")
+    (tmp_path / "list.csv").write_text("image,eye\ntwo.dcm,left\n")
+    identifiers = []
+    for given in ("two.dcm", "list.csv"):
+        words = [str(tmp_path / given), "--dicom-out", str(tmp_path / f"of {given}")]
+        assert edge(["grade", str(bundle_folder), *words]) == 0
+        overlay = pydicom.dcmread(tmp_path / f"of {given}" / "two_frame-2_overlay.dcm")
+        assert overlay.Laterality == ("L" if given == "list.csv" else "")
+        identifiers.append(overlay.SOPInstanceUID)
+    assert identifiers[0] != identifiers[1]
+
+
+def test_a_report_names_unusual_colours(graded: Path, bundle_folder: Path) -> None:
+    usual = {name: [-1e9, 1e9] for name in MEASURES}
+    change(bundle_folder, quality_limits=usual, colour_limits={name: [50, 99] for name in COLOURS})
+    words = [str(graded / "eye.dcm"), "--dicom-out", str(graded / "colours"), "--csv", str(graded / "a.csv")]
+    assert edge(["grade", str(bundle_folder), *words]) == 0
+    (row,) = csv.DictReader((graded / "a.csv").read_text().splitlines())
+    assert row["unfamiliar"] == "less red;less blue" and list(row)[-1] == "unfamiliar"
+    comments = read_report(graded / "colours" / "eye_report.dcm")["comments"]
+    words_of_colours = "unlike those of the training photographs (less red, less blue): the grade may be shifted."
+    assert any(words_of_colours in text for text in comments)
+    assert "Error" not in made.call("dciodvfy", graded / "colours" / "eye_report.dcm")
+
+
 def test_a_report_that_is_written_twice_is_one_object(graded: Path, bundle_folder: Path) -> None:
     words = [str(graded / "eye.dcm"), "--dicom-out", str(graded / "again")]
     assert edge(["grade", str(bundle_folder), *words]) == 0
     assert edge(["grade", str(bundle_folder), *words[:-1], str(graded / "other"), "--threshold", "0.25"]) == 0
     uids = [pydicom.dcmread(graded / folder / "eye_report.dcm").SOPInstanceUID for folder in ("out", "again", "other")]
     assert uids[0] == uids[1] != uids[2]
+
+
+def test_what_changes_a_report_changes_its_identifiers(graded: Path, bundle_folder: Path) -> None:
+    """An archive keeps the first of two objects with one identifier, and drops the other."""
+    photograph = str(graded / "eye.dcm")
+    identifiers = []
+    for number, options in enumerate((["--margin", "0"], ["--margin", "0.25"], ["--margin", "0"])):
+        if number == 2:  # the model and the operating point stay the same, but every photograph has faults now
+            change(bundle_folder, gradability_limits={"blurred": 1e9})
+        words = [photograph, "--dicom-out", str(graded / f"r{number}"), "--threshold", "0.3", *options]
+        assert edge(["grade", str(bundle_folder), *words, "--json", str(graded / f"r{number}.json")]) == 0
+        files = [graded / f"r{number}" / f"eye_{kind}.dcm" for kind in ("report", "overlay")]
+        identifiers += [pydicom.dcmread(file).SOPInstanceUID for file in files]
+        assert json.loads((graded / f"r{number}.json").read_text())["margin"] == float(options[1])
+        point = f"operating point own threshold, threshold 0.3, margin {float(options[1])}"
+        assert point in read_report(files[0])["algorithm"]
+    assert len(set(identifiers)) == 6
 
 
 def test_photographs_of_the_same_name_each_have_a_report(bundle_folder: Path, tmp_path: Path) -> None:

@@ -63,6 +63,22 @@ def test_grade_names_no_patient(
     assert json.loads((out / "a.json").read_text())["photographs"][0]["subject"]["patient"] == patient
 
 
+@pytest.mark.parametrize("identified", [True, False])
+def test_heat_maps_and_reports_have_the_names_of_the_rows(
+    study: Path, bundle_folder: Path, tmp_path: Path, identified: bool
+) -> None:
+    made.save(made.dataset(made.colours(), number=4), study / f"{made.STUDY}.1.4")  # a name without a suffix
+    made.save(made.dataset(made.colours(), number=5), study / "left.eye.DICOM")
+    words = ["--csv", str(tmp_path / "a.csv"), "--heatmap", str(tmp_path / "maps"), *["--identified"] * identified]
+    assert edge(["grade", str(bundle_folder), str(study), *words, "--dicom-out", str(tmp_path / "out")]) == 0
+    names = sorted(row["image_id"] for row in read(tmp_path / "a.csv"))
+    assert len(names) == 5 and "left.eye" in names
+    assert sorted(file.name.removesuffix(".png") for file in (tmp_path / "maps").iterdir()) == names
+    if identified:  # the reports always are
+        reports = [file.name for file in (tmp_path / "out").glob("*_report.dcm")]
+        assert sorted(name.removesuffix("_report.dcm") for name in reports) == names
+
+
 def test_grade_keeps_identifiers_where_it_is_asked_to(study: Path, bundle_folder: Path, tmp_path: Path) -> None:
     words = ["--csv", str(tmp_path / "a.csv"), "--identified"]
     assert edge(["grade", str(bundle_folder), str(study), *words]) == 0

@@ -1,7 +1,9 @@
 """edge_demo.grader: gradings compared with results worked out by hand."""
 
+import csv
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from edge_fixtures import CLASSES, KERNEL, SIZE, by_hand, change
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader, Prepared
-from edge_demo.results import describe
+from edge_demo.results import describe, encode_outcomes
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.operating_point import OperatingPoint, Promise
 from keras_dr.core.preprocessing import Preprocessing, prepare_image
@@ -156,6 +158,11 @@ def test_colours_beyond_those_of_the_training_photographs_are_reported(bundle_fo
     assert grading.unfamiliar == ("redder", "less blue") and grading.faults == ()
     assert "(redder, less blue): the grade may be shifted." in describe(grading)
     assert grading.to_dict()["unfamiliar"] == ("redder", "less blue")
+    usual = replace(grading, path="usual", unfamiliar=())
+    first, second = csv.DictReader(encode_outcomes(bundle, [usual, grading]).decode().splitlines())
+    assert list(first)[-1] == "unfamiliar"
+    assert (first["unfamiliar"], second["unfamiliar"]) == ("", "redder;less blue")
+    assert b"unfamiliar" not in encode_outcomes(bundle, [usual])
 
 
 @pytest.mark.parametrize(("margin", "action"), [(0.02, "refer: uncertain"), (0.005, "none")])
@@ -164,6 +171,21 @@ def test_uncertain_photographs_are_referred(bundle_folder: Path, photograph: byt
     p_referable = Grader(bundle_folder, "float32").grade(photograph, "eye").p_referable
     grading = Grader(bundle_folder, "float32", margin=margin, threshold=p_referable + 0.01).grade(photograph, "eye")
     assert (grading.action, grading.referred) == (action, action != "none")
+
+
+@pytest.mark.parametrize(("margin", "action"), [(0.0, "none"), (0.05, "refer: uncertain")])
+@pytest.mark.parametrize(("distance", "decimals"), [(0.01, {3}), (1e-5, {3, 4, 5}), (1e-9, {7, 8, 9})])
+def test_a_reason_tells_the_probability_from_the_threshold(
+    bundle_folder: Path, photograph: bytes, distance: float, decimals: set[int], margin: float, action: str
+) -> None:
+    change(bundle_folder, referable=[4])
+    p_referable = Grader(bundle_folder, "float32").grade(photograph, "eye").p_referable
+    threshold = p_referable + distance
+    grading = Grader(bundle_folder, "float32", margin=margin, threshold=threshold).grade(photograph, "eye")
+    assert grading.action == action
+    probability, limit = (text for text in re.findall(r"0\.(\d+)", grading.reason) if text != "05")
+    assert int(probability) < int(limit) and len(probability) == len(limit)
+    assert len(limit) in decimals and f"{threshold:.{len(limit)}f}" == f"0.{limit}"
 
 
 def test_the_bundle_may_decide_by_the_median(bundle_folder: Path, photograph: bytes) -> None:

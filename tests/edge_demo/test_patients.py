@@ -72,9 +72,31 @@ def test_patients_are_taken_from_a_list_or_from_names(tmp_path: Path) -> None:
     assert people_of(names, names)[str(names[1])] == Person("10", "left")
     table = tmp_path / "list.csv"
     table.write_text("image,patient_id,eye\n10_OD.jpg,A,right\n10_OS.jpg,,left\n")
-    assert people_of([table], names[:2]) == {str(names[0]): Person("A", "right")}
+    known = {str(names[0]): Person("A", "right"), str(names[1]): Person("", "left")}
+    assert people_of([table], names[:2]) == known
     others = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     assert people_of(others, others) == {}
+
+
+def test_a_list_without_patients_names_the_eyes(
+    bundle_folder: Path, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text("image,eye\np7_left.jpg,right\nq8.jpg,OS\nr9_left.jpg,\n")
+    images = [tmp_path / name for name in ("p7_left.jpg", "q8.jpg", "r9_left.jpg")]
+    for image in images:
+        image.write_bytes(photograph)
+    people = people_of([table], images)
+    assert people == {str(images[0]): Person("", "right"), str(images[1]): Person("", "left")}
+    drawn: list[tuple[str, str]] = []
+    monkeypatch.setattr(Grading, "save_picture", lambda self, path: drawn.append((path.name, self.eye)))
+    words = ["grade", str(bundle_folder), str(table), "--csv", str(tmp_path / "t.csv")]
+    assert command.main([*words, "--heatmap", str(tmp_path / "maps")]) == 0
+    assert drawn == [("p7_left.png", "right"), ("q8.png", "left"), ("r9_left.png", "left")]
+    assert not (tmp_path / "patients.csv").exists()  # no patient is known
+    table.write_text("image,eye\n1_OD.jpg,left\n1_OS.jpg,\n")  # then the patients are those of the names
+    people = people_of([table], [tmp_path / "1_OD.jpg", tmp_path / "1_OS.jpg"])
+    assert list(people.values()) == [Person("1", "left"), Person("1", "left")]
 
 
 def test_grade_writes_the_patients(

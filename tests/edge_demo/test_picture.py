@@ -57,6 +57,25 @@ def test_texts_do_not_leave_their_place() -> None:
     assert not (panel[:, 880:] > 60).any()  # a margin stays free
 
 
+@pytest.mark.parametrize(("headline", "rows"), [("moderate", 1), ("Right eye: proliferative; refer: by threshold", 2)])
+@pytest.mark.parametrize("count", [1, 4, 5, 9])
+def test_texts_do_not_run_over_each_other(headline: str, rows: int, count: int) -> None:
+    many = {f"class_{index}": 1 / 14 for index in range(14)}
+    for probabilities in (PROBABILITIES, many):
+        lines = ["A reason."] * count
+        black = np.zeros((640, 900, 3), np.uint8)
+        picture = draw_picture(black, None, np.ones((5, 5)), headline, lines, probabilities, "x")
+        panel = (picture[HEIGHT:] != picture[-1, -1]).any(axis=2)
+        left = np.flatnonzero(np.diff(panel[:, 38:198].any(axis=1), prepend=False, append=False)).reshape(-1, 2)
+        assert len(left) == rows + count + 1  # bands of the headline, of the sentences and of the colour bar
+        assert left[-1, 1] - left[-1, 0] == 12
+        assert not panel[-8:].any()
+        glow = left[-1, 1] - 12  # the highest place of the text next to the bar
+        assert not panel[glow - 2 : glow, 570:880].any()  # below the bars of the classes
+        if rows == 1 and count <= 4 and probabilities is PROBABILITIES:
+            assert len(panel) == PANEL
+
+
 def test_lines_break_between_words_and_a_coarse_map_is_said_to_be_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(picture, "_write", lambda page, text, place, *rest: written.append(text) or place[1])

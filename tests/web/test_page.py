@@ -83,7 +83,7 @@ def check_equal(
     grader, outcomes = in_python(files, variant, point, bundle)
     expected = json.loads(json.dumps(outcomes_json(grader.bundle, variant, outcomes)))  # tuples become lists
     actual = shown["json"]
-    same = ("schema_version", "kind", "variant", "model_sha256", "operating_point", "threshold", "referable")
+    same = ("schema_version", "kind", "variant", "model_sha256", "operating_point", "threshold", "margin", "referable")
     for key in (*same, "counts", "notice"):
         assert actual[key] == expected[key], key
     assert [row["path"] for row in actual["failures"]] == [row["path"] for row in expected["failures"]]
@@ -158,6 +158,22 @@ def test_heat_maps_of_all_classes_are_those_of_python(
     outputs = use_page(site, tmp_path, steps, search=search)["outputs"]
     assert (outputs["build"], outputs["variant"]) == (build, variant)
     check_outputs(dr.Grader("idrid-lite", variant, threads=1), files, outputs)
+
+
+def test_a_reason_tells_the_probability_from_the_threshold(tmp_path: Path) -> None:
+    copy = shutil.copytree(find_bundle("idrid-lite"), tmp_path / "bundle")
+    file = EXAMPLES / "IDRiD_138.jpg"
+    probability = dr.Grader(copy, "float32", threads=1).grade(file).p_referable
+    threshold = next(near for near in (probability + 1e-4, probability + 3e-4) if f"{near:.3f}" == f"{probability:.3f}")
+    about = json.loads((copy / "bundle.json").read_bytes())
+    about["operating_points"]["near"] = {"value": threshold}
+    (copy / "bundle.json").write_text(json.dumps(about))
+    site = dr.export_web(copy, tmp_path / "site", variants=["float32"])
+    steps: list[list] = [["open", None], ["grade", [str(file)]], ["point", "near"], ["save", "near"]]
+    result = use_page(site, tmp_path, steps)
+    check_equal(result["near"], [file], "float32", "near", copy)
+    (photograph,) = result["near"]["json"]["photographs"]
+    assert f"threshold {threshold:.4f}: uncertain" in photograph["reason"]
 
 
 @pytest.mark.minutes

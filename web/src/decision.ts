@@ -1,4 +1,6 @@
-// The rule that turns probabilities into one grade: keras_dr/core/decision.py.
+// The rule that turns probabilities into one grade, and the margin: keras_dr/core/decision.py.
+
+export const MARGIN = 0.05;
 
 type Rule = (probabilities: Float32Array, positive: number, threshold: number) => number;
 

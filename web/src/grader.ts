@@ -2,7 +2,7 @@
 // same code runs in the page's worker and in tests.
 
 import { modelDoubt, type Bundle } from "./bundle.ts";
-import { DECISIONS } from "./decision.ts";
+import { DECISIONS, MARGIN } from "./decision.ts";
 import { KerasDrError } from "./errors.ts";
 import type { Fundus } from "./fundus.ts";
 import { gradeSet, type GradeSet } from "./gradeSets.ts";
@@ -13,7 +13,7 @@ import type { Picture } from "./picture.ts";
 import { circleMask, preparePhotograph, readPhotograph, type Photograph } from "./preprocessing.ts";
 import { faultsOf, measure, unfamiliar } from "./quality.ts";
 
-export const MARGIN = 0.05;
+const MOST_DECIMALS = 17; // of probabilities in sentences
 
 /** What a model returns: probabilities (C) and heat maps (h, w, C), both float32. */
 export interface Outputs {
@@ -55,6 +55,13 @@ interface Prepared {
   readonly faults: readonly string[];
   readonly stretched: boolean;
   readonly unfamiliar: readonly string[];
+}
+
+/** Returns two numbers with three decimals, or with as many more as tell them apart. */
+function toldApart(one: number, other: number): readonly [string, string] {
+  let decimals = 3;
+  while (one !== other && one.toFixed(decimals) === other.toFixed(decimals) && decimals < MOST_DECIMALS) decimals++;
+  return [one.toFixed(decimals), other.toFixed(decimals)];
 }
 
 export class Grader {
@@ -146,20 +153,20 @@ export class Grader {
   /** Returns the reason for an action as a sentence. */
   private explain(action: Action, label: string, score: number, faults: readonly string[]): string {
     const { threshold, referable } = this.bundle;
+    const [probability, limit] = toldApart(score, threshold);
     const grade = classWords(label);
     const condition = "The probability of referable DR";
     if (action === "refer: by grade" && this.bundle.decision !== "threshold") return `The grade ${grade} is referable.`;
     if (action === "refer: by grade" || action === "refer: by threshold") {
-      return `${condition}, ${score.toFixed(3)}, reaches the threshold ${threshold.toFixed(3)}.`;
+      return `${condition}, ${probability}, reaches the threshold ${limit}.`;
     }
     if (action === "refer: uncertain") {
-      const below = `${score.toFixed(3)}, is at most ${this.margin} below the threshold ${threshold.toFixed(3)}`;
-      return `${condition}, ${below}: uncertain.`;
+      return `${condition}, ${probability}, is at most ${this.margin} below the threshold ${limit}: uncertain.`;
     }
     if (faults.length > 0) return `The photograph has faults: ${faults.join(", ")}.`;
     if (referable.length === 0) return "No class of this grader is referred.";
     if (threshold > 1) return `The grade ${grade} is not referable.`;
-    return `The grade ${grade} is not referable, and the probability ${score.toFixed(3)} is below ${threshold.toFixed(3)}.`;
+    return `The grade ${grade} is not referable, and the probability ${probability} is below ${limit}.`;
   }
 
   /** Decodes, prepares and grades a photograph. */

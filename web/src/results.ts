@@ -1,6 +1,7 @@
 // Gradings as a CSV table and as JSON, with the columns and keys of edge_demo/results.py.
 
 import type { Bundle } from "./bundle.ts";
+import { MARGIN } from "./decision.ts";
 import type { Grading } from "./grader.ts";
 
 export const FOOTER = "Research use only, not a medical device.";
@@ -31,6 +32,7 @@ export function toCsv(bundle: Bundle, outcomes: readonly Outcome[]): string {
   if (bundle.trainedOn) columns.push("trained_on");
   if (bundle.gradeSets) columns.push("grade_set");
   if (outcomes.some((outcome) => "grading" in outcome && outcome.grading.model_doubt)) columns.push("model_doubt");
+  if (outcomes.some((outcome) => "grading" in outcome && outcome.grading.unfamiliar.length)) columns.push("unfamiliar");
   const unique = [...new Set(columns)];
   const lines = [unique.map(quoted).join(",")];
   for (const outcome of outcomes) {
@@ -59,6 +61,7 @@ function rowOf(outcome: Outcome): Record<string, Cell> {
     ...(grading.trained_on ? { trained_on: grading.trained_on } : {}),
     ...(grading.grade_set ? { grade_set: grading.grade_set.words } : {}),
     ...(grading.model_doubt ? { model_doubt: grading.model_doubt } : {}),
+    ...(grading.unfamiliar.length ? { unfamiliar: grading.unfamiliar.join(";") } : {}),
   };
 }
 
@@ -96,6 +99,7 @@ export function toJson(bundle: Bundle, variant: string, point: string, outcomes:
     model_sha256: bundle.models[variant].sha256,
     operating_point: point,
     threshold: bundle.threshold,
+    margin: MARGIN,
     referable: bundle.referable.map((index) => bundle.classes[index]),
     photographs: graded.map(photographJson),
     failures,
