@@ -247,6 +247,7 @@ def _graded_with(grader: Grader) -> dict[str, Any]:
         "bundle_sha256": sha256_of(bundle.folder / MANIFESTS["bundle"]),
         "operating_point": bundle.point_name,
         "threshold": bundle.threshold,
+        "margin": bundle.margin,
     }
 
 

@@ -43,6 +43,7 @@ def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path,
         watch(grader, camera, journal, 0.01, rounds=3)
     assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
     assert "error" in lines(journal)[1] and lines(journal)[0]["action"] == "refer: by grade"
+    assert (lines(journal)[0]["threshold"], lines(journal)[0]["margin"]) == (0.5, 0.05)
 
 
 def test_a_file_that_still_grows_waits(grader: Grader, tmp_path: Path, photograph: bytes) -> None:
