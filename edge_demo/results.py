@@ -59,7 +59,7 @@ def describe(grading: Grading) -> str:
     if grading.model_doubt:
         lines.append(f"  {grading.model_doubt}")
     if grading.stretched:
-        lines.append("  The photograph was squashed; it was stretched so that its fundus is a circle.")
+        lines.append("  Its fundus was an ellipse, as in a squashed photograph; it was stretched to a circle.")
     if grading.unfamiliar:
         lines.append(f"  {grading.unfamiliar_sentence}")
     if grading.faults:

@@ -81,7 +81,7 @@ export function reasonText(grading: Grading): string {
 /** Remarks on the photograph and on the model, each a sentence. */
 export function remarksOn(grading: Grading): string[] {
   const remarks = grading.faults.map((fault) => FAULTS[fault] ?? `Fault: ${fault}.`);
-  if (grading.stretched) remarks.push("It was squashed, and was stretched so that its fundus is a circle.");
+  if (grading.stretched) remarks.push("Its fundus was an ellipse, as in a squashed photograph; it was stretched to a circle.");
   if (grading.unfamiliar.length > 0) {
     const words = grading.unfamiliar.join(", ");
     remarks.push(`Its colours are unlike those of the training photographs (${words}): the grade may be shifted.`);
