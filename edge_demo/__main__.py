@@ -18,6 +18,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import shown
 from keras_dr.core.outputs import check_apart, is_json
 from keras_dr.core.privacy import Privacy
+from keras_dr.core.streams import escape_unencodable
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -173,6 +174,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The script `keras-dr-edge`."""
+    escape_unencodable()
     sys.exit(main())
 
 
