@@ -18,7 +18,7 @@ from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import shown
 from keras_dr.core.outputs import check_apart, is_json
 from keras_dr.core.privacy import Privacy
-from keras_dr.core.streams import escape_unencodable
+from keras_dr.core.streams import prepare_streams
 
 
 def _watch(arguments: argparse.Namespace) -> int:
@@ -174,7 +174,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The script `keras-dr-edge`."""
-    escape_unencodable()
+    prepare_streams()
     sys.exit(main())
 
 

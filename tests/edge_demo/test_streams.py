@@ -1,4 +1,4 @@
-"""A device's command line whose standard output or standard error is closed, full or of another encoding."""
+"""Commands whose standard output or standard error is closed, full or of another encoding."""
 
 import csv
 import os
@@ -41,6 +41,36 @@ def test_a_name_that_the_output_cannot_encode_is_escaped(bundle_folder: Path, na
     assert [Path(row["path"]).name for row in rows_of(table)] == [NAME]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors before the program starts")
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2), (0, 1, 2)])
+def test_streams_that_are_closed_cost_no_result(
+    closed: tuple[int, ...], bundle_folder: Path, named: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "r.csv"
+    words = ["-m", "edge_demo", "grade", bundle_folder, named, named / "none.jpg", "--csv", table]
+    done = run(words, preexec_fn=lambda: [os.close(number) for number in closed])
+    assert done.returncode == 1
+    assert [bool(row["error"]) for row in rows_of(table)] == [False, True]
+    assert ("proliferative" in done.stdout) == (1 not in closed)
+    assert ("none.jpg" in done.stderr) == (2 not in closed) and "none.jpg" not in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes descriptors before the program starts")
+def test_a_library_call_with_closed_streams_grades(bundle_folder: Path, named: Path, tmp_path: Path) -> None:
+    model = str(bundle_folder / "int8.tflite")
+    code = f"""
+from pathlib import Path
+from edge_demo.bundle import Bundle
+from edge_demo.grader import Grader
+from edge_demo.trial import try_model
+try_model(Path({model!r}))
+grade = Grader(Bundle.load({str(bundle_folder)!r})).grade({str(named / NAME)!r}).grade
+Path({str(tmp_path / "grade.txt")!r}).write_text(grade)
+"""
+    assert run(["-c", code], preexec_fn=lambda: [os.close(number) for number in (1, 2)]).returncode == 0
+    assert (tmp_path / "grade.txt").read_text() == "proliferative"
+
+
 @pytest.mark.parametrize("program", [["cli.py"], ["-m", "keras_dr"]])
 def test_the_workstation_escapes_it_too(program: list[object], tmp_path: Path) -> None:
     recipe = tmp_path / "患者.yaml"
@@ -51,5 +81,5 @@ def test_the_workstation_escapes_it_too(program: list[object], tmp_path: Path) -
 
 
 def test_the_users_choice_of_replacement_stays() -> None:
-    code = "from keras_dr.core.streams import escape_unencodable as prepare; prepare(); print('\\u60a3')"
+    code = "from keras_dr.core.streams import prepare_streams as prepare; prepare(); print('\\u60a3')"
     assert run(["-c", code], env=os.environ | {"PYTHONIOENCODING": "cp1252:replace"}).stdout == "?\n"
