@@ -1,7 +1,6 @@
 """A device's command line, `keras-dr-edge`, or `python -m edge_demo` in a clone: `arguments` lists its commands."""
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,21 +11,23 @@ from edge_demo.bundle import Bundle
 from edge_demo.grade_command import grade
 from edge_demo.grader import read_bytes
 from edge_demo.loading import load_grader, say_doubts
+from edge_demo.messages import Messages
 from edge_demo.result_files import check_results
 from edge_demo.results import FOOTER, JOURNAL, notice
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import shown
 from keras_dr.core.outputs import check_apart, is_json
 from keras_dr.core.privacy import Privacy
-from keras_dr.core.streams import prepare_streams
+from keras_dr.core.streams import prepare_streams, release_streams
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     from edge_demo.journal import check_journal
     from edge_demo.watch import check_folder, watch
 
+    messages = Messages(BrokenPipeError)  # the journal is the record: a full disk of the messages does not end it
     check_folder(arguments.folder)  # before the model is tried
-    grader = load_grader(arguments)
+    grader = load_grader(arguments, messages.warn)
     journal = arguments.journal or arguments.folder / JOURNAL
     check_apart(journal, [arguments.bundle])
     check_journal(journal)
@@ -34,7 +35,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     def say(line: dict[str, Any]) -> None:
         if "note" in line:
-            print(line["note"], flush=True)
+            messages.say(line["note"])
             return
         new["failed" if "error" in line else "graded"] += "renamed_from" not in line
         if "renamed_from" in line:
@@ -43,12 +44,11 @@ def _watch(arguments: argparse.Namespace) -> int:
             said = f"error: {line['error']}"
         else:
             said = f"{line['grade']}, action: {line['action']}"
-        print(f"{shown(line['file'])}: {said}", flush=True)
+        messages.say(f"{shown(line['file'])}: {said}")
 
-    print(
+    messages.say(
         f"Watching {shown(arguments.folder)}, journal {shown(journal)}; model {grader.variant}; "
-        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}",
-        flush=True,
+        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}"
     )
     unread = watch(
         grader,
@@ -57,14 +57,15 @@ def _watch(arguments: argparse.Namespace) -> int:
         arguments.interval,
         rounds=2 if arguments.once else None,
         say=say,
-        reload=lambda: load_grader(arguments),
+        reload=lambda: load_grader(arguments, messages.warn),
         rotate_mib=arguments.rotate_mib,
-        warn=lambda text: print(text, file=sys.stderr, flush=True),
+        warn=messages.warn,
     )
     if not arguments.once:
         return 0
     more = f", {unread} could not be read" if unread else ""
-    print(f"New photographs: {new['graded']} graded, {new['failed']} failed{more}.")
+    messages.say(f"New photographs: {new['graded']} graded, {new['failed']} failed{more}.")
+    messages.check()
     return 1 if new["failed"] or unread else 0
 
 
@@ -91,7 +92,7 @@ def _profile(arguments: argparse.Namespace) -> int:
     loaded = Bundle.load(bundle)
     if variants is None:
         loaded.default_variant()  # measures none without a word if all failed
-    say_doubts(loaded, variants or loaded.models)
+    say_doubts(loaded, variants or loaded.models, Messages(OSError).warn)
     threads = arguments.threads
     repeats = arguments.repeats
 
@@ -152,13 +153,15 @@ def main(words: Sequence[str] | None = None) -> int:
     The status is 0 for success and 1 for a failure, with a message. Argparse raises SystemExit with 2 for wrong usage.
     """
     arguments = parser().parse_args(words)
+    messages = Messages()
     try:
-        return COMMANDS[arguments.command](arguments)
-    except BrokenPipeError:  # `| head` closed the pipe: Python must not flush the rest into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = COMMANDS[arguments.command](arguments)
+        print(end="", flush=True)  # so that a full disk is reported here
+        return status
+    except BrokenPipeError:  # such as `| head`: nobody reads a message
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        messages.warn("interrupted")
         return 130
     except Exception as error:
         if arguments.debug:
@@ -168,14 +171,16 @@ def main(words: Sequence[str] | None = None) -> int:
             text += ". Check the name, the permissions and the free space."
         elif not isinstance(error, KerasDrError):
             text = f"{type(error).__name__}: {error}. Pass --debug to see the traceback."
-        print(f"error: {text}", file=sys.stderr)
+        messages.warn(f"error: {text}")
         return 1
 
 
 def run() -> None:
     """The script `keras-dr-edge`."""
     prepare_streams()
-    sys.exit(main())
+    status = main()
+    release_streams()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import cv2
 from edge_demo.grader import Grader
 from edge_demo.grading import Grading
 from edge_demo.loading import load_grader
+from edge_demo.messages import Messages
 from edge_demo.photographs import grade_file
 from edge_demo.result_files import check_heatmaps, check_results, check_tables_apart, heatmap_files
 from edge_demo.results import (
@@ -65,7 +66,7 @@ def grade(arguments: argparse.Namespace) -> int:
     _check_files(arguments, images, heatmaps, patients)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
-    grader = load_grader(arguments)
+    grader = load_grader(arguments, Messages(OSError).warn)
     check_any_exists(arguments.images)
     if heatmaps:
         with _writing(arguments.heatmap):

@@ -51,6 +51,7 @@ def discarded_stderr() -> Iterator[None]:
 
 
 def _flush(stream: TextIO | None) -> None:
-    """Flush a standard stream, which is None if it was closed when Python started."""
+    """Flush a standard stream, which is None if it was closed when Python started, and may lie on a full disk."""
     if stream is not None:
-        stream.flush()
+        with contextlib.suppress(OSError):
+            stream.flush()

@@ -1,4 +1,4 @@
-"""Standard output and standard error, which may be closed, or unable to encode a letter."""
+"""Standard output and standard error, which may be closed, full, or unable to encode a letter."""
 
 import io
 import os
@@ -19,6 +19,18 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def release_streams() -> None:
+    """At the end of a command, discard what its streams cannot write: a closed pipe or a full disk was reported before.
+
+    Otherwise Python would try again when it ends, print the error and change the exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def occupy_descriptors() -> None:

@@ -83,3 +83,14 @@ def test_the_workstation_escapes_it_too(program: list[object], tmp_path: Path) -
 def test_the_users_choice_of_replacement_stays() -> None:
     code = "from keras_dr.core.streams import prepare_streams as prepare; prepare(); print('\\u60a3')"
     assert run(["-c", code], env=os.environ | {"PYTHONIOENCODING": "cp1252:replace"}).stdout == "?\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_reported_once_and_is_a_failure(bundle_folder: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    with Path("/dev/full").open("w") as full:
+        done = run(["-m", "edge_demo", "points", bundle_folder], stdout=full, env=environment)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: [Errno 28] No space left on device. Check the name, the permissions and the free space.\n"
+    )
