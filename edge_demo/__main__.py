@@ -83,6 +83,7 @@ def _trail(arguments: argparse.Namespace) -> int:
 def _profile(arguments: argparse.Namespace) -> int:
     from edge_demo import budgets, operators, profile_table, profiler, sustained
 
+    messages = Messages() if arguments.json else Messages(OSError)  # the JSON file does not depend on them
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
         check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
@@ -92,35 +93,36 @@ def _profile(arguments: argparse.Namespace) -> int:
     loaded = Bundle.load(bundle)
     if variants is None:
         loaded.default_variant()  # measures none without a word if all failed
-    say_doubts(loaded, variants or loaded.models, Messages(OSError).warn)
+    say_doubts(loaded, variants or loaded.models, messages.warn)
     threads = arguments.threads
     repeats = arguments.repeats
 
     def report(text: str) -> None:
         if sys.stderr.isatty():
-            print(f"measuring {text}", file=sys.stderr)
+            messages.warn(f"measuring {text}")
 
     cpus = arguments.cpus
     measured = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
-    print(profile_table.table(measured))
+    messages.say(profile_table.table(measured))
     profiles: list[operators.OperatorProfile] = []
     if arguments.operators:
         profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
-        print(operators.table(profiles))
+        messages.say(operators.table(profiles))
     long_runs: list[sustained.Sustained] = []
     if arguments.sustained:
         photograph = image or profiler.synthetic_photograph()
         minutes = arguments.sustained
         long_runs = sustained.measure_sustained(bundle, variants, threads, minutes, photograph, cpus, report)
-        print("\n".join(map(str, long_runs)))
+        messages.say("\n".join(map(str, long_runs)))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         text, fits = budgets.fitting(measured.measurements, arguments.budget_ms, arguments.budget_mib)
-        print(text)
+        messages.say(text)
     if arguments.json:
         profiler.write_json(arguments.json, measured, operators=profiles, sustained=long_runs)
-        print(f"Wrote {shown(arguments.json)}")
-    print(FOOTER)
+        messages.say(f"Wrote {shown(arguments.json)}")
+    messages.say(FOOTER)
+    messages.check()
     return 0 if fits and not measured.failures else 1
 
 

@@ -1,6 +1,7 @@
 """Commands whose standard output or standard error is closed, full or of another encoding."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -28,6 +29,17 @@ def run(words: list[object], **options: object) -> subprocess.CompletedProcess[s
     return subprocess.run([sys.executable, *map(str, words)], **{"cwd": ROOT, "text": True, **pipes, **options})
 
 
+def run_without_reader(words: list[object], errors_too: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a device's command, of whose output nobody reads a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        streams = {"stdout": writer, **({"stderr": writer} if errors_too else {})}
+        return run(["-m", "edge_demo", *words], **streams)
+    finally:
+        os.close(writer)
+
+
 def rows_of(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text("utf-8").splitlines()))
 
@@ -39,6 +51,32 @@ def test_a_name_that_the_output_cannot_encode_is_escaped(bundle_folder: Path, na
     assert done.returncode == 0, done.stderr
     assert f"{ESCAPED}: proliferative" in done.stdout
     assert [Path(row["path"]).name for row in rows_of(table)] == [NAME]
+
+
+@pytest.mark.parametrize("errors_too", [False, True])
+def test_a_reader_that_is_gone_costs_no_file(
+    errors_too: bool, bundle_folder: Path, named: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / name for name in ("r.csv", "r.json")]
+    words = ["grade", bundle_folder, named, named / "none.jpg", "--csv", files[0], "--json", files[1]]
+    done = run_without_reader(words, errors_too)
+    assert done.returncode == 1
+    assert errors_too or done.stderr.count("\n") == 1  # of none.jpg
+    assert all(file.exists() for file in files)
+    assert [bool(row["error"]) for row in rows_of(files[0])] == [False, True]
+
+
+def test_a_reader_that_is_gone_ends_a_grading_that_writes_no_file(bundle_folder: Path, named: Path) -> None:
+    done = run_without_reader(["grade", bundle_folder, named, named / "none.jpg"])
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_reader_that_is_gone_costs_no_profile(bundle_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    words = ["profile", bundle_folder, "--variants", "int8", "--threads", "1", "--repeats", "2", "--json", file]
+    done = run_without_reader(words)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(file.read_text())["measurements"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="closes descriptors before the program starts")
@@ -94,3 +132,13 @@ def test_a_full_disk_is_reported_once_and_is_a_failure(bundle_folder: Path) -> N
     assert done.stderr == (
         "error: [Errno 28] No space left on device. Check the name, the permissions and the free space.\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_of_messages_costs_no_file(bundle_folder: Path, named: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        words = ["-m", "edge_demo", "grade", bundle_folder, named, "--csv", tmp_path / "r.csv"]
+        done = run(words, stdout=full)
+    assert done.returncode == 1
+    assert "Not all messages could be written: No space left on device." in done.stderr
+    assert len(rows_of(tmp_path / "r.csv")) == 1
