@@ -1,7 +1,6 @@
 """A device's command line, `keras-dr-edge`, or `python -m edge_demo` in a clone: `arguments` lists its commands."""
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -12,20 +11,23 @@ from edge_demo.bundle import Bundle
 from edge_demo.grade_command import grade
 from edge_demo.grader import read_bytes
 from edge_demo.loading import load_grader, say_doubts
+from edge_demo.messages import Messages
 from edge_demo.result_files import check_results
 from edge_demo.results import FOOTER, JOURNAL, notice
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.image_files import shown
 from keras_dr.core.outputs import check_apart, is_json
 from keras_dr.core.privacy import Privacy
+from keras_dr.core.streams import prepare_streams, release_streams
 
 
 def _watch(arguments: argparse.Namespace) -> int:
     from edge_demo.journal import check_journal
     from edge_demo.watch import check_folder, watch
 
+    messages = Messages(BrokenPipeError)  # the journal is the record: a full disk of the messages does not end it
     check_folder(arguments.folder)  # before the model is tried
-    grader = load_grader(arguments)
+    grader = load_grader(arguments, messages.warn)
     journal = arguments.journal or arguments.folder / JOURNAL
     check_apart(journal, [arguments.bundle])
     check_journal(journal)
@@ -33,7 +35,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
     def say(line: dict[str, Any]) -> None:
         if "note" in line:
-            print(line["note"], flush=True)
+            messages.say(line["note"])
             return
         new["failed" if "error" in line else "graded"] += "renamed_from" not in line
         if "renamed_from" in line:
@@ -42,12 +44,11 @@ def _watch(arguments: argparse.Namespace) -> int:
             said = f"error: {line['error']}"
         else:
             said = f"{line['grade']}, action: {line['action']}"
-        print(f"{shown(line['file'])}: {said}", flush=True)
+        messages.say(f"{shown(line['file'])}: {said}")
 
-    print(
+    messages.say(
         f"Watching {shown(arguments.folder)}, journal {shown(journal)}; model {grader.variant}; "
-        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}",
-        flush=True,
+        f"{grader.bundle.positive}. {grader.bundle.point_text(arguments.margin)} {notice(grader.bundle)}"
     )
     unread = watch(
         grader,
@@ -56,14 +57,15 @@ def _watch(arguments: argparse.Namespace) -> int:
         arguments.interval,
         rounds=2 if arguments.once else None,
         say=say,
-        reload=lambda: load_grader(arguments),
+        reload=lambda: load_grader(arguments, messages.warn),
         rotate_mib=arguments.rotate_mib,
-        warn=lambda text: print(text, file=sys.stderr, flush=True),
+        warn=messages.warn,
     )
     if not arguments.once:
         return 0
     more = f", {unread} could not be read" if unread else ""
-    print(f"New photographs: {new['graded']} graded, {new['failed']} failed{more}.")
+    messages.say(f"New photographs: {new['graded']} graded, {new['failed']} failed{more}.")
+    messages.check()
     return 1 if new["failed"] or unread else 0
 
 
@@ -81,6 +83,7 @@ def _trail(arguments: argparse.Namespace) -> int:
 def _profile(arguments: argparse.Namespace) -> int:
     from edge_demo import budgets, operators, profile_table, profiler, sustained
 
+    messages = Messages() if arguments.json else Messages(OSError)  # the JSON file does not depend on them
     inputs = [arguments.bundle, *([arguments.image] if arguments.image else [])]
     if arguments.json:
         check_results([(arguments.json, (".json",), is_json("profile"))], inputs, arguments.overwrite)
@@ -90,35 +93,36 @@ def _profile(arguments: argparse.Namespace) -> int:
     loaded = Bundle.load(bundle)
     if variants is None:
         loaded.default_variant()  # measures none without a word if all failed
-    say_doubts(loaded, variants or loaded.models)
+    say_doubts(loaded, variants or loaded.models, messages.warn)
     threads = arguments.threads
     repeats = arguments.repeats
 
     def report(text: str) -> None:
         if sys.stderr.isatty():
-            print(f"measuring {text}", file=sys.stderr)
+            messages.warn(f"measuring {text}")
 
     cpus = arguments.cpus
     measured = profiler.profile(bundle, variants, threads, image, repeats, report, arguments.runs, cpus)
-    print(profile_table.table(measured))
+    messages.say(profile_table.table(measured))
     profiles: list[operators.OperatorProfile] = []
     if arguments.operators:
         profiles = operators.profile_operators(bundle, variants, threads, repeats, report)
-        print(operators.table(profiles))
+        messages.say(operators.table(profiles))
     long_runs: list[sustained.Sustained] = []
     if arguments.sustained:
         photograph = image or profiler.synthetic_photograph()
         minutes = arguments.sustained
         long_runs = sustained.measure_sustained(bundle, variants, threads, minutes, photograph, cpus, report)
-        print("\n".join(map(str, long_runs)))
+        messages.say("\n".join(map(str, long_runs)))
     fits = True
     if arguments.budget_ms is not None or arguments.budget_mib is not None:
         text, fits = budgets.fitting(measured.measurements, arguments.budget_ms, arguments.budget_mib)
-        print(text)
+        messages.say(text)
     if arguments.json:
         profiler.write_json(arguments.json, measured, operators=profiles, sustained=long_runs)
-        print(f"Wrote {shown(arguments.json)}")
-    print(FOOTER)
+        messages.say(f"Wrote {shown(arguments.json)}")
+    messages.say(FOOTER)
+    messages.check()
     return 0 if fits and not measured.failures else 1
 
 
@@ -151,13 +155,15 @@ def main(words: Sequence[str] | None = None) -> int:
     The status is 0 for success and 1 for a failure, with a message. Argparse raises SystemExit with 2 for wrong usage.
     """
     arguments = parser().parse_args(words)
+    messages = Messages()
     try:
-        return COMMANDS[arguments.command](arguments)
-    except BrokenPipeError:  # `| head` closed the pipe: Python must not flush the rest into it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = COMMANDS[arguments.command](arguments)
+        print(end="", flush=True)  # so that a full disk is reported here
+        return status
+    except BrokenPipeError:  # such as `| head`: nobody reads a message
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        messages.warn("interrupted")
         return 130
     except Exception as error:
         if arguments.debug:
@@ -167,13 +173,16 @@ def main(words: Sequence[str] | None = None) -> int:
             text += ". Check the name, the permissions and the free space."
         elif not isinstance(error, KerasDrError):
             text = f"{type(error).__name__}: {error}. Pass --debug to see the traceback."
-        print(f"error: {text}", file=sys.stderr)
+        messages.warn(f"error: {text}")
         return 1
 
 
 def run() -> None:
     """The script `keras-dr-edge`."""
-    sys.exit(main())
+    prepare_streams()
+    status = main()
+    release_streams()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

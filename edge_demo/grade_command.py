@@ -1,7 +1,6 @@
 """The command `grade` of a device: prints a line per photograph and writes tables, heat maps and reports."""
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import cv2
 from edge_demo.grader import Grader
 from edge_demo.grading import Grading
 from edge_demo.loading import load_grader
+from edge_demo.messages import Messages
 from edge_demo.photographs import grade_file
 from edge_demo.result_files import check_heatmaps, check_results, check_tables_apart, heatmap_files
 from edge_demo.results import (
@@ -54,6 +54,7 @@ def grade(arguments: argparse.Namespace) -> int:
     """Run the command and return its exit status: 1 if a photograph or a result failed, 130 after Ctrl-C."""
     from edge_demo.patients import PatientsTable, eyes_of, people_of
 
+    messages = _messages(arguments)
     check_csv_options(arguments.excel, arguments.separator, arguments.csv)
     skipped = SkippedFiles()
     images = list(find_images(arguments.images, skipped))
@@ -66,32 +67,39 @@ def grade(arguments: argparse.Namespace) -> int:
     _check_files(arguments, images, heatmaps, patients)
     if arguments.threads:
         cv2.setNumThreads(arguments.threads)
-    grader = load_grader(arguments)
+    grader = load_grader(arguments, messages.warn)
     check_any_exists(arguments.images)
     if heatmaps:
         with _writing(arguments.heatmap):
             heatmaps[0].parent.mkdir(parents=True, exist_ok=True)
         check_place(heatmaps[0])
-    print(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.", flush=True)
+    messages.say(f"Classes: {', '.join(grader.bundle.classes)}; {grader.bundle.positive}.")
     if grader.bundle.referable:
-        print(grader.bundle.point_text(arguments.margin), flush=True)
+        messages.say(grader.bundle.point_text(arguments.margin))
     if arguments.dicom_out:
         with _writing(arguments.dicom_out):
             arguments.dicom_out.mkdir(parents=True, exist_ok=True)
         check_place(arguments.dicom_out / "report.dcm")
-        print("The reports hold the identifiers of patients and studies, as an archive needs them.", flush=True)
-    graded = _grade_each(grader, images, heatmaps, eyes_of(people), arguments)
+        messages.say("The reports hold the identifiers of patients and studies, as an archive needs them.")
+    graded = _grade_each(grader, images, heatmaps, eyes_of(people), arguments, messages)
     outcomes = graded.outcomes
-    unwritten = graded.unwritten + _write_results(arguments, grader, graded, skipped, patients)
+    unwritten = graded.unwritten + _write_results(arguments, grader, graded, skipped, patients, messages)
     for line in skipped.lines():
-        print(f"Skipped in folders: {line}.")
+        messages.say(f"Skipped in folders: {line}.")
     counts = count_actions(map(outcome_row, outcomes))
-    print(closing_line(counts))
-    print(notice(grader.bundle))
+    messages.say(closing_line(counts))
+    messages.say(notice(grader.bundle))
     if graded.interrupted:
-        print(f"interrupted: {len(outcomes)} of {len(images)} photographs are done", file=sys.stderr)
+        messages.warn(f"interrupted: {len(outcomes)} of {len(images)} photographs are done")
         return 130
+    messages.check()
     return 1 if counts["failed"] or unwritten else 0
+
+
+def _messages(arguments: argparse.Namespace) -> Messages:
+    """Return messages that cost no file that was asked for; if none was asked for, they are the result."""
+    files = (arguments.csv, arguments.json, arguments.heatmap, arguments.dicom_out)
+    return Messages() if any(files) else Messages(OSError)
 
 
 def _check_files(
@@ -117,11 +125,12 @@ def _write_results(
     graded: "_Graded",
     skipped: SkippedFiles,
     patients: "PatientsTable",
+    messages: Messages,
 ) -> int:
     """Write the tables, name all results, and return how many tables could not be written: one stops no other."""
     for result in filter(None, (arguments.heatmap, arguments.dicom_out)):
         if graded.written[result]:
-            print(f"Wrote {shown(result)}")
+            messages.say(f"Wrote {shown(result)}")
     unwritten = 0
     for target, write in _table_writers(arguments, grader, graded, skipped, patients):
         try:
@@ -129,9 +138,10 @@ def _write_results(
                 lines = write()
         except KerasDrError as error:
             unwritten += 1
-            print(f"error: {error}", file=sys.stderr)
+            messages.warn(f"error: {error}")
             continue
-        print("".join(f"{line}\n" for line in lines), end="")
+        for line in lines:
+            messages.say(line)
     return unwritten
 
 
@@ -186,6 +196,7 @@ def _grade_each(
     heatmaps: Sequence[Path],
     eyes: Mapping[str, str],
     arguments: argparse.Namespace,
+    messages: Messages,
 ) -> _Graded:
     """Grade each photograph, print its result, draw its heat map and write its report.
 
@@ -199,11 +210,11 @@ def _grade_each(
                 grading = grade_file(grader, image)
                 grading = replace(grading, eye=eyes.get(grading.path, grading.eye))
             except KerasDrError as error:
-                reason = _say_error(error, image, grader, arguments.debug)
+                reason = _say_error(error, image, grader, arguments.debug, messages)
                 graded.outcomes.append(Failure(grader.name_of(image), reason))
                 continue
             graded.outcomes.append(grading)
-            print(describe(grading), flush=True)
+            messages.say(describe(grading))
             for target, write in _further(grader, grading, image, heatmaps[number : number + 1], arguments):
                 try:
                     with _writing(target):
@@ -211,7 +222,7 @@ def _grade_each(
                     graded.written[target] += 1
                 except KerasDrError as error:
                     graded.unwritten += 1
-                    _say_error(error, image, grader, arguments.debug)
+                    _say_error(error, image, grader, arguments.debug, messages)
     except KeyboardInterrupt:
         if not graded.outcomes:
             raise  # an earlier table is not replaced by an empty one
@@ -232,12 +243,12 @@ def _further(
         yield folder, partial(write_dicom, grading, image, grader.bundle, grader.variant, folder)
 
 
-def _say_error(error: KerasDrError, image: Path, grader: Grader, debug: bool) -> str:
+def _say_error(error: KerasDrError, image: Path, grader: Grader, debug: bool, messages: Messages) -> str:
     """Print an error with the name of its photograph, and return its reason."""
     if debug:
         import traceback
 
-        traceback.print_exc()
+        messages.warn(traceback.format_exc().rstrip())
     reason = shown_error(error, image, grader.privacy)
-    print(f"error: {shown(grader.name_of(image))}: {reason}", file=sys.stderr)
+    messages.warn(f"error: {shown(grader.name_of(image))}: {reason}")
     return reason

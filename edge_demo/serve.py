@@ -1,10 +1,12 @@
 """Serves a site that `export_web` wrote to the browsers of this machine, with the headers that it needs."""
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.folders import read_manifest
@@ -44,6 +46,14 @@ class _Handler(SimpleHTTPRequestHandler):
         del self.headers["If-Modified-Since"]
         super().do_GET()
 
+    def send_head(self) -> Any:
+        """Answer 404 also to a name that no file can have, such as one with a null character."""
+        try:
+            return super().send_head()
+        except ValueError:
+            self.send_error(404)
+            return None
+
     def end_headers(self) -> None:
         for name, value in HEADERS.items():
             self.send_header(name, value)
@@ -55,6 +65,13 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Print no line per request."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print no error if the browser has left."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def make_server(site: Path | str, port: int = PORT) -> ThreadingHTTPServer:
@@ -69,7 +86,7 @@ def make_server(site: Path | str, port: int = PORT) -> ThreadingHTTPServer:
     """
     read_manifest(Path(site), "site")
     try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(site)))
+        return _Server(("127.0.0.1", port), partial(_Handler, directory=str(site)))
     except OSError as error:
         message = f"The port {port} of this machine cannot be used: {error.strerror or error}."
         raise KerasDrError(message, "Choose another one with --port.") from error

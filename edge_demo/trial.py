@@ -14,6 +14,7 @@ from edge_demo.interpreter import load_runner
 from edge_demo.process_status import describe_status
 from keras_dr.core.errors import KerasDrError
 from keras_dr.core.limits import limit_process
+from keras_dr.core.streams import occupy_descriptors
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -34,6 +35,7 @@ def try_model(file: Path, seconds: float = SECONDS) -> None:
 
     import ai_edge_litert.interpreter  # noqa: F401  so that a fork need not import it again
 
+    occupy_descriptors()  # the pipe must not get the number of a standard stream
     context = multiprocessing.get_context(METHOD)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(file, sender), daemon=True)  # type: ignore[attr-defined]

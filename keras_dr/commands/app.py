@@ -14,6 +14,7 @@ from keras_dr import __version__
 from keras_dr.commands import data, device, results, training
 from keras_dr.commands.shared import GLOBAL_OPTIONS, GlobalOptions, Overwrite, Seed, bar, command, done, say
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.streams import prepare_streams
 from keras_dr.quiet import load_tensorflow
 
 INTERRUPTED = 130  # the exit status of Typer after Ctrl-C
@@ -91,6 +92,7 @@ for function in COMMANDS:
 
 def main() -> None:
     """Run the command line, and exit with 0 for success, 1 for a failure, 2 for wrong usage, or 130 if interrupted."""
+    prepare_streams()
     try:
         app()
     except (KerasDrError, OSError) as error:

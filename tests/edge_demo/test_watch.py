@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import random
@@ -17,6 +18,7 @@ import dicom_fixtures as made
 import numpy as np
 import pytest
 from disks import Disk, small_disk
+from edge_fixtures import change
 
 from edge_demo import __main__ as command
 from edge_demo.bundle import Bundle
@@ -277,6 +279,61 @@ def test_watch_waits_while_a_real_disk_is_full(
         assert [line["file"] for line in lines(journal)] == names
         assert command.main(["trail", "verify", str(journal)]) == 0
     assert len(warnings) == 2 and "cannot be written" in warnings[0] and warnings[1] == "Going on."
+
+
+class FullDisk(io.StringIO):
+    """A stream on a disk that is full, or a pipe whose reader is gone."""
+
+    def __init__(self, code: int = errno.ENOSPC) -> None:
+        super().__init__()
+        self.code = code
+
+    def write(self, text: str) -> int:
+        if not text:
+            return 0
+        raise OSError(self.code, os.strerror(self.code))
+
+
+def test_cli_watch_goes_on_while_the_disk_of_its_messages_is_full(
+    bundle_folder: Path, camera: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither lines, nor warnings, nor a bundle that is loaded again end it."""
+    looks: list[int] = []
+
+    def wait(seconds: float) -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            change(bundle_folder, versions={"keras_dr": "another"})
+            (camera / "b.jpg").write_bytes((camera / "a.jpg").read_bytes())
+        if len(looks) == 7:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge_demo.watch.sleep", wait)
+    monkeypatch.setattr(Bundle, "model_doubt", lambda *_: "The model failed its comparison.")
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    monkeypatch.setattr(sys, "stderr", FullDisk())
+    assert command.main(["watch", str(bundle_folder), str(camera)]) == 130
+    noted = lines(camera / "gradings.jsonl")
+    assert [line["file"] for line in noted] == ["a.jpg", "broken.png", "left/a.JPG", "b.jpg"]
+    assert noted[0]["bundle_sha256"] != noted[3]["bundle_sha256"]
+
+
+def test_cli_watch_once_says_that_messages_are_missing(
+    bundle_folder: Path, camera: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", FullDisk())
+    words = ["watch", str(bundle_folder), str(camera / "left"), "--once", "--interval", "0.01"]
+    assert command.main(words) == 1
+    assert "Not all messages could be written: No space left on device." in capsys.readouterr().err
+    assert len(lines(camera / "left" / "gradings.jsonl")) == 1
+
+
+def test_cli_watch_ends_when_the_reader_of_its_messages_is_gone(
+    bundle_folder: Path, camera: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_demo.watch.sleep", lambda seconds: None)
+    monkeypatch.setattr(sys, "stdout", FullDisk(errno.EPIPE))
+    assert command.main(["watch", str(bundle_folder), str(camera)]) == 1
 
 
 @contextmanager

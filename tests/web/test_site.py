@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from web_page import write_small_bundle
@@ -100,6 +102,30 @@ def test_folders_are_not_listed_and_nothing_outside_is_served(served: str) -> No
     for place in ("bundle/", "../../../etc/passwd", "%2e%2e/%2e%2e/%2e%2e/etc/passwd", "..%2fbundle%2fnothing"):
         with pytest.raises(HTTPError, match="404"):
             urlopen(served + place)
+
+
+def test_a_name_that_no_file_can_have_is_not_found(served: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("%00", "a%00/", "%ED%A0%80.js", "a" * 5000):
+        for method in ("GET", "HEAD"):
+            with pytest.raises(HTTPError, match="404"):
+                urlopen(Request(served + name, method=method))
+    assert not capsys.readouterr().err
+
+
+def test_a_browser_that_leaves_while_a_file_loads_prints_nothing(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = dr.export_web(bundle, tmp_path / "site")
+    (site / "large.wasm").write_bytes(bytes(2**24))
+    with make_server(site, 0) as server:
+        server.daemon_threads = False  # so that the end of the block waits for the thread of the request
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with socket.create_connection(server.server_address[:2]) as browser:
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not ended
+            browser.sendall(b"GET /large.wasm HTTP/1.0\r\n\r\n")
+            assert browser.recv(8) == b"HTTP/1.0"
+        server.shutdown()
+    assert not capsys.readouterr().err
 
 
 def test_serve_refuses_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
