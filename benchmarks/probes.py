@@ -1,13 +1,15 @@
 """Which pretrained network sees most in the photographs: linear probes on its frozen features, cross-validated.
 
     python benchmarks/probes.py PREPARED [--networks mobilenetv2 efficientnetlite0] [--weights NETWORK=FILE] [--folds 5]
+        [--fine-tuned NETWORK=out_of_fold.csv]
 
 The pooled features of each train and validation photograph are computed once, as the mean over its eight orientations.
 A logistic regression on standardised features is fitted on all folds but one and judged on that one; its penalty is
 chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of
 `train --folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over the
 groups that are never divided between folds, as `train --folds` makes them, for each network and for the features of
-all networks side by side. Nothing is compared with a peer.
+all networks side by side. A network that was fine-tuned on the same folds is compared with its probe, by differences on
+the same photographs. Nothing is compared with a peer.
 """
 
 from itertools import product
@@ -23,8 +25,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import keras_dr as dr
+from keras_dr.core.folders import sha256_of
 from keras_dr.metrics import intervals, measure
-from keras_dr.metrics.predictions import Predictions, group_codes
+from keras_dr.metrics.predictions import Predictions, group_codes, read_predictions
 from keras_dr.metrics.weighted import Weights
 from keras_dr.models.features import build_features
 from keras_dr.preparation.splits import Fold
@@ -69,8 +72,8 @@ def best_penalty(features: NDArray[np.float32], labels: NDArray[np.int64], group
     return PENALTIES[int(np.argmax(scores))]
 
 
-def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: int) -> NDArray[np.float64]:
-    """Return the probabilities float64 (n, C) of each photograph by the probe that was not fitted on it."""
+def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: int) -> Predictions:
+    """Return the prediction for each photograph by the probe that was not fitted on it."""
     labels = data.labels()
     groups = group_codes(data.rows)
     result = np.zeros((len(labels), len(data.task.classes)))
@@ -80,20 +83,34 @@ def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: 
         penalty = best_penalty(features[~held_out], labels[~held_out], groups[~held_out])
         probe = fitted(features[~held_out], labels[~held_out], penalty)
         result[np.ix_(held_out, probe.classes_)] = probe.predict_proba(features[held_out])
-    return result
+    return Predictions(labels, result, data.task, "argmax", groups)
 
 
-def line(name: str, data: dr.PreparedSet, probabilities: NDArray[np.float64]) -> str:
-    """Return a row of the table."""
-    predictions = Predictions(data.labels(), probabilities, data.task, "argmax", group_codes(data.rows))
+def fine_tuned(file: Path, data: dr.PreparedSet) -> Predictions:
+    """Return the predictions of a cross-validation, in the order of the set's photographs."""
+    ids, predictions, _ = read_predictions(file, sha256_of(file), data.task, "argmax")
+    positions = {image_id: position for position, image_id in enumerate(ids)}
+    return predictions.subset(np.array([positions[row["image_id"]] for row in data.rows]))
 
-    def figures(weights: Weights) -> dict[str, NDArray[np.float64]]:
-        overall = measure.overall(predictions, weights)
-        return {key: overall[key] for key in FIGURES}
 
-    values = figures(np.ones((1, len(predictions.labels))))
-    limits = intervals.bootstrap(figures, predictions.patients)
-    cells = [with_interval(measure.single(values[key]), limits[key]) for key in FIGURES]
+def figures(predictions: Predictions, weights: Weights) -> dict[str, NDArray[np.float64]]:
+    """Return kappa and AUROC under weights."""
+    overall = measure.overall(predictions, weights)
+    return {key: overall[key] for key in FIGURES}
+
+
+def line(name: str, probe: Predictions, tuned: Predictions | None = None) -> str:
+    """Return a row of the table: the figures of a probe, or what the fine-tuned network has more than its probe."""
+
+    def values(weights: Weights) -> dict[str, NDArray[np.float64]]:
+        of_probe = figures(probe, weights)
+        if tuned is None:
+            return of_probe
+        return {key: value - of_probe[key] for key, value in figures(tuned, weights).items()}
+
+    whole = values(np.ones((1, len(probe.labels))))
+    limits = intervals.bootstrap(values, probe.patients)
+    cells = [with_interval(measure.single(whole[key]), limits[key]) for key in FIGURES]
     return f"| {name} | {' | '.join(cells)} |"
 
 
@@ -103,8 +120,10 @@ def main() -> None:
     parser.add_argument("prepared", type=Path)
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--weights", nargs="*", default=[], help="NETWORK=FILE, where ImageNet's cannot be downloaded")
+    parser.add_argument("--fine-tuned", nargs="*", default=[], help="NETWORK=FILE, the file out_of_fold.csv")
     given = parser.parse_args()
     files = dict(pair.split("=", 1) for pair in given.weights)
+    tuned = dict(pair.split("=", 1) for pair in given.fine_tuned)
     whole = dr.PreparedSet.load(given.prepared)
     rows = tuple(row for row in whole.rows if row["split"] in ("train", "val"))
     data = dr.PreparedSet(whole.folder, whole.task, whole.preprocessing, rows, whole.source)
@@ -113,10 +132,13 @@ def main() -> None:
     features = []
     for network in given.networks:
         features.append(pooled_features(network, files.get(network, "imagenet"), images))
-        print(line(network, data, cross_validated(data, features[-1], given.folds)), flush=True)
+        probe = cross_validated(data, features[-1], given.folds)
+        print(line(network, probe), flush=True)
+        if network in tuned:
+            print(line(f"{network}, fine-tuned minus probe", probe, fine_tuned(Path(tuned[network]), data)), flush=True)
     if len(features) > 1:
         together = cross_validated(data, np.concatenate(features, axis=1), given.folds)
-        print(line("all of these together", data, together), flush=True)
+        print(line("all of these together", together), flush=True)
 
 
 if __name__ == "__main__":
