@@ -75,7 +75,7 @@ def write_bytes(file: Path, data: bytes) -> None:
     The file that a link leads to is written, not the link. A file that exists keeps its permissions.
     """
     target = Path(os.path.realpath(file))
-    temporary = _temporary(target)
+    temporary = temporary_name(target)
     try:
         with temporary.open("wb") as stream:
             if target.exists():
@@ -90,13 +90,14 @@ def write_bytes(file: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _temporary(file: Path) -> Path:
+def temporary_name(file: Path) -> Path:
+    """Return the hidden name beside a file under which this process writes it before it is renamed."""
     return file.with_name(f".{file.name}.{os.getpid()}.tmp")
 
 
 def check_writable(file: Path) -> None:
     """Check before long work that a file can be written after it; raises the error that writing would raise."""
-    trial = _temporary(Path(os.path.realpath(file)))
+    trial = temporary_name(Path(os.path.realpath(file)))
     try:
         trial.touch()
         trial.unlink()

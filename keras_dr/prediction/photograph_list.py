@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from keras_dr.core.folders import temporary_name
+
 # limits of the number of photographs per part
 _SMALLEST = 32
 _LARGEST = 4096
@@ -31,7 +33,7 @@ def write_list(photographs: Iterable[Path], file: Path) -> None:
     """Write the list, one line per photograph, completely or not at all; an existing list is left unchanged."""
     if file.is_file():
         return
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary = temporary_name(file)
     with temporary.open("w", encoding="ascii") as stream:  # JSON escapes all other characters
         stream.writelines(json.dumps(str(path)) + "\n" for path in photographs)
         stream.flush()
