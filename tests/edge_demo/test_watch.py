@@ -34,13 +34,25 @@ def grader(bundle_folder: Path) -> Grader:
     return Grader(Bundle.load(bundle_folder))
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder that a camera may write to."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
 def lines(journal: Path) -> list[dict]:
     texts = [line for line in journal.read_text().splitlines() if line.startswith("{") and line[-1] == "}"]
     return [line for line in map(json.loads, texts) if "file" in line]
 
 
-def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
+def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path, journal: Path) -> None:
     for _ in range(2):
         watch(grader, camera, journal, 0.01, rounds=3)
     assert [line["file"] for line in lines(journal)] == ["a.jpg", "broken.png", "left/a.JPG"]
@@ -48,10 +60,7 @@ def test_each_photograph_once_also_after_a_restart(grader: Grader, camera: Path,
     assert (lines(journal)[0]["threshold"], lines(journal)[0]["margin"]) == (0.5, 0.05)
 
 
-def test_a_file_that_still_grows_waits(grader: Grader, tmp_path: Path, photograph: bytes) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
+def test_a_file_that_still_grows_waits(grader: Grader, folder: Path, journal: Path, photograph: bytes) -> None:
     file = folder / "eye.jpg"
     file.write_bytes(photograph[:1000])
     waits = 0
@@ -69,8 +78,7 @@ def test_a_file_that_still_grows_waits(grader: Grader, tmp_path: Path, photograp
     assert line["bytes"] == len(photograph) and "grade" in line
 
 
-def test_a_journal_cut_by_a_power_failure_goes_on(grader: Grader, camera: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
+def test_a_journal_cut_by_a_power_failure_goes_on(grader: Grader, camera: Path, journal: Path) -> None:
     watch(grader, camera, journal, 0.01, rounds=2)
     journal.write_bytes(journal.read_bytes()[:-20])
     watch(grader, camera, journal, 0.01, rounds=2)
@@ -128,10 +136,9 @@ def test_a_broken_link_stops_neither_watch_nor_grade(
     assert "1 failed" in capsys.readouterr().out and "\na," in (tmp_path / "t.csv").read_text()
 
 
-def test_a_renamed_photograph_is_not_graded_again(grader: Grader, tmp_path: Path, photograph: bytes) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
+def test_a_renamed_photograph_is_not_graded_again(
+    grader: Grader, folder: Path, journal: Path, photograph: bytes
+) -> None:
     (folder / "a.jpg").write_bytes(photograph)
     watch(grader, folder, journal, 0.01, rounds=2)
     (folder / "a.jpg").rename(folder / "b.jpg")
@@ -142,10 +149,7 @@ def test_a_renamed_photograph_is_not_graded_again(grader: Grader, tmp_path: Path
     assert (second["file"], second["renamed_from"]) == ("b.jpg", "a.jpg")
 
 
-def test_the_frames_of_a_renamed_file_keep_their_own_results(grader: Grader, tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
+def test_the_frames_of_a_renamed_file_keep_their_own_results(grader: Grader, folder: Path, journal: Path) -> None:
     frames = np.stack([made.colours(), np.flip(made.colours(), axis=1)])
     made.save(made.dataset(frames, made.TRUE_COLOUR, number=2), folder / "a.dcm")
     watch(grader, folder, journal, 0.01, rounds=2)
@@ -160,11 +164,8 @@ def test_the_frames_of_a_renamed_file_keep_their_own_results(grader: Grader, tmp
 
 
 def test_a_photograph_that_failed_fails_again_under_another_name(
-    grader: Grader, tmp_path: Path, photograph: bytes
+    grader: Grader, folder: Path, journal: Path, photograph: bytes
 ) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
     (folder / "a.jpg").write_bytes(photograph[: len(photograph) // 2])
     watch(grader, folder, journal, 0.01, rounds=2)
     (folder / "a.jpg").rename(folder / "b.jpg")
@@ -173,11 +174,8 @@ def test_a_photograph_that_failed_fails_again_under_another_name(
 
 
 def test_a_file_rewritten_with_the_same_content_is_not_graded_again(
-    grader: Grader, tmp_path: Path, photograph: bytes
+    grader: Grader, folder: Path, journal: Path, photograph: bytes
 ) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
     file = folder / "a.jpg"
     file.write_bytes(photograph)
     watch(grader, folder, journal, 0.01, rounds=2)
@@ -194,11 +192,8 @@ def test_a_file_rewritten_with_the_same_content_is_not_graded_again(
 
 
 def test_a_photograph_that_changes_while_it_is_graded_is_graded_later(
-    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+    grader: Grader, folder: Path, journal: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
     (folder / "a.jpg").write_bytes(photograph[:3000])
     plainly = Grader.grade
 
@@ -214,9 +209,8 @@ def test_a_photograph_that_changes_while_it_is_graded_is_graded_later(
 
 
 def test_watch_waits_while_the_disk_is_full(
-    grader: Grader, camera: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    grader: Grader, camera: Path, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal = tmp_path / "journal.jsonl"
     full = True
     warnings: list[str] = []
 
@@ -253,10 +247,8 @@ def test_watch_waits_while_the_disk_is_full(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a disk, or limits the size of files")
 def test_watch_waits_while_a_real_disk_is_full(
-    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+    grader: Grader, tmp_path: Path, folder: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
     names = [f"{number:02}.jpg" for number in range(20)]
     for number, name in enumerate(names):
         (folder / name).write_bytes(photograph + bytes([number]))
@@ -360,20 +352,16 @@ def unlimit(disk: Disk) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def test_two_processes_do_not_write_one_journal(grader: Grader, camera: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
+def test_two_processes_do_not_write_one_journal(grader: Grader, camera: Path, journal: Path) -> None:
     with Journal(journal), pytest.raises(KerasDrError, match="Another process already writes the journal"):
         watch(grader, camera, journal, rounds=1)
 
 
 def test_a_photograph_that_cannot_be_read_yet_is_tried_again(
-    grader: Grader, tmp_path: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
+    grader: Grader, folder: Path, journal: Path, photograph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
     for name in ("locked.jpg", "package.jpg"):
         (folder / name).write_bytes(photograph + name.encode())
-    journal = tmp_path / "journal.jsonl"
     read = Path.read_bytes
     grade = Grader.grade
 
@@ -401,9 +389,7 @@ def test_a_photograph_that_cannot_be_read_yet_is_tried_again(
     assert [line["file"] for line in lines(journal)] == ["locked.jpg", "package.jpg"]
 
 
-def test_what_is_passed_over_and_a_folder_that_is_gone_are_said(grader: Grader, tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
+def test_what_is_passed_over_and_a_folder_that_is_gone_are_said(grader: Grader, tmp_path: Path, folder: Path) -> None:
     for name in ("a.heic", "b.heic", ".c.part"):
         (folder / name).write_bytes(b"x")
     said: list[str] = []
@@ -437,11 +423,8 @@ def test_a_journal_that_is_removed_or_emptied_goes_on(grader: Grader, tmp_path: 
 
 
 def test_a_bundle_that_is_replaced_is_loaded_again(
-    bundle_folder: Path, tmp_path: Path, photograph: bytes, models: dict[str, bytes]
+    bundle_folder: Path, folder: Path, journal: Path, photograph: bytes, models: dict[str, bytes]
 ) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
     (folder / "a.jpg").write_bytes(photograph)
     warnings: list[str] = []
     steps: list[str] = []
@@ -477,11 +460,8 @@ def test_a_bundle_that_is_replaced_is_loaded_again(
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that can be killed")
 def test_none_is_lost_or_graded_twice_when_the_process_is_killed_at_random(
-    grader: Grader, tmp_path: Path, photograph: bytes
+    grader: Grader, folder: Path, journal: Path, photograph: bytes
 ) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
     names = [f"{number:03}.jpg" for number in range(120)]
     for number, name in enumerate(names):
         (folder / name).write_bytes(photograph + bytes([number]))
@@ -502,10 +482,7 @@ def test_none_is_lost_or_graded_twice_when_the_process_is_killed_at_random(
 
 
 @pytest.mark.slow
-def test_ten_thousand_photographs(grader: Grader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "in"
-    journal = tmp_path / "journal.jsonl"
-    folder.mkdir()
+def test_ten_thousand_photographs(grader: Grader, folder: Path, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(10_000):
         (folder / f"{number:05}.jpg").write_bytes(b"no photograph %d" % number)
     monkeypatch.setattr("edge_demo.journal.os.fsync", lambda number: None)  # ten thousand take minutes on some disks
