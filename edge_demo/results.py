@@ -20,8 +20,8 @@ _GRADE_SET = "grade_set"  # a further column if the bundle has calibrated sets o
 _MODEL_DOUBT = "model_doubt"  # a further column if the model failed its comparison at export
 _SUBJECT = ("patient", "eye", "date", "device")  # further columns of tables with DICOM files
 _IDENTIFIERS = ("study_uid", "instance_uid")  # and those of --identified
-_UNFAMILIAR = "unfamiliar"  # a further column if a photograph has unusual colours
-_FURTHER = (_MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS, _UNFAMILIAR)
+UNFAMILIAR = "unfamiliar"  # a further column if a photograph has unusual colours
+_FURTHER = (_MODEL_DOUBT, *_SUBJECT, *_IDENTIFIERS, UNFAMILIAR)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def table_row(grading: Grading) -> dict[str, Any]:
     if grading.model_doubt:
         row[_MODEL_DOUBT] = grading.model_doubt
     if grading.unfamiliar:
-        row[_UNFAMILIAR] = ";".join(grading.unfamiliar)
+        row[UNFAMILIAR] = ";".join(grading.unfamiliar)
     return row | dict(grading.subject)
 
 

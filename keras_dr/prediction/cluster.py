@@ -18,7 +18,7 @@ from typing import Any
 from edge_demo.bundle import Bundle
 from edge_demo.grader import Grader
 from edge_demo.photographs import grade_file
-from edge_demo.results import column_types, failed_row, notice, table_row
+from edge_demo.results import UNFAMILIAR, column_types, failed_row, notice, table_row
 from edge_demo.trial import try_model
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
@@ -150,9 +150,14 @@ def _describe(job: GradingJob, parts: int, counts: Counts) -> dict[str, Any]:
         "retake": counts.retake,
         "failed": counts.failed,
         "parts": parts,
-        "columns": column_types(bundle),
+        "columns": _column_types(bundle),
         "notice": notice(bundle),
     }
+
+
+def _column_types(bundle: Bundle) -> dict[str, str]:
+    """Return the columns of every part; a part is written before it is known what is found in the others."""
+    return column_types(bundle, [UNFAMILIAR] if bundle.colour_limits else [])
 
 
 def _grade_parts(
@@ -189,7 +194,7 @@ class PartGrader:
         bundle = job.load_bundle()
         self._job = job
         self._grader = Grader(bundle, threads=1)
-        self._columns = column_types(bundle)
+        self._columns = _column_types(bundle)
 
     def __call__(self, part: Part) -> Counts:
         file = part_file(self._job.folder, part.number, self._job.ending)

@@ -12,13 +12,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from edge_fixtures import spoil
+from edge_fixtures import change, spoil
 from places import ROOT
 from preparation import content
 from written import closing_counts
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.prediction.cluster import grade_on_cluster
+from keras_dr.core.quality import COLOURS, MEASURES
+from keras_dr.prediction.cluster import GradingJob, PartGrader, grade_on_cluster
+from keras_dr.prediction.photograph_list import split_list, write_list
 from keras_dr.prediction.predict import predict
 from keras_dr.workers.ray_cluster import check_engine, connected
 
@@ -74,6 +76,16 @@ def test_a_model_is_tried_before_workers_load_it(bundle_folder: Path, folder: Pa
     with pytest.raises(KerasDrError, match="does not run"):
         grade_on_cluster(bundle_folder, [folder], tmp_path / "out.csv")
     assert not list(tmp_path.glob("*out.csv*"))
+
+
+def test_a_part_says_which_photographs_have_unusual_colours(bundle_folder: Path, folder: Path, tmp_path: Path) -> None:
+    usual = {name: [-1e9, 1e9] for name in MEASURES}
+    change(bundle_folder, quality_limits=usual, colour_limits={name: [50, 99] for name in COLOURS})
+    write_list([next(folder.glob("*.jpg")), folder / "broken.png"], tmp_path / "_photographs.jsonl")
+    (part,) = split_list(tmp_path / "_photographs.jsonl")
+    PartGrader(GradingJob(bundle_folder, tmp_path, ".csv"))(part)
+    graded, failed = rows_of(tmp_path)
+    assert (graded["unfamiliar"], failed["unfamiliar"]) == ("less red;less blue", "") and failed["error"]
 
 
 TWO_NODES = """
