@@ -127,8 +127,7 @@ def learn_from(
 ) -> Lessons:
     """Compute the teachers' probabilities for each view, or read them if an interrupted call has saved them.
 
-    The teachers' probabilities are averaged as logarithms and normalised again. For softmax heads, this is the softmax
-    of the mean of their logits.
+    The teachers' probabilities are averaged by `mean_of_logarithms`.
 
     Args:
         teachers: at least one run.
@@ -140,18 +139,35 @@ def learn_from(
     views = recipe.distillation.views if recipe.finetune.augment else 1
     file = folder / FILE
     if not file.is_file():
-        logarithms = []
+        graded = []
         for number, teacher in enumerate(teachers):
             model = teacher.model()
             for view in range(views):
                 progress(number * views + view, len(teachers) * views, "teachers")
                 outputs = model.predict(batches(view), verbose=0)
-                teacher_probabilities = probabilities(outputs, len(teacher.task.classes), teacher.temperature)
-                logarithms.append(np.log(np.maximum(teacher_probabilities, _LEAST)))
-        mean = np.mean(np.reshape(logarithms, (len(teachers), views, *logarithms[0].shape)), axis=0)
-        averaged = np.exp(mean) / np.exp(mean).sum(axis=-1, keepdims=True)
+                graded.append(probabilities(outputs, len(teacher.task.classes), teacher.temperature))
+        averaged = mean_of_logarithms(np.reshape(graded, (len(teachers), views, *graded[0].shape)))
         _save(file, averaged.astype(np.float32))
     return Lessons(np.load(file), recipe.distillation.share)
+
+
+def mean_of_logarithms(values: NDArray[Any]) -> NDArray[Any]:
+    """Average probabilities as logarithms, and normalise them again: their geometric mean.
+
+    For softmax heads, this is the softmax of the mean of the logits.
+
+    Args:
+        values: float (graders, ..., classes), 0..1; values below 1e-7 count as 1e-7.
+
+    Returns:
+        Probabilities, float (..., classes), which sum to 1 over the classes.
+
+    Example:
+        >>> mean_of_logarithms(np.array([[0.5, 0.5], [0.8, 0.2]])).round(3)
+        array([0.667, 0.333])
+    """
+    mean = np.exp(np.mean(np.log(np.maximum(values, _LEAST)), axis=0))
+    return mean / mean.sum(axis=-1, keepdims=True)
 
 
 def _save(file: Path, values: NDArray[Any]) -> None:
