@@ -29,6 +29,7 @@ _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*', re.IGNORECASE)
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # pandas gives such names to columns without a name
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)(\.0+|,00?)")  # 12.0, or 12,0 with a decimal comma; 1,000 is neither
 # cells without a value, compared without case; "none" may also mean "no disease"
@@ -211,22 +212,79 @@ def _read_text(file: Path, text: io.TextIOWrapper, encoding: str) -> tuple[Heade
 
 def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the line, cells) for each row; `before` lines have been read already."""
-    reader = csv.reader(text, delimiter=delimiter)
+    lines: list[str] = []  # of the current row
+    reader = csv.reader(_noted(text, lines), delimiter=delimiter)
+    columns = 0
     try:
         for cells in reader:
+            columns = columns or len(cells)
+            if len(lines) > 1:
+                _refuse_open_quotes(file, reader.line_num + before, lines, cells, columns, delimiter)
             yield reader.line_num + before, cells
+            lines.clear()
     except UnicodeError as error:
         _refuse_encoding(file, error)
     except csv.Error as error:
+        if len(lines) > 1:  # so long a cell
+            raise _open_quotes(file, reader.line_num + before, len(lines)) from error
         message = f"{file} cannot be read as a table in UTF-8: {error}, near line {reader.line_num + before}."
         raise KerasDrError(message, "Save it again as UTF-8 CSV.") from error
+
+
+def _noted(text: Iterable[str], lines: list[str]) -> Iterator[str]:
+    """Yield the lines of a text, and append each to a list."""
+    for line in text:
+        lines.append(line)
+        yield line
+
+
+def _refuse_open_quotes(
+    file: Path, number: int, lines: Sequence[str], cells: Sequence[str], columns: int, delimiter: str
+) -> None:
+    """Refuse a row of several lines if a quotation mark that is not closed may have swallowed the rows after it.
+
+    A cell may have several lines, such as a note. But the mark is not closed if the file ends before or if the text
+    goes on after its end; and probably not if the lines of the cell have as many delimiters as rows of their own.
+
+    Args:
+        file: the table.
+        number: the number of the row's last line.
+        lines: the lines of the row.
+        cells: its cells.
+        columns: the number of columns of the table.
+        delimiter: the delimiter.
+
+    Raises:
+        KerasDrError: one of these is so.
+    """
+    try:
+        list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise _open_quotes(file, number, len(lines)) from error
+    for place, cell in enumerate(cells):
+        first, *others = (line.count(delimiter) for line in _LINE_BREAK.split(cell))
+        if not others or columns < 2:
+            continue
+        between, last = others[:-1], others[-1]
+        if columns - 1 in between or (first == columns - 1 - place and last >= place):
+            raise _open_quotes(file, number, len(lines))
+
+
+def _open_quotes(file: Path, number: int, count: int) -> KerasDrError:
+    """Return the error for a row whose `count` lines end with the line `number`."""
+    message = (
+        f"A quotation mark in line {number - count + 1} of {file} seems not to be closed: the lines up to {number} "
+        "would be one row."
+    )
+    return KerasDrError(message, "Close the mark or delete it; a cell of several lines must not look like rows.")
 
 
 def _from_cells(
     file: Path, rows: Iterator[tuple[int, list[str]]], dialect: str, unit: str
 ) -> tuple[Header, Iterator[TableRow]]:
     """Return the header and the rows of cells; `unit` is the word for a row in messages."""
-    first = next((cells for _, cells in rows if any(cell.strip("\ufeff \t") for cell in cells)), [])
+    is_row = (row for row in rows if any(cell.strip("\ufeff \t") for cell in row[1]))
+    header_number, first = next(is_row, (0, []))
     names = [cell.strip("\ufeff").strip() for cell in first]
     columns = tuple("" if _UNNAMED.fullmatch(name) else name for name in names)
     header = Header(file, columns, dialect)
@@ -234,11 +292,13 @@ def _from_cells(
     def table_rows() -> Iterator[TableRow]:
         for number, cells in rows:
             if any(cell.strip() for cell in cells[len(columns) :]):
+                names = f"{len(columns)} column{'' if len(columns) == 1 else 's'}"
                 message = (
-                    f"{unit.capitalize()} {number} of {file} has {len(cells)} cells, but the header names "
-                    f"{len(columns)} columns."
+                    f"{unit.capitalize()} {number} of {file} has {len(cells)} cells, but the header, {unit} "
+                    f"{header_number}, names {names}."
                 )
-                raise KerasDrError(message, f"Correct that {unit}.")
+                remedy = f"Correct {unit} {number}; or delete {unit} {header_number} if it is not the header."
+                raise KerasDrError(message, remedy)
             if any(cell.strip() for cell in cells):  # Excel leaves rows without values
                 yield TableRow(columns, cells, f"{unit} {number} of {file}")
 

@@ -115,6 +115,61 @@ def test_a_fault_far_down_is_found_too(tmp_path: Path) -> None:
         assert sum(1 for _ in rows) == 50_000
 
 
+NOTES = "image,grade,note\n" + "".join(f"{name}.jpg,{place % 5},ok\n" for place, name in enumerate("abcdefgh"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("c.jpg,2,ok", 'c.jpg,2,"blurred', "line 4 .* up to 9"),  # to the end of the file
+        ("c.jpg,2,ok\nd.jpg,3,ok", 'c.jpg,2,"blurred\nd.jpg,3,dark"', "line 4 .* up to 5"),
+        ("c.jpg,2,ok\nd.jpg,3,ok\ne.jpg,4,ok", 'c.jpg,2,"a\nd.jpg,3,ok\ne.jpg,4,b"', "line 4 .* up to 6"),
+        ("c.jpg,2,ok\nd.jpg,3", 'c.jpg,"2,ok\nd.jpg,3"', "line 4 .* up to 5"),
+        ("c.jpg,2,ok\nd.jpg", '"c.jpg,2,ok\nd.jpg"', "line 4 .* up to 5"),
+        ("c.jpg,2,ok\nd.jpg,3,ok", 'c.jpg,2,"blurred\nd.jpg,3,"ok, fine"', "line 4 .* up to 5"),
+        ("c.jpg,2,ok\nd.jpg,3,ok", '"c.jpg","2","blurred\n"d.jpg","3","ok"', "line 4 .* up to 5"),
+        ("note\na.jpg,0,ok", '"note\na.jpg,0,ok"', "line 1 .* up to 2"),
+    ],
+)
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_a_quotation_mark_that_is_not_closed_swallows_no_row(
+    tmp_path: Path, old: str, new: str, lines: str, ends: str
+) -> None:
+    assert old in NOTES
+    with pytest.raises(KerasDrError, match=f"A quotation mark in {lines}"):
+        read_table(put(tmp_path, NOTES.replace(old, new).replace("\n", ends).encode()))
+
+
+def test_a_cell_longer_than_python_reads_names_its_quotation_mark(tmp_path: Path) -> None:
+    swallowed = "".join(f"{number}.jpg,0\n" for number in range(20_000))
+    with pytest.raises(KerasDrError, match="A quotation mark in line 2"):
+        read_table(put(tmp_path, f'image,grade\n"a.jpg,0\n{swallowed}'))
+
+
+@pytest.mark.parametrize(
+    ("note", "read"),
+    [
+        ('"two\nlines"', "two\nlines"),
+        ('"first, second\nthird"', "first, second\nthird"),
+        ('"a ""word"",\nand more\n\nthe end"', 'a "word",\nand more\n\nthe end'),
+        ('5" wide', '5" wide'),
+    ],
+)
+def test_a_note_may_have_several_lines(tmp_path: Path, note: str, read: str) -> None:
+    _, rows = read_table(put(tmp_path, NOTES.replace("c.jpg,2,ok", f"c.jpg,2,{note}")))
+    assert len(rows) == 8 and rows[2]["note"] == read
+
+
+def test_a_name_may_have_a_line_break(tmp_path: Path) -> None:
+    _, rows = read_table(put(tmp_path, 'image,grade\n"a\nb.jpg",1\n"c\nd.jpg",2\n'))
+    assert [row["image"] for row in rows] == ["a\nb.jpg", "c\nd.jpg"]
+
+
+def test_a_comment_above_the_header_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KerasDrError, match=r"the header, line 1, names 1 column\..*delete line 1"):
+        read_table(put(tmp_path, "# exported 2024\nimage,grade\na.jpg,2\n"))
+
+
 def test_a_table_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="No such file"):
         read_table(tmp_path / "none.csv")
