@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import (
+    ICDR,
     REFERABLE_FROM,
     TASKS,
     UNGRADABLE,
     Task,
+    bare_number,
     check_task,
     choose_task,
     find_grade,
@@ -26,6 +28,7 @@ from keras_dr.datasets.options import SourceOptions
 from keras_dr.datasets.records import Record
 
 _GRADE_NAMES = TASKS["icdr-ungradable"].classes
+_WORST = len(ICDR) - 1
 _MAP_GRADES = "--map LABEL=GRADE (no_dr, mild, moderate, severe, proliferative, ungradable)"
 
 
@@ -37,11 +40,13 @@ class Labels:
         records: the records, with the grade or the class that each label means.
         task: the label space.
         taken: (label in the source, its class or "" for none, number of photographs), in the order of the classes.
+        notes: what the user should know about the labels, in sentences.
     """
 
     records: list[Record]
     task: Task
     taken: tuple[tuple[str, str, int], ...]
+    notes: tuple[str, ...] = ()
 
 
 def understand_labels(
@@ -60,6 +65,7 @@ def understand_labels(
     """
     check_task(task)
     records = _in_one_spelling(records)
+    notes: tuple[str, ...] = ()
     written = [record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade]) for record in records]
     records = _with_renamed_labels(records, written, options)
     records = _with_none_as_grade(records)
@@ -70,9 +76,9 @@ def understand_labels(
         records, chosen = _own_classes(records, options)
     else:
         if not published:
-            _check_grades(records, task)
+            notes = _check_grades(records, task)
         records, chosen = _known_classes(records, task, published)
-    return Labels(records, chosen, _taken(written, records, chosen))
+    return Labels(records, chosen, _taken(written, records, chosen), notes)
 
 
 def _key(label: str) -> str:
@@ -210,11 +216,11 @@ def _known_positive(classes: Sequence[str]) -> tuple[int, ...]:
     return (list(classes).index(pair),)
 
 
-def _check_grades(records: Sequence[Record], task: str) -> None:
-    """Refuse labels that look like grades but may mean something else.
+def _check_grades(records: Sequence[Record], task: str) -> tuple[str, ...]:
+    """Refuse labels that look like grades but may mean something else, and return notes on labels that hardly do.
 
     Raises:
-        KerasDrError: the labels are only 0 and 1, only R0 to R3, or from 1 to 5.
+        KerasDrError: the labels are only 0 and 1, only R0 to R3, or numbers without 0.
     """
     labels = _count_labels(records)
     keys = {_key(label) for label in labels}
@@ -241,6 +247,31 @@ def _check_grades(records: Sequence[Record], task: str) -> None:
             "ungradable."
         )
         raise KerasDrError(message, f"Pass the grade of each label: {_MAP_GRADES}.")
+    return _check_numbers(labels) if task not in ("icdr", "icdr-ungradable") else ()
+
+
+def _check_numbers(labels: Counter[str]) -> tuple[str, ...]:
+    """Refuse numbers that may be of a scale that begins at 1; return a note if they may be of a shorter one.
+
+    Raises:
+        KerasDrError: all labels are numbers of grades, and none is 0.
+    """
+    numbers = {bare_number(label) for label in labels}
+    if not numbers or None in numbers:
+        return ()
+    if 0 not in numbers:
+        message = (
+            f"No label is 0 ({_listed(labels)}). They may be ICDR grades, which begin at 0 (no_dr), or of a scale that "
+            "begins at 1, such as 1 for no and 2 for yes."
+        )
+        remedy = f"Pass --task icdr if they are ICDR grades; otherwise pass the grade of each label: {_MAP_GRADES}."
+        raise KerasDrError(message, remedy)
+    if 0 < max(number or 0 for number in numbers) < _WORST:
+        return (
+            f"The labels {_listed(labels)} are taken for ICDR grades, although none is 4 (proliferative). On a shorter "
+            f"scale, they have other meanings: then pass {_MAP_GRADES}.",
+        )
+    return ()
 
 
 def _is_number(label: str) -> bool:

@@ -114,6 +114,8 @@ _NAMES = (
     (UNGRADABLE, re.compile("(un|not|non)grade?able")),
 )
 # "grade_0", "DR0", "R4", "0 - No DR", "Moderate NPDR (2)"
+_SIGN = re.compile(r"[<>?!*+~%\u00ac\u00b1\u00bf\u2212\u2213\u2248-\u226b]")
+_BELOW_ZERO = re.compile(r"(^\s*[-\u2010-\u2015\u2212]\s*|\s[-\u2010-\u2015\u2212])\d")
 _NUMBERED = re.compile(r"([^\W\d]*)([0-4])([^\W\d]*)")
 _PREFIX = re.compile(r"(dr|icdr|grade|level|class|stage|severity|degree|label)+|r")
 # Names of the negative class of two, besides those that negate the name of the other class.
@@ -132,8 +134,15 @@ _NEGATIONS = ("no", "non", "not", "without")
 
 def _word_grade(text: str) -> int | None:
     """Return the grade that a name says without a number, or None."""
+    if _is_doubtful(text):
+        return None
     folded = fold(re.sub(r"\((n?pdr|dr|nodr)\)", "", text, flags=re.IGNORECASE))
     return next((grade for grade, pattern in _NAMES if pattern.fullmatch(folded)), None)
+
+
+def _is_doubtful(text: str) -> bool:
+    """Whether a text has a sign that changes what its words or numbers say: "> 2", "mild?", "2+", "-1"."""
+    return _SIGN.search(text) is not None or _BELOW_ZERO.search(text) is not None
 
 
 def find_grade(text: str) -> int | None:
@@ -144,11 +153,30 @@ def find_grade(text: str) -> int | None:
     number = _number(text)
     if number in range(len(ICDR)):
         return int(number)
-    match = _NUMBERED.fullmatch(fold(text)) if number == math.inf else None
+    match = _numbered(text) if number == math.inf else None
     if match is None:
         return None
     grade = int(match[2])
     return grade if all(_fits(words, grade) for words in (match[1], match[3])) else None
+
+
+def bare_number(text: str) -> int | None:
+    """Return the grade of a text that says it by a number alone, of which scale soever: "2", "2.0", "stage 2".
+
+    Returns:
+        None if the text names no grade, says it in words as well ("2 - moderate"), or names the scale ("ICDR 2").
+    """
+    grade = find_grade(text)
+    if grade is None or _number(text) < math.inf:
+        return grade
+    match = _numbered(text)
+    if match is None or any("icdr" in words or _word_grade(words) == grade for words in (match[1], match[3])):
+        return None
+    return grade
+
+
+def _numbered(text: str) -> re.Match[str] | None:
+    return None if _is_doubtful(text) else _NUMBERED.fullmatch(fold(text))
 
 
 def _fits(words: str, grade: int) -> bool:
@@ -158,6 +186,8 @@ def _fits(words: str, grade: int) -> bool:
 
 def is_negative(name: str) -> bool:
     """Whether a class name by itself means that there is no disease: "Normal", "No DR", "negative"."""
+    if _is_doubtful(name):
+        return False
     folded = re.sub("(eyes?|fundus|retinas?|control|images?|photos?|cases?)$", "", fold(name))
     return fold(name) in _NEGATIVE or folded in _NEGATIVE or _word_grade(name) == 0
 

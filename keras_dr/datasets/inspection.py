@@ -143,7 +143,7 @@ class Inspection:
         return f"{self.files} in all: {', '.join(parts)}"
 
     def _notes(self) -> list[str]:
-        notes = list(self.reading.notes)
+        notes = [*self.reading.notes, *self.labels.notes]
         if self.missing:
             shown = ", ".join(self.missing[:3]) + (", ..." if len(self.missing) > 3 else "")
             notes.append(f"Photographs that are named but do not exist: {len(self.missing)} ({shown}).")

@@ -1,5 +1,6 @@
 """It is known which classes are positive and which labels are grades, or the user is asked."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,50 @@ def test_only_0_and_1(tmp_path: Path, as_folders: bool) -> None:
         inspect(tmp_path)
     assert inspect_with(tmp_path, positive="1").task.referable == (1,)
     assert inspect_with(tmp_path, task="icdr").task.classes == ICDR
+
+
+@pytest.mark.parametrize(
+    "names", [("1", "2"), ("1", "2", "3", "4"), ("stage 1", "stage 2", "stage 3", "stage 4"), ("2.0", "4.0"), ("3",)]
+)
+def test_numbers_without_0_may_begin_at_1(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write_class_folders(tmp_path, *names)
+    with pytest.raises(KerasDrError, match=r"No label is 0 .*begins at 1.*--task icdr.*--map"):
+        inspect(tmp_path)
+    grades = {int(float(name.split()[-1])) for name in names}
+    assert {record.grade for record in inspect_with(tmp_path, task="icdr").records} == grades
+
+
+@pytest.mark.parametrize(
+    "names", [("0", "1", "2", "3"), ("0", "1", "2"), ("0", "2"), ("grade 0", "grade 1", "grade 2")]
+)
+def test_numbers_without_4_are_taken_for_grades_with_a_note(tmp_path: Path, names: tuple[str, ...]) -> None:
+    inspection = inspect(write_class_folders(tmp_path, *names))
+    assert inspection.task.name == "icdr"
+    assert f"The labels {names[0]} (2), " in text_of(inspection) and "none is 4 (proliferative)" in text_of(inspection)
+    assert "none is 4" not in text_of(inspect_with(tmp_path, task="icdr"))
+
+
+@pytest.mark.parametrize(
+    "names", [("0", "1", "2", "4"), ("0",), ("mild", "severe"), ("1 - mild", "3 - severe"), ("ICDR 1", "ICDR 3")]
+)
+def test_other_grades_need_no_note(tmp_path: Path, names: tuple[str, ...]) -> None:
+    inspection = inspect(write_class_folders(tmp_path, *names))
+    assert inspection.task.name == "icdr" and "none is 4" not in text_of(inspection)
+
+
+@pytest.mark.parametrize(
+    "label", ["\u22121", "\u20131", "-1", ">2", "\u22653", "2?", "mild?", "> mild", "2+", "grade -1"]
+)
+def test_a_sign_is_no_part_of_a_grade(tmp_path: Path, label: str) -> None:
+    write_table(tmp_path, "image,grade", "a,0", "b,4", f"c,{label}", "d,2")
+    with pytest.raises(KerasDrError, match=re.escape(f"but {label} (1) are not.")):
+        inspect(tmp_path)
+
+
+@pytest.mark.parametrize("label", ["Grade - 2", "2 (moderate)", "+2", "2 = moderate", "DR-2", "2.", "[2]"])
+def test_other_punctuation_does_not_matter(tmp_path: Path, label: str) -> None:
+    inspection = inspect(write_table(tmp_path, "image,grade", "a,0", "b,4", f"c,{label}"))
+    assert [record.grade for record in inspection.records] == [0, 4, 2]
 
 
 def test_a_positive_class_that_does_not_exist(tmp_path: Path) -> None:
