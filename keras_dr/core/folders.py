@@ -35,6 +35,10 @@ MANIFESTS = {
     "site": "site.json",
     "gradability": "gradability.json",
 }
+# results whose work is not repeated by the command that writes the folder around them
+_KEPT = ("prepared", "run", "bundle", "cross-validation", "predictions", "site")
+# the folders in a result that belong to it, as patterns: the float32 bundle of predict, and the runs of the folds
+_PARTS = {"run": "litert", "cross-validation": "fold-*"}
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
     "prepared": "keras-dr prepare",
@@ -181,6 +185,13 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
+def damaged(file: Path, error: Exception) -> KerasDrError:
+    """Return the error for a manifest from which a value could not be read."""
+    message = f"{file} is damaged or was changed ({type(error).__name__}: {error})."
+    kind = next((kind for kind, name in MANIFESTS.items() if name == file.name), "")
+    return KerasDrError(message, f"Create it again with {_MADE_BY[kind]}." if kind in _MADE_BY else "Create it again.")
+
+
 def _is_no(kind: str, folder: Path) -> KerasDrError:
     """Return the error for a folder that is missing, or a file or another kind of folder in its place."""
     if not folder.exists():
@@ -205,7 +216,8 @@ def check_target(target: Path, kind: str, overwrite: bool) -> None:
     """Refuse to overwrite an existing folder; with `overwrite`, refuse all but results of the same kind.
 
     Raises:
-        KerasDrError: `target` is a file, it exists and `overwrite` is false, or it is another kind of folder.
+        KerasDrError: `target` is a file, it exists and `overwrite` is false, it is another kind of folder, or somebody
+            has put another result into it, such as a run.
     """
     if not target.exists():
         return
@@ -218,6 +230,29 @@ def check_target(target: Path, kind: str, overwrite: bool) -> None:
             f"{target} is not an older {kind} that may be overwritten: it has no {MANIFESTS[kind]}.",
             "Choose another name.",
         )
+    other = _other_result(target, _PARTS.get(kind, ""))
+    if other:
+        message = f"{target} holds another result, {other.relative_to(target)}, which would be deleted."
+        raise KerasDrError(message, "Move that folder to another place first, or choose another name.")
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder is a result of one of the commands, of any kind."""
+    return any((folder / name).is_file() for name in MANIFESTS.values())
+
+
+def _other_result(folder: Path, own: str) -> Path | None:
+    """Return a result in one of two levels of folders below this one, except in folders whose names fit a pattern."""
+    above = [path for path in _folders_in(folder) if not path.match(own or "\0")]
+    for path in [*above, *(inner for outer in above for inner in _folders_in(outer))]:
+        if any((path / MANIFESTS[kind]).is_file() for kind in _KEPT):
+            return path
+    return None
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:

@@ -71,6 +71,38 @@ def test_only_a_result_of_the_same_kind_is_overwritten(tmp_path: Path, name: str
     assert (tmp_path / "a" / name).read_text() == "1"
 
 
+@pytest.mark.parametrize(
+    ("kind", "place", "manifest"),
+    [
+        ("prepared", "run", "run.json"),
+        ("run", "work/bundle", "bundle.json"),
+        ("cross-validation", "all/graded.csv", "_predictions.json"),
+    ],
+)
+def test_another_result_inside_is_not_deleted(tmp_path: Path, kind: str, place: str, manifest: str) -> None:
+    (tmp_path / "a" / place).mkdir(parents=True)
+    (tmp_path / "a" / folders.MANIFESTS[kind]).write_text("{}")
+    (tmp_path / "a" / place / manifest).write_text("{}")
+    with pytest.raises(KerasDrError, match=f"holds another result, {place}"):
+        folders.check_target(tmp_path / "a", kind, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "manifest"),
+    [
+        ("run", "litert", "bundle.json"),
+        ("run", "evaluation/idrid-val", "metrics.json"),
+        ("cross-validation", "fold-2", "run.json"),
+        ("cross-validation", "fold-2/litert", "bundle.json"),
+    ],
+)
+def test_what_belongs_to_a_result_is_replaced_with_it(tmp_path: Path, kind: str, place: str, manifest: str) -> None:
+    (tmp_path / "a" / place).mkdir(parents=True)
+    (tmp_path / "a" / folders.MANIFESTS[kind]).write_text("{}")
+    (tmp_path / "a" / place / manifest).write_text("{}")
+    folders.check_target(tmp_path / "a", kind, overwrite=True)
+
+
 def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), folders.growing_folder(tmp_path / "a", "run", {"n": 1}) as folder:
         raise RuntimeError
