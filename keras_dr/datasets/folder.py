@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.folders import is_result
 from keras_dr.core.image_files import SkippedFiles, printable, why_no_image
 from keras_dr.core.tables import fold
 from keras_dr.datasets.grades import find_grade, is_known_class
@@ -122,9 +123,9 @@ def _other_files(folder: Path) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without hidden folders and those of the system."""
+    """Return the folders in a folder, sorted, without hidden folders, those of the system, and results."""
     inside = (path for path in folder.iterdir() if path.is_dir())
-    return sorted(path for path in inside if not path.name.startswith((".", "__")))
+    return sorted(path for path in inside if not path.name.startswith((".", "__")) and not is_result(path))
 
 
 def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:

@@ -26,6 +26,18 @@ def test_names_that_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> No
         inspect(write_class_folders(tmp_path, *names))
 
 
+@pytest.mark.parametrize("manifest", ["prepared.json", "run.json"])
+def test_a_result_inside_the_source_is_no_part_of_it(tmp_path: Path, manifest: str) -> None:
+    write_class_folders(tmp_path, "0", "4")
+    put(tmp_path / "own" / manifest, "{}")
+    put(tmp_path / "own" / "manifest.csv", "image_id,grade,path\na,0,images/a.png\n")
+    put(tmp_path / "own" / "duplicates.csv", "image,grade\na,0\n")
+    put(tmp_path / "own" / "images" / "a.png")
+    inspection = inspect(tmp_path)
+    assert inspection.dataset == "folder"
+    assert [record.grade for record in inspection.records] == [0, 0, 4, 4]
+
+
 def test_train_dev_test(tmp_path: Path) -> None:
     inspection = inspect(
         write_class_folders(tmp_path, *(f"{split}/{grade}" for split in ("train", "dev", "test") for grade in "02"))
