@@ -200,6 +200,13 @@ def _check_ids(records: Sequence[Record], source: Path, name: str) -> None:
         if others:
             message += f" {others} more {'photographs are' if others > 1 else 'photograph is'} named several times."
         raise KerasDrError(message, "Keep one row for each photograph, or rename one of two files with the same name.")
+    rows: dict[tuple[Path, tuple[str, int] | None], Record] = {}
+    for record in records:
+        first = rows.setdefault((record.path, record.member), record)
+        if first is not record:
+            message = f"{source} must name each photograph once, but names {record.path.name!r} in several rows: "
+            message += f"{first.origin or first.image_id} and {record.origin or record.image_id}."
+            raise KerasDrError(message, "Keep one row for each photograph.")
 
 
 def read_records(source: Path, dataset: str = "auto") -> tuple[str, list[Record]]:

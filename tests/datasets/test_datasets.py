@@ -194,10 +194,16 @@ def test_csv_finds_lesion_masks_beside_it(photographs: Path) -> None:
         ("image,grade\na,1\na,2\n", "each photograph once"),
         ("image,grade\na,1\na,1\nb,1\nb,1\n", "1 more photograph is named several times"),
         ("image,grade,split\na,1,holdout\n", "A split must be"),
+        ("image,grade\nc.jpg,1\n./c.jpg,2\n", "each photograph once, but names 'c.jpg' in several rows"),
+        (
+            "image,grade\nc.jpg,1\nC.JPG,2\n",
+            "each photograph once, but names 'c.jpg' in several rows: line 2 .* line 3",
+        ),
     ],
 )
 def test_a_csv_that_is_wrong_is_refused(tmp_path: Path, text: str, message: str) -> None:
     put(tmp_path / "labels.csv", text)
+    put(tmp_path / "c.jpg")
     with pytest.raises(KerasDrError, match=message):
         read_records(tmp_path)
 
