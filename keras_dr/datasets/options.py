@@ -90,13 +90,16 @@ def parse_options(
             raise KerasDrError(f"--map gives two classes for the label {label.strip()!r}.", "Leave one of them out.")
     values: dict[str, object] = {name: value for name, value in others.items() if value is not None}
     if classes is not None:
-        values["classes"] = _names(classes)
+        values["classes"] = _names(classes, "--classes")
     if positive is not None:
-        values["positive"] = () if positive.strip().lower() == NONE else _names(positive)
+        values["positive"] = () if positive.strip().lower() == NONE else _names(positive, "--positive")
     if privacy is not None:
         values["privacy"] = privacy
     return SourceOptions(renamed=pairs, **values)  # type: ignore[arg-type] # checked by the dataclass's own annotations
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(text: str, option: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise KerasDrError(f"{option} names no class: {text!r}.", f"Name them, such as {option} A,B; or leave it out.")
+    return names

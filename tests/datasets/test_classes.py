@@ -133,6 +133,14 @@ def test_classes_in_the_order_that_the_user_names(tmp_path: Path) -> None:
     assert (task.classes, task.referable, task.ordered) == (SPANISH, (2, 3, 4), 5)
 
 
+@pytest.mark.parametrize("option", ["classes", "positive"])
+@pytest.mark.parametrize("text", ["", ",,", " , "])
+def test_an_option_without_a_name_is_refused(tmp_path: Path, option: str, text: str) -> None:
+    write_class_folders(tmp_path, "a", "b")
+    with pytest.raises(KerasDrError, match=f"--{option} names no class"):
+        inspect_with(tmp_path, **{option: text})
+
+
 def test_two_scales_share_r0_to_r3(tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match=r"ICDR scale .* British"):
         inspect(write_class_folders(tmp_path, "R0", "R1", "R2", "R3"))
