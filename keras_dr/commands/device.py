@@ -264,10 +264,10 @@ def points(
     ],
 ) -> None:
     """List the operating points of a run or a bundle in words."""
-    from keras_dr.core.decision import condition_words
-    from keras_dr.core.folders import MANIFESTS, read_manifest
+    from keras_dr.core.folders import MANIFESTS, damaged, read_manifest
     from keras_dr.core.grade_sets import GradeSets, sets_text
     from keras_dr.core.operating_point import points_of, points_text
+    from keras_dr.datasets.grades import task_of
 
     if not (source / MANIFESTS["run"]).is_file():
         from edge_demo.bundle import Bundle
@@ -275,11 +275,15 @@ def points(
         say(Bundle.load(source).points_text())
         return
     about = read_manifest(source, "run")
-    referable = [about["classes"][index] for index in about["referable"]]
-    condition = condition_words(about["task"], about["classes"], about["referable"])
-    say(points_text(points_of(about), condition, referable))
-    if len(about["classes"]) > 2:
-        say(sets_text(GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None, condition))
+    try:
+        task = task_of(about)
+        points = points_of(about)
+        sets = GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(source / MANIFESTS["run"], error) from error
+    say(points_text(points, task.positive, [task.classes[index] for index in task.referable]))
+    if len(task.classes) > 2:
+        say(sets_text(sets, task.positive))
 
 
 def profile(

@@ -13,6 +13,7 @@ from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import task_of
 from keras_dr.metrics.predictions import Predictions, read_predictions
+from keras_dr.training.run_manifest import read_run_manifest
 
 _SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
 
@@ -66,12 +67,9 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
     if cross_validations and split is not None:
         message = f"The split {split} was asked for, but a cross-validation grades all photographs of train and val."
         raise KerasDrError(message, "Leave out the split.")
-    names = [folder.resolve().name for folder in contender_folders]
-    if len(set(names)) < len(names):
-        names = [str(folder) for folder in contender_folders]
     contenders: list[Contender] = []
     order: list[str] = []
-    for folder, name in zip(contender_folders, names, strict=True):
+    for folder, name in zip(contender_folders, _names(contender_folders), strict=True):
         try:
             if cross_validations:
                 ids, contender = _read_cross_validation(folder, name)
@@ -83,6 +81,20 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
         order = order or ids
         contenders.append(_in_order(contender, ids, order, contenders[0] if contenders else contender))
     return contenders
+
+
+def _names(contender_folders: Sequence[Path]) -> list[str]:
+    """Return a name for each folder: its own, or its path if two have the same name.
+
+    Raises:
+        KerasDrError: a folder is given twice.
+    """
+    places = [folder.resolve() for folder in contender_folders]
+    twice = next((folder for folder in contender_folders if places.count(folder.resolve()) > 1), None)
+    if twice:
+        raise KerasDrError(f"{twice} is named twice, and does not differ from itself.", "Name each folder once.")
+    names = [place.name for place in places]
+    return names if len(set(names)) == len(names) else [str(folder) for folder in contender_folders]
 
 
 def _is_cross_validation(folder: Path) -> bool:
@@ -108,7 +120,7 @@ def _in_order(contender: Contender, ids: list[str], order: list[str], first: Con
 
 def _read_run(folder: Path, name: str, split: str) -> tuple[list[str], Contender]:
     """Read an evaluated run, with the image ids of its predictions in their order."""
-    about = folders.read_manifest(folder, "run")
+    about = read_run_manifest(folder)
     evaluated = folder / "evaluation" / f"{Path(about['data']['prepared']).name}-{split}"
     remedy = f"Run: keras-dr evaluate {folder} --split {split} --overwrite"
     file = evaluated / "metrics.json"
@@ -133,7 +145,7 @@ def _read_cross_validation(folder: Path, name: str) -> tuple[list[str], Contende
     pooled = folders.read_manifest(folder, "cross-validation")
     if "predictions_sha256" not in pooled:
         raise KerasDrError(f"The cross-validation {folder} is of an older version.", "Train it again with --overwrite.")
-    folds = [folders.read_manifest(folder / f"fold-{k}", "run") for k in range(1, len(pooled["folds"]) + 1)]
+    folds = [read_run_manifest(folder / f"fold-{k}") for k in range(1, len(pooled["folds"]) + 1)]
     seconds = {
         phase: {"seconds": sum(fold["phases"][phase]["seconds"] for fold in folds)} for phase in folds[0]["phases"]
     }

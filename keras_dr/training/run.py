@@ -20,6 +20,7 @@ from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
+from keras_dr.training.run_manifest import read_run_manifest
 
 # Key of run.json -> what was found at one temperature and its thresholds, and does not hold at others.
 FOUND_AT_POINTS = {
@@ -74,7 +75,7 @@ class Run:
         if isinstance(source, Run):
             return source
         folder = Path(source)
-        return cls.from_manifest(folder, folders.read_manifest(folder, "run"))
+        return cls.from_manifest(folder, read_run_manifest(folder))
 
     @classmethod
     def from_manifest(cls, folder: Path, about: dict[str, Any]) -> "Run":
@@ -102,9 +103,7 @@ class Run:
             )
             valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise KerasDrError(
-                f"{folder / 'run.json'} is damaged or was changed ({type(error).__name__}: {error}).", "Train again."
-            ) from error
+            raise folders.damaged(folder / folders.MANIFESTS["run"], error) from error
         if not valid:
             raise KerasDrError(
                 f"{folder / 'run.json'} is damaged or was changed: it has values that train never writes.",

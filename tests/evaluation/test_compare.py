@@ -31,7 +31,8 @@ ABOUT = {
     "task": "icdr",
     "classes": list(TASKS["icdr"].classes),
     "referable": [2, 3, 4],
-    "data": {"prepared": "../sets/small"},
+    "data": {"prepared": "../sets/small", "photographs": {"train": 60}},
+    "kept": "finetune",
     "parameters": 12345,
     "preprocessing": {"size": 32},
     "recipe": {"backbone": "tiny"},
@@ -156,6 +157,8 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     second = write_run(tmp_path / "second", make_predictions(10), [*NAMES[:-1], "other"])
     with pytest.raises(KerasDrError, match="two or more"):
         load_contenders([first])
+    with pytest.raises(KerasDrError, match="first is named twice"):
+        load_contenders([first, second, tmp_path / "second" / ".." / "first"])
     with pytest.raises(KerasDrError, match="2 in all belong to only one"):
         load_contenders([first, second])
     metrics_file = second / "evaluation" / "small-test" / "metrics.json"
