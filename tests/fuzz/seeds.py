@@ -194,6 +194,8 @@ def run_about() -> dict[str, Any]:
         "referable": [2, 3, 4],
         "preprocessing": {"size": 32, "enhance": "clahe", "fundus": "auto"},
         "data": {"prepared": ".", "manifest_sha256": "0" * 64, "fold": None, "photographs": {"train": 2, "val": 1}},
+        "parameters": 12345,
+        "phases": {"frozen": {"epoch": 1, "seconds": 1.5}},
         "kept": "finetune",
         "decision": "argmax",
         "temperature": 1.25,
