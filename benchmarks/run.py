@@ -67,6 +67,7 @@ NO_PEER = {
     "streaming_memory": "how memory grows with the number of photographs: compared with itself",
     "folds_robustness": "which recipe stands changes of the camera: cross-validations compared with each other",
     "probes": "which pretrained network sees most: networks compared with each other",
+    "averages": "whether several cross-validations grade better together: compared with each other",
     "page_agreement": "how far the page and Python agree: differences of pixels and numbers, not a comparison of speed",
     "whole_way": "the cost of training, explaining and exporting each backbone: a table, not a comparison",
 }

@@ -37,8 +37,8 @@ MANIFESTS = {
 }
 # results whose work is not repeated by the command that writes the folder around them
 _KEPT = ("prepared", "run", "bundle", "cross-validation", "predictions", "site")
-# the folders in a result that belong to it, as patterns: the float32 bundle of predict, and the runs of the folds
-_PARTS = {"run": "litert", "cross-validation": "fold-*"}
+# the folders in a result that belong to it, as patterns: bundles of predict and web, and the runs of the folds
+_PARTS = {"run": "litert", "site": "bundle", "cross-validation": "fold-*"}
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
     "prepared": "keras-dr prepare",

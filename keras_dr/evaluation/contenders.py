@@ -67,9 +67,12 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
     if cross_validations and split is not None:
         message = f"The split {split} was asked for, but a cross-validation grades all photographs of train and val."
         raise KerasDrError(message, "Leave out the split.")
+    names = [folder.resolve().name for folder in contender_folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in contender_folders]
     contenders: list[Contender] = []
     order: list[str] = []
-    for folder, name in zip(contender_folders, _names(contender_folders), strict=True):
+    for folder, name in zip(contender_folders, names, strict=True):
         try:
             if cross_validations:
                 ids, contender = _read_cross_validation(folder, name)
@@ -81,20 +84,6 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
         order = order or ids
         contenders.append(_in_order(contender, ids, order, contenders[0] if contenders else contender))
     return contenders
-
-
-def _names(contender_folders: Sequence[Path]) -> list[str]:
-    """Return a name for each folder: its own, or its path if two have the same name.
-
-    Raises:
-        KerasDrError: a folder is given twice.
-    """
-    places = [folder.resolve() for folder in contender_folders]
-    twice = next((folder for folder in contender_folders if places.count(folder.resolve()) > 1), None)
-    if twice:
-        raise KerasDrError(f"{twice} is named twice, and does not differ from itself.", "Name each folder once.")
-    names = [place.name for place in places]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in contender_folders]
 
 
 def _is_cross_validation(folder: Path) -> bool:

@@ -92,6 +92,7 @@ def test_another_result_inside_is_not_deleted(tmp_path: Path, kind: str, place: 
     [
         ("run", "litert", "bundle.json"),
         ("run", "evaluation/idrid-val", "metrics.json"),
+        ("site", "bundle", "bundle.json"),
         ("cross-validation", "fold-2", "run.json"),
         ("cross-validation", "fold-2/litert", "bundle.json"),
     ],
