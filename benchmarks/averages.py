@@ -32,6 +32,8 @@ def read(files: list[Path], task: str) -> list[Predictions]:
             raise SystemExit(f"{file} is of other photographs than {files[0]}.")
         positions = {image_id: position for position, image_id in enumerate(ids)}
         tables.append(predictions.subset(np.array([positions[image_id] for image_id in order])))
+        if (tables[-1].labels != tables[0].labels).any():
+            raise SystemExit(f"{file} has other grades than {files[0]}.")
     return tables
 
 

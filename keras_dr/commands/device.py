@@ -264,10 +264,11 @@ def points(
     ],
 ) -> None:
     """List the operating points of a run or a bundle in words."""
-    from keras_dr.core.folders import MANIFESTS, damaged, read_manifest
+    from keras_dr.core.folders import MANIFESTS, read_manifest
     from keras_dr.core.grade_sets import GradeSets, sets_text
     from keras_dr.core.operating_point import points_of, points_text
     from keras_dr.datasets.grades import task_of
+    from keras_dr.training.run_manifest import damaged
 
     if not (source / MANIFESTS["run"]).is_file():
         from edge_demo.bundle import Bundle
@@ -280,7 +281,7 @@ def points(
         points = points_of(about)
         sets = GradeSets.from_dict(about["grade_sets"]) if about.get("grade_sets") else None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise damaged(source / MANIFESTS["run"], error) from error
+        raise damaged(source, f"{type(error).__name__}: {error}") from error
     say(points_text(points, task.positive, [task.classes[index] for index in task.referable]))
     if len(task.classes) > 2:
         say(sets_text(sets, task.positive))

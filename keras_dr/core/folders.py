@@ -35,9 +35,9 @@ MANIFESTS = {
     "site": "site.json",
     "gradability": "gradability.json",
 }
-# results whose work is not repeated by the command that writes the folder around them
+# results that are not deleted with the folder around them; evaluations and explanations belong to their run
 _KEPT = ("prepared", "run", "bundle", "cross-validation", "predictions", "site")
-# the folders in a result that belong to it, as patterns: bundles of predict and web, and the runs of the folds
+# kind of result -> pattern of the folders in it that the same command writes and replaces
 _PARTS = {"run": "litert", "site": "bundle", "cross-validation": "fold-*"}
 _DIGITS = 19  # the most digits of a 64-bit integer
 _MADE_BY = {
@@ -185,13 +185,6 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
-def damaged(file: Path, error: Exception) -> KerasDrError:
-    """Return the error for a manifest from which a value could not be read."""
-    message = f"{file} is damaged or was changed ({type(error).__name__}: {error})."
-    kind = next((kind for kind, name in MANIFESTS.items() if name == file.name), "")
-    return KerasDrError(message, f"Create it again with {_MADE_BY[kind]}." if kind in _MADE_BY else "Create it again.")
-
-
 def _is_no(kind: str, folder: Path) -> KerasDrError:
     """Return the error for a folder that is missing, or a file or another kind of folder in its place."""
     if not folder.exists():
@@ -216,8 +209,8 @@ def check_target(target: Path, kind: str, overwrite: bool) -> None:
     """Refuse to overwrite an existing folder; with `overwrite`, refuse all but results of the same kind.
 
     Raises:
-        KerasDrError: `target` is a file, it exists and `overwrite` is false, it is another kind of folder, or somebody
-            has put another result into it, such as a run.
+        KerasDrError: `target` is a file, it exists and `overwrite` is false, it is another kind of folder, or another
+            result, such as a run, lies in it or in one of its folders.
     """
     if not target.exists():
         return
@@ -236,9 +229,9 @@ def check_target(target: Path, kind: str, overwrite: bool) -> None:
         raise KerasDrError(message, "Move that folder to another place first, or choose another name.")
 
 
-def is_result(folder: Path) -> bool:
-    """Whether a folder is a result of one of the commands, of any kind."""
-    return any((folder / name).is_file() for name in MANIFESTS.values())
+def is_prepared_set(folder: Path) -> bool:
+    """Whether a folder is a Prepared set, by the names of its files."""
+    return (folder / MANIFESTS["prepared"]).is_file() and (folder / "manifest.csv").is_file()
 
 
 def _other_result(folder: Path, own: str) -> Path | None:

@@ -214,18 +214,23 @@ def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) 
     """Yield (number of the line, cells) for each row; `before` lines have been read already."""
     lines: list[str] = []  # of the current row
     reader = csv.reader(_noted(text, lines), delimiter=delimiter)
-    columns = 0
+    marks: _QuotationMarks | None = None
+    last: list[str] = []
     try:
         for cells in reader:
-            columns = columns or len(cells)
-            if len(lines) > 1:
-                _refuse_open_quotes(file, reader.line_num + before, lines, cells, columns, delimiter)
-            yield reader.line_num + before, cells
+            if marks is None and any(cell.strip("\ufeff \t") for cell in cells):
+                marks = _QuotationMarks(file, delimiter, cells)
+            if marks:
+                marks.check(reader.line_num + before, lines, cells)
+            last = list(lines)
             lines.clear()
+            yield reader.line_num + before, cells
+        if marks:
+            marks.check_end(reader.line_num + before, last)
     except UnicodeError as error:
         _refuse_encoding(file, error)
     except csv.Error as error:
-        if len(lines) > 1:  # so long a cell
+        if len(lines) > 1:  # a cell is longer than csv allows
             raise _open_quotes(file, reader.line_num + before, len(lines)) from error
         message = f"{file} cannot be read as a table in UTF-8: {error}, near line {reader.line_num + before}."
         raise KerasDrError(message, "Save it again as UTF-8 CSV.") from error
@@ -238,45 +243,75 @@ def _noted(text: Iterable[str], lines: list[str]) -> Iterator[str]:
         yield line
 
 
-def _refuse_open_quotes(
-    file: Path, number: int, lines: Sequence[str], cells: Sequence[str], columns: int, delimiter: str
-) -> None:
-    """Refuse a row of several lines if a quotation mark that is not closed may have swallowed the rows after it.
+class _QuotationMarks:
+    """Refuses rows in which a quotation mark that is not closed may have swallowed cells or rows.
 
-    A cell may have several lines, such as a note. But the mark is not closed if the file ends before or if the text
-    goes on after its end; and probably not if the lines of the cell have as many delimiters as rows of their own.
+    A cell may have several lines, such as a note. But a mark is not closed if the table ends before it is, or if text
+    follows a closing mark in the cell; and probably not if the lines of a cell have as many delimiters as a row. Of
+    delimiters, those that a space follows are not counted, because they are of prose, unless the header has such.
 
     Args:
         file: the table.
-        number: the number of the row's last line.
-        lines: the lines of the row.
-        cells: its cells.
-        columns: the number of columns of the table.
-        delimiter: the delimiter.
-
-    Raises:
-        KerasDrError: one of these is so.
+        delimiter: its delimiter.
+        header: the cells of its header.
     """
-    try:
-        list(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise _open_quotes(file, number, len(lines)) from error
-    for place, cell in enumerate(cells):
-        first, *others = (line.count(delimiter) for line in _LINE_BREAK.split(cell))
-        if not others or columns < 2:
-            continue
+
+    def __init__(self, file: Path, delimiter: str, header: Sequence[str]) -> None:
+        self._file = file
+        self._delimiter = delimiter
+        named = [place for place, cell in enumerate(header, 1) if cell.strip()]
+        self._columns = max(named, default=0)
+        spaced = any(cell.startswith(" ") for cell in header)
+        self._between_cells = re.compile(re.escape(delimiter) + ("" if spaced else "(?! )"))
+        self._space_after = re.compile(rf'"[ \t]+(?=[{re.escape(delimiter)}\r\n]|$)')
+
+    def check(self, number: int, lines: Sequence[str], cells: Sequence[str]) -> None:
+        """Refuse a row.
+
+        Args:
+            number: the number of the row's last line.
+            lines: the lines of the row.
+            cells: its cells.
+
+        Raises:
+            KerasDrError: a mark seems not to be closed.
+        """
+        is_short = len(cells) < self._columns and '"' in lines[0]
+        if (len(lines) > 1 or is_short) and self._is_open(lines):
+            raise _open_quotes(self._file, number, len(lines))
+        if len(lines) > 1 and self._columns > 1 and any(map(self._holds_rows, cells, range(len(cells)))):
+            raise _open_quotes(self._file, number, len(lines))
+
+    def check_end(self, number: int, lines: Sequence[str]) -> None:
+        """Refuse the last row, with these lines, if the table ends before its quotation mark is closed."""
+        if any('"' in line for line in lines) and self._is_open(lines):
+            raise _open_quotes(self._file, number, len(lines))
+
+    def _is_open(self, lines: Sequence[str]) -> bool:
+        clean = [self._space_after.sub('"', line) for line in lines]
+        try:
+            list(csv.reader(clean, delimiter=self._delimiter, strict=True))
+        except csv.Error:
+            return True
+        return False
+
+    def _holds_rows(self, cell: str, place: int) -> bool:
+        """Whether the lines of the cell at this place look like the end, the middle and the beginning of rows."""
+        lines = [line.rstrip(f"{self._delimiter} ") for line in _LINE_BREAK.split(cell)]
+        first, *others = (len(self._between_cells.findall(line)) for line in lines)
+        if not others:
+            return False
         between, last = others[:-1], others[-1]
-        if columns - 1 in between or (first == columns - 1 - place and last >= place):
-            raise _open_quotes(file, number, len(lines))
+        return self._columns - 1 in between or (first == self._columns - 1 - place and last >= min(place, 1))
 
 
 def _open_quotes(file: Path, number: int, count: int) -> KerasDrError:
     """Return the error for a row whose `count` lines end with the line `number`."""
-    message = (
-        f"A quotation mark in line {number - count + 1} of {file} seems not to be closed: the lines up to {number} "
-        "would be one row."
-    )
-    return KerasDrError(message, "Close the mark or delete it; a cell of several lines must not look like rows.")
+    message = f"A quotation mark in line {number - count + 1} of {file} seems not to be closed"
+    if count > 1:
+        message += f": the lines up to {number} would be one row"
+    remedy = "Close the mark or delete it. If it is closed, write the cell on one line, or shorten it."
+    return KerasDrError(f"{message}.", remedy)
 
 
 def _from_cells(

@@ -7,10 +7,11 @@ source is refused, and the error names the options that say it.
 import re
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.tables import plain_number
 from keras_dr.datasets.grades import (
     ICDR,
     REFERABLE_FROM,
@@ -67,6 +68,8 @@ def understand_labels(
     records = _in_one_spelling(records)
     notes: tuple[str, ...] = ()
     written = [record.label or ("" if record.grade is None else _GRADE_NAMES[record.grade]) for record in records]
+    if not published:
+        _check_map(_count_labels(records), options.renamed)
     records = _with_renamed_labels(records, written, options)
     records = _with_none_as_grade(records)
     if options.classes or options.positive is not None:
@@ -217,56 +220,46 @@ def _known_positive(classes: Sequence[str]) -> tuple[int, ...]:
 
 
 def _check_grades(records: Sequence[Record], task: str) -> tuple[str, ...]:
-    """Refuse labels that look like grades but may mean something else, and return notes on labels that hardly do.
+    """Refuse labels that may be grades or something else, and return a note on labels that probably are grades.
+
+    Labels that mean "ungradable" do not count.
 
     Raises:
-        KerasDrError: the labels are only 0 and 1, only R0 to R3, or numbers without 0.
+        KerasDrError: the labels are only 0 and 1, only R0 to R3, from 1 to 5, or numbers without 0.
     """
-    labels = _count_labels(records)
-    keys = {_key(label) for label in labels}
-    numbers = {
-        str(record.grade)
-        for record in records
-        if record.label and record.grade is not None and _is_number(record.label)
-    }
-    if labels and numbers == {"0", "1"} and all(map(_is_number, labels)) and task not in ("icdr", "icdr-ungradable"):
+    gradable = [record for record in records if record.label and record.grade != UNGRADABLE]
+    labels = _count_labels(gradable)
+    numbers = {bare_number(label) for label in labels}
+    are_grades = task in ("icdr", "icdr-ungradable")
+    if numbers == {0, 1} and not are_grades:
         message = (
             f"All labels are 0 or 1 ({_listed(labels)}). They may mean the grades no_dr and mild, or not referable "
+            "and referable."
         )
-        message += "and referable."
-        raise KerasDrError(message, "Pass --positive 1 if 1 is the positive class, or --task icdr if they are grades.")
+        positive = next(label for label in labels if bare_number(label) == 1)
+        remedy = (
+            f"Pass --positive {shlex.quote(positive)} if this is the positive class, or --task icdr if they are grades."
+        )
+        raise KerasDrError(message, remedy)
+    keys = {_key(plain_number(label)) for label in labels}
     if keys and keys <= {"r0", "r1", "r2", "r3"}:
         message = (
             f"The labels {_listed(labels)} may be grades of the ICDR scale (R3 is severe) or of the scale of the "
             "British screening programme (R3 is proliferative)."
         )
         raise KerasDrError(message, f"Pass the grade of each label: {_MAP_GRADES}.")
-    if keys and keys <= {"1", "2", "3", "4", "5"} and "5" in keys:
+    if keys <= {"1", "2", "3", "4", "5"} and "5" in keys:
         message = (
             f"The labels {_listed(labels)} are not ICDR grades, which go from 0 to 4: either 1 is no_dr or 5 is "
             "ungradable."
         )
         raise KerasDrError(message, f"Pass the grade of each label: {_MAP_GRADES}.")
-    return _check_numbers(labels) if task not in ("icdr", "icdr-ungradable") else ()
-
-
-def _check_numbers(labels: Counter[str]) -> tuple[str, ...]:
-    """Refuse numbers that may be of a scale that begins at 1; return a note if they may be of a shorter one.
-
-    Raises:
-        KerasDrError: all labels are numbers of grades, and none is 0.
-    """
-    numbers = {bare_number(label) for label in labels}
-    if not numbers or None in numbers:
+    if are_grades or numbers <= {None} or any(record.grade is None for record in gradable):
         return ()
-    if 0 not in numbers:
-        message = (
-            f"No label is 0 ({_listed(labels)}). They may be ICDR grades, which begin at 0 (no_dr), or of a scale that "
-            "begins at 1, such as 1 for no and 2 for yes."
-        )
-        remedy = f"Pass --task icdr if they are ICDR grades; otherwise pass the grade of each label: {_MAP_GRADES}."
-        raise KerasDrError(message, remedy)
-    if 0 < max(number or 0 for number in numbers) < _WORST:
+    if all(record.grade for record in gradable):
+        raise _no_zero(labels, task)
+    largest = max(number for number in numbers if number is not None)
+    if None not in numbers and 0 < largest < _WORST:
         return (
             f"The labels {_listed(labels)} are taken for ICDR grades, although none is 4 (proliferative). On a shorter "
             f"scale, they have other meanings: then pass {_MAP_GRADES}.",
@@ -274,8 +267,36 @@ def _check_numbers(labels: Counter[str]) -> tuple[str, ...]:
     return ()
 
 
-def _is_number(label: str) -> bool:
-    return label.replace(".", "", 1).isdigit()
+def _no_zero(labels: Counter[str], task: str) -> KerasDrError:
+    """Return the error for numbers of which none is 0."""
+    message = (
+        f"No label is 0 ({_listed(labels)}). They may be ICDR grades, which begin at 0 (no_dr), or of a scale that "
+        "begins at 1, such as 1 for no and 2 for yes."
+    )
+    choices = ["--task icdr if they are ICDR grades"] if task == "auto" else []
+    if len(labels) == 2:
+        choices.append(f"--positive {shlex.quote(max(labels))} if that is the positive class of two")
+    choices.append(f"the grade of each label: {_MAP_GRADES}")
+    return KerasDrError(message, f"Pass {', or '.join(choices)}.")
+
+
+def _check_map(labels: Counter[str], renamed: Mapping[str, str]) -> None:
+    """Refuse --map for some numbers of another scale but not for all.
+
+    Args:
+        labels: the labels of the source.
+        renamed: label -> class, as --map names them.
+
+    Raises:
+        KerasDrError: a number gets another grade than on the ICDR scale, and another number none.
+    """
+    named = {_key(label) for label in renamed}
+    others = [label for label in labels if bare_number(label) is not None and _key(label) not in named]
+    for label, name in renamed.items():
+        number, grade = bare_number(label), find_grade(name)
+        if others and number is not None and grade not in (None, UNGRADABLE, number):
+            message = f"--map says that {label} is {name}, so the numbers are not ICDR grades, but it leaves out "
+            raise KerasDrError(f"{message}{', '.join(sorted(others))}.", f"Pass the grade of each: {_MAP_GRADES}.")
 
 
 def _known_classes(records: Sequence[Record], task: str, published: bool) -> tuple[list[Record], Task]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.folders import is_result
+from keras_dr.core.folders import is_prepared_set
 from keras_dr.core.image_files import SkippedFiles, printable, why_no_image
 from keras_dr.core.tables import fold
 from keras_dr.datasets.grades import find_grade, is_known_class
@@ -123,13 +123,13 @@ def _other_files(folder: Path) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder, sorted, without hidden folders, those of the system, and results."""
+    """Return the folders in a folder, sorted, without hidden folders, those of the system, and Prepared sets."""
     inside = (path for path in folder.iterdir() if path.is_dir())
-    return sorted(path for path in inside if not path.name.startswith((".", "__")) and not is_result(path))
+    return sorted(path for path in inside if not path.name.startswith((".", "__")) and not is_prepared_set(path))
 
 
 def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yield the photographs in a class folder, sorted, and then those in the folders below it, except masks."""
+    """Yield the photographs in a class folder, then those in the folders below it, except masks and Prepared sets."""
     inside = []
     for path in sorted(folder.iterdir()):
         if path.is_dir():
@@ -137,7 +137,8 @@ def _photographs(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
         elif not why_no_image(path):
             yield path
     for path in inside:
-        if depth and not path.name.startswith((".", "__")) and not is_mask_folder(path.name):
+        is_left_out = path.name.startswith((".", "__")) or is_mask_folder(path.name) or is_prepared_set(path)
+        if depth and not is_left_out:
             yield from _photographs(path, depth - 1)
 
 

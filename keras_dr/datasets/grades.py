@@ -7,6 +7,7 @@ JAMA 316(22), 2016.
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,9 +114,15 @@ _NAMES = (
     (4, re.compile(f"pdr|(proliferative|proliferate){_DISEASE}?(pdr)?")),
     (UNGRADABLE, re.compile("(un|not|non)grade?able")),
 )
+# What joins the words and numbers of a label without changing what they say. Any other sign may change it: "> 2", "2?".
+_JOINERS = re.compile(r"[\w\s.,:;()\[\]{}/\\|&#=!'\"`-]|[\u2010-\u2015]|\+(?=\d)|\.\.\.")
+# a minus before the number, if not between words ("Grade - 2", "Severe -3"), or at the end
+_MINUS = re.compile(
+    r"^\s*(((dr|icdr|grade|level|class|stage|severity|degree|label)\s+)?[-\u2010-\u2015]|[-\u2010-\u2015]\s+)\d"
+    r"|[-\u2010-\u2015]\s*$",
+    re.IGNORECASE,
+)
 # "grade_0", "DR0", "R4", "0 - No DR", "Moderate NPDR (2)"
-_SIGN = re.compile(r"[<>?!*+~%\u00ac\u00b1\u00bf\u2212\u2213\u2248-\u226b]")
-_BELOW_ZERO = re.compile(r"(^\s*[-\u2010-\u2015\u2212]\s*|\s[-\u2010-\u2015\u2212])\d")
 _NUMBERED = re.compile(r"([^\W\d]*)([0-4])([^\W\d]*)")
 _PREFIX = re.compile(r"(dr|icdr|grade|level|class|stage|severity|degree|label)+|r")
 # Names of the negative class of two, besides those that negate the name of the other class.
@@ -141,8 +148,15 @@ def _word_grade(text: str) -> int | None:
 
 
 def _is_doubtful(text: str) -> bool:
-    """Whether a text has a sign that changes what its words or numbers say: "> 2", "mild?", "2+", "-1"."""
-    return _SIGN.search(text) is not None or _BELOW_ZERO.search(text) is not None
+    """Whether a text has a sign that may change what its words or numbers say: "> 2", "mild?", "2+", "-1"."""
+    plain = _plain(text)
+    return _JOINERS.sub("", plain) != "" or _MINUS.search(plain) is not None
+
+
+def _plain(text: str) -> str:
+    """Return a text with the usual forms of its letters and signs, without invisible ones."""
+    normal = unicodedata.normalize("NFKC", text)
+    return "".join(letter for letter in normal if unicodedata.category(letter) != "Cf")
 
 
 def find_grade(text: str) -> int | None:
@@ -161,7 +175,7 @@ def find_grade(text: str) -> int | None:
 
 
 def bare_number(text: str) -> int | None:
-    """Return the grade of a text that says it by a number alone, of which scale soever: "2", "2.0", "stage 2".
+    """Return the grade of a text that says it by a number alone, of any scale: "2", "2.0", "stage 2".
 
     Returns:
         None if the text names no grade, says it in words as well ("2 - moderate"), or names the scale ("ICDR 2").
@@ -197,6 +211,14 @@ def is_known_class(name: str) -> bool:
     return find_grade(name) is not None or is_negative(name)
 
 
+def _is_doubted_grade(name: str) -> bool:
+    """Whether a class name is empty, a grade or a healthy class but for a sign that may change what it says."""
+    words = "".join(letter if letter.isalnum() or letter in "_-" else " " for letter in _plain(name)).strip(" -")
+    alone = re.sub(r"\d", "", words).strip()
+    is_known = find_grade(words) is not None or is_negative(words) or is_negative(alone)
+    return not words or (_is_doubtful(name) and is_known)
+
+
 def positive_of_two(first: str, second: str) -> str | None:
     """Return the positive one of two class names, or None if their names do not show which is positive.
 
@@ -204,6 +226,8 @@ def positive_of_two(first: str, second: str) -> str | None:
     next to "No DR", "Glaucoma" next to "Normal", and "RDR" next to "NRDR"; the result is None for "Sano" and "Enfermo",
     for "0" and "1", and for "normal" and "blurry".
     """
+    if _is_doubted_grade(first) or _is_doubted_grade(second):
+        return None
     for positive, negative in ((first, second), (second, first)):
         if fold(negative) in {word + fold(positive) for word in _NEGATIONS}:
             return positive
@@ -239,6 +263,8 @@ def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
+        return math.inf
+    if "_" in text:  # float("0_1") is 1
         return math.inf
     return math.inf if math.isnan(number) else number
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keras_dr.core.errors import KerasDrError
-from keras_dr.core.folders import is_result
+from keras_dr.core.folders import is_prepared_set
 from keras_dr.core.tables import TABLE_SUFFIXES, fold, read_header
 from keras_dr.datasets.columns import has_needed_columns
 from keras_dr.datasets.naming import split_of_table
@@ -23,7 +23,7 @@ def tables_of(source: Path) -> list[Path]:
             break
         inside = (path for folder in folders for path in folder.iterdir())
         folders = sorted(path for path in inside if path.is_dir() and path.name[0] not in "._" and path.name != "masks")
-        folders = [path for path in folders if not is_result(path)]  # such as a set that was prepared into the source
+        folders = [path for path in folders if not is_prepared_set(path)]  # prepared into the source
         tables = _tables_in(folders)
     return tables
 

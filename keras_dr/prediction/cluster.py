@@ -127,6 +127,8 @@ def _plan(bundle: Bundle, images: Sequence[Path], part_size: int | None) -> dict
     plan: dict[str, Any] = {}
     if bundle.point_name != DEFAULT:
         plan = {"operating_point": bundle.point_name, "threshold": bundle.threshold}
+    if bundle.colour_limits:
+        plan["columns"] = list(_column_types(bundle))
     return plan | {
         "bundle_sha256": folders.sha256_of(bundle.folder / folders.MANIFESTS["bundle"]),
         "images": [(str(path), str(path.absolute())) for path in images],

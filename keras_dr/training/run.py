@@ -20,7 +20,7 @@ from keras_dr.models.keras_files import load_grader
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import Recipe, recipe_from_dict
-from keras_dr.training.run_manifest import read_run_manifest
+from keras_dr.training.run_manifest import damaged, read_run_manifest
 
 # Key of run.json -> what was found at one temperature and its thresholds, and does not hold at others.
 FOUND_AT_POINTS = {
@@ -103,12 +103,9 @@ class Run:
             )
             valid = _is_valid(run)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise folders.damaged(folder / folders.MANIFESTS["run"], error) from error
+            raise damaged(folder, f"{type(error).__name__}: {error}") from error
         if not valid:
-            raise KerasDrError(
-                f"{folder / 'run.json'} is damaged or was changed: it has values that train never writes.",
-                "Train again.",
-            )
+            raise damaged(folder, "it has values that train never writes")
         return run
 
     @property

@@ -53,7 +53,12 @@ def read_run_manifest(folder: Path) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        message = f"{folder / folders.MANIFESTS['run']} is damaged or was changed: its value {place} is "
-        message += "missing." if first["type"] == "missing" else f"{brief(first['input'])}."
-        raise KerasDrError(message, "Train again.") from error
+        value = "missing" if first["type"] == "missing" else brief(first["input"])
+        raise damaged(folder, f"its value {place} is {value}") from error
     return about
+
+
+def damaged(folder: Path, cause: str) -> KerasDrError:
+    """Return the error for a run whose run.json has values that `train` does not write."""
+    file = folder / folders.MANIFESTS["run"]
+    return KerasDrError(f"{file} is damaged or was changed: {cause}.", "Copy the run again, or train again.")

@@ -129,6 +129,9 @@ NOTES = "image,grade,note\n" + "".join(f"{name}.jpg,{place % 5},ok\n" for place,
         ("c.jpg,2,ok\nd.jpg,3,ok", 'c.jpg,2,"blurred\nd.jpg,3,"ok, fine"', "line 4 .* up to 5"),
         ("c.jpg,2,ok\nd.jpg,3,ok", '"c.jpg","2","blurred\n"d.jpg","3","ok"', "line 4 .* up to 5"),
         ("note\na.jpg,0,ok", '"note\na.jpg,0,ok"', "line 1 .* up to 2"),
+        ("c.jpg,2,ok\nd.jpg,3,ok", 'c.jpg,2,"x\nd.jpg,3"', "line 4 .* up to 5"),  # a row without its empty last cell
+        ("h.jpg,2,ok", 'h.jpg,"2,ok', "line 9"),
+        ("c.jpg,2,ok", '"c.jpg","2,"ok"', "line 4"),
     ],
 )
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
@@ -153,6 +156,9 @@ def test_a_cell_longer_than_python_reads_names_its_quotation_mark(tmp_path: Path
         ('"first, second\nthird"', "first, second\nthird"),
         ('"a ""word"",\nand more\n\nthe end"', 'a "word",\nand more\n\nthe end'),
         ('5" wide', '5" wide'),
+        ('"drusen\nMA, haem, exudates"', "drusen\nMA, haem, exudates"),
+        ('"No DR.\nDr. Smith, MD, FRCS"', "No DR.\nDr. Smith, MD, FRCS"),
+        ('"two\nlines" ', "two\nlines"),
     ],
 )
 def test_a_note_may_have_several_lines(tmp_path: Path, note: str, read: str) -> None:
@@ -163,6 +169,32 @@ def test_a_note_may_have_several_lines(tmp_path: Path, note: str, read: str) -> 
 def test_a_name_may_have_a_line_break(tmp_path: Path) -> None:
     _, rows = read_table(put(tmp_path, 'image,grade\n"a\nb.jpg",1\n"c\nd.jpg",2\n'))
     assert [row["image"] for row in rows] == ["a\nb.jpg", "c\nd.jpg"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'image,grade\na,"1,\nb,2,\nc,3",\nd,4,\n',  # rows end with a delimiter, the header does not
+        'image,grade,,\na,"1\nb,2\nc,3"\nd,4\n',  # the header does
+        ',,,\nimage,grade,,\na,"1\nb,2\nc,3"\nd,4\n',
+    ],
+)
+def test_delimiters_at_the_ends_of_lines_do_not_hide_a_swallowed_row(tmp_path: Path, table: str) -> None:
+    with pytest.raises(KerasDrError, match="A quotation mark in line"):
+        read_table(put(tmp_path, table))
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ('image,"grade\n(ICDR, 0-4)"\na,1\n', ("image", "grade\n(ICDR, 0-4)")),
+        ('note,image,grade\n"x, y, z\nend",a,1\n', ("note", "image", "grade")),
+        ('"image" ,"grade"\n"a" ,1\n', ("image", "grade")),
+    ],
+)
+def test_line_breaks_and_spaces_that_are_no_fault(tmp_path: Path, table: str, columns: tuple[str, ...]) -> None:
+    header, rows = read_table(put(tmp_path, table))
+    assert header.columns == columns and len(rows) == 1
 
 
 def test_a_comment_above_the_header_is_named(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ def test_numbers_without_0_may_begin_at_1(tmp_path: Path, names: tuple[str, ...]
     write_class_folders(tmp_path, *names)
     with pytest.raises(KerasDrError, match=r"No label is 0 .*begins at 1.*--task icdr.*--map"):
         inspect(tmp_path)
+    with pytest.raises(KerasDrError, match=r"No label is 0 .* Pass (--positive \S+ .*, or )?the grade of each label"):
+        inspect_with(tmp_path, task="referable")
     grades = {int(float(name.split()[-1])) for name in names}
     assert {record.grade for record in inspect_with(tmp_path, task="icdr").records} == grades
 
@@ -70,7 +72,11 @@ def test_other_grades_need_no_note(tmp_path: Path, names: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize(
-    "label", ["\u22121", "\u20131", "-1", ">2", "\u22653", "2?", "mild?", "> mild", "2+", "grade -1"]
+    "label",
+    [
+        *("\u22121", "\u20131", "-1", "\uff0d1", ">2", "\uff1e2", "\u22653", "\u2a7e2", "2?", "2\uff1f", "2\u203d"),
+        *("mild?", "> mild", "mild+", "2+", "2\u207a", "2-", "2 \u2013", "mild-", "grade -1", "\u21922", "2*", "~2"),
+    ],
 )
 def test_a_sign_is_no_part_of_a_grade(tmp_path: Path, label: str) -> None:
     write_table(tmp_path, "image,grade", "a,0", "b,4", f"c,{label}", "d,2")
@@ -78,7 +84,22 @@ def test_a_sign_is_no_part_of_a_grade(tmp_path: Path, label: str) -> None:
         inspect(tmp_path)
 
 
-@pytest.mark.parametrize("label", ["Grade - 2", "2 (moderate)", "+2", "2 = moderate", "DR-2", "2.", "[2]"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        "Grade - 2",
+        "2 (moderate)",
+        "+2",
+        "2 = moderate",
+        "DR-2",
+        "2.",
+        "[2]",
+        "\uff12",
+        "Moderate -2",
+        "grade+2",
+        "Moderate!",
+    ],
+)
 def test_other_punctuation_does_not_matter(tmp_path: Path, label: str) -> None:
     inspection = inspect(write_table(tmp_path, "image,grade", "a,0", "b,4", f"c,{label}"))
     assert [record.grade for record in inspection.records] == [0, 4, 2]
@@ -131,6 +152,38 @@ def test_classes_in_the_order_that_the_user_names(tmp_path: Path) -> None:
         inspect_with(tmp_path, classes=",".join(SPANISH))
     task = inspect_with(tmp_path, classes=",".join(SPANISH), positive="Moderada,Grave,Proliferativa").task
     assert (task.classes, task.referable, task.ordered) == (SPANISH, (2, 3, 4), 5)
+
+
+@pytest.mark.parametrize(
+    ("names", "renamed", "message"),
+    [
+        (("1", "2", "3", "4", "ungradable"), (), "No label is 0"),
+        (("1", "2", "3", "4", "5"), ("5=ungradable",), "No label is 0"),
+        (("grade1", "grade2", "grade5"), ("grade5=ungradable",), "No label is 0"),
+        (("1.0", "3.0", "5.0"), (), "either 1 is no_dr or 5 is ungradable"),
+        (("1", "2", "PDR"), (), "No label is 0"),
+        (("0", "1", "ungradable"), (), "All labels are 0 or 1"),
+        (("R0", "R1", "R2", "R3", "ungradable"), (), "British"),
+        (("class_0", "class_1"), (), "All labels are 0 or 1.*--positive class_1"),
+        (("0.0", "1.0"), (), "All labels are 0 or 1"),
+        (("1", "2", "3"), ("1=no_dr",), "leaves out 2, 3"),
+        (("0_0", "0_1", "0_2"), (), "not known names"),
+    ],
+)
+def test_other_labels_do_not_hide_another_scale(
+    tmp_path: Path, names: tuple[str, ...], renamed: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(KerasDrError, match=message):
+        inspect_with(write_class_folders(tmp_path, *names), renamed=renamed)
+
+
+@pytest.mark.parametrize(
+    "names", [("normal", "normal?"), ("No DR", "mild?"), ("Normal", "Normal (<50)"), ("healthy", "healthy*")]
+)
+def test_a_doubted_grade_is_no_positive_class(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write_table(tmp_path, "image,label", f"a,{names[0]}", f"b,{names[1]}")
+    with pytest.raises(KerasDrError, match="do not show which of them is positive"):
+        inspect(tmp_path)
 
 
 @pytest.mark.parametrize("option", ["classes", "positive"])

@@ -26,16 +26,23 @@ def test_names_that_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> No
         inspect(write_class_folders(tmp_path, *names))
 
 
-@pytest.mark.parametrize("manifest", ["prepared.json", "run.json"])
-def test_a_result_inside_the_source_is_no_part_of_it(tmp_path: Path, manifest: str) -> None:
+@pytest.mark.parametrize("place", ["own", "0/own"])
+def test_a_prepared_set_inside_the_source_is_no_part_of_it(tmp_path: Path, place: str) -> None:
     write_class_folders(tmp_path, "0", "4")
-    put(tmp_path / "own" / manifest, "{}")
-    put(tmp_path / "own" / "manifest.csv", "image_id,grade,path\na,0,images/a.png\n")
-    put(tmp_path / "own" / "duplicates.csv", "image,grade\na,0\n")
-    put(tmp_path / "own" / "images" / "a.png")
+    put(tmp_path / place / "prepared.json", "{}")
+    put(tmp_path / place / "manifest.csv", "image_id,grade,path\na,0,images/a.png\n")
+    put(tmp_path / place / "duplicates.csv", "image,grade\na,0\n")
+    put(tmp_path / place / "images" / "a.png")
     inspection = inspect(tmp_path)
     assert inspection.dataset == "folder"
     assert [record.grade for record in inspection.records] == [0, 0, 4, 4]
+
+
+def test_a_file_named_like_a_manifest_hides_no_class(tmp_path: Path) -> None:
+    write_class_folders(tmp_path, "no_dr", "mild", "severe")
+    for name in ("metrics.json", "prepared.json"):
+        put(tmp_path / "mild" / name, "{}")
+    assert [record.grade for record in inspect(tmp_path).records] == [1, 1, 0, 0, 3, 3]
 
 
 def test_train_dev_test(tmp_path: Path) -> None:
