@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from keras_dr.core.errors import KerasDrError
+from keras_dr.core.quotation_marks import QuotationMarks, open_mark
 from keras_dr.core.workbooks import workbook_rows
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
@@ -29,7 +30,6 @@ _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t|]*', re.IGNORECASE)
-_LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")  # pandas gives such names to columns without a name
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)(\.0+|,00?)")  # 12.0, or 12,0 with a decimal comma; 1,000 is neither
 # cells without a value, compared without case; "none" may also mean "no disease"
@@ -214,12 +214,12 @@ def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) 
     """Yield (number of the line, cells) for each row; `before` lines have been read already."""
     lines: list[str] = []  # of the current row
     reader = csv.reader(_noted(text, lines), delimiter=delimiter)
-    marks: _QuotationMarks | None = None
+    marks: QuotationMarks | None = None
     last: list[str] = []
     try:
         for cells in reader:
-            if marks is None and any(cell.strip("\ufeff \t") for cell in cells):
-                marks = _QuotationMarks(file, delimiter, cells)
+            if marks is None and _has_values(cells):
+                marks = QuotationMarks(file, delimiter, cells)
             if marks:
                 marks.check(reader.line_num + before, lines, cells)
             last = list(lines)
@@ -231,9 +231,14 @@ def _csv_cells(file: Path, text: io.TextIOWrapper, delimiter: str, before: int) 
         _refuse_encoding(file, error)
     except csv.Error as error:
         if len(lines) > 1:  # a cell is longer than csv allows
-            raise _open_quotes(file, reader.line_num + before, len(lines)) from error
+            raise open_mark(file, reader.line_num + before, len(lines)) from error
         message = f"{file} cannot be read as a table in UTF-8: {error}, near line {reader.line_num + before}."
         raise KerasDrError(message, "Save it again as UTF-8 CSV.") from error
+
+
+def _has_values(cells: Sequence[str]) -> bool:
+    """Whether a row is not empty; the first one that is not is the header."""
+    return any(cell.strip("\ufeff \t") for cell in cells)
 
 
 def _noted(text: Iterable[str], lines: list[str]) -> Iterator[str]:
@@ -243,82 +248,11 @@ def _noted(text: Iterable[str], lines: list[str]) -> Iterator[str]:
         yield line
 
 
-class _QuotationMarks:
-    """Refuses rows in which a quotation mark that is not closed may have swallowed cells or rows.
-
-    A cell may have several lines, such as a note. But a mark is not closed if the table ends before it is, or if text
-    follows a closing mark in the cell; and probably not if the lines of a cell have as many delimiters as a row. Of
-    delimiters, those that a space follows are not counted, because they are of prose, unless the header has such.
-
-    Args:
-        file: the table.
-        delimiter: its delimiter.
-        header: the cells of its header.
-    """
-
-    def __init__(self, file: Path, delimiter: str, header: Sequence[str]) -> None:
-        self._file = file
-        self._delimiter = delimiter
-        named = [place for place, cell in enumerate(header, 1) if cell.strip()]
-        self._columns = max(named, default=0)
-        spaced = any(cell.startswith(" ") for cell in header)
-        self._between_cells = re.compile(re.escape(delimiter) + ("" if spaced else "(?! )"))
-        self._space_after = re.compile(rf'"[ \t]+(?=[{re.escape(delimiter)}\r\n]|$)')
-
-    def check(self, number: int, lines: Sequence[str], cells: Sequence[str]) -> None:
-        """Refuse a row.
-
-        Args:
-            number: the number of the row's last line.
-            lines: the lines of the row.
-            cells: its cells.
-
-        Raises:
-            KerasDrError: a mark seems not to be closed.
-        """
-        is_short = len(cells) < self._columns and '"' in lines[0]
-        if (len(lines) > 1 or is_short) and self._is_open(lines):
-            raise _open_quotes(self._file, number, len(lines))
-        if len(lines) > 1 and self._columns > 1 and any(map(self._holds_rows, cells, range(len(cells)))):
-            raise _open_quotes(self._file, number, len(lines))
-
-    def check_end(self, number: int, lines: Sequence[str]) -> None:
-        """Refuse the last row, with these lines, if the table ends before its quotation mark is closed."""
-        if any('"' in line for line in lines) and self._is_open(lines):
-            raise _open_quotes(self._file, number, len(lines))
-
-    def _is_open(self, lines: Sequence[str]) -> bool:
-        clean = [self._space_after.sub('"', line) for line in lines]
-        try:
-            list(csv.reader(clean, delimiter=self._delimiter, strict=True))
-        except csv.Error:
-            return True
-        return False
-
-    def _holds_rows(self, cell: str, place: int) -> bool:
-        """Whether the lines of the cell at this place look like the end, the middle and the beginning of rows."""
-        lines = [line.rstrip(f"{self._delimiter} ") for line in _LINE_BREAK.split(cell)]
-        first, *others = (len(self._between_cells.findall(line)) for line in lines)
-        if not others:
-            return False
-        between, last = others[:-1], others[-1]
-        return self._columns - 1 in between or (first == self._columns - 1 - place and last >= min(place, 1))
-
-
-def _open_quotes(file: Path, number: int, count: int) -> KerasDrError:
-    """Return the error for a row whose `count` lines end with the line `number`."""
-    message = f"A quotation mark in line {number - count + 1} of {file} seems not to be closed"
-    if count > 1:
-        message += f": the lines up to {number} would be one row"
-    remedy = "Close the mark or delete it. If it is closed, write the cell on one line, or shorten it."
-    return KerasDrError(f"{message}.", remedy)
-
-
 def _from_cells(
     file: Path, rows: Iterator[tuple[int, list[str]]], dialect: str, unit: str
 ) -> tuple[Header, Iterator[TableRow]]:
     """Return the header and the rows of cells; `unit` is the word for a row in messages."""
-    is_row = (row for row in rows if any(cell.strip("\ufeff \t") for cell in row[1]))
+    is_row = (row for row in rows if _has_values(row[1]))
     header_number, first = next(is_row, (0, []))
     names = [cell.strip("\ufeff").strip() for cell in first]
     columns = tuple("" if _UNNAMED.fullmatch(name) else name for name in names)
