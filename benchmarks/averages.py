@@ -17,7 +17,7 @@ from probes import line
 
 from keras_dr.core.folders import sha256_of
 from keras_dr.datasets.grades import TASKS
-from keras_dr.metrics.predictions import Predictions, read_predictions
+from keras_dr.metrics.predictions import Predictions, positions_of, read_predictions
 from keras_dr.training.distillation import mean_of_logarithms
 
 
@@ -30,8 +30,7 @@ def read(files: list[Path], task: str) -> list[Predictions]:
         order = order or ids
         if sorted(ids) != sorted(order):
             raise SystemExit(f"{file} is of other photographs than {files[0]}.")
-        positions = {image_id: position for position, image_id in enumerate(ids)}
-        tables.append(predictions.subset(np.array([positions[image_id] for image_id in order])))
+        tables.append(predictions.subset(positions_of(order, ids)))
         if (tables[-1].labels != tables[0].labels).any():
             raise SystemExit(f"{file} has other grades than {files[0]}.")
     return tables

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 import keras_dr as dr
 from keras_dr.core.folders import sha256_of
 from keras_dr.metrics import intervals, measure
-from keras_dr.metrics.predictions import Predictions, group_codes, read_predictions
+from keras_dr.metrics.predictions import Predictions, group_codes, positions_of, read_predictions
 from keras_dr.metrics.weighted import Weights
 from keras_dr.models.features import build_features
 from keras_dr.preparation.splits import Fold
@@ -89,8 +89,7 @@ def cross_validated(data: dr.PreparedSet, features: NDArray[np.float32], folds: 
 def fine_tuned(file: Path, data: dr.PreparedSet) -> Predictions:
     """Return the predictions of a cross-validation, in the order of the set's photographs."""
     ids, predictions, _ = read_predictions(file, sha256_of(file), data.task, "argmax")
-    positions = {image_id: position for position, image_id in enumerate(ids)}
-    return predictions.subset(np.array([positions[row["image_id"]] for row in data.rows]))
+    return predictions.subset(positions_of([row["image_id"] for row in data.rows], ids))
 
 
 def figures(predictions: Predictions, weights: Weights) -> dict[str, NDArray[np.float64]]:

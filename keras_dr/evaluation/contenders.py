@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_dr.core import folders
 from keras_dr.core.errors import KerasDrError
 from keras_dr.datasets.grades import task_of
-from keras_dr.metrics.predictions import Predictions, read_predictions
+from keras_dr.metrics.predictions import Predictions, positions_of, read_predictions
 from keras_dr.training.run_manifest import read_run_manifest
 
 _SAME = "Prepare the same photographs with the same splits and labels, train and evaluate again."
@@ -98,8 +98,7 @@ def _in_order(contender: Contender, ids: list[str], order: list[str], first: Con
             f"{len(set(ids) ^ set(order))} in all belong to only one of the two."
         )
         raise KerasDrError(message, _SAME)
-    positions = {image_id: position for position, image_id in enumerate(ids)}
-    ordered = np.array([positions[image_id] for image_id in order])
+    ordered = positions_of(order, ids)
     predictions = contender.predictions.subset(ordered)
     same_classes = predictions.task.classes == first.predictions.task.classes
     if contender is not first and not (same_classes and (predictions.labels == first.predictions.labels).all()):

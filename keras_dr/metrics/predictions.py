@@ -152,6 +152,12 @@ def write_predictions(
     folders.write_bytes(file, encode_csv(list(columns), lines))
 
 
+def positions_of(wanted: Sequence[str], ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return where each of the wanted image ids stands among the ids of predictions, int64 (n,), for `subset`."""
+    positions = {image_id: position for position, image_id in enumerate(ids)}
+    return np.array([positions[image_id] for image_id in wanted], np.int64)
+
+
 def read_predictions(
     file: Path, sha256: str, task: Task, rule: str, threshold: float | None = None
 ) -> tuple[list[str], Predictions, NDArray[np.float64]]:
