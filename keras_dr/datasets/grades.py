@@ -114,17 +114,18 @@ _NAMES = (
     (4, re.compile(f"pdr|(proliferative|proliferate){_DISEASE}?(pdr)?")),
     (UNGRADABLE, re.compile("(un|not|non)grade?able")),
 )
+_SCALE_WORDS = "(dr|icdr|grade|level|class|stage|severity|degree|label)"  # before a number
 # What joins the words and numbers of a label without changing what they say. Any other sign may change it: "> 2", "2?".
 _JOINERS = re.compile(r"[\w\s.,:;()\[\]{}/\\|&#=!'\"`-]|[\u2010-\u2015]|\+(?=\d)|\.\.\.")
 # a minus before the number, if not between words ("Grade - 2", "Severe -3"), or at the end
 _MINUS = re.compile(
-    r"^\s*(((dr|icdr|grade|level|class|stage|severity|degree|label)\s+)?[-\u2010-\u2015]|[-\u2010-\u2015]\s+)\d"
+    rf"^\s*(({_SCALE_WORDS}\s+)?[-\u2010-\u2015]|[-\u2010-\u2015]\s+)\d"
     r"|[-\u2010-\u2015]\s*$",
     re.IGNORECASE,
 )
 # "grade_0", "DR0", "R4", "0 - No DR", "Moderate NPDR (2)"
 _NUMBERED = re.compile(r"([^\W\d]*)([0-4])([^\W\d]*)")
-_PREFIX = re.compile(r"(dr|icdr|grade|level|class|stage|severity|degree|label)+|r")
+_PREFIX = re.compile(f"{_SCALE_WORDS}+|r")
 # Names of the negative class of two, besides those that negate the name of the other class.
 _NEGATIVE = {
     *("normal", "healthy", "negative", "neg", "control", "controls", "benign", "unaffected", "absent", "no", "false"),
