@@ -71,6 +71,14 @@ def test_only_a_result_of_the_same_kind_is_overwritten(tmp_path: Path, name: str
     assert (tmp_path / "a" / name).read_text() == "1"
 
 
+def folder_with(folder: Path, kind: str, place: str, manifest: str) -> Path:
+    """A result of this kind, with a manifest in a folder inside it."""
+    (folder / place).mkdir(parents=True)
+    (folder / folders.MANIFESTS[kind]).write_text("{}")
+    (folder / place / manifest).write_text("{}")
+    return folder
+
+
 @pytest.mark.parametrize(
     ("kind", "place", "manifest"),
     [
@@ -80,11 +88,9 @@ def test_only_a_result_of_the_same_kind_is_overwritten(tmp_path: Path, name: str
     ],
 )
 def test_another_result_inside_is_not_deleted(tmp_path: Path, kind: str, place: str, manifest: str) -> None:
-    (tmp_path / "a" / place).mkdir(parents=True)
-    (tmp_path / "a" / folders.MANIFESTS[kind]).write_text("{}")
-    (tmp_path / "a" / place / manifest).write_text("{}")
+    folder = folder_with(tmp_path / "a", kind, place, manifest)
     with pytest.raises(KerasDrError, match=f"holds another result, {place}"):
-        folders.check_target(tmp_path / "a", kind, overwrite=True)
+        folders.check_target(folder, kind, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -98,10 +104,7 @@ def test_another_result_inside_is_not_deleted(tmp_path: Path, kind: str, place: 
     ],
 )
 def test_what_belongs_to_a_result_is_replaced_with_it(tmp_path: Path, kind: str, place: str, manifest: str) -> None:
-    (tmp_path / "a" / place).mkdir(parents=True)
-    (tmp_path / "a" / folders.MANIFESTS[kind]).write_text("{}")
-    (tmp_path / "a" / place / manifest).write_text("{}")
-    folders.check_target(tmp_path / "a", kind, overwrite=True)
+    folders.check_target(folder_with(tmp_path / "a", kind, place, manifest), kind, overwrite=True)
 
 
 def test_precious_work_of_another_plan_is_kept(tmp_path: Path) -> None:
