@@ -19,6 +19,7 @@ DEEP = (
     "resnet101v2",
     "resnet152v2",
     "densenet169",
+    "efficientnetb3",
 )  # another network of the same family is tested in their place
 SLOW = [
     pytest.param(name, marks=pytest.mark.minutes if name in DEEP else pytest.mark.slow)

@@ -29,6 +29,7 @@ from keras_dr.models.backbones import BACKBONES
 from keras_dr.models.features import build_features
 from keras_dr.models.grader import build_model, feature_layer, freeze, head_weights
 from keras_dr.models.heads import softmax
+from keras_dr.models.keras_files import load_grader
 from keras_dr.recipe import BACKBONE_NAMES
 
 SIZE, CLASSES = 64, 3
@@ -187,7 +188,7 @@ def test_grad_cam_has_a_closed_form(built: Built) -> None:
 
 def test_saved_model_answers_the_same(built: Built, tmp_path: Path) -> None:
     built.model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    again = load_grader(tmp_path / "model.keras")
     assert logits(again, built.images) == pytest.approx(logits(built.model, built.images), abs=1e-5)
 
 
@@ -220,7 +221,7 @@ def test_small_grey_resnet_ignores_colour_and_can_be_exported(tmp_path: Path) ->
     assert logits(model, colours) == pytest.approx(logits(model, grey), abs=1e-4)
     assert model.get_layer("conv1_conv").kernel.shape == (3, 3, 1, 64)
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    again = load_grader(tmp_path / "model.keras")
     graph = build_graph(again, 1.0)
     probabilities = outputs_of_file(convert(graph), colours).probabilities
     assert probabilities == pytest.approx(softmax(logits(model, colours)), abs=1e-4)
