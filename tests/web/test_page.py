@@ -280,6 +280,55 @@ def test_mouse_keyboard_and_dropped_files(site: Path, photographs: list[Path], t
     assert not result["isListShown"]
 
 
+def test_photographs_of_one_name_are_told_apart(site: Path, tmp_path: Path) -> None:
+    """Some cameras give each photograph the same name. These are dropped while the grader is still being loaded."""
+    files = []
+    for name, example in zip(("image.jpg", "IMAGE.JPG", "image.jpg"), sorted(EXAMPLES.glob("*.jpg")), strict=True):
+        folder = tmp_path / example.stem
+        folder.mkdir()
+        files.append(str(shutil.copy(example, folder / name)))
+    result = use_page(site, tmp_path, [["openAndDrop", files], ["save", "saved"]])
+    assert result["status"] == "3 photographs done."
+    names = ["image.jpg", "IMAGE-2.JPG", "image-3.jpg"]
+    assert [row["path"] for row in result["saved"]["json"]["photographs"]] == names
+    assert [row["path"] for row in csv.DictReader(io.StringIO(result["saved"]["csv"]))] == names
+
+
+def test_a_result_outlives_its_file(site: Path, tmp_path: Path) -> None:
+    """The pictures of the last twenty photographs are kept; those of others are drawn anew from their files."""
+    image = cv2.imencode(".jpg", synthesise(2, 1, "left", (300, 400)).image[..., ::-1])[1].tobytes()
+    files = [tmp_path / f"{number}.jpg" for number in range(22)]
+    for file in files:
+        file.write_bytes(image)
+    steps: list[list] = [["open", None], ["grade", list(map(str, files))], ["remove", str(files[0])]]
+    result = use_page(site, tmp_path, [*steps, ["entry", 0], ["show", "gone"], ["save", "saved"]])
+    assert result["title"] == "0.jpg" and not result["arePicturesShown"]
+    assert "The pictures of 0.jpg cannot be drawn again. The file cannot be read" in result["status"]
+    assert "Not graded" not in result["shown"]["gone"]
+    assert result["saved"]["json"]["counts"]["failed"] == 0
+
+
+def test_unsaved_results_are_not_lost_without_a_question(site: Path, tmp_path: Path) -> None:
+    example = str(next(EXAMPLES.glob("*.jpg")))
+    steps = [["open", None], ["chooseByMouse", [example]], ["clear", None], ["leave", None], ["save", "saved"]]
+    result = use_page(site, tmp_path, steps)
+    assert result["asked"] == ["confirm", "beforeunload"] and result["isListShown"]
+    assert result["saved"]["json"]["counts"]["given"] == 1
+    result = use_page(site, tmp_path, [*steps[:2], ["save", "saved"], ["clear", None]])
+    assert result["asked"] == [] and not result["isListShown"]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_former_one(site: Path, tmp_path: Path) -> None:
+    altered = shutil.copytree(site, tmp_path / "altered")
+    (altered / "bundle" / "int8.tflite").write_bytes(b"another model")
+    example = str(next(EXAMPLES.glob("*.jpg")))
+    steps: list[list] = [["open", None], ["grade", [example]], ["variant", "int8"]]
+    result = use_page(altered, tmp_path, [*steps, ["grade", [example]], ["save", "saved"]])
+    assert result["build"].startswith("Running float32")
+    saved_rows = result["saved"]["json"]
+    assert (saved_rows["variant"], len(saved_rows["photographs"])) == ("float32", 2)
+
+
 def test_a_hundred_files_at_once(site: Path, photographs: list[Path], tmp_path: Path) -> None:
     """A broken file stops only itself; the result lists all of them in their order."""
     folder = tmp_path / "hundred"

@@ -2,18 +2,20 @@
 
 import { drawHeat, drawPhoto, drawPrepared } from "./drawing.ts";
 import { GraderClient } from "./graderClient.ts";
+import type { Grading } from "./grader.ts";
 import type { Started, View } from "./messages.ts";
 import { toProfile } from "./profile.ts";
-import { toCsv, toJson, type Outcome } from "./results.ts";
+import { numbered, toCsv, toJson, type Outcome } from "./results.ts";
 import * as strings from "./strings.ts";
 
 const KEPT_VIEWS = 20; // pictures of so many photographs are kept; older ones are graded again when they are shown
 const LARGEST = 200 * 2 ** 20; // bytes of a file; larger ones are no photographs
 const ROUNDS = 20;
 
-/** A photograph in the list; one of `view` and `error` appears when it has been graded. */
+/** A photograph in the list; `outcome` appears when it has been graded, `view` is kept for some of them. */
 interface Entry {
   readonly file: File;
+  readonly name: string; // the file's, with a number if another photograph has that name
   outcome: Outcome | null;
   view: View | null;
 }
@@ -23,7 +25,7 @@ function byId<Kind extends HTMLElement = HTMLElement>(id: string): Kind {
 }
 
 const entries: Entry[] = [];
-let client = new GraderClient();
+let client: GraderClient | null = null; // null until the grader is loaded
 let started: Started;
 let threshold = 0;
 let pointWords: Readonly<Record<string, string>> = {};
@@ -31,6 +33,7 @@ let current: Entry | null = null;
 let firstResultMs: number | null = null;
 let work: Promise<void> = Promise.resolve();
 let pending = 0; // tasks that are not done yet
+let isUnsaved = false; // whether the list has results that no file has
 
 function say(text: string): void {
   byId("status").textContent = text;
@@ -42,18 +45,26 @@ function fillTexts(): void {
   }
 }
 
-async function start(variant: string | null): Promise<void> {
+/** Loads a grader and returns whether that succeeded; if not, the former one goes on. */
+async function load(variant: string | null): Promise<boolean> {
   setReady(false);
   say(strings.LOADING);
+  const next = new GraderClient();
+  let message = navigator.serviceWorker ? strings.READY : strings.NOT_KEPT;
   try {
-    started = await client.start(variant);
+    started = await next.start(variant);
+    client?.end();
+    client = next;
   } catch (error) {
-    say((error as Error).message);
-    return;
+    next.end();
+    message = (error as Error).message;
   }
-  fillSettings();
-  setReady(true);
-  say(navigator.serviceWorker ? strings.READY : strings.NOT_KEPT);
+  if (client) {
+    fillSettings();
+    setReady(true);
+  }
+  say(message);
+  return client === next;
 }
 
 function setReady(isReady: boolean): void {
@@ -83,13 +94,14 @@ function usePoint(): void {
 
 /** Grades files one after the other; a broken one stops only itself. */
 async function gradeAll(files: readonly File[]): Promise<void> {
+  if (!client) return; // the status says why
   const progress = byId<HTMLProgressElement>("progress");
   progress.hidden = false;
   let failed = 0;
   for (const [number, file] of files.entries()) {
     say(strings.progressText(number, files.length, file.name));
     progress.value = number / files.length;
-    const entry: Entry = { file, outcome: null, view: null };
+    const entry: Entry = { file, name: numbered(file.name, entries.map(({ name }) => name)), outcome: null, view: null };
     await gradeEntry(entry);
     entries.push(entry);
     if ("error" in entry.outcome!) failed++;
@@ -101,19 +113,25 @@ async function gradeAll(files: readonly File[]): Promise<void> {
 }
 
 async function gradeEntry(entry: Entry): Promise<void> {
-  const path = entry.file.name;
+  const path = entry.name;
+  isUnsaved = true;
   try {
-    if (entry.file.size > LARGEST) {
-      throw new Error(`The file has ${(entry.file.size / 2 ** 20).toFixed(0)} MiB; it may have at most 200. Reduce it first.`);
-    }
-    const bytes = await entry.file.arrayBuffer();
-    entry.view = await client.grade(bytes, path, threshold);
+    entry.view = await client!.grade(await bytesOf(entry.file), path, threshold);
     entry.outcome = { path, grading: entry.view.grading };
     firstResultMs ??= performance.now();
   } catch (error) {
     entry.view = null;
     entry.outcome = { path, error: (error as Error).message };
   }
+}
+
+async function bytesOf(file: File): Promise<ArrayBuffer> {
+  if (file.size > LARGEST) {
+    throw new Error(`The file has ${(file.size / 2 ** 20).toFixed(0)} MiB; it may have at most 200. Reduce it first.`);
+  }
+  return file.arrayBuffer().catch(() => {
+    throw new Error(strings.UNREADABLE);
+  });
 }
 
 function forgetOldViews(latest: Entry): void {
@@ -129,34 +147,41 @@ function forgetOldViews(latest: Entry): void {
   }
 }
 
-/** Shows an entry of the list, after grading it again if its pictures were forgotten. */
+/** Shows an entry of the list, after grading it again if its pictures were forgotten; its result is kept in any case. */
 async function select(entry: Entry): Promise<void> {
-  if (!entry.view && entry.outcome && "grading" in entry.outcome) await gradeEntry(entry);
+  const { outcome } = entry;
+  if (!entry.view && outcome && "grading" in outcome) {
+    const wasUnsaved = isUnsaved;
+    await gradeEntry(entry);
+    if (entry.outcome && "error" in entry.outcome) say(strings.noPicturesText(entry.name, entry.outcome.error));
+    entry.outcome = outcome;
+    isUnsaved = wasUnsaved;
+    forgetOldViews(entry);
+  }
   show(entry);
-  byId("result").focus();
 }
 
 function show(entry: Entry): void {
   current = entry;
   byId("result").hidden = false;
-  byId("result-title").textContent = entry.file.name;
-  const isFailed = "error" in entry.outcome!;
-  for (const name of [".pictures", "#probabilities"]) {
-    document.querySelector<HTMLElement>(name)!.hidden = isFailed;
-  }
+  byId("result-title").textContent = entry.name;
+  const outcome = entry.outcome!;
+  document.querySelector<HTMLElement>(".pictures")!.hidden = !entry.view;
+  byId("probabilities").hidden = "error" in outcome;
   const action = byId("action");
-  if ("error" in entry.outcome!) {
+  if ("error" in outcome) {
     action.textContent = "Not graded";
     action.className = "action retake";
-    byId("reason").textContent = entry.outcome.error;
+    byId("reason").textContent = outcome.error;
     byId("remarks").replaceChildren();
-  } else if (entry.view) {
-    showView(entry.view);
+  } else {
+    showGrading(outcome.grading);
+    if (entry.view) showPictures(entry.view);
   }
   showList();
 }
 
-function showView({ grading, photo, circle }: View): void {
+function showGrading(grading: Grading): void {
   const action = byId("action");
   action.textContent = strings.actionText(grading.action);
   action.className = `action ${grading.action.split(":")[0]}`;
@@ -167,6 +192,11 @@ function showView({ grading, photo, circle }: View): void {
     return item;
   });
   byId("remarks").replaceChildren(...remarks);
+  const rows = Object.entries(grading.probabilities).map(([name, value]) => probabilityRow(name, value, grading.grade));
+  document.querySelector("#probabilities tbody")!.replaceChildren(...rows);
+}
+
+function showPictures({ grading, photo, circle }: View): void {
   const canvas = byId<HTMLCanvasElement>("photo");
   drawPhoto(canvas, photo, circle);
   canvas.setAttribute("aria-label", strings.photoText(grading.path, circle !== null));
@@ -176,8 +206,6 @@ function showView({ grading, photo, circle }: View): void {
   const heatCaption = strings.heatCaption(grading.grade, grading.heatmap.values.some((value) => value > 0));
   byId("heat-caption").textContent = heatCaption;
   byId("prepared").setAttribute("aria-label", heatCaption);
-  const rows = Object.entries(grading.probabilities).map(([name, value]) => probabilityRow(name, value, grading.grade));
-  document.querySelector("#probabilities tbody")!.replaceChildren(...rows);
 }
 
 function probabilityRow(name: string, value: number, best: string): HTMLTableRowElement {
@@ -205,7 +233,7 @@ function showList(): void {
     const button = document.createElement("button");
     button.type = "button";
     const name = document.createElement("span");
-    name.textContent = entry.file.name;
+    name.textContent = entry.name;
     const result = document.createElement("span");
     if (outcome && "grading" in outcome) {
       const kind = outcome.grading.action.split(":")[0] as "refer" | "retake" | "none";
@@ -219,7 +247,11 @@ function showList(): void {
     }
     button.append(name, result);
     if (entry === current) button.setAttribute("aria-current", "true");
-    button.onclick = (): void => enqueue(() => select(entry));
+    button.onclick = (): void =>
+      enqueue(async () => {
+        await select(entry);
+        byId("result").focus();
+      });
     const item = document.createElement("li");
     item.append(button);
     return item;
@@ -229,7 +261,7 @@ function showList(): void {
 }
 
 /** Does one thing after the other, so that results keep their order. */
-function enqueue(task: () => Promise<void>): void {
+function enqueue(task: () => Promise<void> | void): void {
   const main = document.querySelector("main")!;
   pending++;
   main.setAttribute("aria-busy", "true");
@@ -244,7 +276,7 @@ function enqueue(task: () => Promise<void>): void {
 
 function take(files: Iterable<File> | null | undefined): void {
   const given = [...(files ?? [])];
-  if (given.length > 0 && started) enqueue(() => gradeAll(given));
+  if (given.length > 0) enqueue(() => gradeAll(given));
 }
 
 function save(name: string, type: string, content: string): void {
@@ -252,7 +284,18 @@ function save(name: string, type: string, content: string): void {
   link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
   link.click();
+  isUnsaved = false;
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function saveCsv(): void {
+  save("gradings.csv", "text/csv", toCsv(started.bundle, outcomes()));
+}
+
+function saveJson(): void {
+  const point = byId<HTMLSelectElement>("point").value;
+  const value = toJson({ ...started.bundle, threshold }, started.variant, point, outcomes());
+  save("gradings.json", "application/json", `${JSON.stringify(value, null, 1)}\n`);
 }
 
 function outcomes(): Outcome[] {
@@ -265,7 +308,7 @@ async function measureSpeed(): Promise<void> {
     return;
   }
   const { file } = current;
-  const times = await client.profile(await file.arrayBuffer(), ROUNDS);
+  const times = await client!.profile(await bytesOf(file), ROUNDS);
   const profile = toProfile(started, firstResultMs, times, `photograph, ${file.size} bytes`);
   byId("profile").textContent = JSON.stringify(profile, null, 1);
   byId("profile").hidden = false;
@@ -298,13 +341,12 @@ function listen(): void {
   };
   opacity.oninput = applyOpacity;
   applyOpacity();
-  byId("save-csv").onclick = (): void => save("gradings.csv", "text/csv", toCsv(started.bundle, outcomes()));
-  byId("save-json").onclick = (): void => {
-    const point = byId<HTMLSelectElement>("point").value;
-    const value = toJson({ ...started.bundle, threshold }, started.variant, point, outcomes());
-    save("gradings.json", "application/json", `${JSON.stringify(value, null, 1)}\n`);
-  };
+  byId("save-csv").onclick = (): void => enqueue(saveCsv);
+  byId("save-json").onclick = (): void => enqueue(saveJson);
   byId("clear").onclick = clearList;
+  window.addEventListener("beforeunload", (event) => {
+    if (isUnsaved) event.preventDefault();
+  });
   byId("point").onchange = (): void => {
     usePoint();
     enqueue(gradeAgain);
@@ -313,7 +355,15 @@ function listen(): void {
   byId("measure").onclick = (): void => enqueue(measureSpeed);
 }
 
+/** Asks before results are lost that no file has, and returns whether to go on. */
+function mayGoOn(): boolean {
+  if (isUnsaved && !window.confirm(strings.UNSAVED)) return false;
+  isUnsaved = false;
+  return true;
+}
+
 function clearList(): void {
+  if (!mayGoOn()) return;
   entries.length = 0;
   current = null;
   byId("result").hidden = true;
@@ -327,14 +377,11 @@ async function gradeAgain(): Promise<void> {
     await gradeEntry(entry);
     forgetOldViews(entry);
   }
-  if (current) show(current);
+  if (current) await select(current);
 }
 
 async function changeVariant(): Promise<void> {
-  client.end();
-  client = new GraderClient();
-  await start(byId<HTMLSelectElement>("variant").value);
-  await gradeAgain();
+  if (await load(byId<HTMLSelectElement>("variant").value)) await gradeAgain();
 }
 
 /** Registers the service worker and offers a new version of the page when there is one. */
@@ -346,6 +393,7 @@ async function keepOffline(): Promise<void> {
     if (!waiting || !navigator.serviceWorker.controller) return;
     byId("update").hidden = false;
     byId("load-update").onclick = (): void => {
+      if (!mayGoOn()) return;
       navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
       waiting.postMessage("use the new version");
     };
@@ -371,4 +419,6 @@ fillTexts();
 listen();
 void keepOffline().catch(() => undefined);
 void showModelCard();
-enqueue(() => start(null));
+enqueue(async () => {
+  await load(null);
+});

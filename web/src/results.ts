@@ -17,6 +17,15 @@ export function imageId(path: string): string {
   return name.replace(SUFFIX, "") || name;
 }
 
+/** Returns a name that is not taken yet, with a number where needed: some cameras give each photograph the same name. */
+export function numbered(name: string, taken: readonly string[]): string {
+  const known = new Set(taken.map((other) => other.toLowerCase()));
+  const stem = imageId(name);
+  let free = name;
+  for (let number = 2; known.has(free.toLowerCase()); number++) free = `${stem}-${number}${name.slice(stem.length)}`;
+  return free;
+}
+
 /** Returns what every answer ends with. */
 export function notice(bundle: Bundle): string {
   if (!bundle.trainedOn) return FOOTER;

@@ -32,6 +32,9 @@ export const READY = "Ready. Choose a photograph.";
 export const NOT_KEPT = "Ready, but this browser cannot keep the page for use without a network.";
 export const MEASURE_FIRST = "Grade a photograph first: it is the one that is measured.";
 
+export const UNREADABLE = "The file cannot be read: it was moved, changed or removed, or it is a folder. Choose the photographs again.";
+export const UNSAVED = "The list has results that are not saved. Go on without them?";
+
 const ACTIONS: Readonly<Record<Grading["action"], string>> = {
   "refer: by grade": "Refer",
   "refer: by threshold": "Refer",
@@ -117,6 +120,11 @@ export function cardText(markdown: string): string {
 
 export function progressText(done: number, all: number, name: string): string {
   return `Grading ${name} (${done + 1} of ${all}) …`;
+}
+
+/** Why a photograph of the list is shown without its pictures. */
+export function noPicturesText(name: string, reason: string): string {
+  return `The pictures of ${name} cannot be drawn again. ${reason}`;
 }
 
 export function doneText(count: number, failed: number): string {

@@ -3,7 +3,7 @@
 // The settings name the address, the photographs and the steps; the result holds what the page showed and saved.
 
 import { chromium } from "playwright-core";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 
 const [settingsFile, resultFile] = process.argv.slice(2);
 const settings = JSON.parse(readFileSync(settingsFile, "utf8"));
@@ -19,7 +19,11 @@ page.on("pageerror", (error) => problems.push(String(error)));
 
 const wait = { timeout: settings.timeout ?? 180_000 };
 const status = page.locator("#status");
-const result = { shown: {} };
+const result = { shown: {}, asked: [] };
+page.on("dialog", (dialog) => {
+  result.asked.push(dialog.type());
+  return dialog.dismiss();
+});
 
 /** Waits until the page has done what it was asked to do. */
 async function settled() {
@@ -66,11 +70,17 @@ const steps = {
     result.ready = await status.textContent();
     result.build = await page.locator("#build").textContent();
   },
+  /** Drops photographs before the grader is loaded. */
+  openAndDrop: async (files) => {
+    await page.goto(address + search);
+    await steps.drop(files);
+  },
   variant: async (name) => {
     await page.locator("details").first().evaluate((details) => (details.open = true));
     await page.selectOption("#variant", name);
     await settled();
     result.build = await page.locator("#build").textContent();
+    result.status = await status.textContent();
   },
   point: async (name) => {
     await page.locator("details").first().evaluate((details) => (details.open = true));
@@ -134,7 +144,11 @@ const steps = {
     await settled();
     result.title = await page.locator("#result-title").textContent();
     result.focus = await page.evaluate(() => document.activeElement.id);
+    result.status = await status.textContent();
+    result.arePicturesShown = await page.locator(".pictures").isVisible();
   },
+  remove: async (file) => unlinkSync(file),
+  leave: async () => page.reload({ timeout: 5000 }).catch(() => null),
   clear: async () => {
     await page.click("#clear");
     result.isListShown = await page.locator("#list").isVisible();
