@@ -270,6 +270,7 @@ def test_mouse_keyboard_and_dropped_files(site: Path, photographs: list[Path], t
     steps += [["chooseByKeyboard", [broken]], ["show", "keyboard"], ["grade", [grey]], ["show", "grey"]]
     steps += [["drop", [example, broken]], ["save", "all"], ["entry", 0], ["card", None], ["clear", None]]
     result = use_page(site, tmp_path, steps)
+    assert "Trained on 333 photographs of one camera in one clinic." in result["shown"]["mouse"]
     assert "Not graded" not in result["shown"]["mouse"] and result["opacity"] == "0"
     assert "truncated" in result["shown"]["keyboard"]
     assert "The photograph. No fundus was found in it." in result["shown"]["grey"]

@@ -3,6 +3,7 @@
 import type { Bundle } from "./bundle.ts";
 import { MARGIN } from "./decision.ts";
 import type { Grading } from "./grader.ts";
+import { asSentence } from "./names.ts";
 
 export const FOOTER = "Research use only, not a medical device.";
 const SUFFIX = /\.(jpg|jpeg|png|tif|tiff|bmp|webp|jpe|jfif|ppm|pgm|pnm)$/i;
@@ -29,7 +30,7 @@ export function numbered(name: string, taken: readonly string[]): string {
 /** Returns what every answer ends with. */
 export function notice(bundle: Bundle): string {
   if (!bundle.trainedOn) return FOOTER;
-  return `${bundle.trainedOn[0].toUpperCase()}${bundle.trainedOn.slice(1)}. ${FOOTER}`;
+  return `${asSentence(bundle.trainedOn)} ${FOOTER}`;
 }
 
 type Cell = string | number | undefined;

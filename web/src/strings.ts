@@ -2,7 +2,7 @@
 
 import { setSentence } from "./gradeSets.ts";
 import type { Grading } from "./grader.ts";
-import { classWords } from "./names.ts";
+import { asSentence, classWords } from "./names.ts";
 
 export const TEXTS: Readonly<Record<string, string>> = {
   title: "Fundus grader",
@@ -77,8 +77,7 @@ export function gradeText(grade: string): string {
 
 /** The grade and why the action follows, in sentences. */
 export function reasonText(grading: Grading): string {
-  const grade = gradeText(grading.grade);
-  return `${grade[0].toUpperCase()}${grade.slice(1)}. ${grading.reason} ${setSentence(grading.grade_set)}`.trimEnd();
+  return `${asSentence(gradeText(grading.grade))} ${grading.reason} ${setSentence(grading.grade_set)}`.trimEnd();
 }
 
 /** Remarks on the photograph and on the model, each a sentence. */
@@ -90,6 +89,7 @@ export function remarksOn(grading: Grading): string[] {
     remarks.push(`Its colours are unlike those of the training photographs (${words}): the grade may be shifted.`);
   }
   if (grading.model_doubt) remarks.push(grading.model_doubt);
+  if (grading.trained_on) remarks.push(asSentence(grading.trained_on));
   return remarks;
 }
 
