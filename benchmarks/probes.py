@@ -1,9 +1,10 @@
 """Which pretrained network sees most in the photographs: linear probes on its frozen features, cross-validated.
 
     python benchmarks/probes.py PREPARED [--networks mobilenetv2 efficientnetlite0] [--weights NETWORK=FILE] [--folds 5]
-        [--fine-tuned NETWORK=out_of_fold.csv]
+        [--fine-tuned NETWORK=out_of_fold.csv] [--features FOLDER]
 
-The pooled features of each train and validation photograph are computed once, as the mean over its eight orientations.
+The pooled features of each train and validation photograph are computed once, as the mean over its eight orientations;
+with `--features` they are kept there, so that an interrupted call goes on and another one need not compute them again.
 A logistic regression on standardised features is fitted on all folds but one and judged on that one; its penalty is
 chosen inside the training folds by quadratic kappa. Folds keep patients and copies together, and are those of
 `train --folds`. Printed are kappa and AUROC of all photographs together, with 95 % intervals from a bootstrap over the
@@ -12,6 +13,8 @@ all networks side by side. A network that was fine-tuned on the same folds is co
 the same photographs. Nothing is compared with a peer.
 """
 
+import hashlib
+import io
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import keras_dr as dr
-from keras_dr.core.folders import sha256_of
+from keras_dr.core.folders import sha256_of, write_bytes
 from keras_dr.metrics import intervals, measure
 from keras_dr.metrics.predictions import Predictions, group_codes, positions_of, read_predictions
 from keras_dr.metrics.weighted import Weights
@@ -54,6 +57,20 @@ def pooled_features(network: str, weights: str, images: NDArray[np.uint8]) -> ND
         batches = [view[first : first + BATCH].astype(np.float32) for first in range(0, len(view), BATCH)]
         total = total + np.concatenate([backbone.predict_on_batch(batch).mean(axis=(1, 2)) for batch in batches])
     return np.asarray(total / 8, np.float32)
+
+
+def kept_features(folder: Path | None, network: str, weights: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return `pooled_features`, from the folder if they are there, and keep them there."""
+    if folder is None:
+        return pooled_features(network, weights, images)
+    about = hashlib.sha256(images.tobytes() + weights.encode()).hexdigest()
+    file = folder / f"{network}-{about[:16]}.npy"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        np.save(content, pooled_features(network, weights, images))
+        write_bytes(file, content.getvalue())
+    return np.asarray(np.load(file))
 
 
 def fitted(features: NDArray[np.float32], labels: NDArray[np.int64], penalty: float) -> object:
@@ -120,6 +137,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=NETWORKS)
     parser.add_argument("--weights", nargs="*", default=[], help="NETWORK=FILE, where ImageNet's cannot be downloaded")
     parser.add_argument("--fine-tuned", nargs="*", default=[], help="NETWORK=FILE, the file out_of_fold.csv")
+    parser.add_argument("--features", type=Path, help="folder in which the features are kept")
     given = parser.parse_args()
     files = dict(pair.split("=", 1) for pair in given.weights)
     tuned = dict(pair.split("=", 1) for pair in given.fine_tuned)
@@ -130,7 +148,7 @@ def main() -> None:
     print("| features | quadratic kappa | AUROC |\n|---|---|---|", flush=True)
     features = []
     for network in given.networks:
-        features.append(pooled_features(network, files.get(network, "imagenet"), images))
+        features.append(kept_features(given.features, network, files.get(network, "imagenet"), images))
         probe = cross_validated(data, features[-1], given.folds)
         print(line(network, probe), flush=True)
         if network in tuned:
