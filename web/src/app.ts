@@ -174,6 +174,7 @@ function show(entry: Entry): void {
     action.className = "action retake";
     byId("reason").textContent = outcome.error;
     byId("remarks").replaceChildren();
+    byId("trained-on").textContent = "";
   } else {
     showGrading(outcome.grading);
     if (entry.view) showPictures(entry.view);
@@ -192,6 +193,7 @@ function showGrading(grading: Grading): void {
     return item;
   });
   byId("remarks").replaceChildren(...remarks);
+  byId("trained-on").textContent = strings.trainedText(grading);
   const rows = Object.entries(grading.probabilities).map(([name, value]) => probabilityRow(name, value, grading.grade));
   document.querySelector("#probabilities tbody")!.replaceChildren(...rows);
 }

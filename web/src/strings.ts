@@ -89,8 +89,12 @@ export function remarksOn(grading: Grading): string[] {
     remarks.push(`Its colours are unlike those of the training photographs (${words}): the grade may be shifted.`);
   }
   if (grading.model_doubt) remarks.push(grading.model_doubt);
-  if (grading.trained_on) remarks.push(asSentence(grading.trained_on));
   return remarks;
+}
+
+/** What the grader was trained on, a sentence; "" if its maker does not say. */
+export function trainedText(grading: Grading): string {
+  return grading.trained_on && asSentence(grading.trained_on);
 }
 
 export function photoText(name: string, hasCircle: boolean): string {
