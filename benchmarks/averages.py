@@ -4,8 +4,9 @@
 
 Each TABLE is the out_of_fold.csv of `train --folds`; all are of the same photographs. The probabilities are averaged as
 `train --teacher` averages those of its teachers: as logarithms, normalised again. Printed are kappa and AUROC of each
-table, of the average, and of the average minus each table, with 95 % intervals from a bootstrap over the groups that
-are never divided between folds. Nothing is compared with a peer.
+table, the mean of these figures (which is that of a recipe, if the tables are of several seeds), those of the average,
+and of the average minus each table, with 95 % intervals from a bootstrap over the groups that are never divided between
+folds. Nothing is compared with a peer.
 """
 
 from dataclasses import replace
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import common
 import numpy as np
-from probes import line
+from numpy.typing import NDArray
+from probes import FIGURES, figures, line, row
 
 from keras_dr.core.folders import sha256_of
 from keras_dr.datasets.grades import TASKS
 from keras_dr.metrics.predictions import Predictions, positions_of, read_predictions
+from keras_dr.metrics.weighted import Weights
 from keras_dr.training.distillation import mean_of_logarithms
 
 
@@ -36,6 +39,16 @@ def read(files: list[Path], task: str) -> list[Predictions]:
     return tables
 
 
+def mean_line(tables: list[Predictions]) -> str:
+    """Return the row of the means of the tables' figures; all tables are drawn alike in the bootstrap."""
+
+    def values(weights: Weights) -> dict[str, NDArray[np.float64]]:
+        of_each = [figures(table, weights) for table in tables]
+        return {key: np.mean([found[key] for found in of_each], axis=0) for key in FIGURES}
+
+    return row("mean of these figures", values, tables[0])
+
+
 def main() -> None:
     """Parse, measure, print."""
     parser = common.parser(__doc__)
@@ -47,6 +60,7 @@ def main() -> None:
     print("| predictions | quadratic kappa | AUROC |\n|---|---|---|")
     for file, table in zip(given.tables, tables, strict=True):
         print(line(str(file), table), flush=True)
+    print(mean_line(tables), flush=True)
     print(line("the average", average), flush=True)
     for file, table in zip(given.tables, tables, strict=True):
         print(line(f"the average minus {file}", table, average), flush=True)

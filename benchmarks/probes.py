@@ -15,6 +15,7 @@ the same photographs. Nothing is compared with a peer.
 
 import hashlib
 import io
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -124,8 +125,13 @@ def line(name: str, probe: Predictions, tuned: Predictions | None = None) -> str
             return of_probe
         return {key: value - of_probe[key] for key, value in figures(tuned, weights).items()}
 
-    whole = values(np.ones((1, len(probe.labels))))
-    limits = intervals.bootstrap(values, probe.patients)
+    return row(name, values, probe)
+
+
+def row(name: str, values: Callable[[Weights], dict[str, NDArray[np.float64]]], photographs: Predictions) -> str:
+    """Return a row of figures with their intervals, by a bootstrap over the groups of the photographs."""
+    whole = values(np.ones((1, len(photographs.labels))))
+    limits = intervals.bootstrap(values, photographs.patients)
     cells = [with_interval(measure.single(whole[key]), limits[key]) for key in FIGURES]
     return f"| {name} | {' | '.join(cells)} |"
 
