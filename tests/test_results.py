@@ -1,12 +1,20 @@
 """The figures in the texts are those of docs/results.json, and the measuring commands write that file."""
 
+import csv
 import json
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from places import ROOT
 
+from keras_dr.core.folders import sha256_of
+from keras_dr.datasets.grades import TASKS
+from keras_dr.metrics.operating_points import AIMS, choose
+from keras_dr.metrics.predictions import read_predictions
+
+CROSS_VALIDATIONS = sorted((ROOT / "models" / "idrid-lite").glob("*out_of_fold.csv"))
 SHARES = ("sensitivity", "specificity")
 RESULTS = {"small": {"figures": {"kappa": [0.1234, 0.05, 0.2], "photographs": [1234.0], "difference": [0.00021]}}}
 RESULTS["small"]["figures"]["change"] = [-0.1234, -1.23, 0.4]
@@ -30,6 +38,18 @@ def test_every_marked_figure_is_that_of_the_file(record: ModuleType) -> None:
 def test_every_entry_says_how_it_was_measured(record: ModuleType) -> None:
     for name, entry in json.loads(record.RESULTS.read_bytes()).items():
         assert all(entry[key] for key in ("command", "data", "date", "machine", "figures")), name
+
+
+@pytest.mark.parametrize("file", CROSS_VALIDATIONS, ids=lambda file: file.stem)
+def test_cross_validations_that_are_compared_chose_their_thresholds_alike(file: Path) -> None:
+    """Figures of one that was graded by an older version could not be compared with those of the others."""
+    _, predictions, thresholds = read_predictions(file, sha256_of(file), TASKS["icdr"], "argmax")
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    folds = np.array([row["fold"] for row in rows])
+    for fold in set(folds):
+        point = choose(predictions.subset(np.flatnonzero(folds == fold)), AIMS["sensitivity-90"])
+        np.testing.assert_allclose(thresholds[folds == fold], point.value, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal([row["referred"] == "1" for row in rows], predictions.referred(thresholds))
 
 
 @pytest.mark.parametrize(
