@@ -176,7 +176,8 @@ def read_predictions(
         Image ids; the predictions in the same order; and the threshold of each photograph, float64 (n,).
 
     Raises:
-        KerasDrError: the file is missing, or has changed since it was written.
+        KerasDrError: the file is missing, has changed since it was written, or an older version referred other
+            photographs at these thresholds.
     """
     remedy = "Evaluate the run again, or train the cross-validation again, with --overwrite."
     if not file.is_file():
@@ -190,9 +191,13 @@ def read_predictions(
         labels = np.array([task.classes.index(row["label"]) for row in rows], np.int64)
         ids = [row["image_id"] for row in rows]
         thresholds = np.array([float(row["threshold"]) if threshold is None else threshold for row in rows])
+        referred = np.array([row["referred"] == "1" for row in rows], bool)
         patients = group_codes(rows) if rows and "group_id" in rows[0] else patient_codes(rows)
     except (ValueError, LookupError, TypeError, csv.Error) as error:
         message = f"{file} is not a table of predictions ({type(error).__name__}: {error})."
         raise KerasDrError(message, remedy) from error
     predictions = Predictions(labels, probabilities, task, rule_of(rule, task.referable, thresholds), patients)
+    if (referred != predictions.referred(thresholds)).any():
+        message = f"{file} was written by an older version, which referred other photographs at the same thresholds."
+        raise KerasDrError(message, remedy)
     return ids, predictions, thresholds

@@ -31,6 +31,15 @@ def test_predictions_are_read_as_they_were_written(file: Path) -> None:
     assert [line.split(",")[4] for line in file.read_text().splitlines()[1:]] == ["no_dr", "moderate", "mild"]
 
 
+def test_referrals_by_another_rule_are_refused(file: Path) -> None:
+    """Their thresholds were chosen for that rule, so that sensitivities could not be compared with those of others."""
+    lines = file.read_text().splitlines()
+    assert lines[1].endswith(",0")
+    file.write_text("\n".join([lines[0], lines[1][:-1] + "1", *lines[2:]]))
+    with pytest.raises(KerasDrError, match="older version, which referred other photographs"):
+        read_predictions(file, folders.sha256_of(file), TASKS["icdr"], "median", 0.5)
+
+
 def test_a_file_edited_by_hand_is_refused(file: Path) -> None:
     digest = folders.sha256_of(file)
     file.write_text(file.read_text().replace("severe", "mild"))
