@@ -104,6 +104,7 @@ async function gradeAll(files: readonly File[]): Promise<void> {
     const entry: Entry = { file, name: numbered(file.name, entries.map(({ name }) => name)), outcome: null, view: null };
     await gradeEntry(entry);
     entries.push(entry);
+    isUnsaved = true;
     if ("error" in entry.outcome!) failed++;
     forgetOldViews(entry);
     show(entry);
@@ -114,7 +115,6 @@ async function gradeAll(files: readonly File[]): Promise<void> {
 
 async function gradeEntry(entry: Entry): Promise<void> {
   const path = entry.name;
-  isUnsaved = true;
   try {
     entry.view = await client!.grade(await bytesOf(entry.file), path, threshold);
     entry.outcome = { path, grading: entry.view.grading };
@@ -151,11 +151,9 @@ function forgetOldViews(latest: Entry): void {
 async function select(entry: Entry): Promise<void> {
   const { outcome } = entry;
   if (!entry.view && outcome && "grading" in outcome) {
-    const wasUnsaved = isUnsaved;
     await gradeEntry(entry);
     if (entry.outcome && "error" in entry.outcome) say(strings.noPicturesText(entry.name, entry.outcome.error));
     entry.outcome = outcome;
-    isUnsaved = wasUnsaved;
     forgetOldViews(entry);
   }
   show(entry);
@@ -377,6 +375,7 @@ function clearList(): void {
 async function gradeAgain(): Promise<void> {
   for (const entry of entries) {
     await gradeEntry(entry);
+    isUnsaved = true;
     forgetOldViews(entry);
   }
   if (current) await select(current);
