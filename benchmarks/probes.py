@@ -64,7 +64,8 @@ def kept_features(folder: Path | None, network: str, weights: str, images: NDArr
     """Return `pooled_features`, from the folder if they are there, and keep them there."""
     if folder is None:
         return pooled_features(network, weights, images)
-    about = hashlib.sha256(images.tobytes() + weights.encode()).hexdigest()
+    origin = sha256_of(Path(weights)) if Path(weights).is_file() else weights
+    about = hashlib.sha256(images.tobytes() + origin.encode()).hexdigest()
     file = folder / f"{network}-{about[:16]}.npy"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
