@@ -302,11 +302,16 @@ def test_a_result_outlives_its_file(site: Path, tmp_path: Path) -> None:
     for file in files:
         file.write_bytes(image)
     steps: list[list] = [["open", None], ["grade", list(map(str, files))], ["remove", str(files[0])]]
-    result = use_page(site, tmp_path, [*steps, ["entry", 0], ["show", "gone"], ["save", "saved"]])
+    steps += [["entry", 0], ["show", "gone"], ["point", "sensitivity-95"], ["save", "at another point"]]
+    result = use_page(site, tmp_path, [*steps, ["variant", "int8"], ["save", "after a question"]])
     assert result["title"] == "0.jpg" and not result["arePicturesShown"]
     assert "The pictures of 0.jpg cannot be drawn again. The file cannot be read" in result["status"]
     assert "Not graded" not in result["shown"]["gone"]
-    assert result["saved"]["json"]["counts"]["failed"] == 0
+    saved_rows = result["at another point"]["json"]
+    assert (saved_rows["operating_point"], saved_rows["counts"]["failed"]) == ("sensitivity-95", 0)
+    assert len({row["reason"] for row in saved_rows["photographs"]}) == 1
+    assert result["asked"] == ["confirm"] and result["build"].startswith("Running float32")
+    assert result["after a question"] == result["at another point"]
 
 
 def test_unsaved_results_are_not_lost_without_a_question(site: Path, tmp_path: Path) -> None:

@@ -1,27 +1,33 @@
-// The page: takes photographs, shows their results and keeps the list of them.
+// The page: takes photographs, grades them, and keeps the list of their results.
 
-import { drawHeat, drawPhoto, drawPrepared } from "./drawing.ts";
+import type { Bundle } from "./bundle.ts";
+import { conclude, type Findings, type Outputs } from "./conclusion.ts";
+import { byId } from "./elements.ts";
 import { GraderClient } from "./graderClient.ts";
-import type { Grading } from "./grader.ts";
-import type { Started, View } from "./messages.ts";
+import { showList } from "./listView.ts";
+import type { Graded, Pictures, Started } from "./messages.ts";
 import { toProfile } from "./profile.ts";
 import { numbered, toCsv, toJson, type Outcome } from "./results.ts";
+import { hideResult, showResult } from "./resultView.ts";
 import * as strings from "./strings.ts";
 
-const KEPT_VIEWS = 20; // pictures of so many photographs are kept; older ones are graded again when they are shown
-const LARGEST = 200 * 2 ** 20; // bytes of a file; larger ones are no photographs
+const KEPT_PICTURES = 20; // of so many photographs; those of older ones are made again when they are shown
+const LARGEST_MIB = 200; // size of a file; larger ones are no photographs
 const ROUNDS = 20;
 
-/** A photograph in the list; `outcome` appears when it has been graded, `view` is kept for some of them. */
+/** A photograph of the list with its result. */
 interface Entry {
   readonly file: File;
   readonly name: string; // the file's, with a number if another photograph has that name
-  outcome: Outcome | null;
-  view: View | null;
+  outcome: Outcome;
+  evidence: Evidence | null; // null if the photograph was not graded
+  pictures: Pictures | null; // null if they were forgotten too
 }
 
-function byId<Kind extends HTMLElement = HTMLElement>(id: string): Kind {
-  return document.getElementById(id) as Kind;
+/** What the outcome is concluded from, at any operating point. */
+interface Evidence {
+  readonly findings: Findings;
+  readonly outputs: Outputs;
 }
 
 const entries: Entry[] = [];
@@ -92,6 +98,11 @@ function usePoint(): void {
   byId("point-words").textContent = pointWords[name] ?? "";
 }
 
+/** Returns the bundle with the threshold of the chosen operating point. */
+function bundleAtPoint(): Bundle {
+  return { ...started.bundle, threshold };
+}
+
 /** Grades files one after the other; a broken one stops only itself. */
 async function gradeAll(files: readonly File[]): Promise<void> {
   if (!client) return; // the status says why
@@ -101,163 +112,81 @@ async function gradeAll(files: readonly File[]): Promise<void> {
   for (const [number, file] of files.entries()) {
     say(strings.progressText(number, files.length, file.name));
     progress.value = number / files.length;
-    const entry: Entry = { file, name: numbered(file.name, entries.map(({ name }) => name)), outcome: null, view: null };
-    await gradeEntry(entry);
+    const name = numbered(file.name, entries.map((entry) => entry.name));
+    const entry = { file, name, ...(await resultOf(file, name)) };
     entries.push(entry);
     isUnsaved = true;
-    if ("error" in entry.outcome!) failed++;
-    forgetOldViews(entry);
+    if ("error" in entry.outcome) failed++;
+    forgetOldPictures(entry);
     show(entry);
   }
   progress.hidden = true;
   say(strings.doneText(files.length, failed));
 }
 
-async function gradeEntry(entry: Entry): Promise<void> {
-  const path = entry.name;
+async function resultOf(file: File, path: string): Promise<Pick<Entry, "outcome" | "evidence" | "pictures">> {
   try {
-    entry.view = await client!.grade(await bytesOf(entry.file), path, threshold);
-    entry.outcome = { path, grading: entry.view.grading };
+    const { pictures, ...evidence } = await gradeFile(file);
+    const outcome = outcomeOf(path, evidence);
     firstResultMs ??= performance.now();
+    return { outcome, evidence, pictures };
   } catch (error) {
-    entry.view = null;
-    entry.outcome = { path, error: (error as Error).message };
+    return { outcome: { path, error: (error as Error).message }, evidence: null, pictures: null };
   }
 }
 
+async function gradeFile(file: File): Promise<Graded> {
+  return client!.grade(await bytesOf(file));
+}
+
+function outcomeOf(path: string, { findings, outputs }: Evidence): Outcome {
+  return { path, grading: conclude(bundleAtPoint(), started.variant, path, findings, outputs) };
+}
+
 async function bytesOf(file: File): Promise<ArrayBuffer> {
-  if (file.size > LARGEST) {
-    throw new Error(`The file has ${(file.size / 2 ** 20).toFixed(0)} MiB; it may have at most 200. Reduce it first.`);
-  }
+  const mebibytes = file.size / 2 ** 20;
+  if (mebibytes > LARGEST_MIB) throw new Error(strings.tooLargeText(mebibytes, LARGEST_MIB));
   return file.arrayBuffer().catch(() => {
     throw new Error(strings.UNREADABLE);
   });
 }
 
-function forgetOldViews(latest: Entry): void {
-  const withViews = entries.filter((entry) => entry.view && entry !== latest);
-  for (const entry of withViews.slice(0, Math.max(0, withViews.length - KEPT_VIEWS))) {
-    entry.view = null;
-    const { outcome } = entry;
-    if (outcome && "grading" in outcome) {
-      const empty = { pixels: new Uint8Array(), width: 0, height: 0 };
-      const heatmap = { values: new Float32Array(), width: 0, height: 0 };
-      entry.outcome = { path: outcome.path, grading: { ...outcome.grading, prepared: empty, heatmap } };
-    }
-  }
+function forgetOldPictures(latest: Entry): void {
+  const withPictures = entries.filter((entry) => entry.pictures && entry !== latest);
+  const surplus = Math.max(0, withPictures.length - KEPT_PICTURES);
+  for (const entry of withPictures.slice(0, surplus)) entry.pictures = null;
 }
 
-/** Shows an entry of the list, after grading it again if its pictures were forgotten; its result is kept in any case. */
+/** Shows an entry of the list, after making its pictures again if they were forgotten; its result stays as it is. */
 async function select(entry: Entry): Promise<void> {
-  const { outcome } = entry;
-  if (!entry.view && outcome && "grading" in outcome) {
-    await gradeEntry(entry);
-    if (entry.outcome && "error" in entry.outcome) say(strings.noPicturesText(entry.name, entry.outcome.error));
-    entry.outcome = outcome;
-    forgetOldViews(entry);
+  if (entry.evidence && !entry.pictures) {
+    try {
+      entry.pictures = (await gradeFile(entry.file)).pictures;
+      forgetOldPictures(entry);
+    } catch (error) {
+      say(strings.noPicturesText(entry.name, (error as Error).message));
+    }
   }
   show(entry);
+  byId("result").focus();
 }
 
 function show(entry: Entry): void {
   current = entry;
-  byId("result").hidden = false;
-  byId("result-title").textContent = entry.name;
-  const outcome = entry.outcome!;
-  document.querySelector<HTMLElement>(".pictures")!.hidden = !entry.view;
-  byId("probabilities").hidden = "error" in outcome;
-  const action = byId("action");
-  if ("error" in outcome) {
-    action.textContent = "Not graded";
-    action.className = "action retake";
-    byId("reason").textContent = outcome.error;
-    byId("remarks").replaceChildren();
-    byId("trained-on").textContent = "";
-  } else {
-    showGrading(outcome.grading);
-    if (entry.view) showPictures(entry.view);
-  }
-  showList();
+  showResult(entry.outcome, entry.pictures);
+  showEntries();
 }
 
-function showGrading(grading: Grading): void {
-  const action = byId("action");
-  action.textContent = strings.actionText(grading.action);
-  action.className = `action ${grading.action.split(":")[0]}`;
-  byId("reason").textContent = strings.reasonText(grading);
-  const remarks = strings.remarksOn(grading).map((text) => {
-    const item = document.createElement("li");
-    item.textContent = text;
-    return item;
+function showEntries(): void {
+  const place = current ? entries.indexOf(current) : -1;
+  showList(outcomes(), place, (chosen) => {
+    const entry = entries[chosen];
+    enqueue(() => select(entry));
   });
-  byId("remarks").replaceChildren(...remarks);
-  byId("trained-on").textContent = strings.trainedText(grading);
-  const rows = Object.entries(grading.probabilities).map(([name, value]) => probabilityRow(name, value, grading.grade));
-  document.querySelector("#probabilities tbody")!.replaceChildren(...rows);
 }
 
-function showPictures({ grading, photo, circle }: View): void {
-  const canvas = byId<HTMLCanvasElement>("photo");
-  drawPhoto(canvas, photo, circle);
-  canvas.setAttribute("aria-label", strings.photoText(grading.path, circle !== null));
-  byId("photo-caption").textContent = strings.photoCaption(circle !== null);
-  drawPrepared(byId<HTMLCanvasElement>("prepared"), grading.prepared);
-  drawHeat(byId<HTMLCanvasElement>("heat"), grading.prepared, grading.heatmap);
-  const heatCaption = strings.heatCaption(grading.grade, grading.heatmap.values.some((value) => value > 0));
-  byId("heat-caption").textContent = heatCaption;
-  byId("prepared").setAttribute("aria-label", heatCaption);
-}
-
-function probabilityRow(name: string, value: number, best: string): HTMLTableRowElement {
-  const row = document.createElement("tr");
-  if (name === best) row.className = "best";
-  const heading = document.createElement("th");
-  heading.scope = "row";
-  heading.textContent = strings.gradeText(name);
-  const number = document.createElement("td");
-  number.textContent = value.toFixed(3);
-  const bar = document.createElement("td");
-  const meter = document.createElement("meter");
-  meter.value = value;
-  meter.setAttribute("aria-label", `${strings.gradeText(name)}: ${value.toFixed(3)}`);
-  bar.append(meter);
-  row.append(heading, number, bar);
-  return row;
-}
-
-function showList(): void {
-  byId("list").hidden = entries.length === 0;
-  const counts = { refer: 0, retake: 0, none: 0, failed: 0 };
-  const items = entries.map((entry) => {
-    const { outcome } = entry;
-    const button = document.createElement("button");
-    button.type = "button";
-    const name = document.createElement("span");
-    name.textContent = entry.name;
-    const result = document.createElement("span");
-    if (outcome && "grading" in outcome) {
-      const kind = outcome.grading.action.split(":")[0] as "refer" | "retake" | "none";
-      counts[kind]++;
-      result.textContent = strings.listText(outcome.grading);
-      result.className = kind;
-    } else {
-      counts.failed++;
-      result.textContent = "Not graded";
-      result.className = "retake";
-    }
-    button.append(name, result);
-    if (entry === current) button.setAttribute("aria-current", "true");
-    button.onclick = (): void =>
-      enqueue(async () => {
-        await select(entry);
-        byId("result").focus();
-      });
-    const item = document.createElement("li");
-    item.append(button);
-    return item;
-  });
-  byId("entries").replaceChildren(...items);
-  byId("counts").textContent = strings.countsText(counts.refer, counts.retake, counts.none, counts.failed);
+function outcomes(): Outcome[] {
+  return entries.map(({ outcome }) => outcome);
 }
 
 /** Does one thing after the other, so that results keep their order. */
@@ -294,12 +223,8 @@ function saveCsv(): void {
 
 function saveJson(): void {
   const point = byId<HTMLSelectElement>("point").value;
-  const value = toJson({ ...started.bundle, threshold }, started.variant, point, outcomes());
+  const value = toJson(bundleAtPoint(), started.variant, point, outcomes());
   save("gradings.json", "application/json", `${JSON.stringify(value, null, 1)}\n`);
-}
-
-function outcomes(): Outcome[] {
-  return entries.flatMap(({ outcome }) => (outcome ? [outcome] : []));
 }
 
 async function measureSpeed(): Promise<void> {
@@ -349,7 +274,7 @@ function listen(): void {
   });
   byId("point").onchange = (): void => {
     usePoint();
-    enqueue(gradeAgain);
+    enqueue(concludeAgain);
   };
   byId("variant").onchange = (): void => enqueue(changeVariant);
   byId("measure").onclick = (): void => enqueue(measureSpeed);
@@ -366,23 +291,46 @@ function clearList(): void {
   if (!mayGoOn()) return;
   entries.length = 0;
   current = null;
-  byId("result").hidden = true;
-  showList();
+  hideResult();
+  showEntries();
   byId("choose").focus();
 }
 
-/** Grades the whole list with the settings as they are now, so that no list mixes two of them. */
+/** Concludes the whole list at the chosen operating point, so that no list mixes two of them; no file is read again. */
+function concludeAgain(): void {
+  for (const entry of entries) {
+    if (!entry.evidence) continue;
+    entry.outcome = outcomeOf(entry.name, entry.evidence);
+    isUnsaved = true;
+  }
+  if (current) show(current);
+}
+
+/** Grades the whole list with the chosen model, so that no list mixes two of them. */
 async function gradeAgain(): Promise<void> {
   for (const entry of entries) {
-    await gradeEntry(entry);
+    Object.assign(entry, await resultOf(entry.file, entry.name));
     isUnsaved = true;
-    forgetOldViews(entry);
+    forgetOldPictures(entry);
   }
-  if (current) await select(current);
+  if (current) show(current);
 }
 
 async function changeVariant(): Promise<void> {
-  if (await load(byId<HTMLSelectElement>("variant").value)) await gradeAgain();
+  const variants = byId<HTMLSelectElement>("variant");
+  const lost = await unreadable();
+  if (lost.length > 0 && !window.confirm(strings.lostText(lost))) variants.value = started.variant;
+  else if (await load(variants.value)) await gradeAgain();
+}
+
+/** Returns the names of the graded photographs whose files can no longer be read, so that they cannot be graded again. */
+async function unreadable(): Promise<string[]> {
+  const names: string[] = [];
+  for (const { evidence, file, name } of entries) {
+    const isReadable = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    if (evidence && !isReadable) names.push(name);
+  }
+  return names;
 }
 
 /** Registers the service worker and offers a new version of the page when there is one. */

@@ -1,6 +1,6 @@
 // The page's side of the worker: each request becomes a promise.
 
-import type { Answer, Request, StageTimes, Started, View } from "./messages.ts";
+import type { Answer, Graded, Request, StageTimes, Started } from "./messages.ts";
 
 interface Waiting {
   readonly resolve: (result: never) => void;
@@ -36,8 +36,8 @@ export class GraderClient {
     return this.ask({ kind: "start", variant });
   }
 
-  grade(bytes: ArrayBuffer, name: string, threshold: number): Promise<View> {
-    return this.ask({ kind: "grade", bytes, name, threshold }, [bytes]);
+  grade(bytes: ArrayBuffer): Promise<Graded> {
+    return this.ask({ kind: "grade", bytes }, [bytes]);
   }
 
   profile(bytes: ArrayBuffer, rounds: number): Promise<StageTimes> {

@@ -1,8 +1,8 @@
 // Gradings as a CSV table and as JSON, with the columns and keys of edge_demo/results.py.
 
 import type { Bundle } from "./bundle.ts";
+import type { Grading } from "./conclusion.ts";
 import { MARGIN } from "./decision.ts";
-import type { Grading } from "./grader.ts";
 import { asSentence } from "./names.ts";
 
 export const FOOTER = "Research use only, not a medical device.";

@@ -1,7 +1,7 @@
 // Every text of the page, so that a translation changes this file alone.
 
+import type { Grading } from "./conclusion.ts";
 import { setSentence } from "./gradeSets.ts";
-import type { Grading } from "./grader.ts";
 import { asSentence, classWords } from "./names.ts";
 
 export const TEXTS: Readonly<Record<string, string>> = {
@@ -30,6 +30,7 @@ export const TEXTS: Readonly<Record<string, string>> = {
 export const LOADING = "Loading the grader …";
 export const READY = "Ready. Choose a photograph.";
 export const NOT_KEPT = "Ready, but this browser cannot keep the page for use without a network.";
+export const NOT_GRADED = "Not graded";
 export const MEASURE_FIRST = "Grade a photograph first: it is the one that is measured.";
 
 export const UNREADABLE = "The file cannot be read: it was moved, changed or removed, or it is a folder. Choose the photographs again.";
@@ -120,6 +121,17 @@ export function listText(grading: Grading): string {
 /** The text of a model card without the block of metadata at its beginning. */
 export function cardText(markdown: string): string {
   return markdown.replace(/^---\n[\s\S]*?\n---\n+/, "");
+}
+
+/** Asks before the results of photographs are lost. */
+export function lostText(names: readonly string[]): string {
+  const listed = names.length > 3 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+  const files = names.length === 1 ? "its file" : "their files";
+  return `The other model cannot grade ${listed}, because ${files} can no longer be read. Change the model and lose these results?`;
+}
+
+export function tooLargeText(mebibytes: number, most: number): string {
+  return `The file has ${mebibytes.toFixed(0)} MiB; it may have at most ${most}. Reduce it first.`;
 }
 
 export function progressText(done: number, all: number, name: string): string {

@@ -2,11 +2,12 @@
 
 import { loadAndCompile, Tensor, type CompiledModel } from "@litertjs/core";
 import { readBundle, usableVariants, verify, type Bundle } from "./bundle.ts";
+import { conclude, type Outputs } from "./conclusion.ts";
 import { KerasDrError } from "./errors.ts";
 import { scaled } from "./fundus.ts";
-import { Grader, type Outputs } from "./grader.ts";
+import { Grader } from "./grader.ts";
 import { JpegDecoder } from "./jpeg.ts";
-import type { Answer, Request, StageTimes, Started, View } from "./messages.ts";
+import type { Answer, Graded, Pictures, Request, StageTimes, Started } from "./messages.ts";
 import { heatLayer } from "./overlay.ts";
 import { resizeArea, type Picture } from "./picture.ts";
 import type { Photograph } from "./preprocessing.ts";
@@ -17,8 +18,8 @@ const SHOWN = 640; // longest side in pixels of the photograph on the screen
 const WARM_UP = 2; // rounds of a profile that are not counted
 
 const base = new URL("./", self.location.href).href;
-let decoder: JpegDecoder;
 let bundle: Bundle;
+let grader: Grader;
 let model: CompiledModel;
 let variant: string;
 
@@ -29,8 +30,8 @@ async function start(wanted: string | null): Promise<Started> {
     fetchSiteFile("bundle/bundle.json"),
     loadRuntime(base, self.name),
   ]);
-  decoder = await JpegDecoder.load(code);
   bundle = readBundle(JSON.parse(new TextDecoder().decode(manifest)));
+  grader = new Grader(bundle, await JpegDecoder.load(code), run);
   const variants = usableVariants(bundle, runtime.build !== "compatible");
   const chosen = wanted && variants.includes(wanted) ? wanted : variants[0];
   if (!chosen) throw noModel(bundle, runtime.build);
@@ -68,20 +69,15 @@ async function run(image: Uint8Array): Promise<Outputs> {
   }
 }
 
-function graderAt(threshold: number): Grader {
-  return new Grader({ ...bundle, threshold }, decoder, run, variant);
-}
-
-async function grade(bytes: ArrayBuffer, name: string, threshold: number): Promise<View> {
-  const grader = graderAt(threshold);
+async function grade(bytes: ArrayBuffer): Promise<Graded> {
   const photograph = await grader.decode(new Uint8Array(bytes));
-  const prepared = grader.prepare(photograph);
-  const outputs = await grader.invoke(prepared.image);
-  return { grading: grader.conclude(name, prepared, outputs), outputs, ...shownOf(photograph) };
+  const { image, findings } = grader.prepare(photograph);
+  const outputs = await grader.invoke(image);
+  return { findings, outputs, pictures: { prepared: image, ...shownOf(photograph) } };
 }
 
 /** Returns the photograph, reduced for the screen, and the circle of the fundus in it. */
-function shownOf({ picture, reduction, fundus }: Photograph): { photo: Picture; circle: View["circle"] } {
+function shownOf({ picture, reduction, fundus }: Photograph): { photo: Picture; circle: Pictures["circle"] } {
   const factor = Math.max(1, Math.max(picture.width, picture.height) / SHOWN);
   const width = Math.max(1, Math.round(picture.width / factor));
   const height = Math.max(1, Math.round(picture.height / factor));
@@ -90,19 +86,17 @@ function shownOf({ picture, reduction, fundus }: Photograph): { photo: Picture; 
 
 /** Grades a photograph repeatedly and returns the milliseconds of each stage. */
 async function profile(bytes: ArrayBuffer, rounds: number): Promise<StageTimes> {
-  const grader = graderAt(bundle.threshold);
   const data = new Uint8Array(bytes);
   const times = { decode: [] as number[], prepare: [] as number[], invoke: [] as number[], overlay: [] as number[], total: [] as number[] };
   for (let round = -WARM_UP; round < rounds; round++) {
     const begun = performance.now();
     const photograph = await grader.decode(data);
     const decoded = performance.now();
-    const prepared = grader.prepare(photograph);
+    const { image, findings } = grader.prepare(photograph);
     const ready = performance.now();
-    const outputs = await grader.invoke(prepared.image);
+    const outputs = await grader.invoke(image);
     const invoked = performance.now();
-    const grading = grader.conclude("timed", prepared, outputs);
-    heatLayer(grading.prepared, grading.heatmap);
+    heatLayer(image, conclude(bundle, variant, "timed", findings, outputs).heatmap);
     const ended = performance.now();
     if (round < 0) continue;
     times.decode.push(decoded - begun);
@@ -114,9 +108,9 @@ async function profile(bytes: ArrayBuffer, rounds: number): Promise<StageTimes> 
   return times;
 }
 
-function answerTo(request: Request): Promise<Started | View | StageTimes> {
+function answerTo(request: Request): Promise<Started | Graded | StageTimes> {
   if (request.kind === "start") return start(request.variant);
-  if (request.kind === "grade") return grade(request.bytes, request.name, request.threshold);
+  if (request.kind === "grade") return grade(request.bytes);
   return profile(request.bytes, request.rounds);
 }
 

@@ -54,9 +54,9 @@ async function runWorker([contents, search, variant]) {
   const photographs = [];
   for (const content of contents) {
     const { buffer } = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
-    const view = await ask({ kind: "grade", bytes: buffer, name: "photograph", threshold: 0.5 }, [buffer]);
+    const view = await ask({ kind: "grade", bytes: buffer }, [buffer]);
     const { probabilities, heatmaps, width, height } = view.outputs;
-    const prepared = text(view.grading.prepared.pixels);
+    const prepared = text(view.pictures.prepared.pixels);
     photographs.push({ probabilities: [...probabilities], heatmaps: [...heatmaps], width, height, prepared });
   }
   worker.terminate();
