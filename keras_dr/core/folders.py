@@ -11,7 +11,7 @@ import math
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,20 @@ def check_target(target: Path, kind: str, overwrite: bool) -> None:
     if other:
         message = f"{target} holds another result, {other.relative_to(target)}, which would be deleted."
         raise KerasDrError(message, "Move that folder to another place first, or choose another name.")
+
+
+def check_named_once(named: Iterable[Path]) -> None:
+    """Refuse a folder that is named more than once, also under different paths.
+
+    Args:
+        named: the folders that a command was given.
+    """
+    places = set()
+    for folder in named:
+        place = folder.resolve()
+        if place in places:
+            raise KerasDrError(f"The folder {folder} is named more than once.", "Name each folder once.")
+        places.add(place)
 
 
 def is_prepared_set(folder: Path) -> bool:

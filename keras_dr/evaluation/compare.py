@@ -29,9 +29,9 @@ def compare(
         The comparison.
 
     Raises:
-        KerasDrError: there are fewer than two runs; a run was not evaluated, or its photographs, labels or classes are
-            not those of the first run; runs and cross-validations are mixed; or `out` lies in a run, or holds other
-            files of the same names.
+        KerasDrError: there are fewer than two runs; one is named more than once; a run was not evaluated, or its
+            photographs, labels or classes are not those of the first run; runs and cross-validations are mixed; or
+            `out` lies in a run, or holds other files of the same names.
 
     Example:
         >>> dr.compare(["runs/first", "runs/second"]).values[0]["accuracy"]

@@ -51,8 +51,9 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
         split: the split of its own Prepared set on which each run was evaluated; by default "test".
 
     Raises:
-        KerasDrError: there are fewer than two; a run was not evaluated; the photographs, labels or classes are not
-            those of the first; runs and cross-validations are mixed; or a split is given for cross-validations.
+        KerasDrError: there are fewer than two; one is named more than once; a run was not evaluated; the photographs,
+            labels or classes are not those of the first; runs and cross-validations are mixed; or a split is given for
+            cross-validations.
     """
     if len(contender_folders) < 2:
         message = f"A comparison needs two or more runs, but the number of runs given is {len(contender_folders)}."
@@ -67,6 +68,7 @@ def load_contenders(contender_folders: Sequence[Path], split: str | None = None)
     if cross_validations and split is not None:
         message = f"The split {split} was asked for, but a cross-validation grades all photographs of train and val."
         raise KerasDrError(message, "Leave out the split.")
+    folders.check_named_once(contender_folders)
     names = [folder.resolve().name for folder in contender_folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in contender_folders]

@@ -19,7 +19,7 @@ from keras_dr.core.progress import Progress
 from keras_dr.models.heads import probabilities
 from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.recipe import Recipe
-from keras_dr.training.run import Run
+from keras_dr.training.run import Run, load_runs
 
 FILE = "teachers.npy"  # in the folder of the unfinished run
 _LEAST = 1e-7  # replaces smaller probabilities, so that their logarithm is finite
@@ -63,14 +63,10 @@ def find_teachers(recipe: Recipe, data: PreparedSet) -> list[Run]:
         data: the set to train on, which may be a fold of a cross-validation.
 
     Raises:
-        KerasDrError: a teacher is not a run, has another task, or needs photographs prepared in another way.
+        KerasDrError: a teacher is not a run, is named more than once, has another task, or needs photographs
+            prepared in another way.
     """
-    teachers = []
-    for name in recipe.teachers:
-        folder = Path(name)
-        is_cross_validation = (folder / folders.MANIFESTS["cross-validation"]).is_file()
-        members = sorted(folder.glob("fold-*")) if is_cross_validation else [folder]
-        teachers += [Run.load(member) for member in members]
+    teachers = load_runs(recipe.teachers)
     for teacher in teachers:
         if teacher.task != data.task:
             raise KerasDrError(

@@ -31,7 +31,7 @@ from keras_dr.preparation.prepared_set import PreparedSet
 from keras_dr.training import forward
 from keras_dr.training.finish import calibrated
 from keras_dr.training.loop import save_model
-from keras_dr.training.run import Run
+from keras_dr.training.run import Run, load_runs
 
 
 def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwrite: bool = False) -> Run:
@@ -49,8 +49,9 @@ def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwri
         The ensemble as a Run.
 
     Raises:
-        KerasDrError: there are fewer than two runs; they differ in task, preparation, data, decision or the side of
-            their feature maps; or their validation photographs overlap without being the same.
+        KerasDrError: there are fewer than two runs; one is named more than once; they differ in task, preparation,
+            data, decision or the side of their feature maps; or their validation photographs overlap without being the
+            same.
 
     Example:
         >>> both = dr.ensemble(["runs/first", "runs/second"], "runs/both")
@@ -60,8 +61,7 @@ def ensemble(members: Sequence[Run | Path | str], target: Path | str, *, overwri
     target = Path(target)
     folders.check_target(target, "run", overwrite)
     check_holds_no_input(target, [member.folder if isinstance(member, Run) else Path(member) for member in members])
-    runs = _expand(members)
-    _write(runs, target, overwrite)
+    _write(load_runs(members), target, overwrite)
     return Run.load(target)
 
 
@@ -146,18 +146,6 @@ def _renamed(number: int, layer: layers.Layer) -> layers.Layer:
     if not isinstance(layer, layers.InputLayer):
         settings["name"] = f"member{number}_{layer.name}"
     return type(layer).from_config(settings)
-
-
-def _expand(members: Sequence[Run | Path | str]) -> list[Run]:
-    """Return the runs, with each cross-validation replaced by the runs of its folds."""
-    runs: list[Run] = []
-    for member in members:
-        if not isinstance(member, Run) and (Path(member) / folders.MANIFESTS["cross-validation"]).is_file():
-            folds = sorted(Path(member).glob("fold-*"), key=lambda fold: int(fold.name.rpartition("-")[2]))
-            runs += [Run.load(fold) for fold in folds]
-        else:
-            runs.append(Run.load(member))
-    return runs
 
 
 def _check(members: Sequence[Run]) -> None:

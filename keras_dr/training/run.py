@@ -1,7 +1,7 @@
 """A Run folder in memory: the trained grader and how its photographs must be prepared."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -272,6 +272,26 @@ class Run:
                 f"Prepare them with {self.preprocessing.options}.",
             )
         return data.labelled_for(self.task)
+
+
+def load_runs(sources: Iterable[Run | Path | str]) -> list[Run]:
+    """Read runs; the folder of a cross-validation stands for the runs of its folds, in their order.
+
+    Args:
+        sources: runs, or their folders.
+
+    Raises:
+        KerasDrError: a source is neither a run nor a cross-validation, or a run is named more than once.
+    """
+    runs = []
+    for source in sources:
+        if not isinstance(source, Run) and (Path(source) / folders.MANIFESTS["cross-validation"]).is_file():
+            folds = sorted(Path(source).glob("fold-*"), key=lambda fold: int(fold.name.rpartition("-")[2]))
+            runs += [Run.load(fold) for fold in folds]
+        else:
+            runs.append(Run.load(source))
+    folders.check_named_once(run.folder for run in runs)
+    return runs
 
 
 def save_changes(run: Run, changes: Mapping[str, Any]) -> Run:

@@ -265,9 +265,11 @@ def test_a_cell_that_prepare_never_writes_is_named(small_set: Path, column: str,
 
 
 def test_a_run_without_what_comparing_needs_is_refused(tmp_path: Path) -> None:
-    put(tmp_path / "run.json", '{"schema_version": 1, "data": []}')
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for run in runs:
+        put(run / "run.json", '{"schema_version": 1, "data": []}')
     with pytest.raises(KerasDrError, match=r"run\.json is damaged or was changed: its value parameters is missing"):
-        load_contenders([tmp_path, tmp_path], "test")
+        load_contenders(runs, "test")
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a", "bytes": 1e999, "changed_ns": 0}', "[]", "\xff"])

@@ -157,6 +157,8 @@ def test_runs_that_cannot_be_compared_are_refused(tmp_path: Path) -> None:
     second = write_run(tmp_path / "second", make_predictions(10), [*NAMES[:-1], "other"])
     with pytest.raises(KerasDrError, match="two or more"):
         load_contenders([first])
+    with pytest.raises(KerasDrError, match="first is named more than once"):
+        load_contenders([first, tmp_path / "second" / ".." / "first"])
     with pytest.raises(KerasDrError, match="2 in all belong to only one"):
         load_contenders([first, second])
     metrics_file = second / "evaluation" / "small-test" / "metrics.json"

@@ -1,5 +1,6 @@
 """Runs that learn from other runs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_dr as dr
+from keras_dr.core.errors import KerasDrError
 from keras_dr.models.heads import softmax
 from keras_dr.preparation.splits import Fold
 from keras_dr.recipe import recipe_from_dict
@@ -35,7 +37,8 @@ def test_targets_are_a_mean_of_teachers_and_labels() -> None:
 
 def test_the_logits_of_two_teachers_are_averaged(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:
     data = dr.PreparedSet.load(prepared_folder).split("train")
-    recipe = recipe_from_dict(TINY | {"teachers": [str(run_folder), str(run_folder)]})
+    copy = shutil.copytree(run_folder, tmp_path / "copy")
+    recipe = recipe_from_dict(TINY | {"teachers": [str(run_folder), str(copy)]})
     first, second = find_teachers(recipe, data)
     second = dr.Run.from_manifest(second.folder, second.about | {"temperature": 3 * second.temperature})
     photographs = Photographs(data.image_files(), data.preprocessing.size)
@@ -46,6 +49,13 @@ def test_the_logits_of_two_teachers_are_averaged(run_folder: Path, prepared_fold
     mean = (logits / first.temperature + logits / second.temperature) / 2
     assert lessons.probabilities.shape == (1, *logits.shape)  # one view without augmentation
     assert lessons.probabilities[0] == pytest.approx(softmax(mean), abs=1e-4)
+
+
+def test_a_teacher_that_is_named_twice_is_refused(run_folder: Path, prepared_folder: Path) -> None:
+    data = dr.PreparedSet.load(prepared_folder).split("train")
+    recipe = recipe_from_dict(TINY | {"teachers": [str(run_folder), f"{run_folder}/"]})
+    with pytest.raises(KerasDrError, match="is named more than once"):
+        find_teachers(recipe, data)
 
 
 def test_a_teacher_without_a_share_changes_nothing(run_folder: Path, prepared_folder: Path, tmp_path: Path) -> None:

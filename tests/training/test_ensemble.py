@@ -73,6 +73,8 @@ def test_an_ensemble_is_a_run(run_folder: Path, second_run: Path, tmp_path: Path
 def test_an_ensemble_of_one_run_is_refused(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(KerasDrError, match="at least 2 runs, but 1 is given"):
         ensemble.ensemble([run_folder], tmp_path / "one")
+    with pytest.raises(KerasDrError, match="named more than once"):
+        ensemble.ensemble([run_folder, run_folder], tmp_path / "one")
 
 
 def test_folds_are_calibrated_on_photographs_they_were_not_trained_on(prepared_folder: Path, tmp_path: Path) -> None:
