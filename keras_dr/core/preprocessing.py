@@ -82,10 +82,11 @@ class Preprocessing:
         if not SIZES[0] <= self.size <= SIZES[1]:
             message = f"The image size is {self.size}; it must be from {SIZES[0]} to {SIZES[1]}."
             raise KerasDrError(message, _CORRECT.format("size"))
-        if self.enhance.count("+") >= len(ENHANCEMENTS):
+        parts = self.enhance.split("+")
+        if len(set(parts)) < len(parts):
             message = f"The enhancement {brief(self.enhance)} names one of its parts more than once."
             raise KerasDrError(message, "Name each part once.")
-        unknown = [name for name in self.enhance.split("+") if name not in ("none", *ENHANCEMENTS)]
+        unknown = [name for name in parts if name not in ("none", *ENHANCEMENTS)]
         if unknown:
             known = ", ".join(("none", *ENHANCEMENTS))
             message = f"There is no enhancement {brief(unknown[0])}. Known are {known}."

@@ -119,7 +119,15 @@ def test_a_reduced_decode_of_real_photographs_gives_what_the_full_one_gives(size
 
 
 @pytest.mark.parametrize(
-    "settings", [{"size": 8}, {"size": 5000}, {"enhance": "sharpen"}, {"enhance": "clahe+"}, {"fundus": "square"}]
+    "settings",
+    [
+        {"size": 8},
+        {"size": 5000},
+        {"enhance": "sharpen"},
+        {"enhance": "clahe+"},
+        {"enhance": "clahe+clahe"},
+        {"fundus": "square"},
+    ],
 )
 def test_refuses_a_spec_out_of_range(settings: dict) -> None:
     with pytest.raises(KerasDrError):
