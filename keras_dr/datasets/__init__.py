@@ -98,7 +98,9 @@ def _unknown_layout(source: Path) -> KerasDrError:
         for kind, names in (("folders", folders), ("files", files))
         if names
     ]
-    message = f"The layout of {source} is unknown: it holds {' and '.join(parts) or 'nothing'}"
+    if not parts:
+        return KerasDrError(f"The folder {source} holds nothing to read.", "Name the folder of the photographs.")
+    message = f"The layout of {source} is unknown: it holds {' and '.join(parts)}"
     message += (
         ", but no table with a column for the photographs and a column for the class, and no two folders whose names "
         "are known classes."

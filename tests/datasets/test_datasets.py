@@ -245,6 +245,9 @@ def test_unknown_layouts_and_paths_are_refused(tmp_path: Path) -> None:
     put(tmp_path / "notes.txt", "x")
     with pytest.raises(KerasDrError, match="layout"):
         read_records(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KerasDrError, match="empty holds nothing to read"):
+        read_records(tmp_path / "empty")
     with pytest.raises(KerasDrError, match="no folder or file"):
         read_records(tmp_path / "none")
     with pytest.raises(KerasDrError, match=r"no data set 'kaggle'\. Known are auto, idrid, .*, csv, folder"):
