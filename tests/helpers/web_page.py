@@ -16,6 +16,7 @@ from edge_demo.serve import make_server
 from keras_dr.core.preprocessing import Preprocessing
 
 WEB = Path(__file__).resolve().parents[2] / "web"
+EXAMPLES = WEB.parent / "edge_demo" / "examples"
 
 
 @lru_cache(maxsize=1)
