@@ -1,6 +1,7 @@
 """The commands as a user types them, each in a process of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,8 @@ def test_all_steps_from_photographs_to_a_grading(photographs: Path, tmp_path: Pa
     done = cli("evaluate", run)
     assert done.returncode == 0 and "quadratic kappa" in done.stdout, done.stderr
     assert (run / "evaluation" / "prepared-test" / "report.html").is_file() and (run / "MODEL_CARD.md").is_file()
-    done = cli("compare", run, run, "--out", tmp_path / "compared")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    done = cli("compare", run, copy, "--out", tmp_path / "compared")
     assert done.returncode == 0 and "No difference excludes zero" in done.stdout, done.stderr
     assert (tmp_path / "compared" / "curves.png").is_file()
     done = cli("export", run, bundle, "--allow-drift")
