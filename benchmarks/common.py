@@ -4,6 +4,7 @@
 """
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -106,6 +107,18 @@ def take_turns(ways: Mapping[str, Callable[[], object]], repeats: int, verbose: 
             elapsed = ", ".join(f"{name} {times[name][repeat, 0]:.2f} s" for name in names)
             print(f"round {repeat}: {elapsed}, load {os.getloadavg()[0]:.1f}", flush=True)
     return {name: values[1:] for name, values in times.items()}
+
+
+def kept_array(file: Path, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the array in a .npy file; if there is no such file, compute the array and keep it there."""
+    from keras_dr.core.folders import write_bytes
+
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        np.save(content, compute())
+        write_bytes(file, content.getvalue())
+    return np.asarray(np.load(file))
 
 
 def draw_set(folder: Path, size: int, count: int = DRAWN) -> dr.PreparedSet:

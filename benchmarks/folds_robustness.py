@@ -10,7 +10,6 @@ out. All 95 % intervals are from a bootstrap over the groups that are never divi
 probabilities of each run are kept there, so that an interrupted call goes on. Nothing is compared with a peer.
 """
 
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import keras_dr as dr
-from keras_dr.core.folders import write_bytes
 from keras_dr.evaluation.robustness import AS_TAKEN, CHANGES, grade_changed
 from keras_dr.metrics import intervals, measure, weighted
 from keras_dr.metrics.predictions import Predictions, group_codes
@@ -34,16 +32,13 @@ Figures = dict[tuple[str, str], NDArray[np.float64]]  # (change, figure) -> valu
 
 def kept_probabilities(run: dr.Run, data: dr.PreparedSet, kept: Path | None) -> NDArray[np.float64]:
     """Return the probabilities of a run, float64 (changes, n, C), from the folder if they are there."""
-    file = kept and kept / f"{run.about['model_sha256'][:16]}.npy"
-    if file and file.exists():
-        return np.asarray(np.load(file))
-    probabilities = np.stack([graded.probabilities for graded in grade_changed(run, data)])
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        np.save(content, probabilities)
-        write_bytes(file, content.getvalue())
-    return probabilities
+
+    def grade() -> NDArray[np.float64]:
+        return np.stack([graded.probabilities for graded in grade_changed(run, data)])
+
+    if kept is None:
+        return grade()
+    return common.kept_array(kept / f"{run.about['model_sha256'][:16]}.npy", grade)
 
 
 def out_of_fold(folder: Path, folds: list[str], kept: Path | None) -> tuple[list[str], dict[str, Predictions]]:
@@ -99,6 +94,8 @@ def main() -> None:
         parser.error("Name one or two cross-validations.")
     names = [{fold.parent.name for fold in folder.glob("fold-*/run.json")} for folder in given.folds]
     folds = sorted(set.intersection(*names))
+    if not folds:
+        parser.error("The folders have no finished fold of the same number.")
     read = [out_of_fold(folder, folds, given.graded) for folder in given.folds]
     if any(ids != read[0][0] for ids, _ in read):
         parser.error("The cross-validations divide the photographs in different ways.")

@@ -14,7 +14,6 @@ the same photographs. Nothing is compared with a peer.
 """
 
 import hashlib
-import io
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -29,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import keras_dr as dr
-from keras_dr.core.folders import sha256_of, write_bytes
+from keras_dr.core.folders import sha256_of
 from keras_dr.metrics import intervals, measure
 from keras_dr.metrics.predictions import Predictions, group_codes, positions_of, read_predictions
 from keras_dr.metrics.weighted import Weights
@@ -66,13 +65,7 @@ def kept_features(folder: Path | None, network: str, weights: str, images: NDArr
         return pooled_features(network, weights, images)
     origin = sha256_of(Path(weights)) if Path(weights).is_file() else weights
     about = hashlib.sha256(images.tobytes() + origin.encode()).hexdigest()
-    file = folder / f"{network}-{about[:16]}.npy"
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        content = io.BytesIO()
-        np.save(content, pooled_features(network, weights, images))
-        write_bytes(file, content.getvalue())
-    return np.asarray(np.load(file))
+    return common.kept_array(folder / f"{network}-{about[:16]}.npy", lambda: pooled_features(network, weights, images))
 
 
 def fitted(features: NDArray[np.float32], labels: NDArray[np.int64], penalty: float) -> object:
